@@ -28,7 +28,9 @@ export class ByteBuilder {
    * @param initial bytes to allocate at once (default 256, at most `limit`)
    */
   constructor(limit: number, initial = 256) {
-    if (!Number.isSafeInteger(limit) || limit < 0) throw new RangeError(`Cannot limit a byte buffer to ${limit}`);
+    if (!Number.isSafeInteger(limit) || limit < 0) {
+      throw new RangeError(`Cannot limit a byte buffer to ${limit}`);
+    }
     this.limit = limit;
     this.#bytes = new Uint8Array(Math.min(initial, limit));
   }
@@ -180,7 +182,17 @@ function decodeEscaped(bytes: Uint8Array): string {
   let i = 0;
   while (i < bytes.length) {
     const first = bytes[i]!;
-    const width = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+    const width = first < 0x80
+      ? 1
+      : first < 0xc2
+      ? 0
+      : first < 0xe0
+      ? 2
+      : first < 0xf0
+      ? 3
+      : first < 0xf5
+      ? 4
+      : 0;
     const piece = bytes.subarray(i, i + width);
     if (width > 0 && piece.length === width && isUtf8(piece)) {
       out += STRICT.decode(piece);

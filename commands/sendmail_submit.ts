@@ -1,0 +1,164 @@
+/**
+ * From standard input to a file in maildrop/.
+ *
+ * @module
+ */
+// Utility
+import { encodeText } from "../lib/vstring/byte_builder.ts";
+import { GREATER, startsWithIgnoreCase } from "../lib/vstring/ascii.ts";
+// Mail
+import type { QueueId } from "../lib/mail/queue_id.ts";
+import { formatTime } from "../lib/mail/queue_file.ts";
+import { RECORD } from "../lib/mail/record.ts";
+// This program
+import { MaildropFile, type MaildropSettings } from "./maildrop_file.ts";
+import { readAddressArgument, readOneAddress } from "./sendmail_address.ts";
+import { SendmailError } from "./sendmail_error.ts";
+import { RecipientHeaders } from "./sendmail_headers.ts";
+import { type LinePiece, readLines } from "./sendmail_lines.ts";
+import type { SendmailPlan } from "./sendmail_options.ts";
+import { EX } from "./sysexits.ts";
+
+const CAPITAL_F = 0x46;
+
+/** The parameters that posting depends on. */
+export interface SubmitSettings extends MaildropSettings {
+  readonly header_address_token_limit: number;
+  readonly line_length_limit: number;
+  readonly sendmail_fix_line_endings: string;
+}
+
+/** Who posts. */
+export interface Poster {
+  /** Default sender. */
+  readonly login: string;
+  readonly fullName: string;
+}
+
+/** The envelope of a message. */
+interface Envelope {
+  readonly sender: string;
+  readonly recipients: readonly string[];
+  readonly fullName: string;
+}
+
+/**
+ * Posts one message: when this returns, the message is on the disk.
+ *
+ * @param opened is given the file as soon as there is one, so that a signal can remove it
+ * @throws SendmailError for what is wrong with the message; MessageTooBigError, SystemError
+ */
+export async function postMessage(
+  plan: SendmailPlan,
+  poster: Poster,
+  input: AsyncIterable<Uint8Array>,
+  settings: SubmitSettings,
+  opened: (file: MaildropFile) => void,
+): Promise<QueueId> {
+  const envelope = readEnvelope(plan, poster, settings);
+  const file = new MaildropFile(settings);
+  try {
+    opened(file);
+    writeEnvelope(file, plan, envelope);
+    const found = await copyContent(file, plan, input, settings);
+    if (envelope.recipients.length + found.length === 0) {
+      throw new SendmailError(EX.DATAERR, "No recipient addresses found in message header");
+    }
+    file.record(RECORD.EXTRACTED, "");
+    writeRecipients(file, found, plan.notify);
+    file.record(RECORD.END, "");
+    return await file.commit();
+  } catch (error) {
+    file.abandon();
+    throw error;
+  }
+}
+
+function readEnvelope(plan: SendmailPlan, poster: Poster, settings: SubmitSettings): Envelope {
+  const tokens = settings.header_address_token_limit;
+  const sender = readOneAddress(plan.sender ?? poster.login, "sender", tokens);
+  const recipients = plan.recipients.flatMap((one) => readAddressArgument(one, "recipient", tokens));
+  if (recipients.length === 0 && !plan.fromHeaders) {
+    const text = "Recipient addresses must be specified on the command line or via the -t option";
+    throw new SendmailError(EX.USAGE, text);
+  }
+  const fullName = plan.fullName ?? poster.fullName;
+  if (encodeText(fullName).length > settings.line_length_limit || hasControl(fullName)) {
+    throw new SendmailError(EX.USAGE, "bad full name");
+  }
+  return { sender, recipients, fullName };
+}
+
+function writeEnvelope(file: MaildropFile, plan: SendmailPlan, envelope: Envelope): void {
+  file.record(RECORD.TIME, formatTime(Date.now()));
+  if (plan.envelopeId !== "") attribute(file, "envelope_id", plan.envelopeId);
+  if (plan.ret !== 0) attribute(file, "ret_flags", plan.ret);
+  attribute(file, "rewrite_context", plan.gateway ? "remote" : "local");
+  file.record(RECORD.FULL, envelope.fullName);
+  file.record(RECORD.FROM, envelope.sender);
+  if (plan.encoding !== "") attribute(file, "encoding", plan.encoding);
+  writeRecipients(file, envelope.recipients, plan.notify);
+  file.record(RECORD.MESSAGE, "");
+}
+
+function writeRecipients(file: MaildropFile, recipients: readonly string[], notify: number): void {
+  for (const recipient of recipients) {
+    if (notify !== 0) attribute(file, "notify_flags", notify);
+    file.record(RECORD.RECIPIENT, recipient);
+  }
+}
+
+function attribute(file: MaildropFile, name: string, value: string | number): void {
+  file.record(RECORD.ATTRIBUTE, `${name}=${value}`);
+}
+
+/** Copies the text; returns the recipients that -t found in it. */
+async function copyContent(
+  file: MaildropFile,
+  plan: SendmailPlan,
+  input: AsyncIterable<Uint8Array>,
+  settings: SubmitSettings,
+): Promise<readonly string[]> {
+  const headers = plan.fromHeaders ? new RecipientHeaders(settings.header_address_token_limit) : undefined;
+  const lines = readLines(input, {
+    pieceLimit: settings.line_length_limit,
+    dotEnds: plan.dotEnds,
+    fixLineEndings: settings.sendmail_fix_line_endings,
+  });
+  const mailbox = new MailboxLines();
+  for await (const piece of lines) {
+    if (mailbox.drops(piece)) continue;
+    if (headers?.take(piece) === false) continue;
+    file.record(piece.ends ? RECORD.NORMAL : RECORD.CONTINUED, piece.bytes);
+  }
+  return headers?.finish() ?? [];
+}
+
+/** Lines in front of a message that was taken from a mailbox file: they are no header, and would end the headers. */
+class MailboxLines {
+  #atStart = true;
+  #dropping = false;
+
+  /** True for a piece of such a line. */
+  drops(piece: LinePiece): boolean {
+    if (!this.#atStart) return false;
+    if (piece.begins) {
+      this.#dropping = isMailboxLine(piece.bytes);
+      this.#atStart = this.#dropping;
+    }
+    return this.#dropping;
+  }
+}
+
+/** `From `, as it is written there and with the quotation of some programs. */
+function isMailboxLine(line: Uint8Array): boolean {
+  const start = line[0] === GREATER ? 1 : 0;
+  return line[start] === CAPITAL_F && startsWithIgnoreCase(line, "from ", start);
+}
+
+function hasControl(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) < 0x20 || text.charCodeAt(i) === 0x7f) return true;
+  }
+  return false;
+}

@@ -1,0 +1,44 @@
+/**
+ * Waking a service of the running mail system. A trigger is a hint: whoever sends one goes on without it.
+ *
+ * @module
+ */
+// Safe primitives
+import { connectUnixChannel } from "../lib/safe/channel.ts";
+// Utility
+import { IpcClient } from "../lib/ipc/client.ts";
+import type { Protocol, RequestValues } from "../lib/ipc/protocol.ts";
+
+/** Pause between looks at whether the service has greeted, milliseconds. */
+const LOOK_PAUSE = 2;
+
+export type Triggered = { readonly kind: "sent" } | { readonly kind: "failed"; readonly why: string };
+
+/**
+ * Connects to a service, sends it one message that has no reply, and closes.
+ *
+ * @param path absolute path of the service's socket
+ * @param timeout seconds that it may take (trigger_timeout)
+ */
+export async function sendTrigger<P extends Protocol, K extends keyof P["requests"] & string>(
+  protocol: P,
+  path: string,
+  type: K,
+  fields: RequestValues<P, K>,
+  timeout: number,
+): Promise<Triggered> {
+  const made = await connectUnixChannel(path);
+  if (made.kind === "failed") return made;
+  const client = IpcClient.onChannel(protocol, made.channel, { timeout });
+  const deadline = Date.now() + timeout * 1000;
+  while (!client.connected) {
+    if (Date.now() > deadline) {
+      made.channel.destroy();
+      return { kind: "failed", why: "no greeting in time" };
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_PAUSE));
+  }
+  client.send(type, fields);
+  client.close();
+  return { kind: "sent" };
+}

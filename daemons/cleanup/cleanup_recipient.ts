@@ -1,0 +1,131 @@
+/**
+ * The envelope's addresses: completed by trivial-rewrite, recipients expanded by virtual_alias_maps
+ * (postfix-map section 7.2).
+ */
+// Utility
+import { asciiLower } from "../../lib/vstring/ascii.ts";
+import { encodeText } from "../../lib/vstring/byte_builder.ts";
+// Mail
+import { domainOf, joinAddress, unquoteAddress } from "../../lib/mail/address.ts";
+import { findHeaderAddresses } from "../../lib/mail/header_address.ts";
+// Server skeleton
+import type { MapClient } from "../../lib/proto/proxymap_client.ts";
+import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+
+/** Limits of one recipient's expansion. */
+export interface AliasLimits {
+  /** virtual_alias_expansion_limit: addresses. */
+  readonly expansion: number;
+  /** virtual_alias_recursion_limit: depth. */
+  readonly recursion: number;
+  /** virtual_alias_address_length_limit: bytes of one address. */
+  readonly length: number;
+}
+
+export type Expanded =
+  | { readonly kind: "addresses"; readonly addresses: readonly string[] }
+  /** A table or service failed, or an alias goes round: the client must try again later. */
+  | { readonly kind: "retry"; readonly why: string };
+
+/** Most tokens in an alias's value. */
+const TOKEN_LIMIT = 10_240;
+
+/** Rewrites and expands addresses. */
+export class AddressPipeline {
+  readonly #rewrite: RewriteClient;
+  readonly #aliases: MapClient | undefined;
+  readonly #limits: AliasLimits;
+  readonly #propagate: boolean;
+
+  /**
+   * @param aliases undefined when virtual_alias_maps is empty
+   * @param propagate an unmatched extension goes on to the result (propagate_unmatched_extensions has "virtual")
+   */
+  constructor(
+    rewrite: RewriteClient,
+    aliases: MapClient | undefined,
+    limits: AliasLimits,
+    propagate: boolean,
+  ) {
+    this.#rewrite = rewrite;
+    this.#aliases = aliases;
+    this.#limits = limits;
+    this.#propagate = propagate;
+  }
+
+  /** The address in canonical form when that is known without asking anybody. */
+  known(address: string): string | undefined {
+    return this.#aliases === undefined ? this.#rewrite.cachedRewrite("local", address) : undefined;
+  }
+
+  /** The canonical form of a sender. */
+  rewrite(address: string): ReturnType<RewriteClient["rewrite"]> {
+    return this.#rewrite.rewriteInternal("local", address);
+  }
+
+  /** The canonical form of an address in a header, external form both; as it was when nobody can tell now. */
+  async rewriteHeader(address: string): Promise<string> {
+    const outcome = await this.#rewrite.rewrite("local", address);
+    return outcome.kind === "rewritten" ? outcome.address : address;
+  }
+
+  /** What a recipient stands for. */
+  async expand(address: string): Promise<Expanded> {
+    const rewritten = await this.#rewrite.rewriteInternal("local", address);
+    if (rewritten.kind === "retry") return rewritten;
+    if (this.#aliases === undefined) return { kind: "addresses", addresses: [rewritten.address] };
+    return await this.#expandAliases(this.#aliases, rewritten.address);
+  }
+
+  /** Looks every address up, its results too, until each stands for itself. */
+  async #expandAliases(aliases: MapClient, first: string): Promise<Expanded> {
+    const done: string[] = [];
+    const waiting: { address: string; depth: number; path: readonly string[] }[] = [{
+      address: first,
+      depth: 0,
+      path: [],
+    }];
+    let count = 1;
+    while (waiting.length > 0) {
+      const { address, depth, path } = waiting.shift()!;
+      const key = asciiLower(address);
+      const found = await aliases.find("virtual_alias_maps", "address", address);
+      if (found.kind === "retry") return found;
+      if (found.kind === "missing" || path.includes(key)) {
+        done.push(address);
+        continue;
+      }
+      if (depth >= this.#limits.recursion) return tooBig(first, "recursion");
+      for (const raw of parseAliasValue(found.value)) {
+        const extended = this.#propagate && found.extension !== ""
+          ? withExtension(raw, found.extension)
+          : raw;
+        const result = await this.#rewrite.rewriteInternal("local", extended);
+        if (result.kind === "retry") return result;
+        if (++count > this.#limits.expansion) return tooBig(first, "expansion");
+        if (result.address.length > this.#limits.length) return tooBig(first, "address length");
+        // An address that stands for itself, or for one that it came from, is final.
+        if (asciiLower(result.address) === key) done.push(result.address);
+        else waiting.push({ address: result.address, depth: depth + 1, path: [...path, key] });
+      }
+    }
+    return { kind: "addresses", addresses: done };
+  }
+}
+
+function tooBig(address: string, what: string): Expanded {
+  return { kind: "retry", why: `unreasonable virtual_alias_maps map ${what} for ${address}` };
+}
+
+/** The addresses of an alias's value, internal form. */
+function parseAliasValue(value: string): string[] {
+  return findHeaderAddresses(encodeText(value), TOKEN_LIMIT).addresses.map((one) =>
+    unquoteAddress(one.address)
+  );
+}
+
+function withExtension(address: string, extension: string): string {
+  const domain = domainOf(address);
+  if (domain === "") return address + extension;
+  return joinAddress(address.slice(0, address.length - domain.length - 1) + extension, domain);
+}

@@ -1,0 +1,75 @@
+/**
+ * # lmtp
+ *
+ * Hands mail to mailbox servers with LMTP: the smtp program with another dialect.
+ *
+ * ## Description
+ * As smtp(8), with these differences. A destination is `unix:/absolute/path`, `inet:host`, `inet:host:service`,
+ * `inet:[address]:service`, or the host without `inet:`; MX hosts are never looked up. The server is greeted with
+ * LHLO, and answers for each recipient at the end of the message: each answer is judged on its own. Meeting our own
+ * address is no loop, as the mailbox server usually runs on this host.
+ *
+ * ## Security
+ * As smtp(8). Private addresses are open to the destinations that the configuration names, which for LMTP are usually
+ * all.
+ *
+ * ## Standards
+ * RFC 2033 (LMTP), and those of smtp(8).
+ *
+ * ## Diagnostics
+ * As smtp(8).
+ *
+ * ## Parameters
+ * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
+ * hash_queue_depth, hash_queue_names, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
+ * info_log_address_format, known_tcp_ports, lmtp_address_preference, lmtp_balance_inet_protocols,
+ * lmtp_connect_timeout, lmtp_connection_cache_on_demand, lmtp_connection_cache_time_limit,
+ * lmtp_connection_reuse_count_limit, lmtp_connection_reuse_time_limit, lmtp_data_done_timeout,
+ * lmtp_data_init_timeout, lmtp_data_xfer_timeout, lmtp_defer_if_no_mx_address_found, lmtp_discard_lhlo_keywords,
+ * lmtp_dns_support_level, lmtp_fallback_relay, lmtp_lhlo_name, lmtp_lhlo_timeout, lmtp_line_length_limit,
+ * lmtp_mail_timeout, lmtp_mx_address_limit, lmtp_mx_session_limit, lmtp_quit_timeout, lmtp_quote_rfc821_envelope,
+ * lmtp_randomize_addresses, lmtp_rcpt_timeout, lmtp_rset_timeout, lmtp_skip_5xx_greeting, lmtp_skip_quit_response,
+ * lmtp_tcp_port, local_transport, myhostname, proxy_interfaces, queue_directory, relay_transport, relayhost,
+ * smtp_trusted_nexthops, soft_bounce, virtual_transport.
+ *
+ * ## Known limits
+ * As smtp(8). The path of a unix socket must be absolute.
+ *
+ * @module
+ */
+// Safe primitives
+import { interfaceAddresses } from "../../lib/safe/connect.ts";
+// Mail
+import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
+import { DnsClient } from "../../lib/proto/dns_client.ts";
+import { DELIVERY, DNS } from "../../lib/proto/protocols.ts";
+// Wire protocols
+import { ClientAgent, type DeliveryExchange } from "../../lib/smtp/client_agent.ts";
+import { SessionCache } from "../../lib/smtp/client_cache.ts";
+import { lmtpPolicy } from "../../lib/smtp/client_policy.ts";
+// Server skeleton
+import type { Request } from "../../lib/ipc/protocol.ts";
+import type { Context } from "../../lib/server/context.ts";
+import { runIpcDaemon } from "../../lib/server/daemon.ts";
+// This program
+import { SERVICE } from "./service.ts";
+
+/** Makes the agent and serves it. */
+function start(
+  context: Context<typeof SERVICE>,
+): (exchange: DeliveryExchange, request: Request<typeof DELIVERY>) => Promise<void> {
+  const { settings, log } = context;
+  const policy = lmtpPolicy(settings, interfaceAddresses());
+  const cache = new SessionCache(policy, (error) => context.trouble("closing a connection", error));
+  const dns = new DnsClient(context.client(DNS, "dns"));
+  const queue = new QueueDirectory(
+    settings.queue_directory,
+    settings.hash_queue_names,
+    settings.hash_queue_depth,
+  );
+  const tools = { policy, dns, cache, log, random: Math.random };
+  const agent = new ClientAgent(tools, queue, (what, error) => context.trouble(what, error));
+  return (exchange, request) => agent.handle(exchange, request);
+}
+
+await runIpcDaemon(SERVICE, DELIVERY, start);

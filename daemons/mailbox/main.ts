@@ -1,0 +1,74 @@
+/**
+ * mailbox - writes one mailbox for the local and virtual delivery agents
+ *
+ * Description: master starts one process per mailbox when local or virtual asks for it, under the user and group id
+ * of the mailbox. The process serves the one connection that it inherits: it takes messages and adds each to the
+ * mailbox, or says why it cannot. It ends when the connection closes; local and virtual close it when they had no
+ * mail for the mailbox for mailbox_helper_idle seconds. Maildir: a file in tmp, synced, linked into new, the sync of
+ * the directory shared by deliveries that wait at the same time. mbox: dotlock and flock, the text appended and
+ * synced, and cut off again on any error.
+ *
+ * Security: its permissions are read and write on that one mailbox (an mbox: the file and its `.lock`). It reads
+ * message text, which is hostile, and interprets nothing of it but line starts (`From ` quoting). The folders of a
+ * Maildir are the recipient's: links in the place of tmp, new or cur are refused. An mbox must be a regular file with
+ * one link, owned by the recipient (strict_mailbox_ownership). Must never be trusted with anything but this mailbox.
+ *
+ * Standards: RFC 4155 (mbox, with `From ` quoting), RFC 3463 (status codes), Maildir as its author describes it.
+ *
+ * Diagnostics: every failure is the answer to the agent, which logs it. Warnings: a temporary file or a lock that
+ * could not be removed, a mailbox that could not be cut back.
+ *
+ * Parameters: deliver_lock_attempts, deliver_lock_delay, stale_lock_time; for local mailboxes
+ * mailbox_delivery_lock, mailbox_size_limit, strict_mailbox_ownership; for virtual mailboxes virtual_mailbox_lock,
+ * virtual_mailbox_limit, strict_mailbox_ownership.
+ *
+ * Known limits: Deno has no fcntl locks; where the configuration names fcntl, flock and a dotlock are used instead.
+ * A mailbox's size is checked against its limit while it is written, not by the system. The directory that holds the
+ * mailbox is outside the permissions: its entry for a mailbox made just now is synced by no call of ours. A process
+ * killed in mid-message leaves a file in a Maildir's tmp, or the beginning of a message in an mbox (as with Postfix).
+ *
+ * @module
+ */
+// Mail
+import { Maildir } from "../../lib/mail/mailbox_maildir.ts";
+import { lockKinds } from "../../lib/mail/mailbox_lock.ts";
+import { Mbox } from "../../lib/mail/mailbox_mbox.ts";
+import { type Mailbox, type MailboxPlace } from "../../lib/mail/mailbox_writer.ts";
+// Server skeleton
+import { type HelperTask } from "../../lib/server/boot.ts";
+import { type Context } from "../../lib/server/context.ts";
+import { runHelperDaemon } from "../../lib/server/daemon.ts";
+import { MAILBOX } from "../../lib/proto/protocols.ts";
+// This program
+import { mailboxHandler } from "./mailbox_session.ts";
+import { SERVICE } from "./service.ts";
+
+/** The mailbox of a task. A virtual mailbox's user is an address, a login name never holds an `@`. */
+function openMailbox(context: Context<typeof SERVICE>, task: HelperTask): Mailbox {
+  const { settings, log } = context;
+  const isVirtual = task.user.includes("@");
+  const place: MailboxPlace = {
+    path: task.path,
+    sizeLimit: isVirtual ? settings.virtual_mailbox_limit : settings.mailbox_size_limit,
+    warn: (text) => log.warning(text),
+  };
+  if (task.format === "maildir") return new Maildir(place, context.hostName);
+  return new Mbox(place, {
+    lock: {
+      attempts: settings.deliver_lock_attempts,
+      delay: settings.deliver_lock_delay,
+      stale: settings.stale_lock_time,
+      ...lockKinds(isVirtual ? settings.virtual_mailbox_lock : settings.mailbox_delivery_lock),
+    },
+    owner: settings.strict_mailbox_ownership ? task.uid : undefined,
+  });
+}
+
+await runHelperDaemon(SERVICE, MAILBOX, (context, process) => {
+  const task = process.boot.helper;
+  if (task === undefined) return context.fatal("this program is started by master with a mailbox to write");
+  return mailboxHandler(
+    openMailbox(context, task),
+    `delivered to ${task.format === "mbox" ? "mailbox" : "maildir"}`,
+  );
+});

@@ -1,0 +1,121 @@
+/**
+ * NAME
+ *   master - the supervisor of the mail system
+ *
+ * DESCRIPTION
+ *   Reads and checks main.toml and master.toml, binds every socket, and starts each daemon as its own process with
+ *   the flags that its declaration and the configuration give (lib/server/sandbox.ts). Network services run from
+ *   the start; others are started when a client comes. A process that dies is replaced, later and later if it dies
+ *   young; one that is silent is killed; idle ones end by themselves. Started with `-c DIRECTORY` and, for a log in
+ *   a file, `--log FILE`; otherwise the log goes to standard error. With `--attached yes` it ends when its standard
+ *   input does: the sign that whoever started it is gone.
+ *
+ *   SIGHUP reads the configuration again: what did not change goes on undisturbed, replaced processes finish their
+ *   work. SIGTERM and SIGINT end the mail system; so does the end of master itself, as every child watches its
+ *   standard input.
+ *
+ * SECURITY
+ *   The only process with all permissions. It reads configuration, the password file and short status lines of its
+ *   children, and never network data or message content. Children are not believed: a request for a mailbox helper
+ *   is checked against the configuration (master_helper.ts).
+ *
+ * DIAGNOSTICS
+ *   A wrong configuration, a port in use or a second master: said on standard error, nothing is started, status 1.
+ *   Later: "process NAME pid N exit status M", "bad command startup -- throttling", "security event".
+ *
+ * PARAMETERS
+ *   daemon_watchdog_timeout, default_process_limit, mail_owner, max_idle, max_use, net_owner, queue_directory,
+ *   service_throttle_time, syslog_name, log_format
+ *
+ * LIMITS
+ *   Finding the number of a listener's descriptor takes Linux's /proc.
+ *
+ * @module
+ */
+// Safe primitives
+import { openLogDescriptor, runtimePath } from "../../lib/safe/process.ts";
+import { exitProcess, inputChunks, onSignal, onUncaughtError, processId } from "../../lib/safe/stdio.ts";
+// Utility
+import { fatal, type Logger, makeLogger, panic } from "../../lib/log/log.ts";
+// Server skeleton
+import { locateCode } from "../../lib/server/code_location.ts";
+import { systemFacts } from "../../lib/server/system_facts.ts";
+import { programArguments } from "../../lib/safe/arguments.ts";
+// This program
+import { MasterLock } from "./master_lock.ts";
+import { StatusFile } from "./master_status.ts";
+import { ConfigurationError, Supervisor } from "./master_supervisor.ts";
+
+/** What the command line says. */
+interface Options {
+  readonly directory: string;
+  readonly logFile: string | undefined;
+  /** Ends with its standard input. */
+  readonly attached: boolean;
+}
+
+function parseOptions(args: readonly string[]): Options {
+  let directory = "/etc/postern";
+  let logFile: string | undefined;
+  let attached = false;
+  for (let i = 0; i < args.length; i += 2) {
+    const value = args[i + 1];
+    if (value === undefined) throw new Error(`Cannot start: option ${args[i]} needs a value`);
+    if (args[i] === "-c") directory = value;
+    else if (args[i] === "--log") logFile = value;
+    else if (args[i] === "--attached") attached = value === "yes";
+    else throw new Error(`Cannot start: unknown option ${args[i]}`);
+  }
+  return { directory, logFile, attached };
+}
+
+/** Runs the mail system until a signal ends it. */
+function main(options: Options, log: Logger): void {
+  const errors = options.logFile === undefined ? "inherit" : openLogDescriptor(options.logFile, 0o600);
+  const supervisor = new Supervisor(options.directory, locateCode(runtimePath()), errors, log);
+  const queue = supervisor.configuration.settings.queue_directory;
+  const lock = MasterLock.take(queue, processId());
+  supervisor.start();
+  const status = new StatusFile(queue, supervisor);
+  log.info(`daemon started -- configuration ${options.directory}`);
+  onSignal("SIGHUP", () => supervisor.reload());
+  let stopping = false;
+  const stop = (why: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info(`terminating on ${why}`);
+    supervisor.stop().then(() => {
+      status.remove();
+      lock.release();
+      log.flush();
+      exitProcess(0);
+    }, (error) => panic(log, error));
+  };
+  onSignal("SIGTERM", () => stop("signal SIGTERM"));
+  onSignal("SIGINT", () => stop("signal SIGINT"));
+  if (options.attached) inputEnd().then(() => stop("end of standard input"), (error) => panic(log, error));
+}
+
+/** Resolves at the end of standard input, whatever stands before it. */
+async function inputEnd(): Promise<void> {
+  const chunks = inputChunks()[Symbol.asyncIterator]();
+  while (!(await chunks.next()).done);
+}
+
+const log = makeLogger({
+  program: "master",
+  syslogName: "postfix",
+  hostName: systemFacts().hostName,
+  format: "postfix",
+});
+onUncaughtError((error) => panic(log, error));
+try {
+  main(parseOptions(programArguments()), log);
+} catch (error) {
+  if (error instanceof ConfigurationError) {
+    for (const problem of error.problems) {
+      log.error(`${problem.file}:${problem.line}: ${problem.text}${problem.cure ? ` (${problem.cure})` : ""}`);
+    }
+  }
+  fatal(log, error instanceof Error ? error.message : String(error));
+}

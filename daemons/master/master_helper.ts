@@ -1,0 +1,80 @@
+/**
+ * Whether a mailbox helper may be started: the request of local or virtual is checked against the configuration and
+ * the password file, so that a daemon that was taken over can reach no more than the mailboxes that it delivers to.
+ */
+import type { Configuration } from "../../lib/config/configuration.ts";
+import { isAbsolute, normalize } from "../../lib/safe/path.ts";
+import { findUser, ownGid, ownUid } from "../../lib/safe/process.ts";
+import type { HelperTask } from "../../lib/server/boot.ts";
+
+/** Longest mailbox path, bytes. */
+const PATH_LIMIT = 4000;
+
+/** The task in a request as it may be carried out, or why not. */
+export type Checked = { readonly kind: "allowed"; readonly task: HelperTask } | { readonly kind: "refused"; readonly why: string };
+
+/** True when master is root and gives each domain of trust a user of its own; false in the trial and in tests. */
+export function hasSeparateUsers(configuration: Configuration): boolean {
+  return ownUid() === 0 && configuration.settings.mail_owner !== "";
+}
+
+/**
+ * Checks a request that a child sent: nothing in it is believed.
+ *
+ * @param command program of the child that asks
+ * @param request the task as it came, of any form
+ */
+export function checkHelperTask(command: string, request: unknown, configuration: Configuration): Checked {
+  const task = toTask(request);
+  if (task === undefined) return refused("request is malformed");
+  if (!isAbsolute(task.path) || normalize(task.path) !== stripSlash(task.path) || task.path.includes("\0")) {
+    return refused(`path "${task.path}" is not absolute and plain`);
+  }
+  const separate = hasSeparateUsers(configuration);
+  const why = command === "local" ? checkLocal(task, configuration) : checkVirtual(task, configuration, separate);
+  if (why !== undefined) return refused(why);
+  // Without separate users there is one identity, ours, whatever was asked for.
+  const identity = separate ? {} : { uid: ownUid(), gid: ownGid() };
+  return { kind: "allowed", task: { ...task, ...identity, path: stripSlash(task.path) } };
+}
+
+function refused(why: string): Checked {
+  return { kind: "refused", why: `Cannot start mailbox helper: ${why}` };
+}
+
+function toTask(request: unknown): HelperTask | undefined {
+  if (typeof request !== "object" || request === null) return undefined;
+  const { kind, path, format, user, uid, gid } = request as Record<string, unknown>;
+  const formatOk = format === "maildir" || format === "mbox";
+  if (kind !== "mailbox" || !formatOk || typeof path !== "string" || typeof user !== "string") return undefined;
+  if (path.length > PATH_LIMIT || !Number.isSafeInteger(uid) || !Number.isSafeInteger(gid)) return undefined;
+  return { kind, path, format, user, uid: uid as number, gid: gid as number };
+}
+
+function stripSlash(path: string): string {
+  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+}
+
+/** local: the user's own spool file or home mailbox, under the user's own identity. */
+function checkLocal(task: HelperTask, configuration: Configuration): string | undefined {
+  const user = findUser(task.user);
+  if (user === undefined) return `there is no user "${task.user}"`;
+  if (user.uid !== task.uid || user.gid !== task.gid) return `uid and gid are not those of "${task.user}"`;
+  const { home_mailbox, mail_spool_directory } = configuration.settings;
+  const expected = home_mailbox === ""
+    ? `${stripSlash(mail_spool_directory)}/${task.user}`
+    : `${stripSlash(user.home)}/${stripSlash(home_mailbox)}`;
+  if (stripSlash(task.path) !== expected) return `"${task.path}" is not the mailbox of "${task.user}"`;
+  return undefined;
+}
+
+/** virtual: below virtual_mailbox_base, with a uid that is no system user's. */
+function checkVirtual(task: HelperTask, configuration: Configuration, separate: boolean): string | undefined {
+  const { virtual_mailbox_base, virtual_minimum_uid } = configuration.settings;
+  if (virtual_mailbox_base === "") return "virtual_mailbox_base is not set";
+  const base = `${stripSlash(virtual_mailbox_base)}/`;
+  if (!task.path.startsWith(base)) return `"${task.path}" is not below virtual_mailbox_base`;
+  if (separate && task.uid < virtual_minimum_uid) return `uid ${task.uid} is less than virtual_minimum_uid`;
+  if (separate && task.gid === 0) return "gid is 0";
+  return undefined;
+}

@@ -1,0 +1,67 @@
+/**
+ * The queue directory before the daemons start: its subdirectories with their modes and owners, and nothing left of
+ * a message that was never acknowledged.
+ */
+import type { Configuration } from "../../lib/config/configuration.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import { ensureDirectory, listDirectory, lookAt, makeDirectory, removeFile, setFileMode, setFileOwner } from "../../lib/safe/file.ts";
+import { ownUid } from "../../lib/safe/process.ts";
+import { QUEUE_FILE_READY } from "../../lib/mail/queue_directory.ts";
+
+/** Subdirectories, their modes, and whether the queue's owner or root owns them (postfix-map section 2.1). */
+const DIRECTORIES: readonly { readonly name: string; readonly mode: number; readonly root?: true }[] = [
+  { name: "active", mode: 0o700 },
+  { name: "bounce", mode: 0o700 },
+  { name: "corrupt", mode: 0o700 },
+  { name: "defer", mode: 0o700 },
+  { name: "deferred", mode: 0o700 },
+  { name: "flush", mode: 0o700 },
+  { name: "hold", mode: 0o700 },
+  { name: "incoming", mode: 0o700 },
+  { name: "saved", mode: 0o700 },
+  { name: "trace", mode: 0o700 },
+  // Local users write and search, and cannot list or remove: sticky.
+  { name: "maildrop", mode: 0o1733 },
+  { name: "pid", mode: 0o755, root: true },
+  { name: "private", mode: 0o700 },
+  { name: "public", mode: 0o755 },
+];
+
+/** Makes what is missing and mends modes and owners, one log line for each mend. */
+export function prepareQueue(
+  configuration: Configuration,
+  owner: { readonly uid: number; readonly gid: number } | undefined,
+  log: Logger,
+): void {
+  const root = configuration.settings.queue_directory;
+  ensureDirectory(root);
+  for (const { name, mode, root: rootOwned } of DIRECTORIES) {
+    const path = `${root}/${name}`;
+    const made = makeDirectory(path, mode);
+    const stat = lookAt(path);
+    if (stat?.kind !== "directory") throw new Error(`Cannot use queue directory "${path}": it is a ${stat?.kind ?? "missing"}`);
+    if (!made && stat.mode !== mode) {
+      log.info(`mode of ${path} was ${stat.mode.toString(8)}, is now ${mode.toString(8)}`);
+      setFileMode(path, mode);
+    }
+    const wanted = rootOwned ? ownUid() : owner?.uid ?? ownUid();
+    if (stat.uid === wanted) continue;
+    if (!made) log.info(`owner of ${path} was uid ${stat.uid}, is now uid ${wanted}`);
+    setFileOwner(path, wanted, rootOwned ? stat.gid : owner?.gid ?? stat.gid);
+  }
+}
+
+/**
+ * Removes files that were being written when the system went down: their clients got no 250. Only for a start, when
+ * nobody writes one.
+ */
+export function purgeIncomplete(configuration: Configuration, log: Logger): void {
+  const directory = `${configuration.settings.queue_directory}/incoming`;
+  for (const name of listDirectory(directory)) {
+    const path = `${directory}/${name}`;
+    const stat = lookAt(path);
+    if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) === QUEUE_FILE_READY) continue;
+    removeFile(path);
+    log.info(`${name}: removed (incomplete message of an earlier run)`);
+  }
+}

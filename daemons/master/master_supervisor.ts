@@ -1,0 +1,344 @@
+/**
+ * The supervisor: all services of one configuration, their start, reload and end.
+ */
+// Utility
+import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
+import type { Problem } from "../../lib/config/problem.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import { type BoundListener, bindTcp, bindUnix, findUser, startProcess, withConnection } from "../../lib/safe/process.ts";
+import { readTextFile, removeFile, setFileOwner } from "../../lib/safe/file.ts";
+// Server skeleton
+import type { Status } from "../../lib/server/boot.ts";
+import { type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
+import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
+import type { Service } from "../../lib/server/service.ts";
+import { systemFacts } from "../../lib/server/system_facts.ts";
+// This program
+import { SERVICES } from "../services.ts";
+import { type ChildOptions, MasterChild } from "./master_child.ts";
+import { checkHelperTask, hasSeparateUsers } from "./master_helper.ts";
+import { prepareQueue, purgeIncomplete } from "./master_queue.ts";
+import { MasterService, samePlan, type ServiceHost } from "./master_service.ts";
+
+/** How often silence is looked for, milliseconds. */
+const WATCH_INTERVAL = 5000;
+/** What a stop waits for before it kills, milliseconds. */
+const STOP_GRACE = 5000;
+
+/** The configuration cannot be used; nothing was started or changed. */
+export class ConfigurationError extends Error {
+  override name = "ConfigurationError";
+  readonly problems: readonly Problem[];
+  constructor(problems: readonly Problem[]) {
+    super("Cannot use configuration");
+    this.problems = problems;
+  }
+}
+
+/** Runs a mail system. */
+export class Supervisor {
+  readonly log: Logger;
+  readonly #directory: string;
+  readonly #code: CodeLocation;
+  readonly #errors: "inherit" | number;
+  readonly #services = new Map<string, MasterService>();
+  readonly #helpers = new Set<MasterChild>();
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+  #configuration: Configuration;
+  #planner: Planner;
+  #spawning: Promise<unknown> = Promise.resolve();
+  #stopping = false;
+  /** Permissions that the sandbox refused at run time, by daemon. */
+  readonly securityEvents = new Map<string, number>();
+
+  /**
+   * Reads the configuration; throws a `ConfigurationError` and starts nothing when it is wrong.
+   *
+   * @param errors where the log goes: our own standard error, or a descriptor
+   */
+  constructor(directory: string, code: CodeLocation, errors: "inherit" | number, log: Logger) {
+    this.#directory = directory;
+    this.#code = code;
+    this.#errors = errors;
+    this.log = log;
+    this.#configuration = this.#load();
+    this.#planner = this.#makePlanner(this.#configuration);
+  }
+
+  get configuration(): Configuration {
+    return this.#configuration;
+  }
+
+  get throttleTime(): number {
+    return this.#configuration.settings.service_throttle_time;
+  }
+
+  get defaultProcessLimit(): number {
+    return this.#configuration.settings.default_process_limit;
+  }
+
+  /** Every process that runs, by service. */
+  processes(): { service: string; child: MasterChild }[] {
+    const served = [...this.#services.values()].flatMap((service) =>
+      [...service.children].map((child) => ({ service: service.name, child }))
+    );
+    return [...served, ...[...this.#helpers].map((child) => ({ service: "mailbox", child }))];
+  }
+
+  /** Binds every socket, all or none, then starts what must run. */
+  start(): void {
+    const plans = this.#planner.plans();
+    this.#checkIdentities();
+    prepareQueue(this.#configuration, this.#identity("postern"), this.log);
+    purgeIncomplete(this.#configuration, this.log);
+    const bound: MasterService[] = [];
+    try {
+      for (const plan of plans) bound.push(this.#bind(plan));
+    } catch (error) {
+      for (const service of bound) service.close();
+      throw error;
+    }
+    for (const service of bound) this.#services.set(service.name, service);
+    for (const service of bound) service.begin();
+    this.#timers.push(setInterval(() => this.#watch(), WATCH_INTERVAL));
+    this.#startWakeups();
+  }
+
+  /** Takes a new configuration; one that is wrong is reported and changes nothing. */
+  reload(): void {
+    let configuration: Configuration;
+    try {
+      configuration = this.#load();
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error;
+      for (const problem of error.problems) {
+        this.log.warning(`${problem.file}:${problem.line}: ${problem.text}`);
+      }
+      this.log.warning("the new configuration is not used: the old one stays");
+      return;
+    }
+    this.#replace(configuration);
+  }
+
+  #replace(configuration: Configuration): void {
+    const planner = this.#makePlanner(configuration);
+    const plans = new Map(planner.plans().map((plan) => [plan.entry.name, plan]));
+    // Bind what is new before anything old is touched, so that a port in use leaves the system as it was.
+    const fresh: MasterService[] = [];
+    try {
+      for (const plan of plans.values()) {
+        const old = this.#services.get(plan.entry.name);
+        if (old === undefined || !sameEndpoint(old.plan.endpoint, plan.endpoint)) fresh.push(this.#bind(plan));
+      }
+    } catch (error) {
+      for (const service of fresh) service.close();
+      this.log.warning(`${error instanceof Error ? error.message : error}: the old configuration stays`);
+      return;
+    }
+    this.#configuration = configuration;
+    this.#planner = planner;
+    const replaced = new Set(fresh.map((service) => service.name));
+    for (const [name, service] of [...this.#services]) {
+      const plan = plans.get(name);
+      if (plan !== undefined && !replaced.has(name)) {
+        this.#logChanges(service.plan, plan);
+        service.replan(plan);
+      } else {
+        this.#services.delete(name);
+        service.close();
+      }
+    }
+    for (const service of fresh) {
+      this.#services.set(service.name, service);
+      service.begin();
+    }
+    for (const timer of this.#timers.splice(1)) clearInterval(timer);
+    this.#startWakeups();
+    this.log.info(`reload -- configuration ${this.#directory}`);
+  }
+
+  /** Ends everything: no child survives. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const service of this.#services.values()) service.stop();
+    await this.#spawning;
+    const children = this.processes().map((one) => one.child);
+    for (const child of children) child.release();
+    const deadline = Date.now() + STOP_GRACE;
+    while (this.processes().length > 0 && Date.now() < deadline) await pause(20);
+    for (const { child } of this.processes()) child.kill("it did not end when it was told to");
+    for (let wait = 0; this.processes().length > 0 && wait < 100; wait++) await pause(20);
+    for (const service of this.#services.values()) {
+      service.close();
+      if (service.plan.endpoint.kind === "unix") removeFile(service.plan.endpoint.path);
+    }
+  }
+
+  /** Starts a child. One at a time: a descriptor that is opened for one must not be mistaken for another's. */
+  startChild(plan: Plan, descriptors: readonly number[], options: ChildOptions): Promise<MasterChild> {
+    const made = this.#spawning.then(async () => {
+      if (this.#stopping) throw new Error("Cannot start process: the mail system is stopping");
+      const identity = this.#identity(plan.service.runAs, plan.boot.helper);
+      const child = await startProcess({
+        program: this.#code.runtime,
+        args: plan.args,
+        environment: daemonEnvironment(this.#code),
+        descriptors,
+        errors: this.#errors,
+        ...(identity === undefined ? {} : { identity }),
+      });
+      child.write(JSON.stringify(plan.boot) + "\n");
+      return new MasterChild(plan.service.command, child, {
+        log: this.log,
+        security: (from, text) => this.#security(from, text),
+        startHelper: (from, request) => this.#startHelper(from, request),
+      }, options);
+    });
+    this.#spawning = made.catch(() => {});
+    return made;
+  }
+
+  #load(): Configuration {
+    const { configuration, problems } = loadConfiguration(this.#directory, systemFacts(), {
+      readText: (path) => readTextFile(path, 4 * 1024 * 1024),
+      commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
+    });
+    const errors = problems.filter((problem) => problem.severity === "error");
+    if (configuration === undefined || errors.length > 0) throw new ConfigurationError(errors);
+    for (const problem of problems) this.log.warning(`${problem.file}:${problem.line}: ${problem.text}`);
+    return configuration;
+  }
+
+  #makePlanner(configuration: Configuration): Planner {
+    return new Planner(configuration, SERVICES, this.#code, systemFacts());
+  }
+
+  #bind(plan: Plan): MasterService {
+    const listener = this.#bindEndpoint(plan.endpoint);
+    let helpers: BoundListener | undefined;
+    if (plan.service.startsHelpers && plan.endpoint.kind === "unix") {
+      helpers = this.#bindEndpoint({ ...plan.endpoint, path: helperPath(plan.endpoint.path), mode: 0o600 });
+    }
+    const host: ServiceHost = {
+      log: this.log,
+      throttleTime: this.throttleTime,
+      defaultProcessLimit: this.defaultProcessLimit,
+      start: (p, descriptors, options) => this.startChild(p, descriptors, options),
+    };
+    return new MasterService(plan, listener, helpers, host);
+  }
+
+  #bindEndpoint(endpoint: Endpoint): BoundListener {
+    if (endpoint.kind === "inet") return bindTcp(endpoint.host, endpoint.port);
+    const listener = bindUnix(endpoint.path, endpoint.mode);
+    const owner = this.#identity("postern");
+    if (owner !== undefined) setFileOwner(endpoint.path, owner.uid, owner.gid);
+    return listener;
+  }
+
+  #checkIdentities(): void {
+    const { mail_owner, net_owner } = this.#configuration.settings;
+    if (!hasSeparateUsers(this.#configuration)) return;
+    for (const name of [mail_owner, net_owner]) {
+      const user = findUser(name);
+      if (user === undefined) throw new Error(`Cannot start: there is no user "${name}" (mail_owner, net_owner)`);
+      if (user.uid === 0) throw new Error(`Cannot start: user "${name}" is root`);
+    }
+  }
+
+  #identity(runAs: Service["runAs"], task?: { uid: number; gid: number }): { uid: number; gid: number } | undefined {
+    if (!hasSeparateUsers(this.#configuration)) return undefined;
+    if (runAs === "recipient") return { uid: task!.uid, gid: task!.gid };
+    const { mail_owner, net_owner } = this.#configuration.settings;
+    const user = findUser(runAs === "postern" ? mail_owner : net_owner);
+    if (user === undefined) throw new Error(`Cannot start process: user for ${runAs} is gone`);
+    return { uid: user.uid, gid: user.gid };
+  }
+
+  #security(child: MasterChild, text: string): void {
+    const count = (this.securityEvents.get(child.service) ?? 0) + 1;
+    this.securityEvents.set(child.service, count);
+    this.log.warning(`security event ${count} of ${child.service} pid ${child.pid}: ${text}`);
+  }
+
+  #startHelper(from: MasterChild, request: Extract<Status, { word: "helper" }>): void {
+    const service = [...this.#services.values()].find((one) => one.children.has(from));
+    const token = String(request.token);
+    const refuse = (why: string) => {
+      this.log.warning(`${from.service} pid ${from.pid}: ${why}`);
+      from.tell({ word: "helper", token, why });
+    };
+    if (service === undefined || !service.plan.service.startsHelpers || !isToken(token)) {
+      return refuse("Cannot start mailbox helper: this service starts none");
+    }
+    const checked = checkHelperTask(service.plan.service.command, request.task, this.#configuration);
+    if (checked.kind === "refused") return refuse(checked.why);
+    const endpoint = service.plan.endpoint;
+    if (endpoint.kind !== "unix") return refuse("Cannot start mailbox helper: service has no socket");
+    const plan = this.#planner.helperPlan("mailbox", service.plan.entry, checked.task);
+    this.#connectHelper(plan, helperPath(endpoint.path), token).then(
+      () => from.tell({ word: "helper", token, why: "" }),
+      (error) => refuse(error instanceof Error ? error.message : String(error)),
+    );
+  }
+
+  /** Connects to the asking daemon and gives the connection to the helper: its only way to the world. */
+  async #connectHelper(plan: Plan, path: string, token: string): Promise<void> {
+    await this.#spawning;
+    await withConnection(path, `${token}\n`, async (descriptor) => {
+      const child = await this.startChild(plan, [descriptor], {
+        retiring: () => {},
+        alive: () => {},
+        ended: (one, how) => {
+          this.#helpers.delete(one);
+          if (!one.expected && how.signal !== "") this.log.warning(`process mailbox pid ${one.pid} killed by signal ${how.signal}`);
+        },
+      });
+      this.#helpers.add(child);
+    });
+  }
+
+  #watch(): void {
+    const limit = this.#configuration.settings.daemon_watchdog_timeout * 1000;
+    for (const { child } of this.processes()) {
+      if (Date.now() - child.lastAlive > limit) child.kill(`it was silent for ${limit / 1000} seconds`);
+    }
+  }
+
+  #startWakeups(): void {
+    for (const service of this.#services.values()) {
+      const seconds = service.plan.entry.wakeup;
+      if (seconds === undefined || seconds === 0) continue;
+      this.#timers.push(setInterval(() => service.wakeup(), seconds * 1000));
+      service.wakeup(); // the first one at once, as Postfix
+    }
+  }
+
+  #logChanges(old: Plan, plan: Plan): void {
+    if (samePlan(old, plan)) return;
+    const before = new Set(old.grants.map((grant) => `${grant.kind} ${grant.object}`));
+    const after = new Set(plan.grants.map((grant) => `${grant.kind} ${grant.object}`));
+    for (const grant of plan.grants) {
+      const key = `${grant.kind} ${grant.object}`;
+      if (!before.has(key)) this.log.info(`sandbox of ${plan.entry.name}: added ${key} (${grant.because})`);
+    }
+    for (const key of before) if (!after.has(key)) this.log.info(`sandbox of ${plan.entry.name}: removed ${key}`);
+  }
+}
+
+function helperPath(path: string): string {
+  return `${path}.helpers`;
+}
+
+function isToken(token: string): boolean {
+  return token.length <= 20 && [...token].every((digit) => digit >= "0" && digit <= "9");
+}
+
+function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

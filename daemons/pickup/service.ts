@@ -1,0 +1,30 @@
+/**
+ * What pickup may touch.
+ *
+ * @module
+ */
+import type { Service } from "../../lib/server/service.ts";
+
+export const SERVICE = {
+  command: "pickup",
+  purpose: "takes the mail of local users from maildrop/",
+  skeleton: "ipc",
+  serves: "pickup",
+  connects: ["cleanup"],
+  reads: ["queue/maildrop", "queue/corrupt"],
+  writes: ["queue/maildrop", "queue/corrupt"],
+  inet: "none",
+  runs: [],
+  runAs: "postern",
+  processLimit: 1,
+  endsWhenIdle: true,
+  parameters: [
+    "hash_queue_depth",
+    "hash_queue_names",
+    "line_length_limit",
+    "mail_name",
+    "myhostname",
+    "queue_directory",
+    "receive_override_options",
+  ],
+} as const satisfies Service;

@@ -1,0 +1,110 @@
+/**
+ * The tables that proxymap may search, by parameter. Each table is opened once, however many parameters name it.
+ *
+ * @module
+ */
+// Utility
+import type { Logger } from "../../lib/log/log.ts";
+import type { Settings } from "../../lib/config/parameters.ts";
+// Tables
+import type { TableFiles } from "../../lib/table/file_table.ts";
+import { listProblems, type MatchList, parseList } from "../../lib/table/match_list.ts";
+import { openTableSoftly } from "../../lib/table/open.ts";
+import { isAliasTable, listKind, parentStyle } from "../../lib/table/parameter_lists.ts";
+import { isTableSpec, withoutProxy } from "../../lib/table/spec.ts";
+import { listWords } from "../../lib/table/table_files.ts";
+import type { Table } from "../../lib/table/table.ts";
+// This program
+import type { SERVICE } from "./service.ts";
+
+export type ProxymapSettings = Settings<(typeof SERVICE)["parameters"][number]>;
+
+/** The parameters that clients may name: those whose tables the declaration lets this process read. */
+export type SearchedParameter = TableItem<(typeof SERVICE)["reads"][number]>;
+type TableItem<Item> = Item extends `table:${infer Name}` ? Name : never;
+
+const READS_PREFIX = "table:";
+
+/** The same as values, from the declaration. */
+export function searchedParameters(reads: (typeof SERVICE)["reads"]): SearchedParameter[] {
+  return reads.map((item) => item.slice(READS_PREFIX.length) as SearchedParameter);
+}
+
+/** A parameter's value, opened. */
+export interface OpenedParameter {
+  readonly tables: readonly Table[];
+  /** For parameters that are lists of names, networks and tables. */
+  readonly list: MatchList | undefined;
+}
+
+/** Opens tables as they are asked for. */
+export class ProxymapTables {
+  readonly #settings: ProxymapSettings;
+  readonly #log: Logger;
+  readonly #files: TableFiles | undefined;
+  readonly #searched: ReadonlySet<string>;
+  readonly #tables = new Map<string, Table>();
+  readonly #parameters = new Map<SearchedParameter, OpenedParameter>();
+
+  /** @param searched the parameters that clients may name */
+  constructor(
+    settings: ProxymapSettings,
+    log: Logger,
+    searched: readonly SearchedParameter[],
+    files?: TableFiles,
+  ) {
+    this.#settings = settings;
+    this.#log = log;
+    this.#searched = new Set(searched);
+    this.#files = files;
+  }
+
+  /** Opens everything, so that what is wrong is logged at the start and not with the first mail. */
+  openAll(): void {
+    for (const parameter of this.#searched) this.open(parameter as SearchedParameter);
+  }
+
+  /** True for a parameter that clients may name. */
+  isSearched(parameter: string): parameter is SearchedParameter {
+    return this.#searched.has(parameter);
+  }
+
+  /** The parameter's tables, and its list where it is one. */
+  open(parameter: SearchedParameter): OpenedParameter {
+    const known = this.#parameters.get(parameter);
+    if (known !== undefined) return known;
+    const items = this.#settings[parameter];
+    const kind = listKind(parameter);
+    const specs = tableSpecs(items.flatMap(listWords));
+    const opened = {
+      tables: specs.map((spec) => this.#table(spec)),
+      list: kind === undefined ? undefined : this.#list(parameter, kind, items),
+    };
+    this.#parameters.set(parameter, opened);
+    return opened;
+  }
+
+  #list(parameter: SearchedParameter, kind: MatchList["how"]["kind"], items: readonly string[]): MatchList {
+    const parents = parentStyle(parameter, this.#settings.parent_domain_matches_subdomains);
+    const list = parseList(items, { kind, parents, name: parameter, open: (spec) => this.#table(spec) });
+    for (const problem of listProblems(list)) this.#log.error(problem);
+    return list;
+  }
+
+  #table(spec: string): Table {
+    const id = withoutProxy(spec);
+    const known = this.#tables.get(id);
+    if (known !== undefined) return known;
+    const { alias_maps, alias_database } = this.#settings;
+    const alias = isAliasTable(spec, [...alias_maps, ...alias_database]);
+    const how = { log: this.#log, ...(this.#files === undefined ? {} : { files: this.#files }) };
+    const table = openTableSoftly(spec, { ...how, ...(alias ? { syntax: "alias", paranoid: true } : {}) });
+    this.#tables.set(id, table);
+    return table;
+  }
+}
+
+/** The tables among the words of a parameter. What follows check_policy_service is a socket, not a table. */
+function tableSpecs(words: readonly string[]): string[] {
+  return words.filter((word, i) => isTableSpec(word) && words[i - 1] !== "check_policy_service");
+}

@@ -1,0 +1,415 @@
+/**
+ * The active queue: messages taken in, recipients handed to transports, outcomes recorded, and what happens to the
+ * file in the end (postfix-map sections 3.1, 3.2, 3.6).
+ */
+// Safe primitives
+import { lookAt, removeFile, setFileMode, setFileTime } from "../../lib/safe/file.ts";
+// Utility
+import type { IpcError } from "../../lib/ipc/client.ts";
+import type { IpcClient } from "../../lib/ipc/client.ts";
+import { asciiLower } from "../../lib/vstring/ascii.ts";
+import { printable } from "../../lib/vstring/printable.ts";
+import type { Logger } from "../../lib/log/log.ts";
+// Mail
+import { domainOf, quoteAddress } from "../../lib/mail/address.ts";
+import {
+  QUEUE_FILE_EXPIRE,
+  QUEUE_FILE_FLUSH,
+  QUEUE_FILE_READY,
+  type QueueDirectory,
+  type QueueName,
+} from "../../lib/mail/queue_directory.ts";
+import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
+import type { QueueId } from "../../lib/mail/queue_id.ts";
+import { BadRecordError } from "../../lib/mail/record.ts";
+import { withClass } from "../../lib/mail/status_code.ts";
+// Server skeleton
+import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_client.ts";
+import type { BOUNCE } from "../../lib/proto/protocols.ts";
+import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
+// This program
+import { ActiveMessage, type Entry } from "./qmgr_message.ts";
+import type { DestinationQueue } from "./qmgr_queue.ts";
+import type { Outcome, Transport } from "./qmgr_transport.ts";
+
+/** Deliveries of one message that may end with the agent's death before it is put on hold. */
+const CRASH_LIMIT = 3;
+/** Most recipients that are read at once. */
+const BATCH_LIMIT = 5000;
+/** NOTIFY=SUCCESS (RFC 3461 section 4.1). */
+const NOTIFY_SUCCESS = 2;
+
+/** Times of the queue, seconds. */
+export interface QueueTimes {
+  readonly minimalBackoff: number;
+  readonly maximalBackoff: number;
+  readonly lifetime: number;
+  readonly bounceLifetime: number;
+  /** 0: no warnings. */
+  readonly delayWarning: number;
+}
+
+export interface ManagerOptions {
+  readonly queue: QueueDirectory;
+  readonly rewrite: RewriteClient;
+  readonly bounce: IpcClient<typeof BOUNCE>;
+  readonly defer: IpcClient<typeof BOUNCE>;
+  readonly trace: IpcClient<typeof BOUNCE>;
+  readonly log: Logger;
+  readonly times: QueueTimes;
+  readonly recipientLimit: number;
+  readonly recipientMinimum: number;
+  readonly deferTransports: ReadonlySet<string>;
+  /** A message has left the active queue: there is room for another. */
+  readonly roomMade: () => void;
+}
+
+/** Looks after the messages in active/. */
+export class QueueManager {
+  readonly #options: ManagerOptions;
+  readonly #transports = new Map<string, Transport>();
+  readonly #active = new Map<QueueId, ActiveMessage>();
+  #recipients = 0;
+
+  constructor(options: ManagerOptions) {
+    this.#options = options;
+  }
+
+  addTransport(transport: Transport): void {
+    this.#transports.set(transport.name, transport);
+  }
+
+  /** Messages in the active queue. */
+  get size(): number {
+    return this.#active.size;
+  }
+
+  has(id: QueueId): boolean {
+    return this.#active.has(id);
+  }
+
+  /** Forgets that destinations are dead. */
+  revive(): void {
+    for (const transport of this.#transports.values()) transport.revive();
+  }
+
+  /**
+   * Takes a message into the active queue and starts its delivery; false when the file is gone or not ready.
+   *
+   * @param flush deliver at once, whatever is known of destinations
+   */
+  take(id: QueueId, from: QueueName, flush: boolean): boolean {
+    const { queue, log } = this.#options;
+    if (this.#active.has(id)) return false;
+    const mode = from === "incoming" && !flush ? undefined : lookAt(queue.path(from, id))?.mode;
+    if (!queue.move(id, from, "active")) return false;
+    const path = queue.path("active", id);
+    const forced = flush || ((mode ?? 0) & QUEUE_FILE_FLUSH) !== 0;
+    const expireNow = ((mode ?? 0) & QUEUE_FILE_EXPIRE) !== 0;
+    let opened: ReturnType<typeof ActiveMessage.open>;
+    try {
+      opened = ActiveMessage.open(id, path, this.#batchSize(), { flush: forced, expireNow });
+    } catch (error) {
+      if (!(error instanceof BadRecordError)) throw error;
+      log.warning(`${id}: ${error.message}: saved in corrupt queue`);
+      queue.move(id, "active", "corrupt");
+      return true;
+    }
+    const { message, recipients } = opened;
+    // The bits have done their work; the next attempt is an ordinary one.
+    if (forced && ((mode ?? 0) & QUEUE_FILE_FLUSH) !== 0) setFileMode(path, QUEUE_FILE_READY);
+    this.#active.set(id, message);
+    const { envelope } = message;
+    log.info(
+      `${id}: from=<${printable(quoteAddress(envelope.sender))}>, size=${envelope.size.contentLength}, ` +
+        `nrcpt=${envelope.size.recipientCount} (queue active)`,
+    );
+    if (from === "incoming") this.#assign(message, recipients);
+    else {
+      // Its recipients are all in the file still, so what the log says of an earlier attempt is out of date.
+      dropLog(this.#options.defer, id).then(() => this.#assign(message, recipients));
+    }
+    return true;
+  }
+
+  #batchSize(): number {
+    const { recipientLimit, recipientMinimum } = this.#options;
+    return Math.min(BATCH_LIMIT, Math.max(recipientMinimum, recipientLimit - this.#recipients));
+  }
+
+  /** Resolves recipients and gives each to its transport; those that are known at once need no waiting. */
+  #assign(message: ActiveMessage, recipients: readonly EnvelopeRecipient[]): void {
+    this.#recipients += recipients.length;
+    if (recipients.length === 0) return this.#finishBatch(message);
+    if (message.expireNow) {
+      for (const recipient of recipients) {
+        this.#deferLocally(message, recipient, "4.7.0", "message is administratively expired");
+      }
+      return;
+    }
+    const { sender } = message.envelope;
+    const { rewrite } = this.#options;
+    const { redirect } = message.envelope;
+    for (const recipient of recipients) {
+      const address = redirect === "" ? recipient.address : redirect;
+      const known = rewrite.cachedResolve(sender, address);
+      if (known !== undefined) this.#route(message, recipient, known);
+      else rewrite.resolve(sender, address).then((outcome) => this.#route(message, recipient, outcome));
+    }
+  }
+
+  #route(message: ActiveMessage, recipient: EnvelopeRecipient, resolved: ResolveOutcome): void {
+    if (resolved.kind === "retry") {
+      return this.#deferLocally(message, recipient, "4.3.0", "address resolver failure");
+    }
+    const { transport: name, nexthop } = this.#override(message, resolved);
+    const resolvedRecipient = { ...recipient, address: resolved.recipient };
+    if (resolved.bad) return this.#send("error", "5.1.3 bad address syntax", message, resolvedRecipient);
+    if (this.#options.deferTransports.has(name) && !message.flush) {
+      return this.#send("retry", "4.3.2 deferred transport", message, resolvedRecipient);
+    }
+    this.#send(name, nexthop, message, resolvedRecipient);
+  }
+
+  /** A content filter takes the place of the transport. */
+  #override(message: ActiveMessage, resolved: { transport: string; nexthop: string; recipient: string }) {
+    const { filter } = message.envelope;
+    if (filter === "") return resolved;
+    const colon = filter.indexOf(":");
+    const transport = colon < 0 ? filter : filter.slice(0, colon);
+    const nexthop = colon < 0 ? "" : filter.slice(colon + 1);
+    return { transport, nexthop: nexthop || domainOf(resolved.recipient) };
+  }
+
+  #send(name: string, nexthop: string, message: ActiveMessage, recipient: EnvelopeRecipient): void {
+    const transport = this.#transports.get(name);
+    if (transport === undefined) {
+      return this.#deferLocally(
+        message,
+        recipient,
+        "4.3.0",
+        `mail transport "${printable(name, 100)}" unavailable`,
+      );
+    }
+    const plain = name === "error" || name === "retry";
+    const queueName = transport.perRecipient && !plain
+      ? `${asciiLower(recipient.address)}@${nexthop}`
+      : asciiLower(nexthop);
+    const queue = transport.queue(queueName, nexthop);
+    if (queue.deadUntil > 0 && !message.flush) {
+      if (queue.deadUntil > Date.now()) return this.#suspend(queue, message, recipient);
+      queue.revive();
+    }
+    transport.add(queue, message, recipient);
+  }
+
+  /** The destination is dead for now: the retry transport says so for the recipient. */
+  #suspend(queue: DestinationQueue, message: ActiveMessage, recipient: EnvelopeRecipient): void {
+    const reason = `delivery temporarily suspended: ${queue.deadReason}`;
+    const status = withClass(queue.deadStatus || "4.0.0", "4");
+    if (this.#transports.has("retry")) this.#send("retry", `${status} ${reason}`, message, recipient);
+    else this.#deferLocally(message, recipient, status, reason);
+  }
+
+  /** A destination died: what waited for it is put off. */
+  died(queue: DestinationQueue, entries: readonly Entry[]): void {
+    for (const { message, recipients } of entries) {
+      for (const recipient of recipients) this.#suspend(queue, message, recipient);
+    }
+  }
+
+  /** The agent said nothing of some recipients. */
+  unsettled(
+    transport: Transport,
+    entry: Entry,
+    recipients: readonly EnvelopeRecipient[],
+    error: IpcError | undefined,
+  ): void {
+    const { message } = entry;
+    if (error === undefined || error.kind === "protocol") {
+      for (const recipient of recipients) {
+        this.#deferLocally(message, recipient, "4.3.0", "unknown mail transport error");
+      }
+      return;
+    }
+    message.crashes++;
+    if (message.crashes >= CRASH_LIMIT) {
+      const reason = `mail transport ${transport.name} failed ${message.crashes} times`;
+      for (const recipient of recipients) this.#deferLocally(message, recipient, "4.3.0", reason);
+      return;
+    }
+    // The agent was killed or restarted: its work is given to the next one at once.
+    transport.again({ message, recipients: [...recipients], queue: entry.queue });
+  }
+
+  #deferLocally(message: ActiveMessage, recipient: EnvelopeRecipient, status: string, reason: string): void {
+    const shown = printable(quoteAddress(recipient.address));
+    this.#options.log.info(
+      `${message.id}: to=<${shown}>, relay=none, delay=0, delays=0/0/0/0, dsn=${status}, status=deferred (${
+        printable(reason)
+      })`,
+    );
+    this.settled(message, recipient, {
+      is: "recipient",
+      offset: recipient.offset,
+      result: "deferred",
+      status,
+      action: "delayed",
+      reason,
+      diagnosticType: "",
+      diagnosticText: "",
+      remoteMta: "",
+    });
+  }
+
+  /** Records one recipient's outcome; when it is the message's last one, the message is finished. */
+  settled(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): void {
+    if (outcome.result === "sent" && (recipient.notify & NOTIFY_SUCCESS) === 0) {
+      this.#done(message, recipient);
+      return this.#settle(message);
+    }
+    this.#record(message, recipient, outcome).then(() => this.#settle(message));
+  }
+
+  /** The last recipient of a message that will be removed needs no mark. */
+  #done(message: ActiveMessage, recipient: EnvelopeRecipient): void {
+    const last = message.outstanding === 1 && message.deferred === 0 && !message.hasMore && !message.bounced;
+    if (!last) message.markDone(recipient.offset);
+  }
+
+  /** A bounce or deferral stands in its log, synced, before the recipient counts as settled. */
+  async #record(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): Promise<void> {
+    const { bounce, defer, trace, log } = this.#options;
+    const { is: _, ...told } = outcome;
+    const values = {
+      queueId: message.id,
+      recipient: recipient.address,
+      originalRecipient: recipient.originalRecipient,
+      dsnOriginalRecipient: recipient.dsnOriginalRecipient,
+      notify: recipient.notify,
+      ...told,
+    };
+    const service = outcome.result === "sent" ? trace : outcome.result === "bounced" ? bounce : defer;
+    const result = await appendOutcome(service, values);
+    if (outcome.result === "deferred" || (outcome.result === "bounced" && result.kind === "failed")) {
+      if (result.kind === "failed") {
+        log.warning(`${message.id}: cannot record ${outcome.result} recipient: ${result.why}`);
+      }
+      message.deferred++;
+      return;
+    }
+    if (outcome.result === "bounced") message.bounced = true;
+    else message.traced ||= result.kind === "done";
+    message.markDone(recipient.offset);
+  }
+
+  #settle(message: ActiveMessage): void {
+    this.#recipients--;
+    message.outstanding--;
+    if (message.outstanding === 0) this.#finishBatch(message);
+  }
+
+  /** Every recipient that was read is settled: the bounce, then more recipients, then the end. */
+  #finishBatch(message: ActiveMessage): void {
+    // Most messages end here, with nothing to wait for.
+    if (!message.bounced && !message.traced && message.deferred === 0 && !message.hasMore) {
+      return this.#remove(message);
+    }
+    this.#finishSlowly(message).catch((error) => {
+      this.#options.log.warning(`${message.id}: ${error instanceof Error ? error.message : error}`);
+      this.#defer(message);
+    });
+  }
+
+  async #finishSlowly(message: ActiveMessage): Promise<void> {
+    const { bounce, trace, log } = this.#options;
+    if (message.bounced) {
+      const sent = await sendReport(bounce, this.#reportValues(message, "failure"));
+      if (sent.kind === "done") message.bounced = false;
+      else {
+        // The log stays, and with it the duty: the next attempt sends the report.
+        log.warning(`${message.id}: cannot return mail: ${sent.why}`);
+        return this.#defer(message);
+      }
+    }
+    if (message.hasMore) {
+      const recipients = message.readMore(this.#batchSize());
+      if (recipients.length > 0) return this.#assign(message, recipients);
+    }
+    if (message.traced) {
+      await sendReport(trace, this.#reportValues(message, "success"));
+      message.traced = false;
+    }
+    if (message.deferred === 0) return this.#remove(message);
+    await this.#deferOrExpire(message);
+  }
+
+  async #deferOrExpire(message: ActiveMessage): Promise<void> {
+    const { times, defer, log } = this.#options;
+    const { envelope } = message;
+    const age = Date.now() / 1000 - envelope.createTime;
+    const lifetime = envelope.sender === "" ? Math.min(times.bounceLifetime, times.lifetime) : times.lifetime;
+    if (message.expireNow || age >= lifetime) {
+      const how = message.expireNow ? "force-expired" : "expired";
+      log.info(
+        `${message.id}: from=<${
+          printable(quoteAddress(envelope.sender))
+        }>, status=${how}, returned to sender`,
+      );
+      const sent = await sendReport(defer, this.#reportValues(message, "failure"));
+      if (sent.kind === "done") return this.#remove(message);
+      log.warning(`${message.id}: cannot return mail: ${sent.why}`);
+    } else if (this.#warningDue(message)) {
+      const sent = await sendReport(defer, this.#reportValues(message, "delay"));
+      if (sent.kind === "done") message.markWarned();
+    }
+    this.#defer(message);
+  }
+
+  #warningDue({ envelope }: ActiveMessage): boolean {
+    return this.#options.times.delayWarning > 0 && envelope.warnTime > 0 &&
+      envelope.warnTime <= Date.now() / 1000;
+  }
+
+  #reportValues({ id, envelope }: ActiveMessage, report: "failure" | "delay" | "success") {
+    const encoding = envelope.attributes.get("encoding") ?? "";
+    return {
+      queueName: "active",
+      queueId: id,
+      encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
+      smtputf8: (envelope.size.sendOptions & 1) !== 0,
+      sender: envelope.sender,
+      envelopeId: envelope.envelopeId,
+      ret: envelope.ret,
+      report,
+    } as const;
+  }
+
+  #remove(message: ActiveMessage): void {
+    message.close();
+    removeFile(message.path);
+    this.#options.log.info(`${message.id}: removed`);
+    this.#leave(message);
+  }
+
+  /** Puts the message off: the older it is, the longer (3.6). After repeated deaths of its agents it is put on hold. */
+  #defer(message: ActiveMessage): void {
+    const { queue, times, log } = this.#options;
+    message.close();
+    if (message.crashes >= CRASH_LIMIT) {
+      queue.move(message.id, "active", "hold");
+      log.warning(`${message.id}: placed on hold: its delivery ended ${message.crashes} agents`);
+      return this.#leave(message);
+    }
+    const age = Date.now() / 1000 - message.envelope.createTime;
+    const delay = Math.min(times.maximalBackoff, Math.max(times.minimalBackoff, age));
+    setFileTime(message.path, Date.now() + delay * 1000);
+    queue.move(message.id, "active", "deferred");
+    this.#leave(message);
+  }
+
+  #leave(message: ActiveMessage): void {
+    this.#active.delete(message.id);
+    this.#options.roomMade();
+  }
+}

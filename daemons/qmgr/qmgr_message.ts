@@ -1,0 +1,137 @@
+/**
+ * A message in the active queue: its envelope, the recipients under way, what became of them.
+ */
+// Safe primitives
+import { type SafeFile, safeOpen } from "../../lib/safe/file.ts";
+// Mail
+import { type Envelope, EnvelopeReader, type EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
+import type { QueueId } from "../../lib/mail/queue_id.ts";
+import { BadRecordError, RECORD } from "../../lib/mail/record.ts";
+// This program
+import type { DestinationQueue } from "./qmgr_queue.ts";
+
+/** One delivery request: recipients of one message for one destination. */
+export interface Entry {
+  readonly message: ActiveMessage;
+  readonly recipients: EnvelopeRecipient[];
+  queue: DestinationQueue;
+}
+
+const DONE_MARK = new Uint8Array([RECORD.DONE]);
+/** The data of a W record after the warning was sent. */
+const WARNED = new TextEncoder().encode("-1".padStart(15));
+
+/** A message that is being delivered. */
+export class ActiveMessage {
+  readonly id: QueueId;
+  readonly path: string;
+  readonly envelope: Envelope;
+  /** When it came into the active queue, milliseconds since 1970. */
+  readonly activeTime = Date.now();
+  /** Deliver at once, whatever is known of destinations (postqueue -i). */
+  readonly flush: boolean;
+  readonly expireNow: boolean;
+  /** Recipients read and not settled. */
+  outstanding = 0;
+  /** Recipients that will be tried again. */
+  deferred = 0;
+  /** Something stands in the bounce log, the trace log. */
+  bounced = false;
+  traced = false;
+  /** Deliveries that ended with the agent's death. */
+  crashes = 0;
+  readonly #reader: EnvelopeReader;
+  #readFile: SafeFile | undefined;
+  #markFile: SafeFile | undefined;
+
+  private constructor(
+    id: QueueId,
+    path: string,
+    file: SafeFile,
+    reader: EnvelopeReader,
+    how: { readonly flush: boolean; readonly expireNow: boolean },
+    envelope: Envelope,
+  ) {
+    this.id = id;
+    this.path = path;
+    this.#readFile = file;
+    this.#reader = reader;
+    this.flush = how.flush;
+    this.expireNow = how.expireNow;
+    this.envelope = envelope;
+  }
+
+  /**
+   * Opens a file of the active queue and reads its first recipients.
+   *
+   * @throws BadRecordError when the file is damaged: it belongs into corrupt/
+   */
+  static open(
+    id: QueueId,
+    path: string,
+    most: number,
+    how: { readonly flush: boolean; readonly expireNow: boolean },
+  ): { message: ActiveMessage; recipients: EnvelopeRecipient[] } {
+    const opened = safeOpen(path, { access: "read" });
+    if (opened.kind === "missing") throw new BadRecordError("Cannot open queue file: it is gone");
+    if (opened.kind === "refused") throw new BadRecordError(`Cannot open queue file: it ${opened.why}`);
+    const file = opened.file;
+    try {
+      const reader = new EnvelopeReader((buffer, offset) => file.read(buffer, offset));
+      const recipients = reader.recipients(most);
+      const message = new ActiveMessage(id, path, file, reader, how, reader.envelope());
+      message.#took(recipients);
+      return { message, recipients };
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /** True when the file has recipients that have not been read. */
+  get hasMore(): boolean {
+    return !this.#reader.finished;
+  }
+
+  /** Reads up to `most` further recipients. */
+  readMore(most: number): EnvelopeRecipient[] {
+    const recipients = this.#reader.recipients(most);
+    this.#took(recipients);
+    return recipients;
+  }
+
+  /** Marks a recipient as done in the file. */
+  markDone(offset: number): void {
+    this.#writable().writeAt(offset, DONE_MARK);
+  }
+
+  /** Notes in the file that the sender has been warned of the delay. */
+  markWarned(): void {
+    if (this.envelope.warnOffset > 0) this.#writable().writeAt(this.envelope.warnOffset, WARNED);
+  }
+
+  close(): void {
+    this.#readFile?.close();
+    this.#markFile?.close();
+    this.#readFile = undefined;
+    this.#markFile = undefined;
+  }
+
+  #took(recipients: readonly EnvelopeRecipient[]): void {
+    this.outstanding += recipients.length;
+    if (!this.#reader.finished) return;
+    this.#readFile?.close();
+    this.#readFile = undefined;
+  }
+
+  #writable(): SafeFile {
+    if (this.#markFile === undefined) {
+      const opened = safeOpen(this.path, { access: "write" });
+      if (opened.kind !== "opened") {
+        throw new Error(`Cannot mark recipient in "${this.path}": it is ${opened.kind}`);
+      }
+      this.#markFile = opened.file;
+    }
+    return this.#markFile;
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Where the next message comes from: hints of cleanup, and scans of incoming/ and deferred/, a piece at a time so
+ * that a long queue does not stop deliveries.
+ */
+// Safe primitives
+import { lookAt, setFileTime } from "../../lib/safe/file.ts";
+// Utility
+import type { Logger } from "../../lib/log/log.ts";
+// Mail
+import {
+  QUEUE_FILE_EXPIRE,
+  QUEUE_FILE_FLUSH,
+  QUEUE_FILE_READY,
+  type QueueDirectory,
+} from "../../lib/mail/queue_directory.ts";
+import { type QueueId, toQueueId } from "../../lib/mail/queue_id.ts";
+// This program
+import type { QueueManager } from "./qmgr_manager.ts";
+
+/** Hints that are remembered; beyond that a scan finds the files. */
+const HINT_LIMIT = 100_000;
+/** Messages taken, or files looked at, in one turn of the event loop. */
+const TURN = 64;
+/** A file that is dated further ahead than this is not due, milliseconds. */
+const FUTURE = 1000;
+
+/** Feeds the queue manager. */
+export class QueueScanner {
+  readonly #queue: QueueDirectory;
+  readonly #manager: QueueManager;
+  readonly #activeLimit: number;
+  readonly #log: Logger;
+  #hints: QueueId[] = [];
+  #hintHead = 0;
+  #incoming: Iterator<QueueId> | undefined;
+  #incomingAgain = false;
+  #deferred: Iterator<QueueId> | undefined;
+  #deferredAgain = false;
+  #ignoreTime = false;
+  #running = false;
+  #turn = 0;
+
+  constructor(queue: QueueDirectory, manager: QueueManager, activeLimit: number, log: Logger) {
+    this.#queue = queue;
+    this.#manager = manager;
+    this.#activeLimit = activeLimit;
+    this.#log = log;
+  }
+
+  /** cleanup has committed a message. */
+  hint(text: string): void {
+    const id = toQueueId(text);
+    if (id === undefined) return;
+    if (this.#hints.length - this.#hintHead >= HINT_LIMIT) this.#incomingAgain = true;
+    else this.#hints.push(id);
+    this.pump();
+  }
+
+  /** Scans incoming/. */
+  scanIncoming(): void {
+    this.#incomingAgain = true;
+    this.pump();
+  }
+
+  /** Scans deferred/; with `ignoreTime` what is not due as well. */
+  scanDeferred(ignoreTime: boolean): void {
+    this.#deferredAgain = true;
+    this.#ignoreTime ||= ignoreTime;
+    this.pump();
+  }
+
+  /** Takes messages as long as there is room for them. */
+  pump(): void {
+    if (this.#running) return;
+    this.#running = true;
+    let left = TURN;
+    while (left-- > 0 && this.#manager.size < this.#activeLimit) {
+      if (!this.#takeNext()) {
+        this.#running = false;
+        return;
+      }
+    }
+    this.#running = false;
+    // More to do: after the deliveries that this turn started.
+    if (this.#manager.size < this.#activeLimit) this.#later();
+  }
+
+  #pumpScheduled = false;
+
+  #later(): void {
+    if (this.#pumpScheduled) return;
+    this.#pumpScheduled = true;
+    setTimeout(() => {
+      this.#pumpScheduled = false;
+      this.pump();
+    }, 0);
+  }
+
+  /** Looks at one candidate; false when there is none. New mail and deferred mail take turns. */
+  #takeNext(): boolean {
+    const deferredFirst = (this.#turn++ & 1) === 1;
+    return deferredFirst
+      ? this.#takeDeferred() || this.#takeFresh()
+      : this.#takeFresh() || this.#takeDeferred();
+  }
+
+  #takeFresh(): boolean {
+    if (this.#hintHead < this.#hints.length) {
+      const id = this.#hints[this.#hintHead++]!;
+      if (this.#hintHead === this.#hints.length) {
+        this.#hints = [];
+        this.#hintHead = 0;
+      }
+      this.#manager.take(id, "incoming", false);
+      return true;
+    }
+    if (this.#incoming === undefined && this.#incomingAgain) {
+      this.#incomingAgain = false;
+      this.#incoming = this.#queue.ids("incoming");
+    }
+    const next = this.#incoming?.next();
+    if (next === undefined) return false;
+    if (next.done) {
+      this.#incoming = undefined;
+      return this.#incomingAgain;
+    }
+    this.#takeIncoming(next.value);
+    return true;
+  }
+
+  #takeIncoming(id: QueueId): void {
+    const path = this.#queue.path("incoming", id);
+    const stat = lookAt(path);
+    // Not ready: somebody is writing it. Names that are no regular file are nobody's mail.
+    if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY) return;
+    if (stat.modified > Date.now() + FUTURE) {
+      this.#log.warning(`${id}: file time is in the future: reset`);
+      setFileTime(path, Date.now());
+    }
+    this.#manager.take(id, "incoming", false);
+  }
+
+  #takeDeferred(): boolean {
+    if (this.#deferred === undefined && this.#deferredAgain) {
+      this.#deferredAgain = false;
+      this.#deferred = this.#queue.ids("deferred");
+    }
+    const next = this.#deferred?.next();
+    if (next === undefined) return false;
+    if (next.done) {
+      this.#deferred = undefined;
+      if (!this.#deferredAgain) this.#ignoreTime = false;
+      return this.#deferredAgain;
+    }
+    const stat = lookAt(this.#queue.path("deferred", next.value));
+    if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY) return true;
+    const forced = (stat.mode & (QUEUE_FILE_FLUSH | QUEUE_FILE_EXPIRE)) !== 0;
+    if (this.#ignoreTime || forced || stat.modified <= Date.now()) {
+      this.#manager.take(next.value, "deferred", false);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The list of all daemons' declarations, read by master, by `postern sandbox` and by the installer.
+ *
+ * @module
+ */
+import type { Service } from "../lib/server/service.ts";
+import { SERVICE as bounce } from "./bounce/service.ts";
+import { SERVICE as cleanup } from "./cleanup/service.ts";
+import { SERVICE as discard } from "./discard/service.ts";
+import { SERVICE as dns } from "./dns/service.ts";
+import { SERVICE as error } from "./error/service.ts";
+import { SERVICE as lmtp } from "./lmtp/service.ts";
+import { SERVICE as local } from "./local/service.ts";
+import { SERVICE as mailbox } from "./mailbox/service.ts";
+import { SERVICE as pickup } from "./pickup/service.ts";
+import { SERVICE as proxymap } from "./proxymap/service.ts";
+import { SERVICE as qmgr } from "./qmgr/service.ts";
+import { SERVICE as showq } from "./showq/service.ts";
+import { SERVICE as smtp } from "./smtp/service.ts";
+import { SERVICE as smtpd } from "./smtpd/service.ts";
+import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
+import { SERVICE as virtual } from "./virtual/service.ts";
+
+/** Every daemon but master, by the name of its program. */
+export const SERVICES: ReadonlyMap<string, Service> = new Map(
+  [
+    bounce,
+    cleanup,
+    discard,
+    dns,
+    error,
+    lmtp,
+    local,
+    mailbox,
+    pickup,
+    proxymap,
+    qmgr,
+    showq,
+    smtp,
+    smtpd,
+    trivialRewrite,
+    virtual,
+  ].map((service: Service) => [service.command, service]),
+);

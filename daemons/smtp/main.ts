@@ -1,0 +1,98 @@
+/**
+ * # smtp
+ *
+ * Sends mail to other hosts with SMTP.
+ *
+ * ## Description
+ * Serves the `delivery` protocol of lib/proto/protocols.ts: takes one message's recipients for one destination from
+ * qmgr, reads the message from queue/active, and reports what became of each recipient. One process works on many
+ * requests at once.
+ *
+ * A destination is `domain`, `domain:service`, `[host]`, `[host]:service`, `[address]` or `[ipv6:address]`; several may
+ * follow one another, then those of smtp_fallback_relay. Brackets suppress the lookup of MX hosts. Addresses are tried
+ * in the order of RFC 5321 section 5.1, equal ones shuffled, five addresses and two sessions at most. What may pass is
+ * tried at the next host, then deferred; what is final is returned. A connection is kept for two seconds when there is
+ * more mail for its destination.
+ *
+ * Lines over 998 bytes are folded, stray CR and LF become spaces. 8-bit MIME mail for a server without 8BITMIME is
+ * converted to quoted-printable.
+ *
+ * ## Security
+ * Talks to servers that strangers chose, and believes nothing that they say beyond their replies. Replies are bounded
+ * in line, size and time; every command and every piece of message text has a deadline for all of it. What a server
+ * said reaches the log and the reports through `printable` only. A conversation that falls out of step ends.
+ *
+ * Addresses that are not the public internet (loopback, private, link-local, multicast, and IPv6 forms of them) are
+ * refused unless the destination as a whole word is one that the configuration names: relayhost, smtp_fallback_relay,
+ * default_transport and its like, smtp_trusted_nexthops. Mail for user@[127.0.0.1] therefore goes nowhere.
+ *
+ * The process may read files in queue/active, connect to the dns daemon, and reach the configured ports. It writes
+ * nothing: qmgr marks recipients as done.
+ *
+ * ## Standards
+ * RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (enhanced status codes), RFC 2045 (quoted-printable), RFC 2920
+ * (pipelining), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX).
+ *
+ * ## Diagnostics
+ * One line for each recipient in Postfix's format: `to=, relay=, delay=, delays=, dsn=, status=`. Failures that
+ * another host may make good are logged before that host is tried. Warnings: destinations that cannot be parsed,
+ * private addresses, MX hosts without addresses, refusals of the sandbox.
+ *
+ * ## Parameters
+ * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
+ * hash_queue_depth, hash_queue_names, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
+ * info_log_address_format, known_tcp_ports, local_transport, myhostname, proxy_interfaces, queue_directory,
+ * relay_transport, relayhost, smtp_address_preference, smtp_always_send_ehlo, smtp_balance_inet_protocols,
+ * smtp_connect_timeout, smtp_connection_cache_on_demand, smtp_connection_cache_time_limit,
+ * smtp_connection_reuse_count_limit, smtp_connection_reuse_time_limit, smtp_data_done_timeout,
+ * smtp_data_init_timeout, smtp_data_xfer_timeout, smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords,
+ * smtp_dns_support_level, smtp_fallback_relay, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
+ * smtp_mail_timeout, smtp_mx_address_limit, smtp_mx_session_limit, smtp_never_send_ehlo, smtp_quit_timeout,
+ * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_rset_timeout,
+ * smtp_skip_5xx_greeting, smtp_skip_quit_response, smtp_tcp_port, smtp_trusted_nexthops, soft_bounce,
+ * virtual_transport.
+ *
+ * ## Known limits
+ * No TLS, no SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no address mapping (generic maps), no header or
+ * body checks, no PIX workarounds, no address probes. Host names are looked up in the DNS only, not in /etc/hosts.
+ * 8-bit text that no MIME header announces is sent as it is, as Postfix does. Deadlines are always for a whole reply,
+ * and for each 64 KiB of a message.
+ *
+ * @module
+ */
+// Safe primitives
+import { interfaceAddresses } from "../../lib/safe/connect.ts";
+// Mail
+import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
+import { DnsClient } from "../../lib/proto/dns_client.ts";
+import { DELIVERY, DNS } from "../../lib/proto/protocols.ts";
+// Wire protocols
+import { ClientAgent, type DeliveryExchange } from "../../lib/smtp/client_agent.ts";
+import { SessionCache } from "../../lib/smtp/client_cache.ts";
+import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
+// Server skeleton
+import type { Request } from "../../lib/ipc/protocol.ts";
+import type { Context } from "../../lib/server/context.ts";
+import { runIpcDaemon } from "../../lib/server/daemon.ts";
+// This program
+import { SERVICE } from "./service.ts";
+
+/** Makes the agent and serves it. */
+function start(
+  context: Context<typeof SERVICE>,
+): (exchange: DeliveryExchange, request: Request<typeof DELIVERY>) => Promise<void> {
+  const { settings, log } = context;
+  const policy = smtpPolicy(settings, interfaceAddresses());
+  const cache = new SessionCache(policy, (error) => context.trouble("closing a connection", error));
+  const dns = new DnsClient(context.client(DNS, "dns"));
+  const queue = new QueueDirectory(
+    settings.queue_directory,
+    settings.hash_queue_names,
+    settings.hash_queue_depth,
+  );
+  const tools = { policy, dns, cache, log, random: Math.random };
+  const agent = new ClientAgent(tools, queue, (what, error) => context.trouble(what, error));
+  return (exchange, request) => agent.handle(exchange, request);
+}
+
+await runIpcDaemon(SERVICE, DELIVERY, start);

@@ -1,0 +1,118 @@
+/**
+ * NAME
+ *   smtpd - the SMTP server
+ *
+ * DESCRIPTION
+ *   Speaks SMTP with clients, decides by the restriction lists which recipients are accepted, and hands each message
+ *   to cleanup as records. It says 250 after the message only when cleanup says that it is on the disk. One process
+ *   serves many sessions.
+ *
+ * SECURITY
+ *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
+ *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap and dns over their sockets. It must never be
+ *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
+ *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
+ *
+ * STANDARDS
+ *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 6152 (8BITMIME),
+ *   RFC 7505 (null MX)
+ *
+ * DIAGNOSTICS
+ *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. A configuration that would
+ *   relay for strangers ends the process with a fatal error.
+ *
+ * PARAMETERS
+ *   See service.ts.
+ *
+ * LIMITS
+ *   No TLS, no AUTH, no DSN and SMTPUTF8 extensions, no milters and policy services. Connections of one client are
+ *   counted per process. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *
+ * @module
+ */
+// Safe primitives
+import type { Channel } from "../../lib/safe/channel.ts";
+// Server skeleton
+import { CLEANUP, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { DnsClient } from "../../lib/proto/dns_client.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
+import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+import type { Context } from "../../lib/server/context.ts";
+import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
+// This program
+import { canonicalAddress, isLoopback, lookUpNames, type Peer } from "./smtpd_peer.ts";
+import type { Services } from "./smtpd_policy.ts";
+import { Server } from "./smtpd_server.ts";
+import { Session } from "./smtpd_session.ts";
+import { SERVICE } from "./service.ts";
+
+/** Bytes that a client may send before it is greeted; it is refused anyway. */
+const EARLY_LIMIT = 4096;
+/** Connections above smtpd_session_limit that are told so instead of being left waiting. */
+const REFUSED_SESSIONS = 100;
+
+/** Finds out who the client is and runs its session. */
+function serve(server: Server, services: Services, channel: Channel, done: () => void): void {
+  const address = canonicalAddress(channel.remoteAddress);
+  const serverAddress = canonicalAddress(channel.localAddress);
+  let early: Uint8Array = new Uint8Array(0);
+  let gone = false;
+  channel.start({
+    data: (bytes) => {
+      if (early.length === 0) early = bytes.slice(0, EARLY_LIMIT);
+    },
+    closed: () => gone = true,
+  });
+  const drop = () => {
+    channel.destroy();
+    done();
+  };
+  const begin = (names: Pick<Peer, "name" | "reverseName"> & { readonly trouble: boolean }) => {
+    if (gone) return done();
+    const peer: Peer = {
+      name: names.name,
+      reverseName: names.reverseName,
+      address,
+      port: channel.remotePort,
+      serverAddress,
+      serverPort: channel.localPort,
+      nameTrouble: names.trouble,
+      local: isLoopback(address) || address === serverAddress,
+    };
+    const greet = (trusted: boolean) => {
+      if (gone) return done();
+      const session = new Session(server, peer, trusted, channel, done);
+      channel.start({ data: (bytes) => session.data(bytes), closed: () => session.closed() });
+      session.begin(early);
+    };
+    const trusted = server.isTrusted(peer);
+    if (typeof trusted === "boolean") greet(trusted);
+    else trusted.then(greet, drop);
+  };
+  if (services.settings.smtpd_peername_lookup && !isLoopback(address)) {
+    lookUpNames(services.dns, address).then(begin, drop);
+  } else {
+    const name = isLoopback(address) ? "localhost" : "unknown";
+    begin({ name, reverseName: name, trouble: false });
+  }
+}
+
+function start(context: Context<typeof SERVICE>): StreamService {
+  const { settings } = context;
+  const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
+    settings.sender_dependent_default_transport_maps.length > 0;
+  const services: Services = {
+    settings,
+    maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    dns: new DnsClient(context.client(DNS, "dns")),
+    rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters }),
+  };
+  const cleanup = context.client(CLEANUP, "cleanup");
+  const server = new Server(services, cleanup, context.log, (what, error) => context.trouble(what, error));
+  return {
+    sessionLimit: settings.smtpd_session_limit + REFUSED_SESSIONS,
+    session: (channel, done) => serve(server, services, channel, done),
+  };
+}
+
+await runStreamDaemon(SERVICE, start);

@@ -1,0 +1,236 @@
+/**
+ * The commands: one row each, with what it does. A row returns its reply, or a promise of it; undefined when it
+ * has replied itself.
+ */
+// Utility
+import { asciiUpper, COLON, isAlpha, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
+import { decodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
+import { printable } from "../../lib/vstring/printable.ts";
+// Mail
+import { parsePathArgument, type PathParameter } from "../../lib/mail/path.ts";
+// This program
+import { REPLY, type ReplyText } from "./smtpd_reply.ts";
+import type { Session } from "./smtpd_session.ts";
+import { Transaction } from "./smtpd_transaction.ts";
+
+type Result = ReplyText | undefined | Promise<ReplyText | undefined>;
+
+/** A command. */
+export interface Command {
+  readonly name: string;
+  /** More input may not follow it in the same group (RFC 2920). */
+  readonly last: boolean;
+  run(session: Session, argument: Uint8Array): Result;
+}
+
+/** A command line taken apart, or what else it is. */
+export type CommandLine =
+  | { readonly kind: "command"; readonly verb: string; readonly argument: Uint8Array }
+  | { readonly kind: "badUtf8"; readonly verb: string }
+  /** Not SMTP: another protocol's command, or message text. */
+  | { readonly kind: "foreign" };
+
+/** Commands of other protocols: whoever sends one does not speak SMTP (smtpd_forbidden_commands). */
+const FOREIGN: ReadonlySet<string> = new Set(["CONNECT", "GET", "POST"]);
+
+/** Takes a command line apart: the verb ends at the first blank. */
+export function readCommand(line: Uint8Array): CommandLine {
+  let start = 0;
+  while (start < line.length && isBlank(line[start]!)) start++;
+  let end = start;
+  while (end < line.length && !isBlank(line[end]!)) end++;
+  const verb = asciiUpper(decodeText(line.subarray(start, end)));
+  if (FOREIGN.has(verb) || (end > start && (!isAlpha(line[start]!) || line[end - 1] === COLON))) {
+    return { kind: "foreign" };
+  }
+  if (!isUtf8(line)) return { kind: "badUtf8", verb };
+  while (end < line.length && isBlank(line[end]!)) end++;
+  let tail = line.length;
+  while (tail > end && isBlank(line[tail - 1]!)) tail--;
+  return { kind: "command", verb, argument: line.subarray(end, tail) };
+}
+
+/** The command of a verb in capitals. */
+export function findCommand(verb: string): Command | undefined {
+  return COMMANDS.get(verb);
+}
+
+/** Runs a command. */
+export function runCommand(session: Session, command: Command, argument: Uint8Array): Result {
+  return command.run(session, argument);
+}
+
+const COMMANDS: ReadonlyMap<string, Command> = new Map(
+  ([
+    { name: "HELO", last: true, run: helo },
+    { name: "EHLO", last: true, run: ehlo },
+    { name: "MAIL", last: false, run: mail },
+    { name: "RCPT", last: false, run: rcpt },
+    { name: "DATA", last: true, run: data },
+    { name: "RSET", last: false, run: rset },
+    { name: "NOOP", last: true, run: noop },
+    { name: "VRFY", last: true, run: vrfy },
+    { name: "QUIT", last: true, run: () => REPLY.bye },
+  ] satisfies Command[]).map((command) => [command.name, command]),
+);
+
+/** A HELO name as it is kept: what could be mistaken for syntax elsewhere becomes `?`. */
+function heloName(argument: Uint8Array): string {
+  const name = printable(argument, 255);
+  let out = "";
+  for (const character of name) out += '<>()\\";@ '.includes(character) ? "?" : character;
+  return out;
+}
+
+function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): Result {
+  if (argument.length === 0) return `501 Syntax: ${verb} hostname`;
+  session.countJunk();
+  // RFC 5321 section 4.1.4: a later HELO or EHLO ends the transaction like RSET.
+  session.resetTransaction();
+  session.greeting = { name: heloName(argument), esmtp: verb === "EHLO" };
+  return undefined;
+}
+
+function helo(session: Session, argument: Uint8Array): Result {
+  const refused = greet(session, argument, "HELO");
+  return refused ?? `250 ${session.server.settings.myhostname}`;
+}
+
+function ehlo(session: Session, argument: Uint8Array): Result {
+  const refused = greet(session, argument, "EHLO");
+  if (refused !== undefined) return refused;
+  const { settings } = session.server;
+  const hidden = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
+  const keywords = [
+    "PIPELINING",
+    settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
+    ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
+    "ENHANCEDSTATUSCODES",
+    "8BITMIME",
+  ];
+  session.replyLines("250", [
+    settings.myhostname,
+    ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!)),
+  ]);
+  return undefined;
+}
+
+function mail(session: Session, argument: Uint8Array): Result {
+  const { settings } = session.server;
+  if (settings.smtpd_helo_required && session.greeting === undefined) return REPLY.heloFirst;
+  if (session.transaction !== undefined) return REPLY.nestedMail;
+  const path = parsePathArgument(argument, "from", { strict: settings.strict_rfc821_envelopes, utf8: false });
+  if (path.kind === "bad") {
+    return path.what === "command" || path.what === "parameter" ? REPLY.mailSyntax : REPLY.badSender;
+  }
+  let eightBit = false;
+  for (const parameter of path.parameters) {
+    const problem = mailParameter(session, parameter);
+    if (problem !== undefined) return problem;
+    if (parameter.keyword === "BODY" && asciiUpper(parameter.value ?? "") === "8BITMIME") eightBit = true;
+  }
+  session.transaction = new Transaction(path.address, eightBit);
+  return REPLY.mailOk;
+}
+
+function mailParameter(session: Session, { keyword, value }: PathParameter): ReplyText | undefined {
+  const { settings } = session.server;
+  const esmtp = session.greeting?.esmtp === true;
+  if (esmtp && keyword === "SIZE") {
+    const size = parseDecimal(value ?? "");
+    if (size === undefined) return "501 5.5.4 Bad message size syntax";
+    // RFC 1870 section 6.1: a message that is declared too large may be refused at once.
+    return settings.message_size_limit > 0 && size > settings.message_size_limit
+      ? REPLY.sizeExceeded
+      : undefined;
+  }
+  if (esmtp && keyword === "BODY") {
+    const body = asciiUpper(value ?? "");
+    return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
+  }
+  return `555 5.5.4 Unsupported option: ${printable(keyword, 100)}`;
+}
+
+function rcpt(session: Session, argument: Uint8Array): Result {
+  const { settings } = session.server;
+  const transaction = session.transaction;
+  if (transaction === undefined) return REPLY.needMail;
+  const path = parsePathArgument(argument, "to", { strict: settings.strict_rfc821_envelopes, utf8: false });
+  if (path.kind === "bad") return path.what === "command" ? REPLY.rcptSyntax : REPLY.badRecipient;
+  if (path.parameters.length > 0) {
+    return `555 5.5.4 Unsupported option: ${printable(path.parameters[0]!.keyword, 100)}`;
+  }
+  if (path.address === "") return REPLY.badRecipient;
+  if (transaction.recipients.length >= settings.smtpd_recipient_limit) {
+    // RFC 5321 section 4.5.3.1.10: too many recipients are a soft refusal; a little beyond is no offence.
+    transaction.overshoot++;
+    if (transaction.overshoot <= settings.smtpd_recipient_overshoot_limit) {
+      session.reply(REPLY.tooManyRecipients);
+    }
+    return transaction.overshoot <= settings.smtpd_recipient_overshoot_limit
+      ? undefined
+      : REPLY.tooManyRecipients;
+  }
+  const accept = () => {
+    // The transaction may have ended while the question was open.
+    if (session.transaction !== transaction) return REPLY.needMail;
+    transaction.recipients.push(path.address);
+    transaction.open(session.server.cleanup);
+    return REPLY.rcptOk;
+  };
+  if (session.server.knownRecipient(session, path.address)) return accept();
+  return session.server.checkRecipient(session, path.address).then((refusal) => refusal ?? accept());
+}
+
+function data(session: Session, argument: Uint8Array): Result {
+  const transaction = session.transaction;
+  if (argument.length > 0) return "501 5.5.4 Syntax: DATA";
+  if (transaction === undefined || transaction.recipients.length === 0) {
+    // A client that pipelined DATA behind refused recipients is told so in a way that it understands.
+    return transaction === undefined ? REPLY.needRcpt : REPLY.noRecipients;
+  }
+  return session.server.checkData(session).then(async (refusal) => {
+    if (refusal !== undefined) return refusal;
+    const queueId = await transaction.queueId();
+    if (session.transaction !== transaction) return undefined;
+    if (queueId === "") {
+      session.resetTransaction();
+      return REPLY.queueFileError;
+    }
+    session.beginData(queueId);
+    return undefined;
+  });
+}
+
+function rset(session: Session): Result {
+  session.countJunk();
+  session.resetTransaction();
+  return REPLY.ok;
+}
+
+function noop(session: Session): Result {
+  session.countJunk();
+  return REPLY.ok;
+}
+
+/** VRFY says only whether mail would be taken, and touches no transaction. */
+function vrfy(session: Session, argument: Uint8Array): Result {
+  const { settings } = session.server;
+  session.countJunk();
+  if (settings.disable_vrfy_command) return REPLY.vrfyDisabled;
+  if (argument.length === 0) return "501 5.5.4 Syntax: VRFY address";
+  const target = wrapped(argument);
+  const path = parsePathArgument(target, "to", { strict: false, utf8: false });
+  if (path.kind === "bad" || path.address === "") return REPLY.badRecipient;
+  return session.server.checkRecipient(session, path.address).then((refusal) =>
+    refusal ?? `252 2.0.0 ${printable(path.address)}`
+  );
+}
+
+/** `VRFY user` and `VRFY <user>` as the argument of RCPT. */
+function wrapped(argument: Uint8Array): Uint8Array {
+  const out = new Uint8Array(argument.length + 3);
+  out.set([0x74, 0x6f, COLON]); // "to:"
+  out.set(argument, 3);
+  return out;
+}

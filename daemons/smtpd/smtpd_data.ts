@@ -1,0 +1,139 @@
+/**
+ * Message text as it comes over the wire, made into records: lines found, dots unstuffed, end of data recognised.
+ * There is one such reader, and end of data is CR LF . CR LF for everybody.
+ */
+// Utility
+import { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
+import { CR, DOT, isBlank, LF, startsWithIgnoreCase } from "../../lib/vstring/ascii.ts";
+// Mail
+import { appendRecord, appendRecordSlice, RECORD } from "../../lib/mail/record.ts";
+
+/** Records that are gathered before they are handed on, bytes. */
+const CHUNK_SIZE = 32 * 1024;
+/** Room for the records of one piece of line on top of that, bytes. */
+const CHUNK_ROOM = 64 * 1024;
+
+/** Cuts DATA into records. */
+export class DataReader {
+  readonly #lineLimit: number;
+  readonly #out = new ByteBuilder(CHUNK_ROOM, 2048);
+  readonly #emit: (records: Uint8Array) => void;
+  #carry: Uint8Array | undefined;
+  /** The line before this one ended in CR LF; the one before the first is DATA itself. */
+  #afterCrlf = true;
+  #atLineStart = true;
+  #firstLine = true;
+  /** A line ended in LF alone. */
+  bareNewline = false;
+  /** Bytes of message text so far. */
+  size = 0;
+
+  /**
+   * @param lineLimit longer lines become several records (line_length_limit)
+   * @param emit takes whole records, which are valid during the call only
+   */
+  constructor(lineLimit: number, emit: (records: Uint8Array) => void) {
+    this.#lineLimit = Math.min(lineLimit, CHUNK_SIZE);
+    this.#emit = emit;
+  }
+
+  /** Where the caller puts the records that come before the text. */
+  get records(): ByteBuilder {
+    return this.#out;
+  }
+
+  /**
+   * Takes bytes; returns how many of them belong to the message when its end was among them, or -1 when there is
+   * more to come.
+   */
+  push(bytes: Uint8Array): number {
+    let input = bytes;
+    let carried = 0;
+    if (this.#carry !== undefined) {
+      carried = this.#carry.length;
+      input = new Uint8Array(carried + bytes.length);
+      input.set(this.#carry);
+      input.set(bytes, carried);
+      this.#carry = undefined;
+    }
+    let start = 0;
+    for (;;) {
+      // The end of the last search need not be looked at again, but a carry is short.
+      const lf = input.indexOf(LF, start);
+      if (lf < 0) {
+        this.#keep(input, start);
+        return -1;
+      }
+      const crlf = lf > start && input[lf - 1] === CR;
+      const end = crlf ? lf - 1 : lf;
+      if (!crlf) this.bareNewline = true;
+      if (this.#atLineStart && end - start === 1 && input[start] === DOT) {
+        // RFC 5321 section 4.1.1.4: the end is CRLF "." CRLF. A dot between other line ends is neither an end nor
+        // text: taken for either, it would mean one thing here and another at the next server.
+        if (crlf && this.#afterCrlf) return lf + 1 - carried;
+      } else this.#line(input, start, end);
+      this.#afterCrlf = crlf;
+      this.#atLineStart = true;
+      start = lf + 1;
+    }
+  }
+
+  /** Hands on what was gathered. */
+  flush(): void {
+    if (this.#out.length === 0) return;
+    this.#emit(this.#out.view());
+    this.#out.clear();
+  }
+
+  /** Keeps the beginning of a line whose end has not come; what is longer than the limit goes out in pieces. */
+  #keep(input: Uint8Array, start: number): void {
+    let from = start;
+    // A byte stays behind: it may be the CR of a line end.
+    while (input.length - from > this.#lineLimit + 1) {
+      from = this.#piece(input, from, from + this.#lineLimit);
+    }
+    if (from < input.length) this.#carry = input.slice(from);
+  }
+
+  /** One whole line, or what is left of one. */
+  #line(input: Uint8Array, start: number, end: number): void {
+    let from = start;
+    while (end - from > this.#lineLimit) from = this.#piece(input, from, from + this.#lineLimit);
+    from = this.#openLine(input, from, end);
+    appendRecordSlice(this.#out, RECORD.NORMAL, input, from, end);
+    this.size += end - from + 1;
+    if (this.#out.length >= CHUNK_SIZE) this.flush();
+  }
+
+  /** A piece of a line that goes on. Returns where it ended. */
+  #piece(input: Uint8Array, start: number, end: number): number {
+    const from = this.#openLine(input, start, end);
+    this.#atLineStart = false;
+    appendRecordSlice(this.#out, RECORD.CONTINUED, input, from, end);
+    this.size += end - from;
+    if (this.#out.length >= CHUNK_SIZE) this.flush();
+    return end;
+  }
+
+  /** At the start of a line: takes a stuffed dot off, and mends a first line that no header may begin with. */
+  #openLine(input: Uint8Array, start: number, end: number): number {
+    if (!this.#atLineStart) return start;
+    // RFC 5321 section 4.5.2: a leading period is deleted when other characters follow it on the line.
+    const from = end > start && input[start] === DOT ? start + 1 : start;
+    if (this.#firstLine) {
+      this.#firstLine = false;
+      this.#mendFirstLine(input, from, end);
+    }
+    return from;
+  }
+
+  #mendFirstLine(input: Uint8Array, from: number, end: number): void {
+    const line = input.subarray(from, end);
+    // Text that begins with white space would continue our own Received header.
+    if (line.length > 0 && isBlank(line[0]!)) appendRecord(this.#out, RECORD.NORMAL, "");
+    const offset = line[0] === 0x3e ? 1 : 0; // ">From " as well
+    if (startsWithIgnoreCase(line, "from ", offset)) {
+      appendRecord(this.#out, RECORD.CONTINUED, "X-Mailbox-Line: ");
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Who the client is: its address in one form, and its name if the name leads back to the address.
+ */
+// Utility
+import { formatIpAddress, parseIpAddress } from "../../lib/vstring/ip_address.ts";
+// Server skeleton
+import type { DnsLookup } from "../../lib/proto/dns_client.ts";
+
+/** A client. */
+export interface Peer {
+  /** Verified name, or "unknown". */
+  readonly name: string;
+  /** Name that the address has, verified or not, or "unknown". */
+  readonly reverseName: string;
+  /** IPv4, also for a client that came in the IPv4-mapped form, or IPv6. */
+  readonly address: string;
+  readonly port: number;
+  readonly serverAddress: string;
+  readonly serverPort: number;
+  /** The names could not be looked up now: a refusal for lack of one must be soft. */
+  readonly nameTrouble: boolean;
+  /** The client is on this machine. */
+  readonly local: boolean;
+}
+
+/** Most names of one address that are tried. */
+const NAME_LIMIT = 5;
+
+/** The text form that all comparisons and logs use; an address that is none stays as it is. */
+export function canonicalAddress(text: string): string {
+  const zone = text.indexOf("%");
+  const plain = zone < 0 ? text : text.slice(0, zone);
+  const bytes = parseIpAddress(plain);
+  if (bytes === undefined) return plain;
+  return formatIpAddress(isMapped(bytes) ? bytes.subarray(12) : bytes);
+}
+
+function isMapped(bytes: Uint8Array): boolean {
+  return bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff &&
+    bytes[11] === 0xff;
+}
+
+/** True for an address of this machine's loopback network. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1";
+}
+
+/** Names of an address. */
+interface Names {
+  readonly name: string;
+  readonly reverseName: string;
+  readonly trouble: boolean;
+}
+
+const UNKNOWN: Names = { name: "unknown", reverseName: "unknown", trouble: false };
+
+/** Looks up a client's name: the name of its address, if one of the name's addresses is the client's. */
+export async function lookUpNames(dns: DnsLookup, address: string): Promise<Names> {
+  if (isLoopback(address)) return { name: "localhost", reverseName: "localhost", trouble: false };
+  const bytes = parseIpAddress(address);
+  if (bytes === undefined) return UNKNOWN;
+  const pointers = await dns.query(reverseDomain(bytes), "PTR");
+  if (pointers.rcode !== "ok") return { ...UNKNOWN, trouble: pointers.rcode !== "nxdomain" };
+  const names = pointers.records.slice(0, NAME_LIMIT).map((record) => record.value);
+  const first = names[0];
+  if (first === undefined) return UNKNOWN;
+  let trouble = false;
+  for (const name of names) {
+    const forward = await dns.query(name, bytes.length === 4 ? "A" : "AAAA");
+    if (forward.rcode !== "ok" && forward.rcode !== "nxdomain") trouble = true;
+    if (forward.records.some((record) => canonicalAddress(record.value) === address)) {
+      return { name, reverseName: first, trouble: false };
+    }
+  }
+  return { name: "unknown", reverseName: first, trouble };
+}
+
+/** RFC 1035 section 3.5 and RFC 3596 section 2.5: the domain under which an address has its names. */
+export function reverseDomain(bytes: Uint8Array): string {
+  if (bytes.length === 4) return `${[...bytes].reverse().join(".")}.in-addr.arpa`;
+  const nibbles = [...bytes].flatMap((byte) => [byte >> 4, byte & 15]);
+  return `${nibbles.reverse().map((nibble) => nibble.toString(16)).join(".")}.ip6.arpa`;
+}

@@ -1,0 +1,51 @@
+/**
+ * Replies, as text without line end. What a peer sent goes into one only through `printable`.
+ */
+
+/** A reply: "250 2.0.0 Ok". */
+export type ReplyText = string;
+
+export const REPLY = {
+  ok: "250 2.0.0 Ok",
+  mailOk: "250 2.1.0 Ok",
+  rcptOk: "250 2.1.5 Ok",
+  data: "354 End data with <CR><LF>.<CR><LF>",
+  bye: "221 2.0.0 Bye",
+  unknownCommand: "500 5.5.2 Error: command not recognized",
+  lineTooLong: "500 5.5.2 Error: command line too long",
+  badUtf8: "500 5.5.2 Error: bad UTF-8 syntax",
+  nestedMail: "503 5.5.1 Error: nested MAIL command",
+  heloFirst: "503 5.5.1 Error: send HELO/EHLO first",
+  needMail: "503 5.5.1 Error: need MAIL command",
+  needRcpt: "503 5.5.1 Error: need RCPT command",
+  noRecipients: "554 5.5.1 Error: no valid recipients",
+  mailSyntax: "501 5.5.4 Syntax: MAIL FROM:<address>",
+  rcptSyntax: "501 5.5.4 Syntax: RCPT TO:<address>",
+  badSender: "501 5.1.7 Bad sender address syntax",
+  badRecipient: "501 5.1.3 Bad recipient address syntax",
+  tooManyRecipients: "452 4.5.3 Error: too many recipients",
+  sizeExceeded: "552 5.3.4 Message size exceeds fixed limit",
+  vrfyDisabled: "502 5.5.1 VRFY command is disabled",
+  synchronization: "554 5.5.0 Error: SMTP protocol synchronization",
+  notSmtp: "221 2.7.0 Error: I can break rules, too. Goodbye.",
+  queueFileError: "451 4.3.0 Error: queue file write error",
+  lookupFailure: "451 4.3.0 Temporary lookup failure",
+} as const;
+
+/** True when the session ends after the reply (RFC 5321 section 3.8, RFC 7504). */
+export function endsSession(reply: ReplyText): boolean {
+  return reply.startsWith("421") || reply.startsWith("521");
+}
+
+/** True for a reply that counts as the client's error. */
+export function isErrorReply(reply: ReplyText): boolean {
+  return reply.startsWith("4") || reply.startsWith("5");
+}
+
+/** The reply as a temporary one (soft_bounce). */
+export function soften(reply: ReplyText): ReplyText {
+  if (!reply.startsWith("5")) return reply;
+  const rest = reply.slice(1);
+  // The enhanced code's class must agree with the reply's.
+  return "4" + (rest.slice(2, 5) === " 5." ? `${rest.slice(0, 3)}4${rest.slice(4)}` : rest);
+}

@@ -1,0 +1,251 @@
+/**
+ * What all sessions of a process share: settings, services, the restriction lists, the clock for deadlines.
+ */
+// Utility
+import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
+import { parentStyle } from "../../lib/table/parameter_lists.ts";
+import type { Logger } from "../../lib/log/log.ts";
+// Mail
+import { quoteAddress } from "../../lib/mail/address.ts";
+// Server skeleton
+import type { IpcClient } from "../../lib/ipc/client.ts";
+import type { CLEANUP } from "../../lib/proto/protocols.ts";
+import type { Resolved } from "../../lib/proto/rewrite_client.ts";
+// This program
+import type { Peer } from "./smtpd_peer.ts";
+import { DateClock } from "./smtpd_received.ts";
+import type { Question, Services, SmtpdSettings } from "./smtpd_policy.ts";
+import { checkRecipientExists } from "./smtpd_recipient.ts";
+import { REPLY, type ReplyText } from "./smtpd_reply.ts";
+import { isPostmaster, RestrictionList } from "./smtpd_restrictions.ts";
+import type { Session } from "./smtpd_session.ts";
+
+/** How often deadlines are looked at, milliseconds. */
+const TICK = 1000;
+/** Accepted recipients that are remembered, and for how long, milliseconds. */
+const ACCEPTED_LIMIT = 1000;
+const ACCEPTED_TIME = 5000;
+
+/** The restrictions whose answer depends on nothing but whether the client is trusted and where the recipient leads. */
+const PLAIN: ReadonlySet<string> = new Set([
+  "permit_mynetworks",
+  "permit_sasl_authenticated",
+  "permit_auth_destination",
+  "reject_unauth_destination",
+  "defer_unauth_destination",
+  "reject_unlisted_recipient",
+]);
+
+/** The shared part of one process. */
+export class Server {
+  readonly settings: SmtpdSettings;
+  readonly log: Logger;
+  readonly cleanup: IpcClient<typeof CLEANUP>;
+  readonly #services: Services;
+  readonly #trusted: MatchList;
+  readonly #unlimited: MatchList;
+  readonly #bareNewlineAllowed: MatchList;
+  readonly #early: readonly RestrictionList[];
+  readonly #destination: readonly RestrictionList[];
+  readonly #data: RestrictionList;
+  readonly #sessions = new Set<Session>();
+  readonly #connections = new Map<string, number>();
+  readonly #clock = new DateClock();
+  readonly #plain: boolean;
+  readonly #accepted = new Map<string, number>();
+  readonly #trouble: (what: string, error: unknown) => void;
+
+  constructor(
+    services: Services,
+    cleanup: IpcClient<typeof CLEANUP>,
+    log: Logger,
+    trouble: (what: string, error: unknown) => void,
+  ) {
+    const { settings } = services;
+    this.settings = settings;
+    this.log = log;
+    this.cleanup = cleanup;
+    this.#services = services;
+    this.#trouble = trouble;
+    const clients = (name: string, items: readonly string[]) =>
+      parseAddressList(items, {
+        parents: parentStyle(name, settings.parent_domain_matches_subdomains),
+        name,
+      });
+    this.#trusted = clients("mynetworks", settings.mynetworks);
+    this.#unlimited = clients(
+      "smtpd_client_event_limit_exceptions",
+      settings.smtpd_client_event_limit_exceptions,
+    );
+    this.#bareNewlineAllowed = clients(
+      "smtpd_forbid_bare_newline_exclusions",
+      settings.smtpd_forbid_bare_newline_exclusions,
+    );
+    const list = (parameter: keyof SmtpdSettings & string) => {
+      const items = settings[parameter] as readonly string[];
+      return new RestrictionList(
+        services,
+        parameter,
+        items,
+        (text) => log.info(`NOQUEUE: reject_warning: ${text}`),
+      );
+    };
+    this.#early = [
+      list("smtpd_client_restrictions"),
+      list("smtpd_helo_restrictions"),
+      list("smtpd_sender_restrictions"),
+    ];
+    const destination = [list("smtpd_relay_restrictions"), list("smtpd_recipient_restrictions")];
+    this.#destination = settings.smtpd_relay_before_recipient_restrictions
+      ? destination
+      : destination.reverse();
+    this.#data = list("smtpd_data_restrictions");
+    requireRelayControl(settings);
+    this.#plain = this.#early.every((one) => one.empty) &&
+      [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions].every((word) =>
+        PLAIN.has(word)
+      );
+    setInterval(() => this.#checkDeadlines(), TICK);
+  }
+
+  /** True for a client in mynetworks; a promise when a table has to be asked. Trouble means: not trusted. */
+  isTrusted(peer: Peer): boolean | Promise<boolean> {
+    const key = `${peer.name} ${peer.address}`;
+    const verdict = matchLiteral(this.#trusted, listSubject("address", key));
+    if (verdict !== "ask") return verdict === "match";
+    return this.#services.maps.find("mynetworks", "list", key).then((found) => found.kind === "found");
+  }
+
+  /** Registers a session; returns the reply for a client that has too many already. */
+  admit(session: Session): ReplyText | undefined {
+    this.#sessions.add(session);
+    const { address } = session.peer;
+    const count = (this.#connections.get(address) ?? 0) + 1;
+    this.#connections.set(address, count);
+    const { settings } = this;
+    if (this.#sessions.size > settings.smtpd_session_limit) {
+      return `421 4.3.2 ${settings.myhostname} Error: all server ports are busy`;
+    }
+    const limit = settings.smtpd_client_connection_count_limit;
+    if (limit === 0 || count <= limit || matches(this.#unlimited, session.peer)) return undefined;
+    this.log.warning(
+      `Connection concurrency limit exceeded: ${count} from ${session.client} for service smtp`,
+    );
+    return `421 4.7.0 ${settings.myhostname} Error: too many connections from ${address}`;
+  }
+
+  /** Takes a session out; false when it is out already. */
+  forget(session: Session): boolean {
+    if (!this.#sessions.delete(session)) return false;
+    const { address } = session.peer;
+    const count = (this.#connections.get(address) ?? 1) - 1;
+    if (count > 0) this.#connections.set(address, count);
+    else this.#connections.delete(address);
+    return true;
+  }
+
+  /** True when a line that ends in LF alone is refused from this client (smtpd_forbid_bare_newline). */
+  refusesBareNewline(peer: Peer): boolean {
+    return this.settings.smtpd_forbid_bare_newline === "reject" && !matches(this.#bareNewlineAllowed, peer);
+  }
+
+  /** The date for a header. */
+  date(time: number): string {
+    return this.#clock.format(time);
+  }
+
+  /** True when the recipient was accepted a moment ago from a client of the same standing. */
+  knownRecipient(session: Session, recipient: string): boolean {
+    if (!this.#plain) return false;
+    const until = this.#accepted.get(acceptedKey(session, recipient));
+    return until !== undefined && until > Date.now();
+  }
+
+  /** The reply that refuses a recipient, if something does; it has been logged. */
+  async checkRecipient(session: Session, recipient: string): Promise<ReplyText | undefined> {
+    const resolved = await this.#resolve(session, recipient);
+    if (typeof resolved === "string") return this.#refuse(session, resolved, recipient);
+    const question = this.#question(session, recipient, resolved);
+    for (const list of [...this.#early, ...this.#destination]) {
+      const { verdict } = await list.evaluate(question);
+      if (verdict.kind === "reject") return this.#refuse(session, verdict.reply, recipient);
+    }
+    if (resolved.bad) return this.#refuse(session, REPLY.badRecipient, recipient);
+    if (this.settings.smtpd_reject_unlisted_recipient && !isPostmaster(recipient)) {
+      const verdict = await checkRecipientExists(this.#services, recipient, resolved);
+      if (verdict.kind === "reject") return this.#refuse(session, verdict.reply, recipient);
+    }
+    if (this.#plain) this.#remember(acceptedKey(session, recipient));
+    return undefined;
+  }
+
+  /** The reply that refuses DATA, if something does. */
+  async checkData(session: Session): Promise<ReplyText | undefined> {
+    if (this.#data.empty) return undefined;
+    const { verdict } = await this.#data.evaluate(this.#question(session, undefined, undefined));
+    return verdict.kind === "reject" ? this.#refuse(session, verdict.reply, undefined, "DATA") : undefined;
+  }
+
+  /** A session ran into a fault of ours or of a service: it ends, the others go on. */
+  failed(session: Session, error: unknown): void {
+    this.#trouble(`session of ${session.client}`, error);
+    session.reply(`421 4.3.0 ${this.settings.myhostname} Error: internal error`);
+    session.closed();
+  }
+
+  async #resolve(session: Session, recipient: string): Promise<Resolved | ReplyText> {
+    const { rewrite } = this.#services;
+    const full = await rewrite.rewriteInternal(session.peer.local ? "local" : "remote", recipient);
+    if (full.kind === "retry") return REPLY.lookupFailure;
+    // What the remote context left without a domain is delivered as the local one completes it.
+    const complete = await rewrite.rewriteInternal("local", full.address);
+    if (complete.kind === "retry") return REPLY.lookupFailure;
+    const resolved = await rewrite.resolve(session.transaction?.sender ?? "", complete.address);
+    return resolved.kind === "retry" ? REPLY.lookupFailure : resolved;
+  }
+
+  #question(session: Session, recipient: string | undefined, resolved: Resolved | undefined): Question {
+    return {
+      peer: session.peer,
+      trusted: session.trusted,
+      helo: session.greeting?.name ?? "",
+      sender: session.transaction?.sender,
+      recipient: recipient === undefined ? undefined : quoteAddress(recipient),
+      resolved,
+    };
+  }
+
+  #refuse(session: Session, reply: ReplyText, recipient: string | undefined, stage = "RCPT"): ReplyText {
+    session.logReject(stage, reply, recipient);
+    return reply;
+  }
+
+  #remember(key: string): void {
+    if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
+    this.#accepted.set(key, Date.now() + ACCEPTED_TIME);
+  }
+
+  #checkDeadlines(): void {
+    const now = Date.now();
+    for (const session of [...this.#sessions]) if (session.deadline < now) session.timeout();
+  }
+}
+
+function acceptedKey(session: Session, recipient: string): string {
+  return `${session.trusted ? "+" : "-"}${session.peer.local ? "+" : "-"}${recipient}`;
+}
+
+function matches(list: MatchList, peer: Peer): boolean {
+  return matchLiteral(list, listSubject("address", `${peer.name} ${peer.address}`)) === "match";
+}
+
+/** Postfix refuses to run without a restriction that keeps strangers from relaying; so do we. */
+function requireRelayControl(settings: SmtpdSettings): void {
+  const words = [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions];
+  const needed = ["reject", "defer", "reject_unauth_destination", "defer_unauth_destination"];
+  if (needed.some((word) => words.includes(word))) return;
+  throw new Error(
+    "Cannot serve: smtpd_relay_restrictions or smtpd_recipient_restrictions must have at least one of " +
+      needed.join(", "),
+  );
+}

@@ -1,0 +1,92 @@
+/**
+ * virtual - delivers mail to virtual mailboxes
+ *
+ * Description: qmgr hands over the recipients of one message. Each recipient's address, letters folded, is searched
+ * in virtual_mailbox_maps (whole, without extension, then `@domain`); the value is the mailbox's path below
+ * virtual_mailbox_base, a Maildir if it ends in a slash, otherwise an mbox. Where virtual_mailbox_path is set, the
+ * table only says that the recipient exists and the path is made from the recipient. virtual_uid_maps and
+ * virtual_gid_maps give the identity that the mailbox is written under, by a helper that master starts for that
+ * mailbox alone. There are no aliases and no commands here, and no users of the system.
+ *
+ * Security: reads queue files (hostile content, copied) and envelope addresses (hostile; a part of one becomes a
+ * single name in a path or the recipient is refused). Writes nothing: master starts the helpers, and checks path and
+ * ids again. Tables are opened without proxymap and without `$1` in results. Must never be trusted to write a file
+ * or to choose a user id.
+ *
+ * Standards: RFC 3463 (status codes).
+ *
+ * Diagnostics: one log line per recipient, in Postfix's form. Warnings: paths, user and group ids that are missing
+ * or not allowed; such mail is deferred.
+ *
+ * Parameters: delay_logging_resolution_limit, enable_original_recipient, mailbox_helper_idle, mailbox_helper_limit,
+ * recipient_delimiter, soft_bounce, virtual_gid_maps, virtual_mailbox_base,
+ * virtual_mailbox_maps, virtual_mailbox_path, virtual_minimum_uid, virtual_uid_maps; of the helper:
+ * virtual_mailbox_limit, virtual_mailbox_lock.
+ *
+ * Known limits: the directory that holds a mailbox must exist; only the Maildir itself is made.
+ *
+ * @module
+ */
+// Tables
+import { openTable } from "../../lib/table/open.ts";
+import { addressSearch } from "../../lib/table/search.ts";
+import { MISSING } from "../../lib/table/table.ts";
+// Wire protocols
+import { type Request } from "../../lib/ipc/protocol.ts";
+import { type ServerExchange } from "../../lib/ipc/server.ts";
+import { DELIVERY } from "../../lib/proto/protocols.ts";
+// Server skeleton
+import { type Context } from "../../lib/server/context.ts";
+import { runIpcDaemon } from "../../lib/server/daemon.ts";
+import { serveDelivery } from "../../lib/server/mailbox_agent.ts";
+import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
+// This program
+import { SERVICE } from "./service.ts";
+import { deliverVirtually, type VirtualDelivery, type VirtualMaps } from "./virtual_delivery.ts";
+
+/** Seconds between two looks at idle helpers. */
+const HOUSEKEEPING = 1;
+
+/** The handler of delivery requests. */
+function start(context: Context<typeof SERVICE>) {
+  const { settings, log, serviceName } = context;
+  const open = (specs: readonly string[]) =>
+    specs.map((spec) => openTable(spec, { log, paranoid: true, soft: true }));
+  const tables = {
+    virtual_mailbox_maps: open(settings.virtual_mailbox_maps),
+    virtual_uid_maps: open(settings.virtual_uid_maps),
+    virtual_gid_maps: open(settings.virtual_gid_maps),
+  };
+  const how = {
+    extension: {
+      delimiters: settings.recipient_delimiter,
+      ownerRequestSpecial: settings.owner_request_special,
+      doubleBounceSender: settings.double_bounce_sender,
+    },
+    // A user name alone never stands for a virtual mailbox.
+    isLocal: () => MISSING,
+  };
+  const helpers = new MailboxHelperPool({
+    start: (task) => context.startHelper(task),
+    limit: settings.mailbox_helper_limit,
+    idle: settings.mailbox_helper_idle,
+  });
+  context.every(HOUSEKEEPING, () => helpers.endIdle());
+  const agent = { settings, log, serviceName, helpers };
+  const find = (maps: VirtualMaps, address: string) => addressSearch(tables[maps], address, how);
+  return (exchange: ServerExchange<typeof DELIVERY>, request: Request<typeof DELIVERY>) => {
+    const virtual: VirtualDelivery = {
+      settings,
+      find,
+      warn: (text) => log.warning(`${request.queueId}: ${text}`),
+    };
+    return serveDelivery(
+      agent,
+      exchange,
+      request,
+      (job, recipient) => deliverVirtually(virtual, job, recipient),
+    );
+  };
+}
+
+await runIpcDaemon(SERVICE, DELIVERY, start);

@@ -1,0 +1,37 @@
+import type { Service } from "../../lib/server/service.ts";
+
+/** What the virtual delivery agent may touch: it writes no file; helpers that master starts write the mailboxes. */
+export const SERVICE = {
+  command: "virtual",
+  purpose: "delivers to virtual mailboxes",
+  skeleton: "ipc",
+  serves: "delivery",
+  connects: [],
+  reads: ["queue/active", "table:virtual_mailbox_maps", "table:virtual_uid_maps", "table:virtual_gid_maps"],
+  writes: [],
+  inet: "none",
+  runs: [],
+  runAs: "postern",
+  processLimit: 2,
+  startsHelpers: true,
+  endsWhenIdle: true,
+  parameters: [
+    "delay_logging_resolution_limit",
+    "double_bounce_sender",
+    "enable_original_recipient",
+    "hash_queue_depth",
+    "hash_queue_names",
+    "mailbox_helper_idle",
+    "mailbox_helper_limit",
+    "owner_request_special",
+    "queue_directory",
+    "recipient_delimiter",
+    "soft_bounce",
+    "virtual_gid_maps",
+    "virtual_mailbox_base",
+    "virtual_mailbox_maps",
+    "virtual_mailbox_path",
+    "virtual_minimum_uid",
+    "virtual_uid_maps",
+  ],
+} as const satisfies Service;

@@ -1,0 +1,156 @@
+/**
+ * `$name` expansion as in main.cf: `$name`, `${name}`, `$(name)`, `${name?text}`, `${name:text}`,
+ * `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}` with ==, !=, <, <=, >, >=, and `$$` for a dollar sign.
+ *
+ * @module
+ */
+
+/** Longest value after expansion, UTF-16 units: `a = $b$b`, `b = $c$c`, ... must not fill the memory. */
+export const VALUE_LIMIT = 1 << 20;
+
+/** Deepest nesting of conditional texts. */
+const NESTING_LIMIT = 50;
+
+/** A value that cannot be expanded; the text says why. */
+export class ExpandError extends Error {
+  override name = "ExpandError";
+}
+
+/** Gives the expanded value of a name; throws for a name that nobody knows. */
+export type NameLookup = (name: string) => string;
+
+/**
+ * The text with every `$` form replaced.
+ *
+ * @throws ExpandError for a form that is not closed or makes no sense, and what `lookup` throws
+ */
+export function expand(text: string, lookup: NameLookup): string {
+  return expandAt(text, lookup, 0);
+}
+
+function expandAt(text: string, lookup: NameLookup, depth: number): string {
+  if (depth > NESTING_LIMIT) throw new ExpandError(`Cannot expand "${text}": conditions nested too deeply`);
+  let out = "";
+  let at = 0;
+  while (at < text.length) {
+    const dollar = text.indexOf("$", at);
+    if (dollar < 0) {
+      out += text.slice(at);
+      break;
+    }
+    out += text.slice(at, dollar);
+    const next = text[dollar + 1] ?? "";
+    if (next === "$") {
+      out += "$";
+      at = dollar + 2;
+    } else if (next === "{" || next === "(") {
+      const end = closing(text, dollar + 1);
+      out += expandBody(text.slice(dollar + 2, end), lookup, depth);
+      at = end + 1;
+    } else {
+      const end = nameEnd(text, dollar + 1);
+      if (end === dollar + 1) {
+        throw new ExpandError('Cannot expand "$": no name follows; a dollar sign is "$$"');
+      }
+      out += lookup(text.slice(dollar + 1, end));
+      at = end;
+    }
+    if (out.length > VALUE_LIMIT) {
+      throw new ExpandError(`Cannot expand: result is longer than ${VALUE_LIMIT}`);
+    }
+  }
+  return out;
+}
+
+/** What stands between the braces of `${...}`. */
+function expandBody(body: string, lookup: NameLookup, depth: number): string {
+  const start = skipBlanks(body, 0);
+  if (body[start] === "{") return expandComparison(body, start, lookup, depth);
+  const end = nameEnd(body, start);
+  if (end === start) throw new ExpandError(`Cannot expand "\${${body}}": it begins with no name`);
+  const value = lookup(body.slice(start, end));
+  const operator = skipBlanks(body, end);
+  if (operator === body.length) return value;
+  return choose(body, operator, value !== "", lookup, depth);
+}
+
+/** `{a} op {b} ? ...` */
+function expandComparison(body: string, start: number, lookup: NameLookup, depth: number): string {
+  const left = closing(body, start);
+  const operatorStart = skipBlanks(body, left + 1);
+  const rightStart = body.indexOf("{", operatorStart);
+  if (rightStart < 0) throw new ExpandError(`Cannot expand "\${${body}}": expected {a} operator {b}`);
+  const operator = body.slice(operatorStart, rightStart).replaceAll(" ", "");
+  const right = closing(body, rightStart);
+  const a = expandAt(body.slice(start + 1, left), lookup, depth + 1);
+  const b = expandAt(body.slice(rightStart + 1, right), lookup, depth + 1);
+  return choose(body, skipBlanks(body, right + 1), compare(a, operator, b), lookup, depth);
+}
+
+/** `?text`, `:text`, `?{text}`, `:{text}` or `?{text}:{text}`, from `at` on. */
+function choose(body: string, at: number, holds: boolean, lookup: NameLookup, depth: number): string {
+  const operator = body[at];
+  if (operator !== "?" && operator !== ":") {
+    throw new ExpandError(`Cannot expand "\${${body}}": expected "?" or ":" at "${body.slice(at)}"`);
+  }
+  const start = skipBlanks(body, at + 1);
+  if (body[start] !== "{") {
+    return holds === (operator === "?") ? expandAt(body.slice(at + 1), lookup, depth + 1) : "";
+  }
+  const end = closing(body, start);
+  const otherwise = skipBlanks(body, end + 1);
+  if (otherwise < body.length && (operator === ":" || body[otherwise] !== ":")) {
+    throw new ExpandError(`Cannot expand "\${${body}}": expected nothing at "${body.slice(otherwise)}"`);
+  }
+  if (holds === (operator === "?")) return expandAt(body.slice(start + 1, end), lookup, depth + 1);
+  return otherwise === body.length ? "" : choose(body, otherwise, false, lookup, depth);
+}
+
+function compare(a: string, operator: string, b: string): boolean {
+  const digits = /^[0-9]+$/;
+  const numeric = digits.test(a) && digits.test(b);
+  const order = numeric ? Number(a) - Number(b) : a < b ? -1 : a > b ? 1 : 0;
+  switch (operator) {
+    case "==":
+      return order === 0;
+    case "!=":
+      return order !== 0;
+    case "<":
+      return order < 0;
+    case "<=":
+      return order <= 0;
+    case ">":
+      return order > 0;
+    case ">=":
+      return order >= 0;
+    default:
+      throw new ExpandError(`Cannot expand: unknown operator "${operator}"`);
+  }
+}
+
+/** Position of the brace or parenthesis that closes the one at `open`. */
+function closing(text: string, open: number): number {
+  const [opener, closer] = text[open] === "{" ? ["{", "}"] : ["(", ")"];
+  let level = 0;
+  for (let i = open; i < text.length; i++) {
+    if (text[i] === opener) level++;
+    else if (text[i] === closer && --level === 0) return i;
+  }
+  throw new ExpandError(`Cannot expand "${text.slice(Math.max(0, open - 1))}": "${opener}" is not closed`);
+}
+
+function nameEnd(text: string, start: number): number {
+  let end = start;
+  while (end < text.length && /[A-Za-z0-9_]/.test(text[end]!)) end++;
+  return end;
+}
+
+function skipBlanks(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && isBlank(text[at]!)) at++;
+  return at;
+}
+
+function isBlank(char: string): boolean {
+  return char === " " || char === "\t" || char === "\n" || char === "\r";
+}

@@ -1,0 +1,206 @@
+/**
+ * Frames on a connection between daemons: length (4 bytes, big-endian), kind, exchange id (4 bytes), payload.
+ *
+ * @module
+ */
+import { ByteBuilder, decodeText, encodeText } from "../vstring/byte_builder.ts";
+import type { Channel } from "../safe/channel.ts";
+import { CodecError, encodeFields } from "./codec.ts";
+import type { Field, Fields, Messages, Protocol } from "./protocol.ts";
+
+/** Kinds that carry no message of the protocol. Messages are numbered from `FIRST_MESSAGE`. */
+export const FRAME = {
+  HELLO: 0, // server first: "postern NAME VERSION DIGEST"
+  CANCEL: 1, // client: the exchange is off
+  CREDIT: 2, // server: that many bytes of the exchange have been taken
+  GOODBYE: 3, // server: no new exchange on this connection, please
+  FIRST_MESSAGE: 16,
+} as const;
+
+/** Bytes of the frame's head behind the length. */
+export const HEAD_LENGTH = 5;
+/** No frame of any protocol is longer. */
+export const FRAME_LIMIT = 8 * 1024 * 1024;
+/** Bytes of one exchange that may be under way before the server has taken them. */
+export const WINDOW = 256 * 1024;
+
+/** The message names of one direction, by number and back. */
+export class MessageIndex {
+  readonly #names: readonly string[];
+  readonly #numbers = new Map<string, number>();
+  readonly messages: Messages;
+  /** Longest payload of any of them, bytes. */
+  readonly most: number;
+
+  constructor(messages: Messages) {
+    this.messages = messages;
+    this.#names = Object.keys(messages);
+    this.#names.forEach((name, index) => this.#numbers.set(name, index + FRAME.FIRST_MESSAGE));
+    this.most = Math.min(FRAME_LIMIT, Math.max(64, ...this.#names.map((name) => mostBytes(messages[name]!.fields))));
+  }
+
+  nameOf(kind: number): string | undefined {
+    return this.#names[kind - FRAME.FIRST_MESSAGE];
+  }
+
+  numberOf(name: string): number {
+    return this.#numbers.get(name)!;
+  }
+}
+
+function mostBytes(fields: Fields): number {
+  let sum = 1;
+  for (const name in fields) sum += 1 + mostBytesOf(fields[name]!);
+  return sum;
+}
+
+function mostBytesOf(field: Field): number {
+  switch (field.kind) {
+    case "text":
+    case "bytes":
+      return field.most + 8;
+    case "list":
+      return 8 + field.most * mostBytes(field.of);
+    default:
+      return 8;
+  }
+}
+
+/** What the server says first; a client that expects something else is on the wrong socket. */
+export function helloText(protocol: Protocol): string {
+  return `postern ${protocol.name} ${protocol.version} ${digest(JSON.stringify([protocol.requests, protocol.replies]))}`;
+}
+
+/** A short fingerprint of the table (FNV-1a), so that two releases with different tables do not talk. */
+function digest(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return hash.toString(16).padStart(8, "0");
+}
+
+/** Gathers frames and hands them to the channel once per turn of the event loop. */
+export class FrameWriter {
+  readonly #channel: Channel;
+  #out: ByteBuilder | undefined;
+  #size = 1024;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  /** Sends a message. */
+  message(kind: number, exchange: number, fields: Fields, values: Record<string, unknown>): void {
+    const out = this.#begin();
+    const start = out.claim(4 + HEAD_LENGTH);
+    try {
+      encodeFields(out, fields, values);
+    } catch (error) {
+      out.truncate(start);
+      throw error;
+    }
+    putHead(out, start, kind, exchange);
+  }
+
+  /** Sends a frame that is no message. */
+  control(kind: number, exchange: number, payload: Uint8Array = NOTHING): void {
+    const out = this.#begin();
+    const start = out.claim(4 + HEAD_LENGTH);
+    out.bytes(payload);
+    putHead(out, start, kind, exchange);
+  }
+
+  #begin(): ByteBuilder {
+    if (this.#out === undefined) {
+      this.#out = new ByteBuilder(FRAME_LIMIT * 8, this.#size);
+      queueMicrotask(() => this.flush());
+    } else if (this.#out.length > FRAME_LIMIT) {
+      this.flush();
+      return this.#begin();
+    }
+    return this.#out;
+  }
+
+  /** Hands over what was gathered. */
+  flush(): void {
+    const out = this.#out;
+    if (out === undefined) return;
+    this.#out = undefined;
+    // The next gathering starts at the size that this one took, within reason.
+    this.#size = Math.min(65536, Math.max(256, out.length));
+    this.#channel.write(out.view());
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function putHead(out: ByteBuilder, start: number, kind: number, exchange: number): void {
+  const raw = out.raw();
+  const length = out.length - start - 4;
+  raw[start] = length >>> 24;
+  raw[start + 1] = length >>> 16;
+  raw[start + 2] = length >>> 8;
+  raw[start + 3] = length;
+  raw[start + 4] = kind;
+  raw[start + 5] = exchange >>> 24;
+  raw[start + 6] = exchange >>> 16;
+  raw[start + 7] = exchange >>> 8;
+  raw[start + 8] = exchange;
+}
+
+/** Cuts what arrives into frames. */
+export class FrameReader {
+  readonly #most: number;
+  readonly #frame: (kind: number, exchange: number, bytes: Uint8Array, start: number, end: number) => void;
+  #rest: Uint8Array = NOTHING;
+
+  /** @param most longest payload, bytes */
+  constructor(
+    most: number,
+    frame: (kind: number, exchange: number, bytes: Uint8Array, start: number, end: number) => void,
+  ) {
+    this.#most = most + HEAD_LENGTH;
+    this.#frame = frame;
+  }
+
+  /** Takes bytes and calls `frame` for each frame that they complete; throws `CodecError` on a bad length. */
+  push(chunk: Uint8Array): void {
+    let bytes = chunk;
+    if (this.#rest.length > 0) {
+      bytes = new Uint8Array(this.#rest.length + chunk.length);
+      bytes.set(this.#rest);
+      bytes.set(chunk, this.#rest.length);
+      this.#rest = NOTHING;
+    }
+    let at = 0;
+    while (bytes.length - at >= 4) {
+      const length = ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+      if (length < HEAD_LENGTH || length > this.#most) throw new CodecError(`Cannot read frame: length ${length}`);
+      if (bytes.length - at - 4 < length) break;
+      const head = at + 4;
+      const exchange =
+        ((bytes[head + 1]! << 24) | (bytes[head + 2]! << 16) | (bytes[head + 3]! << 8) | bytes[head + 4]!) >>> 0;
+      at = head + length;
+      this.#frame(bytes[head]!, exchange, bytes, head + HEAD_LENGTH, at);
+    }
+    if (at < bytes.length) this.#rest = bytes.slice(at);
+  }
+}
+
+/** Payload of a CREDIT frame. */
+export function encodeCredit(count: number): Uint8Array {
+  return new Uint8Array([count >>> 24, count >>> 16, count >>> 8, count]);
+}
+
+export function decodeCredit(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start !== 4) throw new CodecError("Cannot read frame: bad credit");
+  return ((bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!) >>> 0;
+}
+
+/** Payload of a HELLO frame. */
+export function encodeHello(protocol: Protocol): Uint8Array {
+  return encodeText(helloText(protocol));
+}
+
+export function decodeHello(bytes: Uint8Array, start: number, end: number): string {
+  return decodeText(bytes.subarray(start, end));
+}

@@ -1,0 +1,403 @@
+/**
+ * Every internal protocol of Postern, in one place. Client and server types come from these tables and from
+ * nowhere else. Integers that hold a time are milliseconds since 1970 unless the name says otherwise.
+ *
+ * @module
+ */
+import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/protocol.ts";
+
+/** Longest envelope address that any daemon handles, bytes. RFC 5321 section 4.5.3.1 asks for 254; SMTPUTF8 and quoting get room. */
+export const ADDRESS_LIMIT = 1024;
+/** Longest queue id, bytes (Postfix: VALID_HOSTNAME_LEN). */
+export const QUEUE_ID_LIMIT = 255;
+/** Longest free text (a reason, a reply), bytes. */
+export const REASON_LIMIT = 4096;
+/** Most records bytes in one chunk from a client to cleanup. */
+export const CHUNK_LIMIT = 65536;
+/** Most recipients in one delivery request. */
+export const REQUEST_RECIPIENT_LIMIT = 10000;
+
+/** DSN NOTIFY bits (RFC 3461 section 4.1), as Postfix numbers them: NEVER 1, SUCCESS 2, DELAY 4, FAILURE 8. */
+const NOTIFY_MOST = 15;
+
+/**
+ * cleanup: takes a message as records of the queue file format and makes the queue file.
+ * begin -> (queueId); records* ; finish -> status. A client that breaks off sends cancel, or just goes away.
+ */
+export const CLEANUP = protocol({
+  name: "cleanup",
+  version: 1,
+  requests: {
+    /** Opens a message. `flags` are CLEANUP_FLAG bits. */
+    begin: { fields: { flags: integer(0xffff) } },
+    /** Whole records: type byte, length, data; see lib/mail/record.ts. */
+    records: { fields: { records: bytes(CHUNK_LIMIT) }, flow: true },
+    /** The E record has been sent: commit and answer. */
+    finish: { fields: {} },
+  },
+  replies: {
+    queueId: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
+    /** `status` is a set of CLEANUP_STATUS bits, 0 for success; `reason` may be empty. */
+    status: { fields: { status: integer(0xffff), reason: text(REASON_LIMIT) }, last: true },
+  },
+});
+
+/** What a client of cleanup wants done to its message. */
+export const CLEANUP_FLAG = {
+  BOUNCE: 1, // cleanup itself returns the message on a content error
+  FILTER: 2, // header and body checks
+  HOLD: 4,
+  DISCARD: 8,
+  BCC: 16,
+  MAP: 32, // canonical, virtual alias, masquerade
+  MILTER: 64,
+  SMTPUTF8: 128,
+} as const;
+
+/** Mail from outside the mail system. */
+export const CLEANUP_EXTERNAL = CLEANUP_FLAG.FILTER | CLEANUP_FLAG.MILTER | CLEANUP_FLAG.BCC |
+  CLEANUP_FLAG.MAP;
+/** Mail that the mail system makes itself: bounces, forwarded mail, probes. */
+export const CLEANUP_INTERNAL = CLEANUP_FLAG.MAP;
+
+/** What cleanup says of a message; 0 is success. Postfix's CLEANUP_STAT bits. */
+export const CLEANUP_STATUS = {
+  OK: 0,
+  BAD: 1, // internal protocol error
+  WRITE: 2, // queue file write error
+  SIZE: 4, // message too big
+  CONTENT: 8, // content rejected
+  HOPS: 16, // too many hops
+  RECIPIENT: 64, // no recipients
+  PROXY: 128,
+  DEFER: 512, // temporary failure
+  NOPERM: 1024,
+} as const;
+
+/** trivial-rewrite: address rewriting and resolution. */
+export const REWRITE = protocol({
+  name: "rewrite",
+  version: 1,
+  repeatable: true,
+  requests: {
+    /** Both addresses in external form: local part in quotes where it needs them. */
+    rewrite: { fields: { context: choice("local", "remote"), address: text(ADDRESS_LIMIT) } },
+    /** All addresses in internal form: no quotes, the last `@` separates. */
+    resolve: { fields: { sender: text(ADDRESS_LIMIT), address: text(ADDRESS_LIMIT) } },
+  },
+  replies: {
+    rewritten: { fields: { address: text(ADDRESS_LIMIT) }, last: true },
+    resolved: {
+      fields: {
+        transport: text(100),
+        nexthop: text(1024),
+        recipient: text(ADDRESS_LIMIT),
+        class: choice("local", "alias", "virtual", "relay", "default"),
+        /** The recipient has sender-specified routing (`@ ! %` in the local part): never one of ours for relaying. */
+        routed: flag(),
+        /** Syntax error in the address. */
+        bad: flag(),
+      },
+      last: true,
+    },
+    /** A table failed: the client must answer 4xx or defer. */
+    retry: { fields: { reason: text(REASON_LIMIT) }, last: true },
+  },
+});
+
+/**
+ * proxymap: look-ups in the tables that the configuration names, for daemons that may open no file. The client
+ * names the parameter, not a file, and the way to search.
+ */
+export const PROXYMAP = protocol({
+  name: "proxymap",
+  version: 1,
+  repeatable: true,
+  requests: {
+    find: {
+      fields: {
+        /** Parameter whose value is the list of tables, as virtual_alias_maps; or a domain or address list. */
+        parameter: text(100),
+        /** Empty for all tables of the parameter; else the one of them to search, written as in the parameter. */
+        table: text(16384),
+        /** key: the key as it is. address: user+ext@domain, user@domain, user+ext, user, @domain. access: user+ext@domain, user@domain, domain, parents, user+ext@, user@. domain: name and parents. transport: transport_maps order. client: host name, parents, address, networks; key is "name address". list: as the parameter's kind of list matches; key of an address list is "name address". */
+        search: choice("key", "address", "access", "domain", "transport", "client", "list"),
+        key: text(ADDRESS_LIMIT + 64),
+      },
+    },
+  },
+  replies: {
+    found: {
+      fields: {
+        value: text(65536),
+        /** Address extension that the matching key did not hold, with its delimiter; empty if none. */
+        extension: text(ADDRESS_LIMIT),
+      },
+      last: true,
+    },
+    missing: { fields: {}, last: true },
+    retry: { fields: { reason: text(REASON_LIMIT) }, last: true },
+  },
+});
+
+/** qmgr: told of new queue files and of what an administrator wants. */
+export const QMGR = protocol({
+  name: "qmgr",
+  version: 1,
+  requests: {
+    /** A file is committed in incoming/. A hint: a scan finds it as well. */
+    queued: { fields: { queueId: text(QUEUE_ID_LIMIT) }, oneway: true },
+    /** Postfix's trigger bytes: W or I scan incoming, D scan deferred, A ignore file times, F forget dead destinations. */
+    trigger: { fields: { bytes: text(64) }, oneway: true },
+    /** Postfix's flush of one message. */
+    deliver: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
+  },
+  replies: { done: { fields: { found: flag() }, last: true } },
+});
+
+/** One recipient's outcome, as a delivery agent reports it and bounce, defer and trace record it. */
+export const OUTCOME = {
+  /** Delivered, relayed or expanded; bounced; to be tried again. */
+  result: choice("sent", "bounced", "deferred"),
+  /** Enhanced status code, RFC 3463. */
+  status: text(16),
+  /** DSN action (RFC 3464 section 2.3.3): delivered, relayed, expanded, failed, delayed. */
+  action: text(16),
+  /** Human-readable, one line. */
+  reason: text(REASON_LIMIT),
+  /** RFC 3464 Diagnostic-Code: `smtp`, `x-unix` or empty, and its text. */
+  diagnosticType: text(32),
+  diagnosticText: text(REASON_LIMIT),
+  /** Name of the system that answered, or empty. */
+  remoteMta: text(255),
+} as const;
+
+/** Delivery agents: qmgr hands over one message's recipients for one destination. */
+export const DELIVERY = protocol({
+  name: "delivery",
+  version: 1,
+  requests: {
+    deliver: {
+      fields: {
+        queueId: text(QUEUE_ID_LIMIT),
+        /** Always "active" today; a name, not a path. */
+        queueName: text(100),
+        /** Offset of the content segment in the queue file, bytes. */
+        dataOffset: integer(),
+        /** Content length as the user sees it, bytes. */
+        dataSize: integer(),
+        nexthop: text(1024),
+        encoding: choice("", "7bit", "8bit"),
+        smtputf8: flag(),
+        sender: text(ADDRESS_LIMIT),
+        envelopeId: text(256),
+        /** RET: 0 none, 1 full, 2 headers. */
+        ret: integer(3),
+        /** For the log's delays=a/b/c/d: message arrival at the client's first byte, and when qmgr took it. */
+        arrivalTime: integer(),
+        activeTime: integer(),
+        clientName: text(255),
+        clientAddress: text(64),
+        clientPort: text(16),
+        protocolName: text(32),
+        heloName: text(512),
+        saslMethod: text(64),
+        saslUsername: text(256),
+        saslSender: text(ADDRESS_LIMIT),
+        logIdent: text(QUEUE_ID_LIMIT),
+        rewriteContext: choice("local", "remote"),
+        recipients: list(REQUEST_RECIPIENT_LIMIT, {
+          /** Offset of its record in the queue file: the recipient's name in the replies. */
+          offset: integer(),
+          address: text(ADDRESS_LIMIT),
+          originalRecipient: text(ADDRESS_LIMIT),
+          dsnOriginalRecipient: text(ADDRESS_LIMIT),
+          notify: integer(NOTIFY_MOST),
+        }),
+      },
+    },
+  },
+  replies: {
+    /** One recipient is settled. May come at any time, once for each recipient. */
+    recipient: { fields: { offset: integer(), ...OUTCOME } },
+    /**
+     * The request is over; recipients not reported are deferred by qmgr. `site` is empty, or the reason why the
+     * destination itself is in trouble (feeds qmgr's concurrency control).
+     */
+    finished: { fields: { siteStatus: text(16), site: text(REASON_LIMIT) }, last: true },
+  },
+});
+
+/** bounce, defer and trace: three services of one program. */
+export const BOUNCE = protocol({
+  name: "bounce",
+  version: 1,
+  requests: {
+    /** Appends one recipient's outcome to the message's log and syncs it. */
+    append: {
+      fields: {
+        queueId: text(QUEUE_ID_LIMIT),
+        offset: integer(),
+        recipient: text(ADDRESS_LIMIT),
+        originalRecipient: text(ADDRESS_LIMIT),
+        dsnOriginalRecipient: text(ADDRESS_LIMIT),
+        notify: integer(NOTIFY_MOST),
+        ...OUTCOME,
+      },
+    },
+    /** Sends the report that the log's recipients call for, then removes the log. */
+    flush: {
+      fields: {
+        queueName: text(100),
+        queueId: text(QUEUE_ID_LIMIT),
+        encoding: choice("", "7bit", "8bit"),
+        smtputf8: flag(),
+        sender: text(ADDRESS_LIMIT),
+        envelopeId: text(256),
+        ret: integer(3),
+        /** failure: non-delivery. delay: warning, the log stays. success: trace. */
+        report: choice("failure", "delay", "success"),
+      },
+    },
+    /** Removes a message's log. */
+    drop: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
+  },
+  replies: {
+    done: { fields: {}, last: true },
+    failed: { fields: { reason: text(REASON_LIMIT) }, last: true },
+  },
+});
+
+/** dns: the only way to the resolver. */
+export const DNS = protocol({
+  name: "dns",
+  version: 1,
+  repeatable: true,
+  requests: {
+    query: {
+      fields: {
+        name: text(1024),
+        type: choice("A", "AAAA", "CNAME", "MX", "PTR", "SRV", "TLSA", "TXT"),
+      },
+    },
+  },
+  replies: {
+    answer: {
+      fields: {
+        /** ok: records may be empty (NODATA). Everything else is for the caller to tell apart. */
+        rcode: choice("ok", "nxdomain", "servfail", "refused", "timeout", "malformed", "other"),
+        /** DNSSEC-validated, as a trusted resolver says. */
+        authenticated: flag(),
+        /** Seconds; the least of the answer's. */
+        ttl: integer(),
+        /** The name that the answer is about after CNAMEs. */
+        canonicalName: text(1024),
+        records: list(1000, {
+          /** MX preference, SRV priority; 0 otherwise. */
+          priority: integer(65535),
+          weight: integer(65535),
+          port: integer(65535),
+          /** Host name, address, or TXT text. Host names are checked; one that is no host name is left out. */
+          value: text(65535),
+          /** TLSA: usage, selector, matching type, then the data. */
+          data: bytes(65535),
+        }),
+      },
+      last: true,
+    },
+  },
+});
+
+/** anvil: counts connections and rates per client. */
+export const ANVIL = protocol({
+  name: "anvil",
+  version: 1,
+  requests: {
+    /** The connection that sends it stands for the client until `disconnect`. */
+    connect: { fields: { service: text(100), client: text(64) } },
+    disconnect: { fields: { service: text(100), client: text(64) }, oneway: true },
+    count: {
+      fields: {
+        service: text(100),
+        client: text(64),
+        event: choice("message", "recipient", "newtls", "auth"),
+      },
+    },
+  },
+  replies: { counted: { fields: { count: integer(), rate: integer() }, last: true } },
+});
+
+/** pickup: told to look into maildrop/. */
+export const PICKUP = protocol({
+  name: "pickup",
+  version: 1,
+  requests: { trigger: { fields: {}, oneway: true } },
+  replies: {},
+});
+
+/**
+ * showq: the queue's listing. A message with many recipients comes as several `message` replies in a row with the
+ * same id; `page` asks the client to say `more`, so that a slow reader holds the listing up and not in memory.
+ */
+export const SHOWQ = protocol({
+  name: "showq",
+  version: 1,
+  requests: { list: { fields: {} }, more: { fields: {} } },
+  replies: {
+    message: {
+      fields: {
+        queueName: text(100),
+        queueId: text(QUEUE_ID_LIMIT),
+        arrivalTime: integer(),
+        size: integer(),
+        forcedExpire: flag(),
+        sender: text(ADDRESS_LIMIT),
+        recipients: list(REQUEST_RECIPIENT_LIMIT, {
+          address: text(ADDRESS_LIMIT),
+          originalRecipient: text(ADDRESS_LIMIT),
+          /** From the defer or bounce log; both empty when there is no reason yet. */
+          delayReason: text(REASON_LIMIT),
+          bounceReason: text(REASON_LIMIT),
+        }),
+      },
+    },
+    page: { fields: {} },
+    end: { fields: {}, last: true },
+  },
+});
+
+/** flush: which messages wait for which destination. */
+export const FLUSH = protocol({
+  name: "flush",
+  version: 1,
+  requests: {
+    add: { fields: { site: text(255), queueId: text(QUEUE_ID_LIMIT) } },
+    /** Delivers what waits for a site now. */
+    sendSite: { fields: { site: text(255) } },
+    sendFile: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
+    refresh: { fields: {} },
+    purge: { fields: {} },
+  },
+  replies: { status: { fields: { status: choice("ok", "fail", "bad", "denied") }, last: true } },
+});
+
+/**
+ * mailbox: a helper process that may write one mailbox, started by master for local or virtual. The helper serves;
+ * its only connection is the one that it inherited.
+ */
+export const MAILBOX = protocol({
+  name: "mailbox",
+  version: 1,
+  requests: {
+    begin: { fields: { queueId: text(QUEUE_ID_LIMIT), sender: text(ADDRESS_LIMIT) } },
+    /** Message text as it goes into the mailbox file: LF line ends, headers that the agent prepends included. */
+    content: { fields: { content: bytes(CHUNK_LIMIT) }, flow: true },
+    finish: { fields: {} },
+  },
+  replies: {
+    outcome: {
+      fields: { result: choice("sent", "bounced", "deferred"), status: text(16), reason: text(REASON_LIMIT) },
+      last: true,
+    },
+  },
+});

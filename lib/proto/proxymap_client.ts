@@ -1,0 +1,126 @@
+/**
+ * Client of proxymap: tables for daemons that may open no file.
+ *
+ * @module
+ */
+// Utility
+import { encodeText } from "../vstring/byte_builder.ts";
+// Tables
+import { listSubject, type MatchList, matchLiteral, parseList } from "../table/match_list.ts";
+import { listKind, parentStyle } from "../table/parameter_lists.ts";
+// Internal protocols
+import { type IpcClient, IpcError } from "../ipc/client.ts";
+import type { RequestValues } from "../ipc/protocol.ts";
+import { PROXYMAP } from "./protocols.ts";
+import { ReplyCache } from "./reply_cache.ts";
+
+/** How the tables are searched; see the protocol. */
+export type MapSearch = RequestValues<typeof PROXYMAP, "find">["search"];
+
+/** What the tables hold. `extension`: the address extension that the key found did not hold, with its delimiter. */
+export type MapOutcome =
+  | { readonly kind: "found"; readonly value: string; readonly extension: string }
+  | { readonly kind: "missing" }
+  | { readonly kind: "retry"; readonly why: string };
+
+/** Who looks keys up: proxymap's client, or tables in a test. */
+export interface MapLookup {
+  /**
+   * Searches the tables that a parameter names.
+   *
+   * @param parameter the parameter, as virtual_alias_maps; its value is a list of tables, or a list of the kind that
+   * `list` searches
+   * @param key an address in its internal form, a domain, or "name address" of a client
+   * @param table searches this one of the parameter's tables only, for restrictions like `check_client_access TABLE`
+   */
+  find(parameter: string, search: MapSearch, key: string, table?: string): Promise<MapOutcome>;
+}
+
+/** Answers that are remembered, and for how long, seconds. */
+const CACHE_LIMIT = 1000;
+const CACHE_TIME = 5;
+/** Longest key that the protocol takes, bytes. No table holds a longer one that could be meant. */
+const KEY_LIMIT = PROXYMAP.requests.find.fields.key.most;
+/** Longest name of a table, bytes. */
+const TABLE_LIMIT = PROXYMAP.requests.find.fields.table.most;
+
+const MISSING: MapOutcome = { kind: "missing" };
+
+/** The part of `IpcClient` that is used. */
+export type MapConnection = Pick<IpcClient<typeof PROXYMAP>, "call">;
+
+/** Looks keys up through proxymap. Its failure is a soft one, like that of a table. */
+export class MapClient implements MapLookup {
+  readonly #connection: MapConnection;
+  readonly #settings: Readonly<Record<string, unknown>>;
+  readonly #cache: ReplyCache<MapOutcome>;
+  readonly #literals = new Map<string, MatchList | undefined>();
+
+  /**
+   * @param settings the caller's settings: a parameter that is empty there needs no request, nor does a list of names
+   * and networks only
+   * @param now milliseconds of a clock that is never set back
+   */
+  constructor(
+    connection: MapConnection,
+    settings: Readonly<Record<string, unknown>> = {},
+    now?: () => number,
+  ) {
+    this.#connection = connection;
+    this.#settings = settings;
+    this.#cache = new ReplyCache(CACHE_LIMIT, CACHE_TIME, now);
+  }
+
+  async find(parameter: string, search: MapSearch, key: string, table = ""): Promise<MapOutcome> {
+    const value = this.#settings[parameter];
+    if (Array.isArray(value) && value.length === 0) return MISSING;
+    // A key that is not UTF-8 is in no table.
+    if (!key.isWellFormed() || encodeText(key).length > KEY_LIMIT) return MISSING;
+    if (encodeText(table).length > TABLE_LIMIT) {
+      return { kind: "retry", why: `${parameter}: name of a table is longer than ${TABLE_LIMIT} bytes` };
+    }
+    const literal = search === "list" && table === "" ? this.#literalList(parameter, value) : undefined;
+    if (literal !== undefined) {
+      const verdict = matchLiteral(literal, listSubject(literal.how.kind, key));
+      if (verdict !== "ask") {
+        return verdict === "match" ? { kind: "found", value: "", extension: "" } : MISSING;
+      }
+    }
+    const id = JSON.stringify([parameter, search, key, table]);
+    // Trouble may be over the next time.
+    const keep = (outcome: MapOutcome) => outcome.kind !== "retry";
+    return await this.#cache.ask(id, () => this.#ask({ parameter, table, search, key }), keep);
+  }
+
+  /** The parsed list, so that what its literal items decide needs no request. */
+  #literalList(parameter: string, value: unknown): MatchList | undefined {
+    if (this.#literals.has(parameter)) return this.#literals.get(parameter);
+    const kind = listKind(parameter);
+    const parents = this.#settings["parent_domain_matches_subdomains"];
+    // Without the parameter that says how parents match, only proxymap knows.
+    const known = kind !== undefined && Array.isArray(value) && (kind === "string" || Array.isArray(parents));
+    const style = parentStyle(parameter, Array.isArray(parents) ? parents : []);
+    const list = known ? parseList(value, { kind, parents: style, name: parameter }) : undefined;
+    this.#literals.set(parameter, list);
+    return list;
+  }
+
+  async #ask(fields: RequestValues<typeof PROXYMAP, "find">): Promise<MapOutcome> {
+    try {
+      const reply = await this.#connection.call("find", fields);
+      switch (reply.is) {
+        case "found":
+          return { kind: "found", value: reply.value, extension: reply.extension };
+        case "missing":
+          return MISSING;
+        case "retry":
+          return { kind: "retry", why: reply.reason };
+        default:
+          return reply satisfies never;
+      }
+    } catch (error) {
+      if (!(error instanceof IpcError)) throw error;
+      return { kind: "retry", why: error.message };
+    }
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Who runs this program, from the password file. Only commands that a person runs use it.
+ *
+ * Permissions needed: read on /etc/passwd; sys uid.
+ *
+ * @module
+ */
+import { readTextFile } from "./file.ts";
+
+/** The user of a uid. */
+export interface Login {
+  readonly name: string;
+  readonly uid: number;
+  /** Comment field up to the first comma, `&` replaced by the login name with a capital; may be empty. */
+  readonly fullName: string;
+}
+
+/** Largest password file that is read, bytes. */
+const PASSWD_LIMIT = 16 * 1024 * 1024;
+
+/** The user with a uid, or undefined when the password file has none. */
+export function findLogin(uid: number): Login | undefined {
+  for (const line of readTextFile("/etc/passwd", PASSWD_LIMIT).split("\n")) {
+    const [name, , number, , comment = ""] = line.split(":");
+    if (number !== String(uid) || name === undefined || name === "") continue;
+    return { name, uid, fullName: fullNameOf(comment, name) };
+  }
+  return undefined;
+}
+
+function fullNameOf(comment: string, login: string): string {
+  const comma = comment.indexOf(",");
+  const name = comma < 0 ? comment : comment.slice(0, comma);
+  const first = login.charAt(0);
+  const capital = first >= "a" && first <= "z" ? first.toUpperCase() + login.slice(1) : login;
+  return name.split("&").join(capital);
+}

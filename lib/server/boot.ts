@@ -1,0 +1,92 @@
+/**
+ * What master and its children say to each other: the configuration on the child's standard input, control words
+ * behind it, and status lines on the child's standard output. Each is one line.
+ *
+ * @module
+ */
+
+/** Descriptor of the listening socket, or of a helper's one connection. */
+export const LISTENER = 3;
+/** Descriptor of the second listener, on which mailbox helpers arrive (services that start helpers). */
+export const HELPER_LISTENER = 4;
+/** Seconds between two signs of life. */
+export const HEARTBEAT_INTERVAL = 5;
+
+/** The first line of a child's standard input: all that it knows. */
+export interface Boot {
+  /** Name in master.toml, as "relay" for a command "smtp". */
+  readonly service: string;
+  readonly settings: { readonly [parameter: string]: unknown };
+  /** Absolute socket paths by service name: those that it may connect to and no others. */
+  readonly sockets: { readonly [service: string]: string };
+  /** Every service that delivers, for `$transports`. */
+  readonly transports: readonly string[];
+  readonly log: {
+    readonly syslogName: string;
+    readonly hostName: string;
+    readonly format: "postfix" | "json";
+    readonly debug: boolean;
+  };
+  /** Exchanges or sessions after which the process makes room for a fresh one; 0: never. */
+  readonly maxUse: number;
+  /** Seconds without work after which it ends; 0: never. */
+  readonly maxIdle: number;
+  /** What a helper may write, and nothing for other daemons. */
+  readonly helper?: HelperTask;
+}
+
+/** One mailbox. */
+export interface HelperTask {
+  readonly kind: "mailbox";
+  readonly path: string;
+  readonly format: "maildir" | "mbox";
+  /** Login name of the local user, or the virtual mailbox's address. */
+  readonly user: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** From master, behind the configuration. */
+export type Control =
+  /** Take no new work, finish what there is, end. */
+  | { readonly word: "retire" }
+  /** The wake-up timer of the service. */
+  | { readonly word: "wakeup" }
+  /** Answer to a request for a helper: empty `why` when it has been started. */
+  | { readonly word: "helper"; readonly token: string; readonly why: string };
+
+/** From a child. */
+export type Status =
+  | { readonly word: "ready" }
+  | { readonly word: "alive"; readonly busy: number; readonly used: number }
+  /** It takes no new work: start another when there is some. */
+  | { readonly word: "retiring" }
+  /** The sandbox refused something: master counts and reports it. */
+  | { readonly word: "security"; readonly text: string }
+  | { readonly word: "helper"; readonly token: string; readonly task: HelperTask };
+
+export function formatLine(message: Control | Status): string {
+  return JSON.stringify(message) + "\n";
+}
+
+const CONTROL_WORDS = ["retire", "wakeup", "helper"];
+const STATUS_WORDS = ["ready", "alive", "retiring", "security", "helper"];
+
+/** Reads a control line; undefined when it is none. */
+export function parseControl(line: string): Control | undefined {
+  return parse(line, CONTROL_WORDS) as Control | undefined;
+}
+
+/** Reads a status line; undefined when it is none. A child is not trusted: the fields are checked where they are used. */
+export function parseStatus(line: string): Status | undefined {
+  return parse(line, STATUS_WORDS) as Status | undefined;
+}
+
+function parse(line: string, words: readonly string[]): unknown {
+  try {
+    const value = JSON.parse(line);
+    return typeof value === "object" && value !== null && words.includes(value.word) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Opens every table that a configuration names, so that a missing or faulty one is said before mail meets it.
+ *
+ * @module
+ */
+// Utility
+import type { Configuration, ServiceEntry } from "../config/configuration.ts";
+import { PARAMETER_NAMES, type ParameterName, PARAMETERS } from "../config/parameters.ts";
+import { errorAt, type Problem, warningAt } from "../config/problem.ts";
+import type { Scope } from "../config/scope.ts";
+// Tables
+import { checkTables } from "../table/check.ts";
+import type { OpenHow } from "../table/open_how.ts";
+import { isTableSpec } from "../table/spec.ts";
+import { listWords } from "../table/table_files.ts";
+
+/** Parameters whose texthash files are in the syntax of aliases(5). */
+const ALIAS_PARAMETERS: readonly string[] = ["alias_database", "alias_maps"];
+
+/** Parameters whose results decide where is written and as whom: no text of the key may get into them. */
+const PARANOID_PARAMETERS: readonly string[] = [
+  "virtual_gid_maps",
+  "virtual_mailbox_maps",
+  "virtual_uid_maps",
+];
+
+/** Lists of other lists' tables come last, so that a table is told of where it is set. */
+const SUMMARIES: readonly string[] = ["local_recipient_maps", "proxy_read_maps"];
+
+const TABLE_PARAMETERS: readonly ParameterName[] = PARAMETER_NAMES
+  .filter((name) => PARAMETERS[name].type === "tables" || PARAMETERS[name].type === "list")
+  .sort((a, b) => Number(SUMMARIES.includes(a)) - Number(SUMMARIES.includes(b)));
+
+/** All that is wrong with the tables of main.toml and of the services' overrides, each table once. */
+export function findTableProblems(configuration: Configuration): Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Set<string>();
+  for (const scope of scopesOf(configuration)) {
+    for (const name of TABLE_PARAMETERS) {
+      for (const spec of tablesOf(scope, name)) {
+        const key = `${ALIAS_PARAMETERS.includes(name)} ${spec}`;
+        const coveredElsewhere = SUMMARIES.includes(name) && seen.has(`true ${spec}`);
+        if (seen.has(key) || coveredElsewhere) continue;
+        seen.add(key);
+        problems.push(...checkOne(spec, name, scope, configuration));
+      }
+    }
+  }
+  return problems;
+}
+
+/** main.toml's scope, and that of each service that overrides parameters. */
+function scopesOf(configuration: Configuration): Scope[] {
+  const services: readonly ServiceEntry[] = configuration.services.filter((entry) =>
+    entry.parameters.size > 0
+  );
+  return [configuration.scope, ...services.map((entry) => configuration.scopeOf(entry))];
+}
+
+function tablesOf(scope: Scope, name: string): readonly string[] {
+  return (scope.value(name) as readonly string[]).flatMap(listWords).filter(isTableSpec);
+}
+
+function checkOne(spec: string, name: string, scope: Scope, configuration: Configuration): Problem[] {
+  const alias = ALIAS_PARAMETERS.includes(name);
+  const how: OpenHow = {
+    ...(alias ? { syntax: "alias" } : {}),
+    ...(alias || PARANOID_PARAMETERS.includes(name) ? { paranoid: true } : {}),
+  };
+  const namedAt = scope.setting(name) ?? { file: `${configuration.directory}/main.toml`, line: 0 };
+  return checkTables([spec], how).map((found) => {
+    // A fault in the table's file stands there; one in the spec itself stands where the parameter is set.
+    const place = found.file === spec ? namedAt : { file: found.file, line: found.line };
+    const text = `table "${spec}" of "${name}": ${found.text}`;
+    return found.severity === "fault" ? errorAt(place, text) : warningAt(place, text);
+  });
+}

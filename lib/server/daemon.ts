@@ -1,0 +1,161 @@
+/**
+ * The skeletons that daemons run on: accept loops, use and idle limits, signs of life, retirement, exit. A daemon
+ * writes only what it does with one request or one session.
+ *
+ * @module
+ */
+import { type Handler, IpcServer } from "../ipc/server.ts";
+import { CodecError } from "../ipc/codec.ts";
+import type { Protocol } from "../ipc/protocol.ts";
+import { type Channel, inheritedChannel, Listener } from "../safe/channel.ts";
+import { exitProcess } from "../safe/stdio.ts";
+import { HELPER_LISTENER, LISTENER } from "./boot.ts";
+import { bootProcess, type Context, type Process } from "./context.ts";
+import type { Service } from "./service.ts";
+
+/** Connections from other daemons that one process takes at once. */
+const CONNECTION_LIMIT = 1000;
+/** How often idleness and use are looked at, milliseconds. */
+const HOUSEKEEPING = 1000;
+/** Seconds that a retired process gives its unfinished work. */
+const RETIREMENT_LIMIT = 3600;
+
+/** Serves an internal protocol on the inherited listener until it is retired. */
+export async function runIpcDaemon<const S extends Service, P extends Protocol>(
+  service: S,
+  protocol: P,
+  start: (context: Context<S>) => Handler<P> | Promise<Handler<P>>,
+): Promise<void> {
+  const process = await bootProcess(service);
+  const server = await guarded(process, async () => makeServer(process, protocol, await start(process)));
+  const failed = (why: string) => process.log.warning(`accept: ${why}`);
+  const listener = new Listener(LISTENER, CONNECTION_LIMIT, (channel) => server.accept(channel), failed);
+  const helpers = service.startsHelpers
+    ? new Listener(HELPER_LISTENER, CONNECTION_LIMIT, (channel) => process.acceptHelper(channel), failed)
+    : undefined;
+  keepHouse(process, service, {
+    busy: () => server.busy,
+    used: () => server.used,
+    stopAccepting: () => {
+      listener.close();
+      helpers?.close();
+    },
+    finished: () => server.retire(),
+  });
+}
+
+/** Serves an internal protocol on the one connection that was inherited, and ends with it. */
+export async function runHelperDaemon<const S extends Service, P extends Protocol>(
+  service: S,
+  protocol: P,
+  start: (context: Context<S>, process: Process<S>) => Handler<P> | Promise<Handler<P>>,
+): Promise<void> {
+  const process = await bootProcess(service);
+  const server = await guarded(process, async () => makeServer(process, protocol, await start(process, process)));
+  server.accept(inheritedChannel(LISTENER));
+  keepHouse(process, service, {
+    busy: () => server.busy,
+    used: () => server.used,
+    stopAccepting: () => {},
+    finished: () => server.retire(),
+  });
+  await server.retireWhenAlone();
+  process.log.flush();
+  exitProcess(0);
+}
+
+/** What a stream daemon gives its skeleton. */
+export interface StreamService {
+  /** Takes a client's connection; `done` must be called once when the session is over. */
+  session(channel: Channel, done: () => void): void;
+  /** Sessions at once in this process; more clients wait in the system's queue. */
+  readonly sessionLimit: number;
+}
+
+/** Serves network clients on the inherited listener until it is retired; sessions under way are finished. */
+export async function runStreamDaemon<const S extends Service>(
+  service: S,
+  start: (context: Context<S>) => StreamService | Promise<StreamService>,
+): Promise<void> {
+  const process = await bootProcess(service);
+  const stream = await guarded(process, async () => await start(process));
+  let busy = 0;
+  let used = 0;
+  let wake: (() => void) | undefined;
+  const listener = new Listener(LISTENER, stream.sessionLimit, (channel) => {
+    busy++;
+    used++;
+    let open = true;
+    stream.session(channel, () => {
+      if (!open) return;
+      open = false;
+      busy--;
+      if (busy === 0) wake?.();
+    });
+  }, (why) => process.log.warning(`accept: ${why}`));
+  keepHouse(process, service, {
+    busy: () => busy,
+    used: () => used,
+    stopAccepting: () => listener.close(),
+    finished: () => new Promise((resolve) => busy === 0 ? resolve() : wake = resolve),
+  });
+}
+
+function makeServer<S extends Service, P extends Protocol>(
+  process: Process<S>,
+  protocol: P,
+  handler: Handler<P>,
+): IpcServer<P> {
+  return new IpcServer(protocol, handler, {
+    trouble: (why, error) => {
+      // A peer that breaks the protocol loses its connection; an error of ours ends the process.
+      if (error instanceof CodecError) process.log.warning(`${process.serviceName} socket: ${why}`);
+      else process.panic(error);
+    },
+  });
+}
+
+/** Start-up errors end the process with a line that says what is wrong. */
+async function guarded<S extends Service, T>(process: Process<S>, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    return process.panic(error);
+  }
+}
+
+interface House {
+  busy(): number;
+  used(): number;
+  stopAccepting(): void;
+  /** Resolves when the last client has gone. */
+  finished(): Promise<void>;
+}
+
+/** Watches use and idleness, and retires the process when they or master say so. */
+function keepHouse<S extends Service>(process: Process<S>, service: S, house: House): void {
+  let retiring = false;
+  let idleSince = Date.now();
+  let lastUsed = 0;
+  const retire = () => {
+    if (retiring) return;
+    retiring = true;
+    house.stopAccepting();
+    process.tell({ word: "retiring" });
+    const end = () => {
+      process.log.flush();
+      exitProcess(0);
+    };
+    setTimeout(end, RETIREMENT_LIMIT * 1000);
+    house.finished().then(end, (error) => process.panic(error));
+  };
+  setInterval(() => {
+    const used = house.used();
+    const { maxUse, maxIdle } = process.boot;
+    if (house.busy() > 0 || used !== lastUsed) idleSince = Date.now();
+    lastUsed = used;
+    if (maxUse > 0 && used >= maxUse) retire();
+    if (service.endsWhenIdle && maxIdle > 0 && Date.now() - idleSince >= maxIdle * 1000) retire();
+  }, HOUSEKEEPING);
+  process.start(() => ({ busy: house.busy(), used: house.used() }), retire);
+}

@@ -1,0 +1,49 @@
+/**
+ * Flags that every daemon's runtime gets, whatever the daemon may do (PLATFORM: each closes a way out that was
+ * seen to be open without it).
+ *
+ * @module
+ */
+
+/** Heap of a daemon, MiB. ArrayBuffers are outside it; the systemd unit bounds the whole. */
+export const HEAP_LIMIT = 512;
+
+/** V8 flags: no code from strings, regular expressions fall back to linear time, a bounded heap. */
+export const V8_FLAGS: readonly string[] = [
+  "--disallow-code-generation-from-strings",
+  "--enable-experimental-regexp-engine-on-excessive-backtracks",
+  `--max-old-space-size=${HEAP_LIMIT}`,
+];
+
+/** How a daemon's code is found. */
+export interface CodeLocation {
+  /** The runtime, absolute path. */
+  readonly runtime: string;
+  /** Entry point of a command's program, absolute path. */
+  entry(command: string): string;
+  /** The one configuration file that maps package names, absolute path; undefined for bundled code, which needs none. */
+  readonly packages: string | undefined;
+  /** Module cache that the daemons read, absolute path. */
+  readonly cache: string;
+}
+
+/** The common flags: nothing asked of a terminal, nothing loaded from elsewhere, nothing found by discovery. */
+export function hardeningFlags(code: CodeLocation, npm: boolean): string[] {
+  return [
+    "--quiet",
+    "--no-prompt",
+    // Only the named file counts: a deno.json planted above the code is not looked for.
+    code.packages === undefined ? "--no-config" : `--config=${code.packages}`,
+    "--no-lock",
+    "--no-remote",
+    "--cached-only",
+    "--allow-import=deny.invalid",
+    ...(npm && code.packages !== undefined ? [] : ["--no-npm"]),
+    `--v8-flags=${V8_FLAGS.join(",")}`,
+  ];
+}
+
+/** The whole environment of a daemon. */
+export function daemonEnvironment(code: CodeLocation): { readonly [name: string]: string } {
+  return { DENO_DIR: code.cache, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TZ: ":/etc/localtime" };
+}

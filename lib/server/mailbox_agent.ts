@@ -1,0 +1,216 @@
+/**
+ * What local and virtual have in common: the request from qmgr, the queue file behind it, the report on each
+ * recipient, and the delivery of one copy through a mailbox helper.
+ *
+ * @module
+ */
+// Utility
+import { type Logger } from "../log/log.ts";
+import { printable } from "../vstring/printable.ts";
+// Mail
+import { quoteAddress } from "../mail/address.ts";
+import { deliveryLogLine } from "../mail/delivery_log.ts";
+import { type MailboxOutcome, outcomeOf } from "../mail/mailbox_outcome.ts";
+import { MessageSource } from "../mail/mailbox_source.ts";
+import { QueueDirectory } from "../mail/queue_directory.ts";
+import { toQueueId } from "../mail/queue_id.ts";
+// Wire protocols
+import { type RequestValues } from "../ipc/protocol.ts";
+import { type ServerExchange } from "../ipc/server.ts";
+import { type DELIVERY } from "../proto/protocols.ts";
+// Server skeleton
+import { type HelperTask } from "./boot.ts";
+import { type MailboxHelperPool } from "./mailbox_helper.ts";
+
+export type DeliveryRequest = RequestValues<typeof DELIVERY, "deliver">;
+export type DeliveryRecipient = DeliveryRequest["recipients"][number];
+
+/** Recipients of one request that are worked on at once. */
+const PARALLEL_LIMIT = 10;
+
+/** Parameters that every delivery to a mailbox depends on. */
+export interface MailboxAgentSettings {
+  readonly delay_logging_resolution_limit: number;
+  readonly enable_original_recipient: boolean;
+  readonly hash_queue_depth: number;
+  readonly hash_queue_names: readonly string[];
+  readonly queue_directory: string;
+  readonly soft_bounce: boolean;
+}
+
+/** What an agent works with. */
+export interface MailboxAgent {
+  readonly settings: MailboxAgentSettings;
+  readonly log: Logger;
+  /** Name in master.toml: the relay of the log line. */
+  readonly serviceName: string;
+  readonly helpers: Pick<MailboxHelperPool, "deliver">;
+}
+
+/** An outcome and what the report calls it (RFC 3464 section 2.3.3). */
+export interface RecipientOutcome extends MailboxOutcome {
+  readonly action: "delivered" | "relayed" | "expanded" | "failed" | "delayed";
+}
+
+/** One request with its open queue file. */
+export class MailboxDeliveryJob {
+  readonly agent: MailboxAgent;
+  readonly request: DeliveryRequest;
+  readonly source: MessageSource;
+  readonly #started: number;
+
+  constructor(agent: MailboxAgent, request: DeliveryRequest, source: MessageSource, started: number) {
+    this.agent = agent;
+    this.request = request;
+    this.source = source;
+    this.#started = started;
+  }
+
+  /** Writes the log line about one address. `recipient` is the one that the request names. */
+  log(address: string, recipient: DeliveryRecipient, outcome: MailboxOutcome): void {
+    const { request, agent } = this;
+    logOutcome(agent, request, this.#started, address, recipient, outcome);
+  }
+
+  /**
+   * Delivers one copy into a mailbox. Trouble with the queue file or the helper is an outcome, too.
+   *
+   * @param address who it is for, internal form
+   * @param deliveredTo value of the Delivered-To header, internal form; empty for none
+   */
+  async toMailbox(
+    task: HelperTask,
+    recipient: DeliveryRecipient,
+    deliveredTo: string,
+  ): Promise<MailboxOutcome> {
+    const { agent, request, source } = this;
+    const { originalRecipient } = recipient;
+    const headers = {
+      returnPath: quoteAddress(request.sender),
+      originalTo: agent.settings.enable_original_recipient ? quoteAddress(originalRecipient) : "",
+      deliveredTo: quoteAddress(deliveredTo),
+    };
+    try {
+      return await agent.helpers.deliver(task, {
+        queueId: request.queueId,
+        sender: request.sender,
+        text: () => source.text(headers),
+      });
+    } catch (error) {
+      // A queue file that cannot be read to its end: qmgr sees that too, and moves it aside.
+      return outcomeOf("4.3.0", `Cannot read message: ${errorText(error)}`);
+    }
+  }
+}
+
+/**
+ * Works on a request: opens the queue file, has each recipient delivered, reports every one and the end.
+ *
+ * @param deliver settles one recipient; must not throw
+ */
+export async function serveDelivery(
+  agent: MailboxAgent,
+  exchange: ServerExchange<typeof DELIVERY>,
+  request: DeliveryRequest,
+  deliver: (job: MailboxDeliveryJob, recipient: DeliveryRecipient) => Promise<RecipientOutcome>,
+): Promise<void> {
+  const started = Date.now();
+  const report = (recipient: DeliveryRecipient, outcome: RecipientOutcome) =>
+    exchange.reply("recipient", replyFields(recipient, softened(outcome, agent.settings.soft_bounce)));
+  let source: MessageSource | undefined;
+  try {
+    source = openSource(agent.settings, request);
+  } catch (error) {
+    const outcome: RecipientOutcome = { ...outcomeOf("4.3.0", errorText(error)), action: "delayed" };
+    for (const recipient of request.recipients) {
+      logOutcome(agent, request, started, recipient.address, recipient, outcome);
+      report(recipient, outcome);
+    }
+  }
+  if (source !== undefined) {
+    using opened = source;
+    const job = new MailboxDeliveryJob(agent, request, opened, started);
+    await inParallel(request.recipients, PARALLEL_LIMIT, async (recipient) => {
+      report(recipient, await deliver(job, recipient));
+    });
+  }
+  exchange.reply("finished", { siteStatus: "", site: "" });
+}
+
+/** Works on all items, so many at once. */
+export async function inParallel<T>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) await work(items[next++]!);
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+}
+
+function openSource(settings: MailboxAgentSettings, request: DeliveryRequest): MessageSource {
+  const id = toQueueId(request.queueId);
+  if (id === undefined || request.queueName !== "active") {
+    throw new Error(`Cannot deliver "${printable(request.queueId)}": it is not in the active queue`);
+  }
+  const { queue_directory, hash_queue_names, hash_queue_depth } = settings;
+  const queue = new QueueDirectory(queue_directory, hash_queue_names, hash_queue_depth);
+  return new MessageSource(queue.path("active", id), request.dataOffset);
+}
+
+function logOutcome(
+  agent: MailboxAgent,
+  request: DeliveryRequest,
+  started: number,
+  address: string,
+  recipient: DeliveryRecipient,
+  outcome: MailboxOutcome,
+): void {
+  const soft = outcome.result === "bounced" && agent.settings.soft_bounce;
+  const { result, status } = softened({ ...outcome, action: "failed" }, soft);
+  const entry = {
+    queueId: request.queueId,
+    recipient: address,
+    originalRecipient: recipient.originalRecipient === "" ? recipient.address : recipient.originalRecipient,
+    relay: agent.serviceName,
+    // Nothing to connect to: the time since the hand-off is all delivery.
+    times: {
+      arrival: request.arrivalTime,
+      active: request.activeTime,
+      started,
+      connected: started,
+      done: Date.now(),
+    },
+    status,
+    result: soft ? "SOFTBOUNCE" : result,
+    text: outcome.reason,
+  } as const;
+  const resolution = agent.settings.delay_logging_resolution_limit;
+  agent.log.info(deliveryLogLine(entry, { resolution, addressFormat: "external" }));
+}
+
+/** With soft_bounce a final failure is one that may pass. */
+function softened(outcome: RecipientOutcome, soft: boolean): RecipientOutcome {
+  if (!soft || outcome.result !== "bounced") return outcome;
+  return { ...outcome, result: "deferred", status: `4${outcome.status.slice(1)}`, action: "delayed" };
+}
+
+function replyFields(recipient: DeliveryRecipient, outcome: RecipientOutcome) {
+  const { result, status, action, reason } = outcome;
+  return {
+    offset: recipient.offset,
+    result,
+    status,
+    action,
+    reason: printable(reason),
+    diagnosticType: "",
+    diagnosticText: "",
+    remoteMta: "",
+  };
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

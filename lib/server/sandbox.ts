@@ -1,0 +1,253 @@
+/**
+ * From a daemon's declaration and the configuration to the exact flags that it is started with. Master starts
+ * daemons with what this computes; `postern sandbox` prints it; the tests probe it. There is no other place.
+ *
+ * @module
+ */
+import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import type { ParameterName } from "../config/parameters.ts";
+import { tableFiles } from "../table/table_files.ts";
+import type { Boot } from "./boot.ts";
+import { type CodeLocation, hardeningFlags } from "./hardening.ts";
+import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
+import type { Service } from "./service.ts";
+
+/** One thing that a daemon may touch, and what caused it. */
+export interface Grant {
+  readonly kind: "read" | "write" | "net" | "run" | "sys";
+  readonly object: string;
+  readonly because: string;
+}
+
+/** A refusal that takes precedence over the grants. */
+export interface Denial {
+  readonly kind: "net";
+  readonly object: string;
+  readonly because: string;
+}
+
+/** How one entry of master.toml is started. */
+export interface Plan {
+  readonly entry: ServiceEntry;
+  readonly service: Service;
+  readonly grants: readonly Grant[];
+  readonly denials: readonly Denial[];
+  /** Arguments of the runtime, entry point included. */
+  readonly args: readonly string[];
+  /** Path of the socket that it serves, or address and port. */
+  readonly endpoint: Endpoint;
+  readonly boot: Boot;
+}
+
+export type Endpoint =
+  | { readonly kind: "unix"; readonly path: string; readonly mode: number }
+  | { readonly kind: "inet"; readonly host: string; readonly port: number };
+
+/** What the machine says, beside the configuration. */
+export interface SystemFacts {
+  readonly hostName: string;
+  /** Address and port of the resolver. */
+  readonly resolver: string;
+}
+
+/** Makes the plans of one configuration. */
+export class Planner {
+  readonly #configuration: Configuration;
+  readonly #services: ReadonlyMap<string, Service>;
+  readonly #code: CodeLocation;
+  readonly #facts: SystemFacts;
+
+  constructor(
+    configuration: Configuration,
+    services: ReadonlyMap<string, Service>,
+    code: CodeLocation,
+    facts: SystemFacts,
+  ) {
+    this.#configuration = configuration;
+    this.#services = services;
+    this.#code = code;
+    this.#facts = facts;
+  }
+
+  /** The plan of every entry of master.toml. */
+  plans(): Plan[] {
+    return this.#configuration.services.map((entry) => this.plan(entry));
+  }
+
+  plan(entry: ServiceEntry): Plan {
+    const service = this.#services.get(entry.command)!;
+    const settings = this.#settings(entry, service);
+    const sockets = this.#sockets(service);
+    const grants = [
+      ...this.#pathGrants("read", service.reads, entry),
+      ...this.#pathGrants("write", service.writes, entry),
+      ...socketGrants(sockets, service),
+      ...service.runs.map((program): Grant => ({ kind: "run", object: program, because: "service.ts: runs" })),
+      ...(service.sys ?? []).map((name): Grant => ({ kind: "sys", object: name, because: "service.ts: sys" })),
+    ];
+    const reach = this.#reach(service, settings);
+    grants.push(...reach.grants);
+    return {
+      entry,
+      service,
+      grants,
+      denials: reach.denials,
+      args: this.args(service, grants, reach.denials),
+      endpoint: this.endpoint(entry),
+      boot: this.#boot(entry, settings, sockets),
+    };
+  }
+
+  /** The plan of a helper: the one program whose task is not in the configuration but in a daemon's request. */
+  helperPlan(command: string, entry: ServiceEntry, task: NonNullable<Boot["helper"]>): Plan {
+    const service = this.#services.get(command)!;
+    const because = `mailbox of ${task.user}, asked for by ${entry.name}`;
+    const paths = task.format === "maildir" ? [task.path] : [task.path, `${task.path}.lock`];
+    const grants = paths.flatMap((object): Grant[] => [
+      { kind: "read", object, because },
+      { kind: "write", object, because },
+    ]);
+    const helperEntry: ServiceEntry = { ...entry, name: command, command };
+    const boot = this.#boot(helperEntry, this.#settings(helperEntry, service), new Map());
+    return {
+      entry: helperEntry,
+      service,
+      grants,
+      denials: [],
+      args: this.args(service, grants, []),
+      endpoint: this.endpoint(entry),
+      boot: { ...boot, helper: task },
+    };
+  }
+
+  /** The runtime's arguments for a set of grants. */
+  args(service: Service, grants: readonly Grant[], denials: readonly Denial[], entry?: string): string[] {
+    const flags = ["read", "write", "net", "run", "sys"].flatMap((kind) => {
+      const objects = [...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => escapeObject(grant.object)))];
+      return objects.length === 0 ? [] : [`--allow-${kind}=${objects.join(",")}`];
+    });
+    const refused = denials.map((denial) => denial.object);
+    if (refused.length > 0) flags.push(`--deny-net=${refused.join(",")}`);
+    return [
+      "run",
+      ...hardeningFlags(this.#code, service.npm === true),
+      ...flags,
+      entry ?? this.#code.entry(service.command),
+    ];
+  }
+
+  endpoint(entry: ServiceEntry): Endpoint {
+    const queue = this.#configuration.settings.queue_directory;
+    if (entry.type === "unix") {
+      // Private sockets are for the mail system; public ones also for whoever posts and asks.
+      const directory = entry.private ? "private" : "public";
+      return { kind: "unix", path: `${queue}/${directory}/${entry.name}`, mode: entry.private ? 0o600 : 0o666 };
+    }
+    const colon = entry.name.lastIndexOf(":");
+    const host = colon < 0 ? "0.0.0.0" : entry.name.slice(0, colon);
+    return { kind: "inet", host: unbracket(host), port: Number(entry.name.slice(colon + 1)) };
+  }
+
+  #settings(entry: ServiceEntry, service: Service): Record<string, unknown> {
+    return { ...settingsFor(this.#configuration, entry, service.parameters) };
+  }
+
+  /** Sockets that the service connects to, `$transports` spelled out. */
+  #sockets(service: Service): Map<string, string> {
+    const sockets = new Map<string, string>();
+    for (const entry of this.#configuration.services) {
+      const wanted = service.connects.includes(entry.name) ||
+        (service.connects.includes("$transports") && this.#delivers(entry));
+      const endpoint = this.endpoint(entry);
+      if (wanted && endpoint.kind === "unix") sockets.set(entry.name, endpoint.path);
+    }
+    return sockets;
+  }
+
+  #delivers(entry: ServiceEntry): boolean {
+    return this.#services.get(entry.command)?.serves === "delivery";
+  }
+
+  #boot(entry: ServiceEntry, settings: Record<string, unknown>, sockets: ReadonlyMap<string, string>): Boot {
+    const { settings: all } = this.#configuration;
+    return {
+      service: entry.name,
+      settings,
+      sockets: Object.fromEntries(sockets),
+      transports: this.#configuration.services.filter((other) => this.#delivers(other)).map((other) => other.name),
+      log: {
+        syslogName: all.syslog_name,
+        hostName: this.#facts.hostName,
+        format: all.log_format as "postfix" | "json",
+        debug: false,
+      },
+      maxUse: entry.maxUse ?? all.max_use,
+      maxIdle: entry.maxIdle ?? all.max_idle,
+    };
+  }
+
+  #pathGrants(kind: "read" | "write", declared: readonly string[], entry: ServiceEntry): Grant[] {
+    return declared.flatMap((item) =>
+      this.#paths(item, entry).map(([object, because]): Grant => ({ kind, object, because }))
+    );
+  }
+
+  /** The paths that a declared item stands for, each with the configuration line that caused it. */
+  #paths(item: string, entry: ServiceEntry): [string, string][] {
+    if (item.startsWith("queue/")) {
+      const queue = this.#configuration.settings.queue_directory;
+      return [[`${queue}/${item.slice("queue/".length)}`, `queue_directory (${this.#origin("queue_directory")})`]];
+    }
+    if (item.startsWith("table:")) {
+      const name = item.slice("table:".length) as ParameterName;
+      const specs = settingsFor(this.#configuration, entry, [name])[name] as readonly string[];
+      return tableFiles(specs).map((path) => [path, `${name} (${this.#origin(name)})`]);
+    }
+    if (item.startsWith("$")) {
+      const name = item.slice(1) as ParameterName;
+      const value = settingsFor(this.#configuration, entry, [name])[name];
+      return typeof value === "string" && value !== "" ? [[value, `${name} (${this.#origin(name)})`]] : [];
+    }
+    return [[item, "service.ts"]];
+  }
+
+  #origin(name: string): string {
+    return this.#configuration.origin(name);
+  }
+
+  #reach(service: Service, settings: Record<string, unknown>): SmtpReach {
+    switch (service.inet) {
+      case "none":
+        return { grants: [], denials: [] };
+      case "resolver": {
+        const object = String(settings["resolver"] || this.#facts.resolver);
+        settings["resolver"] = object;
+        const because = `resolver (${this.#origin("resolver")})`;
+        return { grants: [{ kind: "net", object, because }], denials: [] };
+      }
+      case "smtp":
+        return smtpReach(this.#configuration, service.command, (name) => this.#origin(name));
+    }
+  }
+}
+
+/** Connecting to a unix socket takes three grants on its exact path. */
+function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): Grant[] {
+  return [...sockets].flatMap(([name, path]): Grant[] => {
+    const because = `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
+    return [
+      { kind: "net", object: `unix:${path}`, because },
+      { kind: "read", object: path, because },
+      { kind: "write", object: path, because },
+    ];
+  });
+}
+
+/** A comma ends an item of a flag's list; two of them stand for one. */
+function escapeObject(object: string): string {
+  return object.includes(",") ? object.split(",").join(",,") : object;
+}
+
+function unbracket(host: string): string {
+  return host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+}

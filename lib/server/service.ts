@@ -1,0 +1,56 @@
+/**
+ * What a daemon may touch, as data. Master computes the exact Deno flags from it and from the configuration
+ * (lib/server/sandbox.ts); `postern sandbox` prints the same.
+ *
+ * @module
+ */
+import type { ParameterName } from "../config/parameters.ts";
+
+/** A daemon's declaration, default-less on purpose: what is not written is not granted. */
+export interface Service {
+  /** Name of the program, as `command` in master.toml names it. */
+  readonly command: string;
+  /** Its one purpose, a phrase. */
+  readonly purpose: string;
+  /**
+   * ipc: serves one internal protocol to other daemons on descriptor 3.
+   * smtp: serves network clients on descriptor 3.
+   * helper: serves one connection that it inherits as descriptor 3 and ends with it.
+   */
+  readonly skeleton: "ipc" | "stream" | "helper";
+  /** The protocol that it serves (a name in lib/proto/protocols.ts), for ipc and helper. */
+  readonly serves?: string;
+  /**
+   * Services (by their name in master.toml) whose sockets it connects to. `$transports` stands for every service
+   * that serves the delivery protocol. A service that master.toml does not have is left out.
+   */
+  readonly connects: readonly string[];
+  /**
+   * Paths that it reads: "queue/active" is a directory below queue_directory; "table:alias_maps" the files of the
+   * tables that the parameter names; "/etc/passwd" itself; "$maildrop" and the like a parameter that holds a path.
+   */
+  readonly reads: readonly string[];
+  /** Paths that it writes (creates, renames, removes); the same forms. */
+  readonly writes: readonly string[];
+  /**
+   * Network beyond sockets that it inherits. none; resolver: the resolver's address and port; smtp: the ports that
+   * the configured transports use, private networks refused unless routed there by name.
+   */
+  readonly inet: "none" | "resolver" | "smtp";
+  /** Programs that it may run, absolute paths. */
+  readonly runs: readonly string[];
+  /** `--allow-sys` names, as "statfs". */
+  readonly sys?: readonly string[];
+  /** Owner when master runs as root. */
+  readonly runAs: "postern" | "postern-net" | "recipient";
+  /** Most processes at once unless master.toml says otherwise; 0: as many as asked for. */
+  readonly processLimit: number;
+  /** May ask master for mailbox helpers. */
+  readonly startsHelpers?: true;
+  /** Ends after `max_idle` without work. False for those that hold state or must be there at once. */
+  readonly endsWhenIdle: boolean;
+  /** It uses an npm package, so its process may load npm code from the cache. */
+  readonly npm?: true;
+  /** The parameters that it is told. A password or key reaches only those that name it here. */
+  readonly parameters: readonly ParameterName[];
+}

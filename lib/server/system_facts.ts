@@ -1,0 +1,41 @@
+/**
+ * What the machine says of itself: its name, its addresses, its resolver.
+ *
+ * @module
+ */
+import { readTextFile } from "../safe/file.ts";
+import { isMissing, SystemError } from "../safe/error.ts";
+import { systemAddresses, systemHostName } from "../safe/process.ts";
+import { splitBlanks } from "../vstring/ascii.ts";
+
+/** Facts beside the configuration. */
+export interface MachineFacts {
+  readonly hostName: string;
+  readonly addresses: readonly string[];
+  /** Address and port of the first resolver, as "127.0.0.53:53". */
+  readonly resolver: string;
+}
+
+const RESOLV_CONF = "/etc/resolv.conf";
+const RESOLV_CONF_LIMIT = 65536;
+
+/** Asks the system. Needs `-A`. */
+export function systemFacts(): MachineFacts {
+  return { hostName: systemHostName(), addresses: systemAddresses(), resolver: systemResolver() };
+}
+
+/** The first nameserver of /etc/resolv.conf; the one on this machine when there is none, as resolvers do. */
+function systemResolver(): string {
+  let text = "";
+  try {
+    text = readTextFile(RESOLV_CONF, RESOLV_CONF_LIMIT);
+  } catch (error) {
+    if (!(error instanceof SystemError && isMissing(error.cause))) throw error;
+  }
+  for (const line of text.split("\n")) {
+    const [word, address] = splitBlanks(line);
+    if (word !== "nameserver" || address === undefined) continue;
+    return address.includes(":") ? `[${address}]:53` : `${address}:53`;
+  }
+  return "127.0.0.1:53";
+}

@@ -1,0 +1,160 @@
+/**
+ * The recipients of one delivery request and what became of each: the log line, the report to qmgr, and the last
+ * failure of those that are still open.
+ *
+ * @module
+ */
+import type { ReplyValues, RequestValues } from "../ipc/protocol.ts";
+import type { Logger } from "../log/log.ts";
+import { deliveryLogLine } from "../mail/delivery_log.ts";
+import type { DELIVERY } from "../proto/protocols.ts";
+import { type Failure, softened } from "./client_failure.ts";
+import { relayLabel } from "./client_hosts.ts";
+import type { ClientPolicy } from "./client_policy.ts";
+import type { ClientSession } from "./client_session.ts";
+import type { Reply } from "./reply.ts";
+
+/** What qmgr asks for, and one recipient of it. */
+export type DeliveryRequest = RequestValues<typeof DELIVERY, "deliver">;
+export type DeliveryRecipient = DeliveryRequest["recipients"][number];
+/** What qmgr is told of a recipient. */
+export type RecipientReport = ReplyValues<typeof DELIVERY, "recipient">;
+
+/** The connection that an outcome belongs to. */
+export interface Attempt {
+  readonly session: ClientSession;
+  /** When it was ready for the message, milliseconds since 1970. */
+  readonly connected: number;
+}
+
+interface Open {
+  readonly recipient: DeliveryRecipient;
+  failure: Failure | undefined;
+  attempt: Attempt | undefined;
+}
+
+/** Keeps the books of one request. */
+export class RequestRecipients {
+  readonly #request: DeliveryRequest;
+  readonly #policy: ClientPolicy;
+  readonly #log: Logger;
+  readonly #report: (report: RecipientReport) => void;
+  readonly #started = Date.now();
+  readonly #open = new Map<number, Open>();
+  #deferred: Failure | undefined;
+
+  constructor(
+    request: DeliveryRequest,
+    policy: ClientPolicy,
+    log: Logger,
+    report: (report: RecipientReport) => void,
+  ) {
+    this.#request = request;
+    this.#policy = policy;
+    this.#log = log;
+    this.#report = report;
+    request.recipients.forEach((recipient, i) =>
+      this.#open.set(i, { recipient, failure: undefined, attempt: undefined })
+    );
+  }
+
+  /** Recipients without an outcome, by their number in the request. */
+  get open(): readonly number[] {
+    return [...this.#open.keys()];
+  }
+
+  recipient(number: number): DeliveryRecipient {
+    return this.#request.recipients[number]!;
+  }
+
+  /** The failure of the last recipient that was deferred. */
+  get deferred(): Failure | undefined {
+    return this.#deferred;
+  }
+
+  /** The server has taken responsibility for the recipient. */
+  sent(number: number, reply: Reply, attempt: Attempt): void {
+    const open = this.#close(number);
+    if (open === undefined) return;
+    this.#tell(open.recipient, attempt, {
+      result: "sent",
+      status: reply.status,
+      // RFC 3461 section 5.2.2: a server with DSN reports by itself; for one without, "relayed" is all we know.
+      action: attempt.session.features.dsn ? "" : "relayed",
+      reason: reply.text,
+      diagnosticType: "smtp",
+      diagnosticText: reply.text,
+      remoteMta: attempt.session.name,
+    }, "sent");
+  }
+
+  /**
+   * A failure of one open recipient. It stays open when another server may do better.
+   *
+   * @returns true when it is open still
+   */
+  failed(number: number, failure: Failure, attempt: Attempt | undefined): boolean {
+    const open = this.#open.get(number);
+    if (open === undefined) return false;
+    open.failure = failure;
+    open.attempt = attempt;
+    if (failure.soft || failure.elsewhere === true || this.#policy.softBounce) return true;
+    this.#settle(number, open, failure);
+    return false;
+  }
+
+  /** Settles those that are open with their last failure: nothing more will be tried. */
+  settleAll(otherwise: Failure): void {
+    for (const [number, open] of [...this.#open]) this.#settle(number, open, open.failure ?? otherwise);
+  }
+
+  #settle(number: number, open: Open, failure: Failure): void {
+    this.#close(number);
+    const bounces = !failure.soft && !this.#policy.softBounce;
+    const final = bounces ? failure : softened(failure);
+    if (!bounces) this.#deferred = failure;
+    this.#tell(open.recipient, open.attempt, {
+      result: bounces ? "bounced" : "deferred",
+      status: final.status,
+      action: bounces ? "failed" : "delayed",
+      reason: failure.text,
+      diagnosticType: failure.reply === "" ? "" : "smtp",
+      diagnosticText: failure.reply,
+      remoteMta: failure.remoteMta,
+    }, bounces ? "bounced" : failure.soft ? "deferred" : "SOFTBOUNCE");
+  }
+
+  #close(number: number): Open | undefined {
+    const open = this.#open.get(number);
+    this.#open.delete(number);
+    return open;
+  }
+
+  #tell(
+    recipient: DeliveryRecipient,
+    attempt: Attempt | undefined,
+    outcome: Omit<RecipientReport, "offset">,
+    result: "sent" | "bounced" | "deferred" | "SOFTBOUNCE",
+  ): void {
+    const request = this.#request;
+    const line = deliveryLogLine({
+      queueId: request.queueId,
+      recipient: recipient.address,
+      originalRecipient: recipient.originalRecipient,
+      relay: attempt === undefined ? "none" : relayLabel(attempt.session.host),
+      connectionUses: attempt?.session.uses,
+      times: {
+        arrival: request.arrivalTime,
+        active: request.activeTime,
+        started: this.#started,
+        connected: attempt?.connected,
+        done: Date.now(),
+      },
+      status: outcome.status,
+      result,
+      text: outcome.reason,
+    }, { resolution: this.#policy.delayResolution, addressFormat: this.#policy.logAddressFormat });
+    this.#log.info(line);
+    this.#report({ offset: recipient.offset, ...outcome });
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * One mail transaction: MAIL, RCPT, DATA, the message, and what the server says to each (postfix-map sections 6.6 to
+ * 6.8). With PIPELINING (RFC 2920) the commands run ahead of the replies, by a bounded number of bytes.
+ *
+ * @module
+ */
+import { isAscii } from "../vstring/ascii.ts";
+import { BadRecordError } from "../mail/record.ts";
+import { type ContentForm, type MessageContent, writeContent } from "./client_content.ts";
+import { type Failure, localFailure, refusal, StreamError } from "./client_failure.ts";
+import type { ClientPolicy } from "./client_policy.ts";
+import type { ClientSession } from "./client_session.ts";
+import { formatMail, formatRcpt, type RcptValues } from "./command.ts";
+import { MimeError } from "./mime_downgrade.ts";
+import type { Reply } from "./reply.ts";
+
+/** A message and what the envelope says of it. */
+export interface ClientMessage {
+  readonly sender: string;
+  readonly encoding: "" | "7bit" | "8bit";
+  readonly smtputf8: boolean;
+  readonly envelopeId: string;
+  readonly ret: number;
+  readonly content: MessageContent;
+}
+
+/** What became of one recipient in this session. */
+export type RecipientResult =
+  | { readonly kind: "sent"; readonly reply: Reply }
+  | { readonly kind: "failed"; readonly failure: Failure };
+
+/** Gets results as they are certain; `recipient` is an index into the recipients given. */
+export type ReportResult = (recipient: number, result: RecipientResult) => void;
+
+/** How one transaction went. */
+export interface TransactionEnd {
+  /** A failure that concerns all recipients without a result. */
+  readonly failure?: Failure;
+  /** The server took the message, or refused it, in an orderly way: the destination works. */
+  readonly orderly: boolean;
+  /** A reused connection turned out to be dead before anything was handed over: try a fresh one. */
+  readonly stale?: true;
+}
+
+/** Most bytes of commands that are sent before their replies are read. */
+const PIPELINE_LIMIT = 4096;
+/** How long a reply is waited for that the server may have sent before it closed while we sent the message. */
+const LAST_WORDS_TIMEOUT = 5_000;
+
+/** Runs one transaction in a session. Made for one use. */
+export class Transaction {
+  readonly #session: ClientSession;
+  readonly #policy: ClientPolicy;
+  readonly #message: ClientMessage;
+  readonly #recipients: readonly RcptValues[];
+  readonly #report: ReportResult;
+  readonly #warn: (text: string) => void;
+  /** Recipients that the server took at RCPT, in order. */
+  readonly #accepted: number[] = [];
+  #mailFailure: Failure | undefined;
+  #data: Reply | undefined;
+  #anyReply = false;
+
+  constructor(
+    session: ClientSession,
+    policy: ClientPolicy,
+    message: ClientMessage,
+    recipients: readonly RcptValues[],
+    report: ReportResult,
+    warn: (text: string) => void,
+  ) {
+    this.#session = session;
+    this.#policy = policy;
+    this.#message = message;
+    this.#recipients = recipients;
+    this.#report = report;
+    this.#warn = warn;
+  }
+
+  /**
+   * Sends the message. Every recipient either gets a result or shares the failure that is returned.
+   *
+   * @param keep the connection is wanted for another delivery: QUIT is not sent behind the message
+   */
+  async run(keep: boolean): Promise<TransactionEnd> {
+    const refused = this.#refuseBefore();
+    if (refused !== undefined) return { failure: refused, orderly: true };
+    const reused = this.#session.uses > 1;
+    try {
+      await this.#envelope();
+      const data = this.#data;
+      const goAhead = data !== undefined && data.code >= 300 && data.code < 400;
+      const refused = this.#mailFailure ??
+        (data === undefined || goAhead ? undefined : this.#dataFailure(data));
+      if (goAhead && (refused !== undefined || this.#accepted.length === 0)) {
+        // RFC 2920 section 3.1: DATA may be accepted though no recipient was. Nothing is sent, not even the dot.
+        this.#session.close();
+      }
+      if (refused !== undefined) return this.#afterRefusal(refused, reused);
+      if (this.#accepted.length === 0) return { orderly: true };
+      return await this.#sendMessage(keep);
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      this.#session.close();
+      return {
+        failure: error.failure,
+        orderly: false,
+        ...reused && !this.#anyReply ? { stale: true as const } : {},
+      };
+    }
+  }
+
+  /** What rules this server out for this message before anything is said. */
+  #refuseBefore(): Failure | undefined {
+    const { features, label, name } = this.#session;
+    const { content } = this.#message;
+    // RFC 1870 section 6.1: a message over the limit is not offered.
+    if (features.sizeLimit > 0 && content.size > features.sizeLimit) {
+      const text = `message size ${content.size} exceeds size limit ${features.sizeLimit} of server ${label}`;
+      return localFailure("message", false, "5.3.4", text, name);
+    }
+    // RFC 6531 section 3.2: not downgraded, not sent where it is not known.
+    if (this.#needsUtf8() && !features.smtputf8) {
+      const text = `SMTPUTF8 is required, but was not offered by host ${label}`;
+      return { ...localFailure("message", false, "5.6.7", text, name), elsewhere: true };
+    }
+    return undefined;
+  }
+
+  #needsUtf8(): boolean {
+    return this.#message.smtputf8 || !isAscii(this.#message.sender) ||
+      this.#recipients.some((recipient) => !isAscii(recipient.address));
+  }
+
+  get #downgrades(): boolean {
+    return !this.#session.features.eightBitMime && this.#message.encoding === "8bit" &&
+      this.#policy.convertMime;
+  }
+
+  /** MAIL, all RCPTs and DATA, as far ahead of the replies as PIPELINING and the limit allow. */
+  async #envelope(): Promise<void> {
+    const steps = this.#steps();
+    if (steps === undefined) return;
+    const session = this.#session;
+    const pipelining = session.features.pipelining;
+    let sent = 0;
+    let unacknowledged = 0;
+    for (let done = 0; done < steps.length; done++) {
+      while (sent < steps.length) {
+        const step = steps[sent]!;
+        const room = sent === done || (pipelining && unacknowledged + step.line.length <= PIPELINE_LIMIT);
+        if (!room || !this.#worthSending(step, sent === done)) break;
+        session.command(step.line);
+        unacknowledged += step.line.length + 2;
+        sent++;
+      }
+      if (sent === done) return; // what is left is not worth sending
+      const step = steps[done]!;
+      await session.flush(step.timeout, step.doing);
+      const reply = await session.reply(step.timeout, step.doing);
+      this.#anyReply = true;
+      unacknowledged -= step.line.length + 2;
+      step.take(reply);
+      // 421 in answer to MAIL: the server is leaving, and what was sent behind it will not be answered.
+      if (this.#mailFailure !== undefined && !session.sound) return;
+    }
+  }
+
+  /** Behind a refused MAIL nothing new is sent; DATA only when some recipient may have been taken. */
+  #worthSending(step: Step, allRepliesSeen: boolean): boolean {
+    if (this.#mailFailure !== undefined) return false;
+    return step.kind !== "data" || !allRepliesSeen || this.#accepted.length > 0;
+  }
+
+  /** The commands in order; undefined when the sender or every recipient cannot be written as a command. */
+  #steps(): Step[] | undefined {
+    const { features } = this.#session;
+    const { timeouts, quoteAddresses } = this.#policy;
+    const style = { quote: quoteAddresses };
+    const message = this.#message;
+    const mail = formatMail(
+      {
+        sender: message.sender,
+        size: this.#downgrades ? undefined : message.content.size,
+        body: this.#downgrades ? "" : message.encoding,
+        smtputf8: message.smtputf8 || this.#needsUtf8(),
+        envelopeId: message.envelopeId,
+        ret: message.ret,
+      },
+      features,
+      style,
+    );
+    if (mail === undefined) {
+      this.#mailFailure = localFailure("message", false, "5.1.7", "bad sender address syntax");
+      return undefined;
+    }
+    const steps: Step[] = [];
+    if (this.#session.dirty) {
+      const take = (reply: Reply) => this.#takeReset(reply);
+      steps.push({ kind: "reset", line: "RSET", timeout: timeouts.reset, doing: "sending RSET", take });
+    }
+    steps.push({
+      kind: "mail",
+      line: mail,
+      timeout: timeouts.mail,
+      doing: "sending MAIL FROM",
+      take: (reply) => this.#takeMail(reply),
+    });
+    const before = steps.length;
+    for (const [index, recipient] of this.#recipients.entries()) {
+      const line = formatRcpt(recipient, features, style);
+      if (line === undefined) {
+        this.#fail(index, localFailure("recipient", false, "5.1.3", "bad address syntax"));
+      } else {
+        const take = (reply: Reply) => this.#takeRcpt(index, reply);
+        steps.push({ kind: "rcpt", line, timeout: timeouts.rcpt, doing: "sending RCPT TO", take });
+      }
+    }
+    if (steps.length === before) return undefined; // no recipient can be asked for
+    const take = (reply: Reply) => void (this.#data = reply);
+    steps.push({
+      kind: "data",
+      line: "DATA",
+      timeout: timeouts.dataInit,
+      doing: "sending DATA command",
+      take,
+    });
+    return steps;
+  }
+
+  #takeReset(reply: Reply): void {
+    if (!isPositive(reply)) this.#mailFailure = refusal("message", this.#session, reply, "RSET command");
+  }
+
+  #takeMail(reply: Reply): void {
+    if (isPositive(reply)) this.#session.dirty = true;
+    else this.#mailFailure = refusal("message", this.#session, reply, "MAIL FROM command");
+  }
+
+  #takeRcpt(index: number, reply: Reply): void {
+    if (this.#mailFailure !== undefined) return; // the refusal of the whole says more than that of each
+    if (isPositive(reply)) this.#accepted.push(index);
+    else this.#fail(index, refusal("recipient", this.#session, reply, "RCPT TO command"));
+  }
+
+  #dataFailure(reply: Reply): Failure {
+    // A positive reply here would be to nothing that we asked: the conversation is out of step.
+    if (reply.code < 400) this.#session.sound = false;
+    return refusal("message", this.#session, reply, "DATA command");
+  }
+
+  /** A server that has grown tired of a kept connection says so in answer to the next MAIL, with 421. */
+  #afterRefusal(failure: Failure, reused: boolean): TransactionEnd {
+    const stale = reused && !this.#session.sound && failure === this.#mailFailure && failure.soft;
+    if (!this.#session.sound) this.#session.close();
+    return { failure, orderly: true, ...stale ? { stale: true as const } : {} };
+  }
+
+  async #sendMessage(keep: boolean): Promise<TransactionEnd> {
+    const session = this.#session;
+    const { timeouts, lineLimit } = this.#policy;
+    const form: ContentForm = { lineLimit, downgrade: this.#downgrades };
+    const flush = () => session.flush(timeouts.dataTransfer, "sending message body");
+    try {
+      const folded = await writeContent(this.#message.content, form, session, flush);
+      if (folded) this.#warn(`breaking line > ${lineLimit} bytes with <CR><LF>SPACE`);
+      // RFC 2920 section 3.1: QUIT may follow the message at once; its reply is not waited for.
+      if (!keep && session.features.pipelining && !this.#policy.awaitQuit) {
+        session.command("QUIT");
+        session.quitSent = true;
+      }
+      await flush();
+    } catch (error) {
+      if (error instanceof StreamError) return await this.#lastWords(error);
+      return this.#unreadable(error);
+    }
+    return await this.#finalReplies();
+  }
+
+  /** RFC 5321 section 4.2.5 for SMTP: one reply. RFC 2033 section 4.2 for LMTP: one for each recipient taken. */
+  async #finalReplies(): Promise<TransactionEnd> {
+    const doing = "sending end of data -- message may be sent more than once";
+    const timeout = this.#policy.timeouts.dataDone;
+    const session = this.#session;
+    if (this.#policy.dialect === "lmtp") {
+      for (const index of this.#accepted) {
+        const reply = await session.reply(timeout, doing);
+        if (isPositive(reply)) this.#report(index, { kind: "sent", reply });
+        else this.#fail(index, refusal("recipient", session, reply, "end of DATA command"));
+      }
+      session.dirty = false;
+      return { orderly: true };
+    }
+    const reply = await session.reply(timeout, doing);
+    session.dirty = false;
+    if (!isPositive(reply)) {
+      return { failure: refusal("message", session, reply, "end of DATA command"), orderly: true };
+    }
+    for (const index of this.#accepted) this.#report(index, { kind: "sent", reply });
+    return { orderly: true };
+  }
+
+  /** A server that hangs up during the message may have said why. Only a refusal is believed. */
+  async #lastWords(lost: StreamError): Promise<TransactionEnd> {
+    let failure = lost.failure;
+    try {
+      const reply = await this.#session.reply(LAST_WORDS_TIMEOUT, "sending message body");
+      if (reply.code >= 500) failure = refusal("message", this.#session, reply, "end of DATA command");
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+    }
+    this.#session.close();
+    return { failure, orderly: failure !== lost.failure };
+  }
+
+  /** The message cannot be sent as it is. The connection is cut, so that the server throws away what it has of it. */
+  #unreadable(error: unknown): TransactionEnd {
+    this.#session.close();
+    if (error instanceof MimeError) {
+      return { failure: localFailure("message", false, "5.6.0", error.message), orderly: true };
+    }
+    // The file stays in the queue: what is damaged is for an administrator to look at, not for us to throw away.
+    if (error instanceof BadRecordError) {
+      return {
+        failure: localFailure("message", true, "4.3.0", `unreadable queue file: ${error.message}`),
+        orderly: true,
+      };
+    }
+    throw error;
+  }
+
+  #fail(index: number, failure: Failure): void {
+    this.#report(index, { kind: "failed", failure });
+  }
+}
+
+/** One command, and what to do with its reply. */
+interface Step {
+  readonly kind: "reset" | "mail" | "rcpt" | "data";
+  readonly line: string;
+  readonly timeout: number;
+  readonly doing: string;
+  readonly take: (reply: Reply) => void;
+}
+
+function isPositive(reply: Reply): boolean {
+  return reply.code >= 200 && reply.code < 300;
+}

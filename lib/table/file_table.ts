@@ -1,0 +1,154 @@
+/**
+ * Tables whose content is a file. The file is parsed as a whole; when its inode, size or time has changed it is read
+ * again and swapped in. Postfix restarts the process at that point; we go on, and a file that has become bad leaves
+ * the content that was read before in place.
+ *
+ * @module
+ */
+// Safe primitives
+import { lookAt, readTextFile } from "../safe/file.ts";
+// Utility
+import type { Logger } from "../log/log.ts";
+// Tables
+import { describeProblem, type Outcome, type Table, TableError, type Warn } from "./table.ts";
+
+/** Longest table file, bytes. */
+export const TABLE_FILE_LIMIT = 128 * 1024 * 1024;
+/** A file is looked at again no sooner than after so many milliseconds, however many look-ups there are. */
+export const CHECK_INTERVAL = 5000;
+/** A file that was written less than so many milliseconds before it was read may have changed since unseen. */
+const SETTLE_TIME = 2000;
+
+/** How tables reach files; replaced by tests and by callers that hold the text already. */
+export interface TableFiles {
+  /** The whole text of a file, links followed; throws when it cannot be read. */
+  read(path: string): string;
+  /** A text that changes when the file does, or undefined when only reading it can tell. Throws as `read`. */
+  version(path: string): string | undefined;
+  /** Milliseconds of a clock that is never set back. */
+  now(): number;
+}
+
+/** The file system as it is. */
+export const SYSTEM_FILES: TableFiles = {
+  read: (path) => readTextFile(path, TABLE_FILE_LIMIT),
+  version: (path) => {
+    const stat = lookAt(path);
+    // A link's own times say nothing of its target, and the sandbox may not let us look at that.
+    if (stat === undefined || stat.kind === "link") return undefined;
+    if (Date.now() - stat.modified < SETTLE_TIME) return undefined;
+    return `${stat.device} ${stat.inode} ${stat.size} ${stat.modified} ${stat.changed}`;
+  },
+  now: () => performance.now(),
+};
+
+/** How the content of one type of file is parsed and searched. */
+export interface FileFormat<Content> {
+  readonly partialKeys: boolean;
+  /** Parses the file's text; throws a TableError for what makes the table unusable. */
+  parse(text: string, warn: Warn): Content;
+  find(content: Content, key: string): Outcome;
+  list?(content: Content): Iterable<readonly [string, string]>;
+}
+
+/** What a file table needs beside its format. */
+export interface FileTableSetting {
+  readonly spec: string;
+  readonly path: string;
+  readonly files: TableFiles;
+  readonly warn: Warn;
+  /** Told of reloads. */
+  readonly log?: Pick<Logger, "info" | "error"> | undefined;
+  /** When the file cannot be used now: answer `retry` and try again later, instead of throwing. */
+  readonly soft: boolean;
+}
+
+/** A table in a file. */
+export class FileTable<Content> implements Table {
+  readonly spec: string;
+  readonly partialKeys: boolean;
+  readonly #format: FileFormat<Content>;
+  readonly #setting: FileTableSetting;
+  #content: { readonly value: Content } | undefined;
+  #text: string | undefined;
+  #version: string | undefined;
+  /** The last reason why the file could not be used; told once, not every five seconds. */
+  #trouble = "";
+  #nextCheck: number;
+
+  /** Reads the file. Throws a TableError, unless the setting is soft. */
+  constructor(format: FileFormat<Content>, setting: FileTableSetting) {
+    this.spec = setting.spec;
+    this.partialKeys = format.partialKeys;
+    this.#format = format;
+    this.#setting = setting;
+    this.#nextCheck = setting.files.now() + CHECK_INTERVAL;
+    const trouble = this.#load();
+    if (trouble === undefined) return;
+    if (!setting.soft) throw trouble;
+    this.#say(trouble);
+  }
+
+  lookup(key: string): Outcome {
+    this.#refresh();
+    if (this.#content === undefined) return { kind: "retry", why: this.#trouble };
+    return this.#format.find(this.#content.value, key);
+  }
+
+  entries(): Iterable<readonly [string, string]> {
+    if (this.#content === undefined) return [];
+    return this.#format.list?.(this.#content.value) ?? [];
+  }
+
+  /** Reads the file again if it has changed, at most once in CHECK_INTERVAL. */
+  #refresh(): void {
+    const now = this.#setting.files.now();
+    if (now < this.#nextCheck) return;
+    this.#nextCheck = now + CHECK_INTERVAL;
+    const trouble = this.#load();
+    if (trouble === undefined) this.#trouble = "";
+    else this.#say(trouble);
+  }
+
+  #say(trouble: TableError): void {
+    if (trouble.message === this.#trouble) return;
+    this.#trouble = trouble.message;
+    const rest = this.#content === undefined ? "" : " -- going on with the content that was read before";
+    this.#setting.log?.error(trouble.message + rest);
+  }
+
+  /** Takes the file's content over if it is new; the reason when it cannot be used. */
+  #load(): TableError | undefined {
+    const { spec, path, files, warn, log } = this.#setting;
+    try {
+      // The version is taken before the text: a change between the two is then seen at the next look.
+      const version = files.version(path);
+      if (version !== undefined && version === this.#version) return undefined;
+      const text = files.read(path);
+      if (text !== this.#text) {
+        const reread = this.#content !== undefined;
+        this.#content = { value: this.#format.parse(text, warn) };
+        this.#text = text;
+        if (reread) log?.info(`table ${spec} has changed -- using its new content`);
+      }
+      this.#version = version;
+      return undefined;
+    } catch (error) {
+      this.#version = undefined;
+      if (error instanceof TableError) return error;
+      const why = error instanceof Error ? error.message : String(error);
+      return new TableError(spec, { file: path, line: 0, text: why });
+    }
+  }
+}
+
+/** A warner that logs each problem as Postfix does. */
+export function logProblems(log: Pick<Logger, "warning"> | undefined): Warn {
+  return (problem) => log?.warning(describeProblem(problem));
+}
+
+/** The content of tables that are a list of keys and values. */
+export const MAP_FORMAT = {
+  partialKeys: true,
+  list: (content: ReadonlyMap<string, string>) => content,
+} as const;

@@ -1,0 +1,115 @@
+/**
+ * regexp: tables, as regexp_table(5) describes them: ordered rules `/pattern/flags result`, `!/pattern/flags result`
+ * and `if [!]/pattern/flags` ... `endif`. Any character that is neither letter, digit nor white space may stand for
+ * the slash. Flags toggle: i ignore case (on), x extended syntax (on), m line by line (off).
+ *
+ * @module
+ */
+// Utility
+import { isAlnum } from "../vstring/ascii.ts";
+// Tables
+import { isSpaceUnit, skipSpace, trimSpace } from "./logical_lines.ts";
+import { Pattern, Subject } from "./pattern.ts";
+import { PatternError } from "./pattern_error.ts";
+import { findRule, type Rule, type RuleSyntax } from "./rules.ts";
+import { MISSING, type Outcome, type Place, refuse } from "./table.ts";
+import { expandTemplate, parseTemplate, type Template } from "./template.ts";
+
+/** A pattern that must, or must not, match. */
+interface RegexpTest {
+  readonly pattern: Pattern;
+  readonly negated: boolean;
+}
+
+export type RegexpRule = Rule<RegexpTest, Template>;
+
+/** The syntax of regexp tables; `paranoid` forbids `$1` in results, for tables whose results name files or commands. */
+export function regexpSyntax(paranoid: boolean): RuleSyntax<RegexpTest, Template> {
+  return {
+    condition: (text, place, warn) => {
+      const { test, rest } = parseTest(text, place);
+      if (rest !== "") {
+        warn({
+          file: place.file,
+          line: place.line,
+          text: `ignoring extra text after IF statement: "${rest}"`,
+        });
+      }
+      return test;
+    },
+    rule: (text, place, warn) => {
+      const { test, rest } = parseTest(text, place);
+      if (rest === "") {
+        warn({ file: place.file, line: place.line, text: "no replacement text: using empty string" });
+      }
+      return { test, result: parseResult(rest, test, paranoid, place) };
+    },
+  };
+}
+
+function parseResult(text: string, test: RegexpTest, paranoid: boolean, place: Place): Template {
+  const template = parseTemplate(text);
+  if (template.kind === "bad") refuse(place, `bad replacement syntax: ${template.why}`);
+  if (template.highest === 0) return template;
+  if (test.negated) refuse(place, "$number found in negative match replacement text");
+  if (paranoid) refuse(place, "regular expression substitution is not allowed in this table");
+  if (template.highest > test.pattern.groups) {
+    refuse(place, `out of range replacement index "${template.highest}"`);
+  }
+  return template;
+}
+
+/** Reads `[!]/pattern/flags`; `rest` is what follows, without blanks. */
+function parseTest(text: string, place: Place): { test: RegexpTest; rest: string } {
+  let at = 0;
+  let negated = false;
+  for (; text[at] === "!"; at = skipSpace(text, at + 1)) negated = !negated;
+  const delimiter = text.charCodeAt(at);
+  if (at === text.length || isAlnum(delimiter) || delimiter > 0x7e) {
+    refuse(place, `expected a pattern between delimiters, as /pattern/, instead of "${text}"`);
+  }
+  const close = patternEnd(text, at + 1, delimiter);
+  if (close === undefined) refuse(place, `no closing regexp delimiter "${text[at]}"`);
+  const flags = { basic: false, ignoreCase: true, newline: false };
+  let end = close + 1;
+  for (; end < text.length && !isSpaceUnit(text.charCodeAt(end)); end++) {
+    if (text[end] === "i") flags.ignoreCase = !flags.ignoreCase;
+    else if (text[end] === "m") flags.newline = !flags.newline;
+    else if (text[end] === "x") flags.basic = !flags.basic;
+    else if (text[end] === "!") refuse(place, 'use "if !/pattern2/" instead of "/pattern1/!/pattern2/"');
+    else refuse(place, `unknown regexp option "${text[end]}"`);
+  }
+  try {
+    return {
+      test: { pattern: new Pattern(text.slice(at + 1, close), flags), negated },
+      rest: trimSpace(text.slice(end)),
+    };
+  } catch (error) {
+    if (error instanceof PatternError) refuse(place, error.message);
+    throw error;
+  }
+}
+
+/** Where the closing delimiter stands; one behind a backslash belongs to the pattern. */
+function patternEnd(text: string, from: number, delimiter: number): number | undefined {
+  for (let at = from; at < text.length; at++) {
+    if (text[at] === "\\") at++;
+    else if (text.charCodeAt(at) === delimiter) return at;
+  }
+  return undefined;
+}
+
+/** The result of the first rule that matches the key. */
+export function findRegexp(rules: readonly RegexpRule[], key: string): Outcome {
+  const subject = new Subject(key);
+  let groups: readonly string[] = [];
+  const template = findRule(rules, (test, result) => {
+    if (test.negated || result === undefined || result.highest === 0) {
+      return test.pattern.matches(subject) !== test.negated;
+    }
+    const captured = test.pattern.capture(subject);
+    if (captured !== undefined) groups = captured;
+    return captured !== undefined;
+  });
+  return template === undefined ? MISSING : { kind: "found", value: expandTemplate(template, groups) };
+}

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { run } from "../../commands/check.ts";
+import type { CommandEnv } from "../../commands/command.ts";
+import { loadConfiguration } from "../../lib/config/configuration.ts";
+import { COMMANDS, FACTS, MASTER } from "../lib/config/fixture.ts";
+
+/** Writes the files into a directory of their own, checks it, and gives the lines with DIR for its path. */
+async function check(files: Readonly<Record<string, string>>): Promise<{ lines: string[]; status: number }> {
+  const directory = Deno.makeTempDirSync();
+  try {
+    for (const [name, text] of Object.entries({ "master.toml": MASTER, ...files })) {
+      Deno.writeTextFileSync(`${directory}/${name}`, text.replaceAll("DIR", directory));
+    }
+    let err = "";
+    const env: CommandEnv = {
+      programName: "postern",
+      configDirectory: directory,
+      out: () => assert.fail(),
+      err: (text) => err += text,
+      writeBytes: () => assert.fail(),
+      stdin: () => assert.fail(),
+      config: () => assert.fail(),
+      load: () => {
+        const options = { readText: Deno.readTextFileSync, commands: COMMANDS };
+        const { configuration, problems } = loadConfiguration(directory, FACTS, options);
+        return { configuration, problems };
+      },
+    };
+    const status = await run([], env);
+    return { lines: err.split("\n").slice(0, -1).map((line) => line.replaceAll(directory, "DIR")), status };
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+}
+
+const ALIASES = 'alias_maps = ["texthash:$config_directory/aliases"]\n';
+
+Deno.test("check says nothing about a configuration that is good", async () => {
+  const result = await check({ "main.toml": ALIASES, "aliases": "root: me, you\n" });
+  assert.deepEqual(result, { lines: [], status: 0 });
+});
+
+Deno.test("check prints every problem of main.toml and fails", async () => {
+  const result = await check({ "main.toml": "smtpd_helo_required = 1\nmynetwork = []\n" });
+  assert.equal(result.status, 1);
+  assert.deepEqual(result.lines, [
+    'postern: error: DIR/main.toml:1: "smtpd_helo_required": expected true or false, got 1',
+    'postern: error: DIR/main.toml:2: unknown parameter "mynetwork" (did you mean "mynetworks"?)',
+  ]);
+});
+
+Deno.test("check passes with a warning", async () => {
+  const main = ALIASES + 'mailbox_transport = "lmtp:unix:/x"\n';
+  const { lines, status } = await check({ "main.toml": main, "aliases": "" });
+  assert.equal(status, 0);
+  assert.equal(lines.length, 1);
+  assert.match(
+    lines[0]!,
+    /^postern: warning: DIR\/main\.toml:2: "mailbox_transport": master\.toml has no service/,
+  );
+});
+
+/** main.toml's further lines, other files, and the one problem that is to be told. */
+const TABLES: readonly (readonly [string, string, Readonly<Record<string, string>>, RegExp])[] = [
+  [
+    "a table file that is missing",
+    'transport_maps = ["texthash:DIR/transport"]',
+    {},
+    /error: .*DIR\/transport/,
+  ],
+  [
+    "a missing file in a restriction",
+    'smtpd_client_restrictions = ["check_client_access cidr:DIR/clients"]',
+    {},
+    /error: .*DIR\/clients/,
+  ],
+  ["a missing table of a service's override", "", {
+    "master.toml": MASTER + '[[service]]\nname = "26"\ntype = "inet"\ncommand = "smtpd"\n' +
+      'parameters = { smtpd_client_restrictions = ["check_client_access cidr:DIR/clients"] }\n',
+  }, /error: .*DIR\/clients/],
+  [
+    "an unknown type",
+    'transport_maps = ["ldap:DIR/x"]',
+    {},
+    /error: DIR\/main\.toml:2: .*"ldap" is not supported/,
+  ],
+  [
+    "an indexed file",
+    'transport_maps = ["hash:DIR/x"]',
+    {},
+    /error: DIR\/main\.toml:2: .*use "texthash:DIR\/x"/,
+  ],
+  [
+    "a table path that is relative",
+    'transport_maps = ["texthash:transport"]',
+    {},
+    /error: DIR\/main\.toml:2: .*absolute/,
+  ],
+  ["a bad rule", 'relay_domains = ["regexp:DIR/r"]', { "r": "/ok/ x\n/(/ y\n" }, /error: DIR\/r:2: /],
+  ["a doubled key", 'transport_maps = ["texthash:DIR/t"]', { "t": "a x:\na y:\n" }, /warning: DIR\/t:2: /],
+];
+
+for (const [what, main, files, expected] of TABLES) {
+  Deno.test(`check tells ${what}`, async () => {
+    const { lines, status } = await check({ "main.toml": ALIASES + main, "aliases": "", ...files });
+    assert.equal(lines.length, 1, lines.join("\n"));
+    assert.match(lines[0]!, expected);
+    assert.equal(status, lines[0]!.startsWith("postern: error:") ? 1 : 0);
+  });
+}
+
+Deno.test("check takes no arguments", async () => {
+  await assert.rejects(run(["x"], {} as CommandEnv), { name: "CommandError" });
+});

@@ -1,0 +1,357 @@
+import assert from "node:assert/strict";
+import { deliverLocally } from "../../../daemons/local/local_delivery.ts";
+import { type Submit } from "../../../daemons/local/local_forward.ts";
+import { type LocalSettings, type LocalSources } from "../../../daemons/local/local_settings.ts";
+import { type ServerExchange } from "../../../lib/ipc/server.ts";
+import { type Logger } from "../../../lib/log/log.ts";
+import { type MailboxOutcome, outcomeOf } from "../../../lib/mail/mailbox_outcome.ts";
+import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
+import { CLEANUP_STATUS, type DELIVERY } from "../../../lib/proto/protocols.ts";
+import { type HelperTask } from "../../../lib/server/boot.ts";
+import { type DeliveryRequest, type MailboxAgent, serveDelivery } from "../../../lib/server/mailbox_agent.ts";
+import { type HelperMessage } from "../../../lib/server/mailbox_helper.ts";
+import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
+
+const DECODER = new TextDecoder();
+
+/** One scripted world: what is in the tables, what helpers and cleanup answer, and what they got. */
+class World {
+  readonly directory = Deno.makeTempDirSync();
+  readonly lines: string[] = [];
+  readonly mailboxes: Record<string, string> = {};
+  readonly submitted: string[][] = [];
+  readonly replies: string[] = [];
+  readonly outcomes: Record<string, MailboxOutcome> = {};
+  aliases: Record<string, string> = {};
+  settings: Partial<LocalSettings> = {};
+  submission = { status: CLEANUP_STATUS.OK as number, reason: "", queueId: "NEW1" };
+  content = ["Delivered-To: looped@example.com", "Subject: x", "", "From me", "body\r"];
+
+  #settings(): LocalSettings {
+    return {
+      alias_maps: [],
+      delay_logging_resolution_limit: 2,
+      double_bounce_sender: "double-bounce",
+      duplicate_filter_limit: 1000,
+      enable_original_recipient: true,
+      expand_owner_alias: false,
+      fallback_transport: "",
+      fallback_transport_maps: [],
+      frozen_delivered_to: true,
+      hash_queue_depth: 1,
+      hash_queue_names: ["deferred", "defer"],
+      home_mailbox: "Maildir/",
+      line_length_limit: 2048,
+      luser_relay: "",
+      mail_name: "Postern",
+      mail_spool_directory: "/var/mail",
+      mailbox_command: "",
+      mailbox_command_maps: [],
+      mailbox_helper_idle: 10,
+      mailbox_helper_limit: 50,
+      mailbox_transport: "",
+      mailbox_transport_maps: [],
+      myhostname: "mx.example.com",
+      owner_request_special: true,
+      prepend_delivered_header: ["command", "file", "forward"],
+      propagate_unmatched_extensions: [],
+      queue_directory: this.directory,
+      recipient_delimiter: "+",
+      reset_owner_alias: false,
+      soft_bounce: false,
+      ...this.settings,
+    };
+  }
+
+  /** Delivers to the recipients and collects everything that came of it. */
+  async deliver(recipients: readonly string[], more: Partial<DeliveryRequest> = {}): Promise<void> {
+    const dataOffset = this.#queueFile();
+    const request: DeliveryRequest = {
+      queueId: "4F2A",
+      queueName: "active",
+      dataOffset,
+      dataSize: 0,
+      nexthop: "mx.example.com",
+      encoding: "8bit",
+      smtputf8: false,
+      sender: "s@a",
+      envelopeId: "ENV1",
+      ret: 1,
+      arrivalTime: 0,
+      activeTime: 0,
+      clientName: "client",
+      clientAddress: "192.0.2.1",
+      clientPort: "25",
+      protocolName: "ESMTP",
+      heloName: "helo",
+      saslMethod: "",
+      saslUsername: "",
+      saslSender: "",
+      logIdent: "",
+      rewriteContext: "remote",
+      recipients: recipients.map((address, i) => ({
+        offset: i + 1,
+        address,
+        originalRecipient: `orig-${address}`,
+        dsnOriginalRecipient: "rfc822;x",
+        notify: 6,
+      })),
+      ...more,
+    };
+    const settings = this.#settings();
+    const exchange = {
+      reply: (type: string, fields: Record<string, unknown>) =>
+        void this.replies.push(
+          type === "finished"
+            ? type
+            : `${fields["offset"]} ${fields["result"]} ${fields["status"]} ${fields["action"]} ${
+              fields["reason"]
+            }`,
+        ),
+    } as unknown as ServerExchange<typeof DELIVERY>;
+    await serveDelivery(this.#agent(settings), exchange, request, (job, recipient) => {
+      const wasDeliveredTo = (address: string) => job.source.wasDeliveredTo(address);
+      return deliverLocally(
+        { settings, sources: { ...this.#sources(), wasDeliveredTo }, submit: this.#submit },
+        job,
+        recipient,
+      );
+    });
+  }
+
+  #agent(settings: LocalSettings): MailboxAgent {
+    const log: Logger = {
+      info: (text) => void this.lines.push(text.replaceAll(/delay=\S+ delays=\S+ /g, "")),
+      warning: (text) => void this.lines.push(`warning: ${text}`),
+      error: () => {},
+      debug: () => {},
+      flush: () => {},
+    };
+    const deliver = (task: HelperTask, message: HelperMessage) => {
+      const outcome = this.outcomes[task.path] ?? outcomeOf("2.0.0", "delivered to maildir");
+      const text = message.text();
+      let all = "";
+      for (let piece = text.next(); piece !== undefined; piece = text.next()) all += DECODER.decode(piece);
+      if (outcome.result === "sent") this.mailboxes[task.path] = (this.mailboxes[task.path] ?? "") + all;
+      return Promise.resolve(outcome);
+    };
+    return { settings, log, serviceName: "local", helpers: { deliver } };
+  }
+
+  #sources(): Omit<LocalSources, "wasDeliveredTo"> {
+    const rewrite = (address: string) => address.includes("@") ? address : `${address}@example.com`;
+    return {
+      alias: (name) => {
+        const value = this.aliases[name];
+        return Promise.resolve(
+          value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
+        );
+      },
+      passwd: (user) =>
+        Promise.resolve(
+          user.startsWith("no")
+            ? { kind: "missing" }
+            : { kind: "found", value: `${user}:x:1000:100::/home/${user}:/bin/sh`, extension: "" },
+        ),
+      resolve: (_sender, address) => {
+        const recipient = rewrite(address);
+        const transport = recipient.endsWith("@example.com") ? "local" : "smtp";
+        return Promise.resolve({ kind: "resolved", transport, recipient });
+      },
+      rewrite: (address) => Promise.resolve(rewrite(address)),
+      warn: (text) => void this.lines.push(`warning: ${text}`),
+    };
+  }
+
+  readonly #submit: Submit = async (_flags, produce) => {
+    const records: string[] = [];
+    const put = (type: number, data: Uint8Array | string) => {
+      records.push(String.fromCharCode(type) + (typeof data === "string" ? data : DECODER.decode(data)));
+      return undefined;
+    };
+    await produce({ queueId: "NEW1", record: put, line: (data) => put(RECORD.NORMAL, data) });
+    this.submitted.push(records);
+    return this.submission;
+  };
+
+  #queueFile(): number {
+    const out = new ByteBuilder(100_000);
+    appendRecord(out, RECORD.FROM, "s@a");
+    appendRecord(out, RECORD.MESSAGE, "");
+    const dataOffset = out.length;
+    for (const line of this.content) appendRecord(out, RECORD.NORMAL, line);
+    appendRecord(out, RECORD.EXTRACTED, "");
+    appendRecord(out, RECORD.END, "");
+    Deno.mkdirSync(`${this.directory}/active`, { recursive: true });
+    Deno.writeFileSync(`${this.directory}/active/4F2A`, out.copy());
+    return dataOffset;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
+
+Deno.test("A message for a user gets its headers, one log line and one reply", async () => {
+  using world = new World();
+  await world.deliver(["alice+x@example.com"]);
+  assert.equal(
+    world.mailboxes["/home/alice/Maildir"],
+    "Return-Path: <s@a>\nX-Original-To: orig-alice+x@example.com\nDelivered-To: alice+x@example.com\n" +
+      "Delivered-To: looped@example.com\nSubject: x\n\nFrom me\nbody\n",
+  );
+  assert.deepEqual(world.lines, [
+    "4F2A: to=<alice+x@example.com>, orig_to=<orig-alice+x@example.com>, relay=local, dsn=2.0.0, status=sent (delivered to maildir)",
+  ]);
+  assert.deepEqual(world.replies, ["1 sent 2.0.0 delivered delivered to maildir", "finished"]);
+});
+
+Deno.test("Without enable_original_recipient and the word file, those headers are left out", async () => {
+  using world = new World();
+  world.settings = { enable_original_recipient: false, prepend_delivered_header: ["forward"] };
+  await world.deliver(["alice@example.com"], { sender: "" });
+  assert.match(world.mailboxes["/home/alice/Maildir"]!, /^Return-Path: <>\nDelivered-To: looped/);
+});
+
+Deno.test("Every recipient of a request is reported, whatever becomes of it", async () => {
+  using world = new World();
+  await world.deliver(["alice@example.com", "nobody@example.com", "looped@example.com"]);
+  assert.deepEqual(world.replies.sort(), [
+    "1 sent 2.0.0 delivered delivered to maildir",
+    '2 bounced 5.1.1 failed unknown user: "nobody"',
+    "3 bounced 5.4.6 failed mail forwarding loop for looped@example.com",
+    "finished",
+  ]);
+  assert.ok(world.lines.some((line) => line.endsWith('dsn=5.1.1, status=bounced (unknown user: "nobody")')));
+});
+
+Deno.test("soft_bounce turns a bounce into a delay, in the log too", async () => {
+  using world = new World();
+  world.settings = { soft_bounce: true };
+  await world.deliver(["nobody@example.com"]);
+  assert.deepEqual(world.replies, ['1 deferred 4.1.1 delayed unknown user: "nobody"', "finished"]);
+  assert.match(world.lines[0]!, /dsn=4\.1\.1, status=SOFTBOUNCE/);
+});
+
+Deno.test("An alias's local members are delivered, the others forwarded in one new message", async () => {
+  using world = new World();
+  world.aliases = { list: "alice, x@other.org, y@other.org" };
+  await world.deliver(["List@example.com"]);
+  assert.deepEqual(Object.keys(world.mailboxes), ["/home/alice/Maildir"]);
+  assert.match(world.mailboxes["/home/alice/Maildir"]!, /^Delivered-To: List@example\.com$/m);
+  const [records] = world.submitted;
+  const envelope = records!.slice(1, records!.indexOf("M"));
+  assert.deepEqual(envelope, [
+    "Arewrite_context=remote",
+    "Aencoding=8bit",
+    "Alog_client_name=client",
+    "Alog_client_address=192.0.2.1",
+    "Alog_client_port=25",
+    "Alog_protocol_name=ESMTP",
+    "Alog_helo_name=helo",
+    "Aenvelope_id=ENV1",
+    "Aret_flags=1",
+    "Ss@a",
+    "Adsn_orig_rcpt=rfc822;x",
+    "Anotify_flags=4",
+    "Oorig-List@example.com",
+    "Rx@other.org",
+    "Adsn_orig_rcpt=rfc822;x",
+    "Anotify_flags=4",
+    "Oorig-List@example.com",
+    "Ry@other.org",
+  ]);
+  const content = records!.slice(records!.indexOf("M") + 1);
+  assert.equal(content[0], "NReceived: by mx.example.com (Postern)");
+  assert.match(content[1]!, /^N\tid NEW1; /);
+  assert.deepEqual(content.slice(2), [
+    "NDelivered-To: list@example.com",
+    "NDelivered-To: looped@example.com",
+    "NSubject: x",
+    "N",
+    "NFrom me",
+    "Nbody\r",
+    "X",
+    "E",
+  ]);
+  assert.deepEqual(world.replies, ["1 sent 2.0.0 expanded delivered to maildir", "finished"]);
+  assert.deepEqual(world.lines.map((line) => line.slice(line.indexOf("to=<"))), [
+    "to=<alice@example.com>, orig_to=<orig-List@example.com>, relay=local, dsn=2.0.0, status=sent (delivered to maildir)",
+    "to=<List@example.com>, orig_to=<orig-List@example.com>, relay=local, dsn=2.0.0, status=sent (forwarded as NEW1)",
+  ]);
+});
+
+Deno.test("A list's new message has an envelope of its own", async () => {
+  using world = new World();
+  world.aliases = { list: "alice", "owner-list": "bob" };
+  await world.deliver(["list@example.com"]);
+  assert.deepEqual(world.mailboxes, {});
+  const envelope = world.submitted[0]!.slice(0, world.submitted[0]!.indexOf("M"));
+  assert.ok(envelope.includes("Sowner-list@example.com"));
+  assert.ok(
+    !envelope.some((record) =>
+      record.startsWith("Aenvelope_id") || record.startsWith("Anotify") || record.startsWith("O")
+    ),
+  );
+});
+
+Deno.test("A target that cannot be served postpones the whole recipient before any copy is made", async () => {
+  using world = new World();
+  world.aliases = { list: 'alice, x@other.org, "|cmd"' };
+  await world.deliver(["list@example.com"]);
+  assert.deepEqual([world.mailboxes, world.submitted], [{}, []]);
+  assert.match(world.replies[0]!, /^1 deferred 4\.3\.5 delayed /);
+  assert.equal(world.lines.filter((line) => line.startsWith("warning:")).length, 1);
+});
+
+Deno.test("A member that bounces is reported in the name of the list, the others are served", async () => {
+  using world = new World();
+  world.aliases = { list: "alice, nobody" };
+  await world.deliver(["list@example.com"]);
+  assert.deepEqual(Object.keys(world.mailboxes), ["/home/alice/Maildir"]);
+  assert.deepEqual(world.replies, [
+    '1 bounced 5.1.1 failed <nobody@example.com>: unknown user: "nobody"',
+    "finished",
+  ]);
+});
+
+Deno.test("A mailbox that cannot be written now defers the recipient and keeps forwarded mail back", async () => {
+  using world = new World();
+  world.aliases = { list: "alice, x@other.org" };
+  world.outcomes["/home/alice/Maildir"] = outcomeOf("4.3.0", "disk full");
+  await world.deliver(["list@example.com"]);
+  assert.equal(world.submitted.length, 0);
+  assert.equal(world.replies[0], "1 deferred 4.3.0 delayed <alice@example.com>: disk full");
+});
+
+const REFUSALS: readonly (readonly [status: number, expected: string])[] = [
+  [CLEANUP_STATUS.WRITE, "1 deferred 4.3.0 delayed unable to forward message: why"],
+  [CLEANUP_STATUS.DEFER, "1 deferred 4.3.0 delayed unable to forward message: why"],
+  [CLEANUP_STATUS.HOPS, "1 bounced 5.4.6 failed too many hops: why"],
+  [CLEANUP_STATUS.SIZE, "1 bounced 5.3.4 failed message too big: why"],
+  [CLEANUP_STATUS.CONTENT, "1 bounced 5.7.1 failed message content rejected: why"],
+];
+
+for (const [status, expected] of REFUSALS) {
+  Deno.test(`Cleanup's status ${status} for forwarded mail gives "${expected.slice(2, 22)}"`, async () => {
+    using world = new World();
+    world.aliases = { list: "x@other.org" };
+    world.submission = { status, reason: "why", queueId: "" };
+    await world.deliver(["list@example.com"]);
+    assert.equal(world.replies[0], expected);
+  });
+}
+
+Deno.test("A queue file that is damaged, missing or elsewhere defers every recipient", async () => {
+  using world = new World();
+  await world.deliver(["alice@example.com", "bob@example.com"], { queueId: "NONE" });
+  await world.deliver(["alice@example.com"], { queueId: "../active/4F2A" });
+  await world.deliver(["alice@example.com"], { queueName: "incoming" });
+  await world.deliver(["alice@example.com"], { dataOffset: 3 });
+  const results = world.replies.filter((reply) => reply !== "finished").map((reply) =>
+    reply.split(" ").slice(1, 3).join(" ")
+  );
+  assert.deepEqual(results, Array(5).fill("deferred 4.3.0"));
+  assert.equal(world.replies.filter((reply) => reply === "finished").length, 4);
+  assert.deepEqual(world.mailboxes, {});
+});

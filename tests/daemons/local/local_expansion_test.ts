@@ -1,0 +1,501 @@
+import assert from "node:assert/strict";
+import { parseAliasValue } from "../../../daemons/local/local_alias_value.ts";
+import { ALIAS_DEPTH_LIMIT, LocalExpansion } from "../../../daemons/local/local_expansion.ts";
+import { forwardBatches } from "../../../daemons/local/local_forward.ts";
+import { type LocalSettings, type LocalSources } from "../../../daemons/local/local_settings.ts";
+import { parseUser, userMailbox } from "../../../daemons/local/local_user.ts";
+
+const SETTINGS: LocalSettings = {
+  alias_maps: [],
+  delay_logging_resolution_limit: 2,
+  double_bounce_sender: "double-bounce",
+  duplicate_filter_limit: 1000,
+  enable_original_recipient: true,
+  expand_owner_alias: false,
+  fallback_transport: "",
+  fallback_transport_maps: [],
+  frozen_delivered_to: true,
+  hash_queue_depth: 1,
+  hash_queue_names: [],
+  home_mailbox: "",
+  line_length_limit: 2048,
+  luser_relay: "",
+  mail_name: "Postern",
+  mail_spool_directory: "/var/mail",
+  mailbox_command: "",
+  mailbox_command_maps: [],
+  mailbox_helper_idle: 10,
+  mailbox_helper_limit: 50,
+  mailbox_transport: "",
+  mailbox_transport_maps: [],
+  myhostname: "mx.example.com",
+  owner_request_special: true,
+  prepend_delivered_header: ["command", "file", "forward"],
+  propagate_unmatched_extensions: ["canonical", "virtual"],
+  queue_directory: "/q",
+  recipient_delimiter: "+",
+  reset_owner_alias: false,
+  soft_bounce: false,
+};
+
+interface Case {
+  readonly name: string;
+  readonly aliases?: Readonly<Record<string, string>>;
+  readonly settings?: Partial<LocalSettings>;
+  readonly delivered?: readonly string[];
+  readonly recipient?: string;
+  /** `mailbox USER`, `forward ADDRESS from SENDER for DELIVERED-TO`, `STATUS ADDRESS reason`. */
+  readonly expected: readonly string[];
+  readonly warnings?: number;
+}
+
+const USERS = ["alice", "bob", "carol", "postmaster2", "root"];
+
+/** What the outside world says: one local domain, the users of USERS, the aliases of the case. */
+function sourcesOf(
+  aliases: ReadonlyMap<string, string>,
+  delivered: readonly string[],
+  warnings: string[],
+): LocalSources {
+  const rewrite = (address: string) => address.includes("@") ? address : `${address}@example.com`;
+  return {
+    alias: (name) => {
+      const value = aliases.get(name);
+      if (value === "RETRY") return Promise.resolve({ kind: "retry", why: "disk" });
+      return Promise.resolve(
+        value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
+      );
+    },
+    passwd: (user) => {
+      if (user === "retry") return Promise.resolve({ kind: "retry", why: "disk" });
+      const index = USERS.indexOf(user);
+      if (index < 0) return Promise.resolve({ kind: "missing" });
+      const uid = user === "root" ? 0 : 1000 + index;
+      return Promise.resolve({
+        kind: "found",
+        value: `${user}:x:${uid}:100::/home/${user}:/bin/sh`,
+        extension: "",
+      });
+    },
+    resolve: (_sender, address) => {
+      if (address === "retry") return Promise.resolve({ kind: "retry", why: "gone" });
+      if (address.endsWith("@")) return Promise.resolve({ kind: "bad" });
+      const recipient = rewrite(address);
+      return Promise.resolve({
+        kind: "resolved",
+        transport: recipient.endsWith("@example.com") ? "local" : "smtp",
+        recipient,
+      });
+    },
+    rewrite: (address) => Promise.resolve(address === "owner-retry" ? undefined : rewrite(address)),
+    wasDeliveredTo: (address) => delivered.includes(address.toLowerCase()),
+    warn: (text) => void warnings.push(text),
+  };
+}
+
+const CASES: readonly Case[] = [
+  { name: "a user has a mailbox", expected: ["mailbox alice"], recipient: "Alice@example.com" },
+  {
+    name: "an extension is taken off to find the user",
+    recipient: "alice+x@example.com",
+    expected: ["mailbox alice"],
+  },
+  {
+    name: "an unknown user bounces",
+    recipient: "Nobody@example.com",
+    expected: ['5.1.1 Nobody@example.com unknown user: "nobody"'],
+  },
+  {
+    name: "an empty user bounces",
+    recipient: "@example.com",
+    expected: ['5.1.3 @example.com null username in "@example.com"'],
+  },
+  {
+    name: "a failing user table defers",
+    recipient: "retry@example.com",
+    expected: ["4.0.0 retry@example.com user lookup error: disk"],
+  },
+  {
+    name: "root has no mailbox",
+    recipient: "root@example.com",
+    expected: [
+      '4.3.5 root@example.com mail system configuration error: user "root" is root: it needs an alias',
+    ],
+    warnings: 1,
+  },
+  {
+    name: "postmaster without an alias is thrown away with a warning",
+    recipient: "postmaster@example.com",
+    expected: ["2.0.0 postmaster@example.com discarded"],
+    warnings: 1,
+  },
+  {
+    name: "a list of local and remote addresses is split",
+    aliases: { alice: "bob, x@other.org, carol" },
+    expected: ["mailbox bob", "forward x@other.org from s@a for alice@example.com", "mailbox carol"],
+  },
+  {
+    name: "nested aliases are followed",
+    aliases: { alice: "b1", b1: "b2", b2: "bob" },
+    expected: ["mailbox bob"],
+  },
+  {
+    name: "an alias that lists itself means the user",
+    aliases: { alice: "alice, bob" },
+    expected: ["mailbox alice", "mailbox bob"],
+  },
+  {
+    name: "an alias that is found with its extension goes before the one without",
+    aliases: { "alice+x": "bob", alice: "carol" },
+    recipient: "alice+x@example.com",
+    expected: ["mailbox bob"],
+  },
+  {
+    name: "an alias is found without the extension",
+    aliases: { alice: "bob" },
+    recipient: "alice+x@example.com",
+    expected: ["mailbox bob"],
+  },
+  {
+    name: "the extension goes on to the members where the configuration says so",
+    aliases: { alice: "x@other.org" },
+    settings: { propagate_unmatched_extensions: ["alias"] },
+    recipient: "alice+k@example.com",
+    expected: ["forward x+k@other.org from s@a for alice+k@example.com"],
+  },
+  {
+    name: "a user that two aliases name gets one copy",
+    aliases: { alice: "b1, b2", b1: "bob", b2: "BOB, bob" },
+    expected: ["mailbox bob"],
+  },
+  {
+    // LOP-02
+    name: "two aliases that name each other end",
+    aliases: { alice: "b1", b1: "alice" },
+    expected: ["5.4.6 b1@example.com possible alias database loop for b1@example.com"],
+  },
+  {
+    name: "aliases that all name one another end",
+    aliases: {
+      alice: "b1, b2, b3",
+      b1: "b1, b2, b3, alice",
+      b2: "b1, b2, b3, alice",
+      b3: "alice, b1, b2, b3, bob",
+    },
+    settings: { duplicate_filter_limit: 0 },
+    expected: [
+      "*5.4.6",
+      "mailbox bob",
+      '5.1.1 b1@example.com unknown user: "b1"',
+      '5.1.1 b2@example.com unknown user: "b2"',
+    ],
+  },
+  {
+    name: "an address that the message was delivered to before bounces",
+    delivered: ["alice@example.com"],
+    expected: ["5.4.6 alice@example.com mail forwarding loop for alice@example.com"],
+  },
+  {
+    name: "a member that the message was delivered to before bounces, the others get it",
+    aliases: { alice: "bob, carol" },
+    delivered: ["bob@example.com"],
+    expected: ["5.4.6 bob@example.com mail forwarding loop for bob@example.com", "mailbox carol"],
+  },
+  {
+    name: "a failing alias table defers",
+    aliases: { alice: "RETRY" },
+    expected: ["4.3.0 alice@example.com alias database unavailable: disk"],
+  },
+  {
+    name: "an alias of nothing defers",
+    aliases: { alice: " , (none)" },
+    expected: ["4.3.0 alice@example.com alias database error: value of alias has no recipient"],
+    warnings: 1,
+  },
+  {
+    name: "a failing resolver defers",
+    aliases: { alice: "retry" },
+    expected: ["4.3.0 retry address resolver failure: gone"],
+  },
+  {
+    name: "a bad address bounces",
+    aliases: { alice: "x@" },
+    expected: ["5.1.3 x@ bad recipient address syntax"],
+  },
+  ...(["|/bin/sh -c evil", "/etc/passwd", ":include:/x", "~/x", ":INCLUDE:/x"].map((target) => ({
+    name: `the target ${target} defers with a warning`,
+    aliases: { alice: `bob, "${target}"` },
+    expected: ["mailbox bob", "*4.3.5"],
+    warnings: 1,
+  }))),
+  {
+    name: "a list with an owner is sent on in the owner's name, to local members too",
+    aliases: { alice: "bob, x@other.org", "owner-alice": "carol" },
+    expected: [
+      "forward bob@example.com from owner-alice@example.com for alice@example.com owned",
+      "forward x@other.org from owner-alice@example.com for alice@example.com owned",
+    ],
+  },
+  {
+    name: "the owner can be what its alias says",
+    aliases: { alice: "bob", "owner-alice": "carol@z.org" },
+    settings: { expand_owner_alias: true },
+    expected: ["forward bob@example.com from carol@z.org for alice@example.com owned"],
+  },
+  {
+    name: "without owner_request_special there are no owners",
+    aliases: { alice: "bob", "owner-alice": "carol" },
+    settings: { owner_request_special: false },
+    expected: ["mailbox bob"],
+  },
+  {
+    name: "an owner that cannot be looked up defers",
+    aliases: { retry: "bob", "owner-retry": "x" },
+    recipient: "retry@example.com",
+    expected: ["4.3.0 retry@example.com alias database unavailable"],
+  },
+  {
+    name: "the members of a nested list keep the outer owner",
+    aliases: { alice: "b1", "owner-alice": "x", b1: "y@z" },
+    expected: ["forward y@z from owner-alice@example.com for alice@example.com owned"],
+  },
+  {
+    name: "without frozen_delivered_to the last local address counts",
+    aliases: { alice: "b1", b1: "y@z" },
+    settings: { frozen_delivered_to: false },
+    expected: ["forward y@z from s@a for b1@example.com"],
+  },
+  {
+    name: "luser_relay takes mail of unknown users",
+    recipient: "no+x@example.com",
+    settings: { luser_relay: "catch+$user.$extension@other.org" },
+    expected: ["forward catch+no.x@other.org from s@a for no+x@example.com"],
+  },
+  {
+    name: "luser_relay may be a local user",
+    recipient: "no@example.com",
+    settings: { luser_relay: "bob" },
+    expected: ["mailbox bob"],
+  },
+  {
+    name: "luser_relay that leads to itself bounces",
+    recipient: "no@example.com",
+    settings: { luser_relay: "$recipient" },
+    expected: ['5.1.1 no@example.com unknown user: "no"'],
+  },
+  {
+    name: "luser_relay that leads to other unknown users ends",
+    recipient: "no@example.com",
+    settings: { luser_relay: "x$user" },
+    expected: ["*5.4.6"],
+  },
+  {
+    name: "luser_relay may be no command",
+    recipient: "no@example.com",
+    settings: { luser_relay: "|cmd" },
+    expected: ["*4.3.5"],
+    warnings: 1,
+  },
+  {
+    name: "what a stranger wrote is harmless in luser_relay",
+    recipient: "a|`;$b@example.com",
+    settings: { luser_relay: "$user@other.org" },
+    expected: ["forward a____b@other.org from s@a for a|`;$b@example.com"],
+  },
+  {
+    name: "mailbox_command is not ignored",
+    settings: { mailbox_command: "/bin/x" },
+    expected: ["*4.3.5"],
+    warnings: 1,
+  },
+  {
+    name: "fallback_transport is not ignored",
+    settings: { fallback_transport: "smtp:x" },
+    recipient: "no@example.com",
+    expected: ["*4.3.5"],
+    warnings: 1,
+  },
+];
+
+for (
+  const {
+    name,
+    aliases = {},
+    settings = {},
+    delivered = [],
+    recipient = "alice@example.com",
+    expected,
+    warnings = 0,
+  } of CASES
+) {
+  Deno.test(`In local delivery ${name}`, async () => {
+    const warned: string[] = [];
+    const sources = sourcesOf(new Map(Object.entries(aliases)), delivered, warned);
+    const { actions } = await new LocalExpansion({ ...SETTINGS, ...settings }, sources, "local").run(
+      recipient,
+      "s@a",
+    );
+    const found = actions.map((action) => {
+      switch (action.kind) {
+        case "mailbox":
+          return `mailbox ${action.task.user}`;
+        case "forward":
+          return `forward ${action.address} from ${action.sender} for ${action.deliveredTo}${
+            action.owned ? " owned" : ""
+          }`;
+        case "settled":
+          return `${action.outcome.status} ${action.address} ${action.outcome.reason}`;
+      }
+    });
+    const short = found.map((line) =>
+      expected.includes(`*${line.slice(0, 5)}`) ? `*${line.slice(0, 5)}` : line
+    );
+    assert.deepEqual([...new Set(short)].sort(), [...expected].sort());
+    if (recipient !== "postmaster" && !name.includes("luser_relay that leads")) {
+      assert.equal(warned.length, warnings);
+    }
+  });
+}
+
+Deno.test("An alias chain of the depth limit is followed, one step more bounces", async () => {
+  for (
+    const [length, status] of [[ALIAS_DEPTH_LIMIT, undefined], [ALIAS_DEPTH_LIMIT + 1, "5.4.6"]] as const
+  ) {
+    const chain = new Map(Array.from({ length: length - 1 }, (_, i) => [`n${i}`, `n${i + 1}`]));
+    chain.set("alice", "n0").set(`n${length - 1}`, "bob");
+    // Alias n(k) stands at level k + 1, bob one below the last.
+    chain.delete(`n${length - 1}`);
+    chain.set(`n${length - 2}`, "bob");
+    const { actions } = await new LocalExpansion(SETTINGS, sourcesOf(chain, [], []), "local").run(
+      "alice@example.com",
+      "",
+    );
+    assert.equal(actions.length, 1);
+    const [action] = actions;
+    assert.equal(action!.kind === "settled" ? action!.outcome.status : undefined, status);
+  }
+});
+
+Deno.test("An alias bomb stops at the limit of addresses", async () => {
+  const bomb = new Map<string, string>();
+  for (let level = 0; level < 8; level++) {
+    for (let i = 0; i < 10; i++) {
+      const members = Array.from(
+        { length: 10 },
+        (_, k) => level === 7 ? `u${i}x${k}@z.org` : `l${level + 1}n${k}`,
+      );
+      bomb.set(`l${level}n${i}`, members.join(", "));
+    }
+  }
+  bomb.set("alice", "l0n0");
+  const settings = { ...SETTINGS, duplicate_filter_limit: 1 };
+  const { actions } = await new LocalExpansion(settings, sourcesOf(bomb, [], []), "local").run(
+    "alice@example.com",
+    "",
+  );
+  const failures = actions.filter((action) => action.kind === "settled");
+  assert.equal(failures.length, 1);
+  assert.equal(failures[0]!.kind === "settled" && failures[0]!.outcome.status, "5.4.6");
+});
+
+const VALUES: readonly (readonly [value: string, targets: readonly string[]])[] = [
+  ["a, b@c", ["a", "b@c"]],
+  ["a,,b,", ["a", "b"]],
+  ['"a b"@c', ["a b@c"]],
+  ['"a,b"@c, d', ["a,b@c", "d"]],
+  ["John Doe <jd@x.org> (comment)", ["jd@x.org"]],
+  ['"Doe, John" <jd@x.org>', ["jd@x.org"]],
+  ["a@[192.0.2.1]", ["a@[192.0.2.1]"]],
+  ['"|cmd arg, more"', ["!command |cmd arg, more"]],
+  ["|/bin/cmd", ["!command |/bin/cmd"]],
+  ["/var/x", ["!file /var/x"]],
+  [":include:/a/b", ["!include list :include:/a/b"]],
+  [":fail: x", ["?unknown directive"]],
+  ['"a\\\nb"@c', ["a b@c"]],
+  ['"a\0b"@c', ["?address holds a control character"]],
+  ["x".repeat(1024), ["x".repeat(1024)]],
+  ["x".repeat(1025), ["?address is too long"]],
+  ["()", []],
+];
+
+for (const [value, targets] of VALUES) {
+  Deno.test(`The alias value ${JSON.stringify(value.slice(0, 40))} (${value.length}) has ${targets.length} targets`, () => {
+    const found = parseAliasValue(value)!.map((target) =>
+      target.kind === "address"
+        ? target.address
+        : target.kind === "bad"
+        ? `?${target.why}`
+        : `!${target.what} ${target.text}`
+    );
+    assert.deepEqual(found, targets);
+  });
+}
+
+Deno.test("An alias value cut at every byte or of random bytes never throws", () => {
+  const value = 'John <"a\\"b"@[1.2]>, (c(d)e) |x, "/f g", :include:/x';
+  for (let length = 0; length <= value.length; length++) parseAliasValue(value.slice(0, length));
+  let seed = 7;
+  const random = (most: number) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % most;
+  for (let round = 0; round < 2000; round++) {
+    parseAliasValue(
+      Array.from({ length: random(40) }, () => '",()<>@[]\\:;|/ \t\n\0aé'[random(21)]).join(""),
+    );
+  }
+});
+
+const MAILBOXES: readonly (readonly [home: string, spool: string, expected: string])[] = [
+  ["", "/var/mail", "mbox /var/mail/alice"],
+  ["", "/var/mail/", "maildir /var/mail/alice"],
+  ["Maildir/", "/var/mail", "maildir /home/alice/Maildir"],
+  ["mail/inbox", "/var/mail", "mbox /home/alice/mail/inbox"],
+];
+
+for (const [home_mailbox, mail_spool_directory, expected] of MAILBOXES) {
+  Deno.test(`home_mailbox "${home_mailbox}" and mail_spool_directory "${mail_spool_directory}" give ${expected}`, () => {
+    const found = userMailbox(parseUser("alice:x:1000:100::/home/alice:/bin/sh")!, {
+      home_mailbox,
+      mail_spool_directory,
+    });
+    assert.equal(found.kind === "mailbox" && `${found.task.format} ${found.task.path}`, expected);
+    assert.deepEqual(found.kind === "mailbox" && [found.task.uid, found.task.gid, found.task.user], [
+      1000,
+      100,
+      "alice",
+    ]);
+  });
+}
+
+for (
+  const line of [
+    "",
+    "a",
+    "a:x:1",
+    "a:x::1::/h:/s",
+    "a:x:-1:1::/h:/s",
+    "a:x:1:1x::/h:/s",
+    ":x:1:1::/h:/s",
+    "a:x:4294967295:1::/h:/s",
+  ]
+) {
+  Deno.test(`The password line "${line}" is malformed`, () => assert.equal(parseUser(line), undefined));
+}
+
+for (const name of [".", "..", "a/b", "a\0b"]) {
+  Deno.test(`The user name ${JSON.stringify(name)} has no mailbox`, () => {
+    const user = { name, uid: 1000, gid: 100, home: "/h", shell: "" };
+    assert.equal(userMailbox(user, { home_mailbox: "", mail_spool_directory: "/var/mail" }).kind, "none");
+  });
+}
+
+Deno.test("Forwarded addresses share a message when sender and Delivered-To are the same", () => {
+  const forward = (address: string, sender: string, deliveredTo: string, owned = false) =>
+    ({ kind: "forward", address, sender, deliveredTo, owned }) as const;
+  const batches = forwardBatches([
+    forward("a@x", "s", "d"),
+    forward("b@x", "s", "e"),
+    forward("c@x", "s", "d"),
+    forward("d@x", "s", "d", true),
+    { kind: "settled", address: "e", outcome: { result: "sent", status: "2.0.0", reason: "" } },
+  ]);
+  assert.deepEqual(batches.map(({ addresses }) => addresses), [["a@x", "c@x"], ["b@x"], ["d@x"]]);
+});

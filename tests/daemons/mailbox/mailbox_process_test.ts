@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import type net from "node:net";
+import { IpcClient } from "../../../lib/ipc/client.ts";
+import { MAILBOX } from "../../../lib/proto/protocols.ts";
+import { Channel } from "../../../lib/safe/channel.ts";
+import { type Boot, formatLine, type HelperTask } from "../../../lib/server/boot.ts";
+import { locateCode } from "../../../lib/server/code_location.ts";
+import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening.ts";
+import { MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
+import { encodeText } from "../../../lib/vstring/byte_builder.ts";
+
+const SETTINGS = {
+  deliver_lock_attempts: 20,
+  deliver_lock_delay: 1,
+  mailbox_delivery_lock: ["fcntl", "dotlock"],
+  mailbox_size_limit: 0,
+  stale_lock_time: 500,
+  strict_mailbox_ownership: true,
+  virtual_mailbox_limit: 0,
+  virtual_mailbox_lock: ["fcntl", "dotlock"],
+};
+
+/** Helper processes under the flags that master gives them. */
+class Processes implements AsyncDisposable {
+  readonly children: ChildProcess[] = [];
+  errors = "";
+
+  start(task: HelperTask): Promise<IpcClient<typeof MAILBOX>> {
+    const code = locateCode(Deno.execPath());
+    const paths = task.format === "maildir" ? task.path : `${task.path},${task.path}.lock`;
+    const flags = [`--allow-read=${paths}`, `--allow-write=${paths}`];
+    const args = ["run", ...hardeningFlags(code, false), ...flags, code.entry("mailbox")];
+    const env = { ...daemonEnvironment(code) };
+    const child = spawn(code.runtime, args, { stdio: ["pipe", "pipe", "pipe", "pipe"], env, cwd: "/" });
+    this.children.push(child);
+    child.stdin!.on("error", () => {});
+    child.stdout!.resume();
+    child.stderr!.on("data", (bytes: Uint8Array) => void (this.errors += new TextDecoder().decode(bytes)));
+    const boot: Boot = {
+      service: "mailbox",
+      settings: SETTINGS,
+      sockets: {},
+      transports: [],
+      log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
+      maxUse: 0,
+      maxIdle: 0,
+      helper: task,
+    };
+    child.stdin!.write(formatLine(boot as never));
+    return Promise.resolve(
+      IpcClient.onChannel(MAILBOX, new Channel(child.stdio[3] as unknown as net.Socket)),
+    );
+  }
+
+  kill(): void {
+    for (const child of this.children) child.kill("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
+    await Promise.all(this.children.map((child) => ended(child)));
+  }
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => child.once("exit", () => resolve()));
+}
+
+function taskFor(path: string, format: "maildir" | "mbox"): HelperTask {
+  return { kind: "mailbox", path, format, user: "alice@example.test", uid: Deno.uid()!, gid: Deno.gid()! };
+}
+
+/** A message that shows when a part of it is missing. */
+function message(number: number) {
+  const lines = Array.from({ length: 40 }, (_, i) => `${number} ${i} ${"x".repeat(100)}\n`);
+  return {
+    queueId: `Q${number}`,
+    sender: "s@a",
+    text: () => ({ next: shift(lines.map((line) => encodeText(line))) }),
+  };
+}
+
+function shift<T>(items: T[]): () => T | undefined {
+  return () => items.shift();
+}
+
+function expectedText(number: number): string {
+  return Array.from({ length: 40 }, (_, i) => `${number} ${i} ${"x".repeat(100)}\n`).join("");
+}
+
+const OPTIONS = { sanitizeOps: false, sanitizeResources: false };
+
+Deno.test(
+  "The helper process writes its Maildir and its mbox under the flags of master, without a log line",
+  OPTIONS,
+  async () => {
+    const directory = Deno.makeTempDirSync();
+    try {
+      await using processes = new Processes();
+      const pool = new MailboxHelperPool({ start: (task) => processes.start(task), limit: 10, idle: 10 });
+      const maildir = taskFor(`${directory}/box`, "maildir");
+      const mbox = taskFor(`${directory}/mbox`, "mbox");
+      for (
+        const [task, reason] of [[maildir, "delivered to maildir"], [mbox, "delivered to mailbox"]] as const
+      ) {
+        assert.deepEqual(await pool.deliver(task, message(1)), { result: "sent", status: "2.0.0", reason });
+      }
+      const [file] = [...Deno.readDirSync(`${directory}/box/new`)];
+      assert.equal(Deno.readTextFileSync(`${directory}/box/new/${file!.name}`), expectedText(1));
+      assert.ok(Deno.readTextFileSync(`${directory}/mbox`).endsWith(expectedText(1) + "\n"));
+      assert.equal(processes.errors, "");
+    } finally {
+      Deno.removeSync(directory, { recursive: true });
+    }
+  },
+);
+
+Deno.test("The helper process ends when its connection does", OPTIONS, async () => {
+  const directory = Deno.makeTempDirSync();
+  try {
+    await using processes = new Processes();
+    const pool = new MailboxHelperPool({ start: (asked) => processes.start(asked), limit: 1, idle: 0 });
+    await pool.deliver(taskFor(`${directory}/box`, "maildir"), message(1));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    pool.endIdle();
+    await ended(processes.children[0]!);
+    assert.equal(processes.children[0]!.exitCode, 0);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+});
+
+Deno.test(
+  "SIGKILL at any moment leaves no part of a message in new, and nothing that was acknowledged is missing",
+  OPTIONS,
+  async () => {
+    const directory = Deno.makeTempDirSync();
+    try {
+      const task = taskFor(`${directory}/box`, "maildir");
+      const acknowledged = new Set<number>();
+      let number = 0;
+      for (let round = 0; round < 8; round++) {
+        await using processes = new Processes();
+        const pool = new MailboxHelperPool({ start: (asked) => processes.start(asked), limit: 1, idle: 10 });
+        // Started and proven, so that the kill meets a helper at work.
+        const first = number++;
+        if ((await pool.deliver(task, message(first))).result === "sent") acknowledged.add(first);
+        let killed = false;
+        setTimeout(() => {
+          killed = true;
+          processes.kill();
+        }, 2 + round * 3);
+        const worker = async () => {
+          while (!killed) {
+            const mine = number++;
+            const { result } = await pool.deliver(task, message(mine));
+            if (result === "sent") acknowledged.add(mine);
+          }
+        };
+        await Promise.all(Array.from({ length: 10 }, worker));
+      }
+      const found = new Set<number>();
+      for (const { name } of Deno.readDirSync(`${directory}/box/new`)) {
+        const text = Deno.readTextFileSync(`${directory}/box/new/${name}`);
+        const id = Number(text.slice(0, text.indexOf(" ")));
+        assert.equal(text, expectedText(id));
+        found.add(id);
+      }
+      assert.ok(acknowledged.size >= 8);
+      for (const id of acknowledged) assert.ok(found.has(id), `message ${id} is missing`);
+    } finally {
+      Deno.removeSync(directory, { recursive: true });
+    }
+  },
+);

@@ -1,0 +1,40 @@
+/**
+ * What tests of proxymap share. Not a test itself.
+ */
+import { MapService } from "../../../daemons/proxymap/proxymap_service.ts";
+import { addressSet } from "../../../daemons/proxymap/proxymap_local.ts";
+import {
+  type ProxymapSettings,
+  ProxymapTables,
+  searchedParameters,
+} from "../../../daemons/proxymap/proxymap_tables.ts";
+import { SERVICE } from "../../../daemons/proxymap/service.ts";
+import { MemoryFiles, MemoryLog } from "../../lib/table/table_support.ts";
+
+/** Settings in which every list is empty but those given. */
+export function proxymapSettings(given: Partial<Record<keyof ProxymapSettings, unknown>>): ProxymapSettings {
+  const lists = Object.fromEntries(SERVICE.parameters.map((name): [string, readonly string[]] => [name, []]));
+  return {
+    ...lists,
+    double_bounce_sender: "double-bounce",
+    myorigin: "mx.test",
+    owner_request_special: true,
+    recipient_delimiter: "+",
+    parent_domain_matches_subdomains: ["mynetworks", "relay_domains", "smtpd_access_maps"],
+    ...given,
+  } as unknown as ProxymapSettings;
+}
+
+/** A service with its files in memory. */
+export function makeService(
+  given: Partial<Record<keyof ProxymapSettings, unknown>>,
+  texts: Readonly<Record<string, string>> = {},
+): { service: MapService; log: MemoryLog; files: MemoryFiles } {
+  const settings = proxymapSettings(given);
+  const files = new MemoryFiles(texts);
+  const log = new MemoryLog();
+  const tables = new ProxymapTables(settings, log, searchedParameters(SERVICE.reads), files);
+  tables.openAll();
+  const addresses = addressSet(["192.0.2.1", "[2001:db8::1]", "all"], () => ["198.51.100.7"]);
+  return { service: new MapService(settings, tables, addresses, log), log, files };
+}

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { parse } from "@std/toml";
+import { findKeyLines } from "../../../lib/config/toml_lines.ts";
+
+const DOCUMENT = `# a comment = "with a key"
+first = "one" # and = more
+second = [
+  "a", # b = 1
+  "c = 2",
+]
+"quoted key" = 'x = "y"'
+long = """
+inside = 1
+"quotes" \\"""
+""""
+literal = '''
+inside = 2'''
+dotted.name = 3
+empty = ""
+table = { x = 1, y = { z = [1, { w = 2 }] } }
+
+[variables]
+v = 1
+[a.b]
+c = 1
+[[service]]
+name = "one"
+
+[[service]]
+name = "two"
+parameters = { p = "q" }
+
+[service.deep]
+d = 1
+[[service.item]]
+e = 1
+[[service.item]]
+e = 2
+`;
+
+Deno.test("every key has the line that it stands on", () => {
+  assert.deepEqual(Object.fromEntries(findKeyLines(DOCUMENT)), {
+    "first": 2,
+    "second": 3,
+    "second.0": 4,
+    "second.1": 5,
+    "quoted key": 7,
+    "long": 8,
+    "literal": 12,
+    "dotted": 14,
+    "dotted.name": 14,
+    "empty": 15,
+    "table": 16,
+    "table.x": 16,
+    "table.y": 16,
+    "table.y.z": 16,
+    "table.y.z.0": 16,
+    "table.y.z.1": 16,
+    "table.y.z.1.w": 16,
+    "variables": 18,
+    "variables.v": 19,
+    "a.b": 20,
+    "a.b.c": 21,
+    "service.0": 22,
+    "service.0.name": 23,
+    "service.1": 25,
+    "service.1.name": 26,
+    "service.1.parameters": 27,
+    "service.1.parameters.p": 27,
+    "service.1.deep": 29,
+    "service.1.deep.d": 30,
+    "service.1.item.0": 31,
+    "service.1.item.0.e": 32,
+    "service.1.item.1": 33,
+    "service.1.item.1.e": 34,
+  });
+});
+
+Deno.test("the parser takes the document of the test above", () => {
+  assert.equal((parse(DOCUMENT)["service"] as unknown[]).length, 2);
+});
+
+Deno.test("documents with CR LF line ends have the same lines", () => {
+  const crlf = DOCUMENT.replaceAll("\n", "\r\n");
+  assert.deepEqual(findKeyLines(crlf), findKeyLines(DOCUMENT));
+});
+
+Deno.test("a document cut at every character ends the scan", () => {
+  for (let length = 0; length <= DOCUMENT.length; length++) findKeyLines(DOCUMENT.slice(0, length));
+});

@@ -1,0 +1,86 @@
+/** MAIL and RCPT lines, and the EHLO answers that they depend on. @module */
+import assert from "node:assert/strict";
+import { formatMail, formatPath, formatRcpt } from "../../../lib/smtp/command.ts";
+import { NO_FEATURES, parseEhlo } from "../../../lib/smtp/ehlo.ts";
+
+const ALL = parseEhlo([
+  "mx.test greets you",
+  "PIPELINING",
+  "8BITMIME",
+  "SIZE 1000",
+  "DSN",
+  "SMTPUTF8",
+  "ENHANCEDSTATUSCODES",
+]);
+const STYLE = { quote: true };
+const MAIL = { sender: "a@b.test", size: 10, body: "8bit", smtputf8: false, envelopeId: "", ret: 0 } as const;
+const RCPT = { address: "a@b.test", originalRecipient: "", dsnOriginalRecipient: "", notify: 0 };
+
+Deno.test("RFC 5321 section 4.1.1.1: EHLO keywords are found in any case, and the first line is none", () => {
+  const found = parseEhlo(["pipelining", "size 99", "8bitmime", "Dsn", "AUTH=LOGIN PLAIN", "X-OTHER y"]);
+  assert.equal(found.serverName, "pipelining");
+  assert.equal(found.pipelining, false);
+  assert.deepEqual([found.size, found.sizeLimit, found.eightBitMime, found.dsn], [true, 99, true, true]);
+  assert.equal(parseEhlo(["x", "SMTPUTF8"]).eightBitMime, true);
+  assert.equal(parseEhlo(["x", "SIZE=500"]).sizeLimit, 500);
+  assert.deepEqual(parseEhlo([]), NO_FEATURES);
+});
+
+Deno.test("keywords that the configuration discards are not believed", () => {
+  const found = parseEhlo(["x", "PIPELINING", "SIZE 1"], ["pipelining", "silent-discard"]);
+  assert.deepEqual([found.pipelining, found.size], [false, true]);
+});
+
+Deno.test("MAIL has the parameters that the server offered and no others", () => {
+  assert.equal(formatMail(MAIL, NO_FEATURES, STYLE), "MAIL FROM:<a@b.test>");
+  assert.equal(formatMail(MAIL, ALL, STYLE), "MAIL FROM:<a@b.test> SIZE=10 BODY=8BITMIME");
+  assert.equal(formatMail({ ...MAIL, sender: "", size: undefined, body: "" }, ALL, STYLE), "MAIL FROM:<>");
+  assert.equal(
+    formatMail({ ...MAIL, body: "7bit", smtputf8: true, envelopeId: "a b+", ret: 1 }, ALL, STYLE),
+    "MAIL FROM:<a@b.test> SIZE=10 BODY=7BIT ENVID=a+20b+2B RET=FULL SMTPUTF8",
+  );
+  assert.equal(formatMail({ ...MAIL, envelopeId: "x".repeat(101) }, ALL, STYLE)?.includes("ENVID"), false);
+});
+
+Deno.test("RFC 3461 section 4.1: NEVER stands alone", () => {
+  const notify = (bits: number) => formatRcpt({ ...RCPT, notify: bits }, ALL, STYLE)?.split("NOTIFY=")[1];
+  assert.deepEqual([0, 1, 2, 4, 8, 14, 15].map(notify), [
+    undefined,
+    "NEVER",
+    "SUCCESS",
+    "DELAY",
+    "FAILURE",
+    "SUCCESS,FAILURE,DELAY",
+    "NEVER",
+  ]);
+  assert.equal(formatRcpt({ ...RCPT, notify: 2 }, NO_FEATURES, STYLE), "RCPT TO:<a@b.test>");
+});
+
+Deno.test("RFC 3461 section 4.2: ORCPT is the given one, or made from the original recipient", () => {
+  const original = (values: Partial<typeof RCPT>) =>
+    formatRcpt({ ...RCPT, ...values }, ALL, STYLE)?.slice(19);
+  assert.equal(original({ dsnOriginalRecipient: "rfc822;x y@z.test" }), "ORCPT=rfc822;x+20y@z.test");
+  assert.equal(original({ dsnOriginalRecipient: "x400;/c=de/" }), "ORCPT=x400;/c+3Dde/");
+  assert.equal(
+    original({ originalRecipient: "o p@z.test" }),
+    "ORCPT=rfc822;+22o+20p+22@z.test".replaceAll("+22", '"'),
+  );
+  assert.equal(original({ dsnOriginalRecipient: "nosemicolon" }), "");
+  assert.equal(original({ dsnOriginalRecipient: `rfc822;${"x".repeat(500)}` }), "");
+  assert.equal(original({ originalRecipient: "jürgen@z.test" }), "");
+});
+
+Deno.test("RFC 5321 section 4.1.2: local parts are quoted where they must be, and nothing ends the line", () => {
+  assert.equal(formatPath("a b@c.test", STYLE), '<"a b"@c.test>');
+  assert.equal(formatPath("a b@c.test", { quote: false }), "<a b@c.test>");
+  assert.equal(formatPath('a"\\@c.test', STYLE), '<"a\\"\\\\"@c.test>');
+  assert.equal(formatPath("", STYLE), "<>");
+  for (const bad of ["a\r\nb@c.test", "a\nb", "a\0b", "\r"]) {
+    assert.equal(formatPath(bad, STYLE), undefined);
+    assert.equal(formatMail({ ...MAIL, sender: bad }, ALL, STYLE), undefined);
+    assert.equal(formatRcpt({ ...RCPT, address: bad }, ALL, STYLE), undefined);
+  }
+  const hostile = formatRcpt({ ...RCPT, dsnOriginalRecipient: "rfc822;a\r\nDATA", notify: 2 }, ALL, STYLE)!;
+  assert.ok(!hostile.includes("\r") && !hostile.includes("\n"));
+  assert.ok(!formatMail({ ...MAIL, envelopeId: "a\r\nDATA" }, ALL, STYLE)!.includes("\n"));
+});
