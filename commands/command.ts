@@ -8,7 +8,7 @@ import { readTextFile } from "../lib/safe/file.ts";
 import { inputChunks, writeError, writeOutput, writeOutputText } from "../lib/safe/stdio.ts";
 // Utility
 import { type Configuration, loadConfiguration } from "../lib/config/configuration.ts";
-import type { Problem } from "../lib/config/problem.ts";
+import { formatProblem, type Problem } from "../lib/config/problem.ts";
 import { encodeText } from "../lib/vstring/byte_builder.ts";
 // Server skeleton
 import { systemFacts } from "../lib/server/system_facts.ts";
@@ -62,7 +62,7 @@ export function makeEnv(programName: string, configDirectory: string): CommandEn
       const { configuration, problems } = load();
       const errors = problems.filter((problem) => problem.severity === "error");
       for (const problem of errors) {
-        writeError(encodeText(`${programName}: error: ${problem.file}:${problem.line}: ${problem.text}\n`));
+        writeError(encodeText(`${programName}: ${formatProblem(problem)}\n`));
       }
       if (configuration === undefined || errors.length > 0) {
         throw new CommandError(`fatal: configuration in ${configDirectory} cannot be used`);

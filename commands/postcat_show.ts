@@ -103,7 +103,6 @@ class FilePrinter {
   readonly #env: CommandEnv;
   readonly #out = new ByteBuilder(FLUSH_SIZE * 4, FLUSH_SIZE);
   #state: State = "envelope";
-  #startsLine = true;
   #sizes = 0;
   /** Where the content ends, as the size record says; 0: unknown. */
   #contentEnd = 0;
@@ -180,7 +179,7 @@ class FilePrinter {
           this.warn(`${this.#name}: out-of-order extracted segment marker`);
         }
         this.#marker("HEADER EXTRACTED", "extracted");
-        return "go on";
+        return this.#options.envelope ? "go on" : "stop";
       case RECORD.END:
         if (this.#state !== "extracted") this.warn(`${this.#name}: out-of-order message end marker`);
         this.#marker("MESSAGE FILE END", "extracted");
@@ -197,7 +196,6 @@ class FilePrinter {
 
   #marker(text: string, next: State): void {
     this.#state = next;
-    this.#startsLine = true;
     if (!this.#options.envelope) return;
     this.#prefix();
     this.#out.text(`*** ${text} ${this.#name} ***\n`);
@@ -210,9 +208,8 @@ class FilePrinter {
 
   #text(): "go on" | "stop" {
     const { type, data } = this.#reader;
-    const starts = this.#startsLine;
-    this.#startsLine = type === RECORD.NORMAL;
-    if (this.#state === "header" && starts && !isHeaderLine(data)) {
+    // Every record counts as a line, as in Postfix: the second piece of a very long header ends the header.
+    if (this.#state === "header" && !isHeaderLine(data)) {
       this.#state = "body";
       if (!this.#options.body) return this.#leaveContent();
     }
@@ -222,7 +219,7 @@ class FilePrinter {
     if (named) this.#out.text(type === RECORD.NORMAL ? "regular_text: " : "unterminated_text: ");
     this.#reserve(data.length);
     this.#out.bytes(data);
-    if (type === RECORD.NORMAL || named) this.#out.byte(LF);
+    if (type === RECORD.NORMAL || named || this.#options.offsets || this.#options.types) this.#out.byte(LF);
     return "go on";
   }
 
@@ -270,6 +267,7 @@ class FilePrinter {
 
   #attribute(value: string): void {
     const equals = value.indexOf("=");
+    if (equals <= 0) this.#prefix();
     if (equals < 0) {
       return this.warn(`${this.#name}: malformed attribute: missing '=' after attribute name: ${value}`);
     }

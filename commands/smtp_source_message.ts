@@ -77,7 +77,7 @@ export function makeText(length: number | undefined): Uint8Array {
   const out = new ByteBuilder(length + 2, length + 2);
   let left = length;
   for (let line = 1; left > LINE_LENGTH; line++, left -= LINE_LENGTH) {
-    out.text(String(line).padEnd(LINE_LENGTH - 2, "X")).text("\r\n");
+    out.text(String(line % 10).padEnd(LINE_LENGTH - 2, "X")).text("\r\n");
   }
   return out.text("X".repeat(left)).text("\r\n").view();
 }

@@ -15,6 +15,7 @@ export const SERVICE = {
   processLimit: 2,
   startsHelpers: true,
   endsWhenIdle: true,
+  npm: true,
   parameters: [
     "alias_maps",
     "delay_logging_resolution_limit",

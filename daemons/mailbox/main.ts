@@ -18,7 +18,7 @@
  * Diagnostics: every failure is the answer to the agent, which logs it. Warnings: a temporary file or a lock that
  * could not be removed, a mailbox that could not be cut back.
  *
- * Parameters: deliver_lock_attempts, deliver_lock_delay, stale_lock_time; for local mailboxes
+ * Parameters: deliver_lock_attempts, deliver_lock_delay, myhostname, stale_lock_time; for local mailboxes
  * mailbox_delivery_lock, mailbox_size_limit, strict_mailbox_ownership; for virtual mailboxes virtual_mailbox_lock,
  * virtual_mailbox_limit, strict_mailbox_ownership.
  *
@@ -52,7 +52,7 @@ function openMailbox(context: Context<typeof SERVICE>, task: HelperTask): Mailbo
     sizeLimit: isVirtual ? settings.virtual_mailbox_limit : settings.mailbox_size_limit,
     warn: (text) => log.warning(text),
   };
-  if (task.format === "maildir") return new Maildir(place, context.hostName);
+  if (task.format === "maildir") return new Maildir(place, settings.myhostname);
   return new Mbox(place, {
     lock: {
       attempts: settings.deliver_lock_attempts,

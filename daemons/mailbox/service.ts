@@ -19,6 +19,7 @@ export const SERVICE = {
     "deliver_lock_delay",
     "mailbox_delivery_lock",
     "mailbox_size_limit",
+    "myhostname",
     "stale_lock_time",
     "strict_mailbox_ownership",
     "virtual_mailbox_limit",

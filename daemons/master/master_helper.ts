@@ -6,17 +6,16 @@ import type { Configuration } from "../../lib/config/configuration.ts";
 import { isAbsolute, normalize } from "../../lib/safe/path.ts";
 import { findUser, ownGid, ownUid } from "../../lib/safe/process.ts";
 import type { HelperTask } from "../../lib/server/boot.ts";
+import { hasSeparateUsers } from "../../lib/server/identity.ts";
 
 /** Longest mailbox path, bytes. */
 const PATH_LIMIT = 4000;
 
 /** The task in a request as it may be carried out, or why not. */
-export type Checked = { readonly kind: "allowed"; readonly task: HelperTask } | { readonly kind: "refused"; readonly why: string };
-
-/** True when master is root and gives each domain of trust a user of its own; false in the trial and in tests. */
-export function hasSeparateUsers(configuration: Configuration): boolean {
-  return ownUid() === 0 && configuration.settings.mail_owner !== "";
-}
+export type Checked = { readonly kind: "allowed"; readonly task: HelperTask } | {
+  readonly kind: "refused";
+  readonly why: string;
+};
 
 /**
  * Checks a request that a child sent: nothing in it is believed.
@@ -31,7 +30,9 @@ export function checkHelperTask(command: string, request: unknown, configuration
     return refused(`path "${task.path}" is not absolute and plain`);
   }
   const separate = hasSeparateUsers(configuration);
-  const why = command === "local" ? checkLocal(task, configuration) : checkVirtual(task, configuration, separate);
+  const why = command === "local"
+    ? checkLocal(task, configuration)
+    : checkVirtual(task, configuration, separate);
   if (why !== undefined) return refused(why);
   // Without separate users there is one identity, ours, whatever was asked for.
   const identity = separate ? {} : { uid: ownUid(), gid: ownGid() };
@@ -46,7 +47,9 @@ function toTask(request: unknown): HelperTask | undefined {
   if (typeof request !== "object" || request === null) return undefined;
   const { kind, path, format, user, uid, gid } = request as Record<string, unknown>;
   const formatOk = format === "maildir" || format === "mbox";
-  if (kind !== "mailbox" || !formatOk || typeof path !== "string" || typeof user !== "string") return undefined;
+  if (kind !== "mailbox" || !formatOk || typeof path !== "string" || typeof user !== "string") {
+    return undefined;
+  }
   if (path.length > PATH_LIMIT || !Number.isSafeInteger(uid) || !Number.isSafeInteger(gid)) return undefined;
   return { kind, path, format, user, uid: uid as number, gid: gid as number };
 }

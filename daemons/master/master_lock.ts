@@ -20,7 +20,9 @@ export class MasterLock {
     if (!file.tryLock("exclusive")) {
       const holder = new TextDecoder().decode(file.readAll(64));
       file.close();
-      throw new Error(`Cannot start: the mail system is already running: PID: ${holder.split("\n").join("")}`);
+      throw new Error(
+        `Cannot start: the mail system is already running: PID: ${holder.split("\n").join("")}`,
+      );
     }
     file.truncate(0);
     file.writeAt(0, encodeText(`${pid}\n`));

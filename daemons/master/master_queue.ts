@@ -4,7 +4,15 @@
  */
 import type { Configuration } from "../../lib/config/configuration.ts";
 import type { Logger } from "../../lib/log/log.ts";
-import { ensureDirectory, listDirectory, lookAt, makeDirectory, removeFile, setFileMode, setFileOwner } from "../../lib/safe/file.ts";
+import {
+  ensureDirectory,
+  listDirectory,
+  lookAt,
+  makeDirectory,
+  removeFile,
+  setFileMode,
+  setFileOwner,
+} from "../../lib/safe/file.ts";
 import { ownUid } from "../../lib/safe/process.ts";
 import { QUEUE_FILE_READY } from "../../lib/mail/queue_directory.ts";
 
@@ -39,7 +47,9 @@ export function prepareQueue(
     const path = `${root}/${name}`;
     const made = makeDirectory(path, mode);
     const stat = lookAt(path);
-    if (stat?.kind !== "directory") throw new Error(`Cannot use queue directory "${path}": it is a ${stat?.kind ?? "missing"}`);
+    if (stat?.kind !== "directory") {
+      throw new Error(`Cannot use queue directory "${path}": it is a ${stat?.kind ?? "missing"}`);
+    }
     if (!made && stat.mode !== mode) {
       log.info(`mode of ${path} was ${stat.mode.toString(8)}, is now ${mode.toString(8)}`);
       setFileMode(path, mode);

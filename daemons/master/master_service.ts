@@ -25,7 +25,8 @@ export interface ServiceHost {
 /** Keeps the processes of one service. */
 export class MasterService {
   plan: Plan;
-  readonly listener: BoundListener;
+  /** One for a unix socket, one for each address of a network service. */
+  readonly listeners: readonly BoundListener[];
   /** Second listener, where mailbox helpers arrive. */
   readonly helperListener: BoundListener | undefined;
   readonly #host: ServiceHost;
@@ -37,9 +38,14 @@ export class MasterService {
   #closed = false;
   #warnedFull = 0;
 
-  constructor(plan: Plan, listener: BoundListener, helperListener: BoundListener | undefined, host: ServiceHost) {
+  constructor(
+    plan: Plan,
+    listeners: readonly BoundListener[],
+    helperListener: BoundListener | undefined,
+    host: ServiceHost,
+  ) {
     this.plan = plan;
-    this.listener = listener;
+    this.listeners = listeners;
     this.helperListener = helperListener;
     this.#host = host;
   }
@@ -86,7 +92,9 @@ export class MasterService {
     if (this.#children.size + this.#starting < this.limit) this.#start();
     else if (Date.now() - this.#warnedFull > 1_000_000) {
       this.#warnedFull = Date.now();
-      this.#host.log.warning(`service "${this.name}" has reached its process limit "${this.limit}": new clients may experience noticeable delays`);
+      this.#host.log.warning(
+        `service "${this.name}" has reached its process limit "${this.limit}": new clients may experience noticeable delays`,
+      );
     }
   }
 
@@ -111,7 +119,7 @@ export class MasterService {
   /** Takes no new clients; processes finish what they have. */
   close(): void {
     this.#closed = true;
-    this.listener.close();
+    for (const listener of this.listeners) listener.close();
     this.helperListener?.close();
     for (const child of this.#children) child.retire();
   }
@@ -127,7 +135,7 @@ export class MasterService {
 
   #start(): void {
     this.#starting++;
-    const descriptors = [this.listener.descriptor];
+    const descriptors = this.listeners.map((listener) => listener.descriptor);
     if (this.helperListener !== undefined) descriptors.push(this.helperListener.descriptor);
     this.#host.start(this.plan, descriptors, {
       retiring: () => this.#onRetiring(),
@@ -187,7 +195,7 @@ export class MasterService {
     this.#noticing = true;
     const wait = Math.max(0, this.#resumeAt - Date.now());
     setTimeout(() => {
-      this.listener.noticeClient().then(
+      this.listeners[0]!.noticeClient().then(
         () => {
           this.#noticing = false;
           this.ensure();

@@ -3,20 +3,29 @@
  */
 // Utility
 import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
-import type { Problem } from "../../lib/config/problem.ts";
+import { formatProblem, type Problem } from "../../lib/config/problem.ts";
 import type { Logger } from "../../lib/log/log.ts";
-import { type BoundListener, bindTcp, bindUnix, findUser, startProcess, withConnection } from "../../lib/safe/process.ts";
+import {
+  bindTcp,
+  bindUnix,
+  type BoundListener,
+  findUser,
+  openHandedConnection,
+  startProcess,
+} from "../../lib/safe/process.ts";
 import { readTextFile, removeFile, setFileOwner } from "../../lib/safe/file.ts";
 // Server skeleton
 import type { Status } from "../../lib/server/boot.ts";
 import { type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
+import { hasSeparateUsers, type Identity, serviceIdentity } from "../../lib/server/identity.ts";
 import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
+import { findTableProblems } from "../../lib/server/check_tables.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
 import { SERVICES } from "../services.ts";
 import { type ChildOptions, MasterChild } from "./master_child.ts";
-import { checkHelperTask, hasSeparateUsers } from "./master_helper.ts";
+import { checkHelperTask } from "./master_helper.ts";
 import { prepareQueue, purgeIncomplete } from "./master_queue.ts";
 import { MasterService, samePlan, type ServiceHost } from "./master_service.ts";
 
@@ -112,7 +121,7 @@ export class Supervisor {
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
       for (const problem of error.problems) {
-        this.log.warning(`${problem.file}:${problem.line}: ${problem.text}`);
+        this.log.warning(formatProblem(problem));
       }
       this.log.warning("the new configuration is not used: the old one stays");
       return;
@@ -128,7 +137,9 @@ export class Supervisor {
     try {
       for (const plan of plans.values()) {
         const old = this.#services.get(plan.entry.name);
-        if (old === undefined || !sameEndpoint(old.plan.endpoint, plan.endpoint)) fresh.push(this.#bind(plan));
+        if (old === undefined || !sameEndpoint(old.plan.endpoint, plan.endpoint)) {
+          fresh.push(this.#bind(plan));
+        }
       }
     } catch (error) {
       for (const service of fresh) service.close();
@@ -175,38 +186,46 @@ export class Supervisor {
     }
   }
 
-  /** Starts a child. One at a time: a descriptor that is opened for one must not be mistaken for another's. */
+  /** Starts a child. */
   startChild(plan: Plan, descriptors: readonly number[], options: ChildOptions): Promise<MasterChild> {
-    const made = this.#spawning.then(async () => {
-      if (this.#stopping) throw new Error("Cannot start process: the mail system is stopping");
-      const identity = this.#identity(plan.service.runAs, plan.boot.helper);
-      const child = await startProcess({
-        program: this.#code.runtime,
-        args: plan.args,
-        environment: daemonEnvironment(this.#code),
-        descriptors,
-        errors: this.#errors,
-        ...(identity === undefined ? {} : { identity }),
-      });
-      child.write(JSON.stringify(plan.boot) + "\n");
-      return new MasterChild(plan.service.command, child, {
-        log: this.log,
-        security: (from, text) => this.#security(from, text),
-        startHelper: (from, request) => this.#startHelper(from, request),
-      }, options);
-    });
+    return this.#inTurn(() => this.#spawn(plan, descriptors, options));
+  }
+
+  /** One piece of work at a time: a descriptor that is opened for one must not be mistaken for another's. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const made = this.#spawning.then(work);
     this.#spawning = made.catch(() => {});
     return made;
   }
 
+  async #spawn(plan: Plan, descriptors: readonly number[], options: ChildOptions): Promise<MasterChild> {
+    if (this.#stopping) throw new Error("Cannot start process: the mail system is stopping");
+    const identity = this.#identity(plan.service.runAs, plan.boot.helper);
+    const child = await startProcess({
+      program: this.#code.runtime,
+      args: plan.args,
+      environment: daemonEnvironment(this.#code),
+      descriptors,
+      errors: this.#errors,
+      ...(identity === undefined ? {} : { identity }),
+    });
+    child.write(JSON.stringify(plan.boot) + "\n");
+    return new MasterChild(plan.service.command, child, {
+      log: this.log,
+      security: (from, text) => this.#security(from, text),
+      startHelper: (from, request) => this.#startHelper(from, request),
+    }, options);
+  }
+
   #load(): Configuration {
-    const { configuration, problems } = loadConfiguration(this.#directory, systemFacts(), {
+    const { configuration, problems: found } = loadConfiguration(this.#directory, systemFacts(), {
       readText: (path) => readTextFile(path, 4 * 1024 * 1024),
       commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
     });
+    const problems = [...found, ...(configuration === undefined ? [] : findTableProblems(configuration))];
     const errors = problems.filter((problem) => problem.severity === "error");
     if (configuration === undefined || errors.length > 0) throw new ConfigurationError(errors);
-    for (const problem of problems) this.log.warning(`${problem.file}:${problem.line}: ${problem.text}`);
+    for (const problem of problems) this.log.warning(formatProblem(problem));
     return configuration;
   }
 
@@ -215,10 +234,10 @@ export class Supervisor {
   }
 
   #bind(plan: Plan): MasterService {
-    const listener = this.#bindEndpoint(plan.endpoint);
+    const listeners = this.#bindEndpoint(plan.endpoint);
     let helpers: BoundListener | undefined;
     if (plan.service.startsHelpers && plan.endpoint.kind === "unix") {
-      helpers = this.#bindEndpoint({ ...plan.endpoint, path: helperPath(plan.endpoint.path), mode: 0o600 });
+      helpers = this.#bindUnix(helperPath(plan.endpoint.path), 0o600);
     }
     const host: ServiceHost = {
       log: this.log,
@@ -226,14 +245,25 @@ export class Supervisor {
       defaultProcessLimit: this.defaultProcessLimit,
       start: (p, descriptors, options) => this.startChild(p, descriptors, options),
     };
-    return new MasterService(plan, listener, helpers, host);
+    return new MasterService(plan, listeners, helpers, host);
   }
 
-  #bindEndpoint(endpoint: Endpoint): BoundListener {
-    if (endpoint.kind === "inet") return bindTcp(endpoint.host, endpoint.port);
-    const listener = bindUnix(endpoint.path, endpoint.mode);
+  #bindEndpoint(endpoint: Endpoint): BoundListener[] {
+    if (endpoint.kind === "unix") return [this.#bindUnix(endpoint.path, endpoint.mode)];
+    const bound: BoundListener[] = [];
+    try {
+      for (const host of endpoint.hosts) bound.push(bindTcp(host, endpoint.port));
+    } catch (error) {
+      for (const listener of bound) listener.close();
+      throw error;
+    }
+    return bound;
+  }
+
+  #bindUnix(path: string, mode: number): BoundListener {
+    const listener = bindUnix(path, mode);
     const owner = this.#identity("postern");
-    if (owner !== undefined) setFileOwner(endpoint.path, owner.uid, owner.gid);
+    if (owner !== undefined) setFileOwner(path, owner.uid, owner.gid);
     return listener;
   }
 
@@ -242,18 +272,15 @@ export class Supervisor {
     if (!hasSeparateUsers(this.#configuration)) return;
     for (const name of [mail_owner, net_owner]) {
       const user = findUser(name);
-      if (user === undefined) throw new Error(`Cannot start: there is no user "${name}" (mail_owner, net_owner)`);
+      if (user === undefined) {
+        throw new Error(`Cannot start: there is no user "${name}" (mail_owner, net_owner)`);
+      }
       if (user.uid === 0) throw new Error(`Cannot start: user "${name}" is root`);
     }
   }
 
-  #identity(runAs: Service["runAs"], task?: { uid: number; gid: number }): { uid: number; gid: number } | undefined {
-    if (!hasSeparateUsers(this.#configuration)) return undefined;
-    if (runAs === "recipient") return { uid: task!.uid, gid: task!.gid };
-    const { mail_owner, net_owner } = this.#configuration.settings;
-    const user = findUser(runAs === "postern" ? mail_owner : net_owner);
-    if (user === undefined) throw new Error(`Cannot start process: user for ${runAs} is gone`);
-    return { uid: user.uid, gid: user.gid };
+  #identity(runAs: Service["runAs"], task?: Identity): Identity | undefined {
+    return serviceIdentity(this.#configuration, runAs, task);
   }
 
   #security(child: MasterChild, text: string): void {
@@ -284,18 +311,26 @@ export class Supervisor {
   }
 
   /** Connects to the asking daemon and gives the connection to the helper: its only way to the world. */
-  async #connectHelper(plan: Plan, path: string, token: string): Promise<void> {
-    await this.#spawning;
-    await withConnection(path, `${token}\n`, async (descriptor) => {
-      const child = await this.startChild(plan, [descriptor], {
-        retiring: () => {},
-        alive: () => {},
-        ended: (one, how) => {
-          this.#helpers.delete(one);
-          if (!one.expected && how.signal !== "") this.log.warning(`process mailbox pid ${one.pid} killed by signal ${how.signal}`);
-        },
-      });
-      this.#helpers.add(child);
+  #connectHelper(plan: Plan, path: string, token: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const connection = await openHandedConnection(path, `${token}\n`);
+      try {
+        const child = await this.#spawn(plan, [connection.descriptor], {
+          retiring: () => {},
+          alive: () => {},
+          ended: (one, how) => {
+            connection.close();
+            this.#helpers.delete(one);
+            if (!one.expected && how.signal !== "") {
+              this.log.warning(`process mailbox pid ${one.pid} killed by signal ${how.signal}`);
+            }
+          },
+        });
+        this.#helpers.add(child);
+      } catch (error) {
+        connection.close();
+        throw error;
+      }
     });
   }
 
@@ -323,7 +358,9 @@ export class Supervisor {
       const key = `${grant.kind} ${grant.object}`;
       if (!before.has(key)) this.log.info(`sandbox of ${plan.entry.name}: added ${key} (${grant.because})`);
     }
-    for (const key of before) if (!after.has(key)) this.log.info(`sandbox of ${plan.entry.name}: removed ${key}`);
+    for (const key of before) {
+      if (!after.has(key)) this.log.info(`sandbox of ${plan.entry.name}: removed ${key}`);
+    }
   }
 }
 

@@ -51,6 +51,10 @@ import { QueueScanner } from "./qmgr_scan.ts";
 import { Transport, type TransportRules } from "./qmgr_transport.ts";
 import { SERVICE } from "./service.ts";
 
+/** How long deliveries under way hold up the end of the process, and how often they are looked at, milliseconds. */
+const RETIREMENT_WAIT = 30_000;
+const RETIREMENT_STEP = 50;
+
 type QmgrContext = Context<typeof SERVICE>;
 
 function rulesOf(context: QmgrContext, name: string): TransportRules {
@@ -130,6 +134,13 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   );
   const manager = makeManager(context, queue, () => scanner.pump());
   const scanner = new QueueScanner(queue, manager, settings.qmgr_message_active_limit, log);
+  context.onRetire(async () => {
+    scanner.stop();
+    // What agents have in hand is waited for: given to another agent meanwhile, it would arrive twice.
+    for (let waited = 0; manager.size > 0 && waited < RETIREMENT_WAIT; waited += RETIREMENT_STEP) {
+      await new Promise((resolve) => setTimeout(resolve, RETIREMENT_STEP));
+    }
+  });
   recoverActive(queue);
   scanner.scanIncoming();
   scanner.scanDeferred(false);

@@ -38,6 +38,7 @@ export class QueueScanner {
   #deferredAgain = false;
   #ignoreTime = false;
   #running = false;
+  #stopped = false;
   #turn = 0;
 
   constructor(queue: QueueDirectory, manager: QueueManager, activeLimit: number, log: Logger) {
@@ -69,9 +70,14 @@ export class QueueScanner {
     this.pump();
   }
 
+  /** Takes nothing more: the next queue manager finds the rest. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   /** Takes messages as long as there is room for them. */
   pump(): void {
-    if (this.#running) return;
+    if (this.#running || this.#stopped) return;
     this.#running = true;
     let left = TURN;
     while (left-- > 0 && this.#manager.size < this.#activeLimit) {

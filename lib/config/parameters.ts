@@ -201,7 +201,7 @@ export const PARAMETERS = {
   maillog_file_prefixes: { type: "list", default: "/var, /dev/stdout", min: 1, doc: "Directories that maillog_file may be in" },
   master_service_disable: { type: "list", default: "", doc: "Services that are not started: name.type or type" },
   max_idle: { type: "duration", default: "100s", min: 1, doc: "How long an idle daemon stays" },
-  max_use: { type: "integer", default: "100", min: 1, doc: "Connections that a daemon serves before a new one takes over" },
+  max_use: { type: "integer", default: "50000", min: 1, doc: "Connections that a daemon serves before a new one takes over" },
   maximal_backoff_time: { type: "duration", default: "4000s", min: 1, doc: "Longest pause between tries" },
   maximal_queue_lifetime: { type: "duration", default: "5d", max: 8640000, doc: "How long a message stays in the queue" },
   message_drop_headers: { type: "list", default: "bcc, content-length, resent-bcc, return-path", doc: "Headers that are removed from every message" },

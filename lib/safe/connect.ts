@@ -191,6 +191,7 @@ export interface DatagramEvents {
 
 /**
  * Opens a datagram socket and connects it, so that the system drops what comes from any other address or port.
+ * A missing grant for the local end cannot be caught here: the runtime throws it past everybody, and the process ends.
  *
  * @throws NetworkError when the socket cannot be had
  */

@@ -5,6 +5,8 @@
  *
  * @module
  */
+import process from "node:process";
+import { SystemError } from "./error.ts";
 import { readTextFile } from "./file.ts";
 
 /** The user of a uid. */
@@ -34,4 +36,22 @@ function fullNameOf(comment: string, login: string): string {
   const first = login.charAt(0);
   const capital = first >= "a" && first <= "z" ? first.toUpperCase() + login.slice(1) : login;
   return name.split("&").join(capital);
+}
+
+/**
+ * Becomes another user for good, its groups with it; only root can.
+ *
+ * Permissions needed: sys setuid, setgid.
+ */
+export function becomeUser(
+  user: { readonly uid: number; readonly gid: number; readonly name: string },
+): void {
+  try {
+    // The group first: without root's rights it could not be changed any more.
+    process.setgroups?.([user.gid]);
+    process.setgid?.(user.gid);
+    process.setuid?.(user.uid);
+  } catch (error) {
+    throw new SystemError("become user", user.name, error);
+  }
 }

@@ -119,15 +119,18 @@ function bind(name: string, listen: () => Deno.Listener<Deno.Conn>): BoundListen
   };
 }
 
-/**
- * Connects to a unix socket, writes `first`, and gives the connection to `use` as a descriptor to hand to a child;
- * closes our own copy afterwards.
- */
-export async function withConnection<T>(
-  path: string,
-  first: string,
-  use: (descriptor: number) => Promise<T>,
-): Promise<T> {
+/** A connection of ours that a child gets as a descriptor. */
+export interface HandedConnection {
+  readonly descriptor: number;
+  /**
+   * Closes our copy, which ends the connection for the child too, as the runtime shuts the socket down that both
+   * share: to be called when the child has ended.
+   */
+  close(): void;
+}
+
+/** Connects to a unix socket and writes `first`, for a child that will use the connection. */
+export async function openHandedConnection(path: string, first: string): Promise<HandedConnection> {
   const before = openSockets();
   let connection: Deno.UnixConn;
   try {
@@ -136,12 +139,26 @@ export async function withConnection<T>(
     throw new SystemError("connect to", path, error);
   }
   try {
-    const descriptor = newDescriptor(before, path);
+    const descriptor = newDescriptor(before, path, boundSockets());
     await connection.write(encodeText(first));
-    return await use(descriptor);
-  } finally {
+    return { descriptor, close: () => connection.close() };
+  } catch (error) {
     connection.close();
+    throw error;
   }
+}
+
+/** Largest list of the system's unix sockets that is read, bytes. */
+const UNIX_SOCKETS_LIMIT = 64 * 1024 * 1024;
+
+/** The unix sockets that have a path: listeners, and what was accepted from them. */
+function boundSockets(): Set<string> {
+  const found = new Set<string>();
+  for (const line of readTextFile("/proc/self/net/unix", UNIX_SOCKETS_LIMIT).split("\n")) {
+    const [, , , , , , inode, path] = line.split(" ").filter((word) => word !== "");
+    if (path !== undefined) found.add(`socket:[${inode}]`);
+  }
+  return found;
 }
 
 /** Our open sockets: descriptor and the system's name for it. */
@@ -158,9 +175,19 @@ function openSockets(): Map<number, string> {
   return found;
 }
 
-/** The one socket that was not there before: Deno does not tell the number of a listener's descriptor. */
-function newDescriptor(before: ReadonlyMap<number, string>, name: string): number {
-  const fresh = [...openSockets()].filter(([descriptor, target]) => before.get(descriptor) !== target);
+/**
+ * The one socket that was not there before: Deno does not tell the number of a listener's descriptor.
+ *
+ * @param other sockets that it cannot be: while we wait, a client may arrive somewhere else
+ */
+function newDescriptor(
+  before: ReadonlyMap<number, string>,
+  name: string,
+  other: ReadonlySet<string> = new Set(),
+): number {
+  const fresh = [...openSockets()].filter(([descriptor, target]) =>
+    before.get(descriptor) !== target && !other.has(target)
+  );
   if (fresh.length !== 1) {
     throw new SystemError("find descriptor of", name, new Error(`${fresh.length} sockets are new`));
   }

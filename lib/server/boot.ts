@@ -5,10 +5,8 @@
  * @module
  */
 
-/** Descriptor of the listening socket, or of a helper's one connection. */
+/** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
 export const LISTENER = 3;
-/** Descriptor of the second listener, on which mailbox helpers arrive (services that start helpers). */
-export const HELPER_LISTENER = 4;
 /** Seconds between two signs of life. */
 export const HEARTBEAT_INTERVAL = 5;
 
@@ -19,6 +17,8 @@ export interface Boot {
   readonly settings: { readonly [parameter: string]: unknown };
   /** Absolute socket paths by service name: those that it may connect to and no others. */
   readonly sockets: { readonly [service: string]: string };
+  /** Listening sockets, from descriptor 3 on; behind them the one on which mailbox helpers arrive, if there is one. */
+  readonly listeners: number;
   /** Every service that delivers, for `$transports`. */
   readonly transports: readonly string[];
   readonly log: {

@@ -24,7 +24,8 @@ export function locateCode(runtime: string): CodeLocation {
   const bundles = environmentVariable("POSTERN_LIBEXEC");
   const home = environmentVariable("HOME") ?? "/root";
   // The runtime's own rule: where the packages were put that the daemons must find.
-  const cache = environmentVariable("DENO_DIR") ?? `${environmentVariable("XDG_CACHE_HOME") ?? `${home}/.cache`}/deno`;
+  const cache = environmentVariable("DENO_DIR") ??
+    `${environmentVariable("XDG_CACHE_HOME") ?? `${home}/.cache`}/deno`;
   if (bundles !== undefined) {
     return { runtime, cache, packages: undefined, entry: (command) => join(bundles, `${command}.js`) };
   }

@@ -11,7 +11,15 @@ import { MAILBOX } from "../proto/protocols.ts";
 import type { Channel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
 import { exitProcess, inputLines, onUncaughtError, writeOutputText } from "../safe/stdio.ts";
-import { type Boot, type Control, formatLine, HEARTBEAT_INTERVAL, type HelperTask, parseControl, type Status } from "./boot.ts";
+import {
+  type Boot,
+  type Control,
+  formatLine,
+  HEARTBEAT_INTERVAL,
+  type HelperTask,
+  parseControl,
+  type Status,
+} from "./boot.ts";
 import type { Service } from "./service.ts";
 
 /** Seconds that a helper may take to start and arrive. */
@@ -42,6 +50,8 @@ export interface Context<S extends Service> {
   fatal(why: string): never;
   /** Reports an error of a piece of work that ran on its own; the sandbox's refusals are named as such. */
   trouble(what: string, error: unknown): void;
+  /** Runs `work` when the process is to end, and ends it when that is done. */
+  onRetire(work: () => Promise<void>): void;
   /** Ends the process because it keeps state that no longer fits, when its work is done. */
   retire(): void;
 }
@@ -56,7 +66,11 @@ export class Process<S extends Service> implements Context<S> {
   readonly transports: readonly string[];
   readonly #clients = new Map<string, IpcClient<Protocol>>();
   readonly #wakeups: (() => void | Promise<void>)[] = [];
-  readonly #helpers = new Map<string, { resolve: (c: IpcClient<typeof MAILBOX>) => void; reject: (e: Error) => void }>();
+  readonly #helpers = new Map<
+    string,
+    { resolve: (c: IpcClient<typeof MAILBOX>) => void; reject: (e: Error) => void }
+  >();
+  readonly #lastWork: (() => Promise<void>)[] = [];
   #nextToken = 1;
   #onRetire: (() => void) | undefined;
   #retireAsked = false;
@@ -113,6 +127,15 @@ export class Process<S extends Service> implements Context<S> {
   trouble(what: string, error: unknown): void {
     if (isSandboxRefusal(error)) this.#security(error);
     else this.log.warning(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  onRetire(work: () => Promise<void>): void {
+    this.#lastWork.push(work);
+  }
+
+  /** What the daemon still has to do before the process ends. */
+  async lastWork(): Promise<void> {
+    await Promise.all(this.#lastWork.map((work) => work()));
   }
 
   retire(): void {
@@ -214,7 +237,11 @@ export class Process<S extends Service> implements Context<S> {
 function programName(service: string, command: string): string {
   const plain = service.split(":").at(-1) ?? service;
   const port = plain.length > 0 && [...plain].every((digit) => digit >= "0" && digit <= "9");
-  return port || service === "rewrite" || service === "mailbox" ? command : commandAliases.includes(service) ? service : `${service}/${command}`;
+  return port || service === "rewrite" || service === "mailbox"
+    ? command
+    : commandAliases.includes(service)
+    ? service
+    : `${service}/${command}`;
 }
 
 /** Services that are one program under several names and log as themselves. */

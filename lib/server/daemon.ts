@@ -9,7 +9,7 @@ import { CodecError } from "../ipc/codec.ts";
 import type { Protocol } from "../ipc/protocol.ts";
 import { type Channel, inheritedChannel, Listener } from "../safe/channel.ts";
 import { exitProcess } from "../safe/stdio.ts";
-import { HELPER_LISTENER, LISTENER } from "./boot.ts";
+import { LISTENER } from "./boot.ts";
 import { bootProcess, type Context, type Process } from "./context.ts";
 import type { Service } from "./service.ts";
 
@@ -29,17 +29,17 @@ export async function runIpcDaemon<const S extends Service, P extends Protocol>(
   const process = await bootProcess(service);
   const server = await guarded(process, async () => makeServer(process, protocol, await start(process)));
   const failed = (why: string) => process.log.warning(`accept: ${why}`);
-  const listener = new Listener(LISTENER, CONNECTION_LIMIT, (channel) => server.accept(channel), failed);
-  const helpers = service.startsHelpers
-    ? new Listener(HELPER_LISTENER, CONNECTION_LIMIT, (channel) => process.acceptHelper(channel), failed)
-    : undefined;
+  const listeners = listenOnAll(process, CONNECTION_LIMIT, (channel) => server.accept(channel));
+  if (service.startsHelpers) {
+    const descriptor = LISTENER + process.boot.listeners;
+    listeners.push(
+      new Listener(descriptor, CONNECTION_LIMIT, (channel) => process.acceptHelper(channel), failed),
+    );
+  }
   keepHouse(process, service, {
     busy: () => server.busy,
     used: () => server.used,
-    stopAccepting: () => {
-      listener.close();
-      helpers?.close();
-    },
+    stopAccepting: () => closeAll(listeners),
     finished: () => server.retire(),
   });
 }
@@ -51,7 +51,10 @@ export async function runHelperDaemon<const S extends Service, P extends Protoco
   start: (context: Context<S>, process: Process<S>) => Handler<P> | Promise<Handler<P>>,
 ): Promise<void> {
   const process = await bootProcess(service);
-  const server = await guarded(process, async () => makeServer(process, protocol, await start(process, process)));
+  const server = await guarded(
+    process,
+    async () => makeServer(process, protocol, await start(process, process)),
+  );
   server.accept(inheritedChannel(LISTENER));
   keepHouse(process, service, {
     busy: () => server.busy,
@@ -82,7 +85,7 @@ export async function runStreamDaemon<const S extends Service>(
   let busy = 0;
   let used = 0;
   let wake: (() => void) | undefined;
-  const listener = new Listener(LISTENER, stream.sessionLimit, (channel) => {
+  const listeners = listenOnAll(process, stream.sessionLimit, (channel) => {
     busy++;
     used++;
     let open = true;
@@ -92,13 +95,30 @@ export async function runStreamDaemon<const S extends Service>(
       busy--;
       if (busy === 0) wake?.();
     });
-  }, (why) => process.log.warning(`accept: ${why}`));
+  });
   keepHouse(process, service, {
     busy: () => busy,
     used: () => used,
-    stopAccepting: () => listener.close(),
+    stopAccepting: () => closeAll(listeners),
     finished: () => new Promise((resolve) => busy === 0 ? resolve() : wake = resolve),
   });
+}
+
+/** Accepts on every listening socket that was inherited. */
+function listenOnAll<S extends Service>(
+  process: Process<S>,
+  most: number,
+  accept: (channel: Channel) => void,
+): Listener[] {
+  const failed = (why: string) => process.log.warning(`accept: ${why}`);
+  return Array.from(
+    { length: process.boot.listeners },
+    (_, i) => new Listener(LISTENER + i, most, accept, failed),
+  );
+}
+
+function closeAll(listeners: readonly Listener[]): void {
+  for (const listener of listeners) listener.close();
 }
 
 function makeServer<S extends Service, P extends Protocol>(
@@ -147,14 +167,16 @@ function keepHouse<S extends Service>(process: Process<S>, service: S, house: Ho
       exitProcess(0);
     };
     setTimeout(end, RETIREMENT_LIMIT * 1000);
-    house.finished().then(end, (error) => process.panic(error));
+    Promise.all([house.finished(), process.lastWork()]).then(end, (error) => process.panic(error));
   };
   setInterval(() => {
     const used = house.used();
     const { maxUse, maxIdle } = process.boot;
     if (house.busy() > 0 || used !== lastUsed) idleSince = Date.now();
     lastUsed = used;
-    if (maxUse > 0 && used >= maxUse) retire();
+    // A process that keeps state between requests (qmgr) gains nothing from being replaced.
+    const replaceable = service.endsWhenIdle || service.skeleton === "stream";
+    if (replaceable && maxUse > 0 && used >= maxUse) retire();
     if (service.endsWhenIdle && maxIdle > 0 && Date.now() - idleSince >= maxIdle * 1000) retire();
   }, HOUSEKEEPING);
   process.start(() => ({ busy: house.busy(), used: house.used() }), retire);

@@ -50,7 +50,17 @@ export interface ProbeWorld {
 
 /** Files that every system has, of which at least one is granted to nobody. */
 const SYSTEM_FILES = ["/etc/passwd", "/etc/group", "/etc/hosts"];
-const QUEUE_DIRECTORIES = ["active", "bounce", "corrupt", "defer", "deferred", "hold", "incoming", "maildrop", "trace"];
+const QUEUE_DIRECTORIES = [
+  "active",
+  "bounce",
+  "corrupt",
+  "defer",
+  "deferred",
+  "hold",
+  "incoming",
+  "maildrop",
+  "trace",
+];
 /** Loopback in its many clothes. */
 const LOOPBACK_NAMES = [
   "127.0.0.1",
@@ -64,7 +74,11 @@ const LOOPBACK_NAMES = [
   "::ffff:0.0.0.0",
 ];
 /** Hosts that the runtime imports from unless it is told otherwise. */
-const CODE_HOSTS = ["https://esm.sh/x?leak=1", "https://jsr.io/@leak/x/1.0.0/mod.ts", "https://deno.land/x/leak/mod.ts"];
+const CODE_HOSTS = [
+  "https://esm.sh/x?leak=1",
+  "https://jsr.io/@leak/x/1.0.0/mod.ts",
+  "https://deno.land/x/leak/mod.ts",
+];
 /** An address of TEST-NET-1 (RFC 5737), to ask about and never to send to. */
 const PUBLIC_ADDRESS = "192.0.2.77";
 const UNSCOPED = ["read", "write", "net", "run", "sys", "env", "ffi", "import"] as const;
@@ -74,11 +88,19 @@ const FORBIDDEN_FLAGS = ["-A", "--allow-all", "--allow-scripts", "--unsafely-ign
 /** All probes of a plan; the last one gives up the network. */
 export function probesOf(plan: Plan, world: ProbeWorld): Probe[] {
   return [
-    probe("GRANT", "has what it needs", plan.grants.map((grant) => ({ attempt: toQuery(grant), expect: "granted" }))),
+    probe(
+      "GRANT",
+      "has what it needs",
+      plan.grants.map((grant) => ({ attempt: toQuery(grant), expect: "granted" })),
+    ),
     probe("DEN-28", "nothing is unscoped", refused(unscopedAttempts(plan))),
     probe("DEN-01", "files outside: read, list, write", refused(fileAttempts(plan, world))),
     probe("DEN-02", "code from elsewhere: import", refused(importAttempts(world))),
-    probe("DEN-04", "code from elsewhere: Worker", refused([{ op: "worker", target: "https://esm.sh/w.js" }])),
+    probe(
+      "DEN-04",
+      "code from elsewhere: Worker",
+      refused([{ op: "worker", target: "https://esm.sh/w.js" }]),
+    ),
     probe("DEN-05", "programs and signals", runAttempts(plan, world)),
     probe("DEN-07", "environment", refused([{ op: "environment" }])),
     probe("DEN-08", "loopback in any clothing", connectAttempts(plan, world)),
@@ -116,7 +138,8 @@ export function forbiddenFlags(args: readonly string[]): string[] {
 /** True when a read or write grant covers the path. */
 export function covers(grants: readonly Grant[], kind: Grant["kind"], path: string): boolean {
   return grants.some((grant) =>
-    grant.kind === kind && (path === grant.object || path.startsWith(grant.object.endsWith("/") ? grant.object : `${grant.object}/`))
+    grant.kind === kind &&
+    (path === grant.object || path.startsWith(grant.object.endsWith("/") ? grant.object : `${grant.object}/`))
   );
 }
 
@@ -130,7 +153,9 @@ function refused(attempts: readonly Attempt[]): ExpectedAttempt[] {
 
 function toQuery({ kind, object }: Grant): Attempt {
   // A network cannot be asked about, one of its addresses can.
-  const target = object.startsWith("0.0.0.0/0:") ? `${PUBLIC_ADDRESS}:${object.slice("0.0.0.0/0:".length)}` : object;
+  const target = object.startsWith("0.0.0.0/0:")
+    ? `${PUBLIC_ADDRESS}:${object.slice("0.0.0.0/0:".length)}`
+    : object;
   return { op: "query", kind, target };
 }
 
@@ -153,9 +178,15 @@ function fileAttempts(plan: Plan, world: ProbeWorld): Attempt[] {
   const unreadable = [`${world.configDirectory}/main.toml`, `${world.configDirectory}/master.toml`, system];
   const unwritable = [world.scratch, world.configDirectory, world.queueDirectory, "/tmp", ...queue];
   return [
-    ...unreadable.filter((path) => !covers(grants, "read", path)).map((target): Attempt => ({ op: "read", target })),
+    ...unreadable.filter((path) => !covers(grants, "read", path)).map((target): Attempt => ({
+      op: "read",
+      target,
+    })),
     { op: "read", target: `${inside}/${up}${system.slice(1)}` },
-    ...queue.filter((path) => !covers(grants, "read", path)).map((target): Attempt => ({ op: "list", target })),
+    ...queue.filter((path) => !covers(grants, "read", path)).map((target): Attempt => ({
+      op: "list",
+      target,
+    })),
     ...unwritable.map((directory) => `${directory}/postern-probe`)
       .filter((path) => !covers(grants, "write", path))
       .map((target): Attempt => ({ op: "write", target })),
@@ -164,12 +195,15 @@ function fileAttempts(plan: Plan, world: ProbeWorld): Attempt[] {
 
 function importAttempts(world: ProbeWorld): Attempt[] {
   const local = `http://127.0.0.1:${world.loopbackPort}/x.js`;
-  return [...CODE_HOSTS, "jsr:@leak/x", "npm:left-pad@1.3.0", local].map((target) => ({ op: "import", target }));
+  return [...CODE_HOSTS, "jsr:@leak/x", "npm:left-pad@1.3.0", local].map((target) => ({
+    op: "import",
+    target,
+  }));
 }
 
 function runAttempts(plan: Plan, world: ProbeWorld): ExpectedAttempt[] {
   const allowed = plan.grants.filter((grant) => grant.kind === "run").map((grant) => grant.object);
-  const programs = ["deno", world.runtime, "/bin/sh", "/usr/bin/env"].filter((one) => !allowed.includes(one));
+  const programs = [world.runtime, "/bin/sh", "/usr/bin/env"].filter((one) => !allowed.includes(one));
   return refused([
     ...programs.map((target): Attempt => ({ op: "run", target })),
     ...(allowed.length > 0 ? [] : [{ op: "signal" } as const]),
@@ -225,15 +259,27 @@ function socketAttempts(plan: Plan, world: ProbeWorld): Attempt[] {
 }
 
 function systemAttempts(plan: Plan): Attempt[] {
-  const files = ["/proc/self/environ", "/proc/self/mem", "/proc/1/cmdline", "/proc/1/environ", "/dev/null", "/dev/zero"];
+  const files = [
+    "/proc/self/environ",
+    "/proc/self/mem",
+    "/proc/1/cmdline",
+    "/proc/1/environ",
+    "/dev/null",
+    "/dev/zero",
+  ];
   return [
-    ...files.filter((path) => !covers(plan.grants, "read", path)).map((target): Attempt => ({ op: "read", target })),
+    ...files.filter((path) => !covers(plan.grants, "read", path)).map((target): Attempt => ({
+      op: "read",
+      target,
+    })),
     ...["/proc", "/proc/1/fd", "/dev", "/sys"].map((target): Attempt => ({ op: "list", target })),
   ];
 }
 
 function linkAttempts(plan: Plan, world: ProbeWorld): Attempt[] {
-  const sockets = plan.grants.filter((grant) => grant.kind === "net").map((grant) => grant.object.slice("unix:".length));
+  const sockets = plan.grants.filter((grant) => grant.kind === "net").map((grant) =>
+    grant.object.slice("unix:".length)
+  );
   const writable = plan.grants.find((grant) => grant.kind === "write" && !sockets.includes(grant.object));
   const name = `${writable?.object ?? world.scratch}/postern-probe-link`;
   const outside = SYSTEM_FILES.find((path) => !covers(plan.grants, "read", path))!;

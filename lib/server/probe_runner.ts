@@ -45,6 +45,8 @@ export interface ProbeHost {
 
 /** Name of the module that a planted package map offers. */
 const PLANTED = "postern-planted";
+/** By this the runtime that starts a process tells it of inherited descriptors. */
+const DESCRIPTORS_VARIABLE = "DENO_EXTRA_STDIO_FDS";
 /** Longest wait for the inherited listener's answer, milliseconds. */
 const SERVE_TIMEOUT = 5000;
 const ENVIRONMENT_LIMIT = 1024 * 1024;
@@ -52,7 +54,9 @@ const ERRORS_LIMIT = 1024 * 1024;
 
 /** Entry point of the probing program. */
 function probeEntry(code: CodeLocation): string {
-  return code.packages === undefined ? code.entry("probe") : join(codeRoot(), "lib", "server", "probe_program.ts");
+  return code.packages === undefined
+    ? code.entry("probe")
+    : join(codeRoot(), "lib", "server", "probe_program.ts");
 }
 
 /** Runs every probe of the plan. Throws when the process cannot be started. */
@@ -64,7 +68,9 @@ export async function runProbes(plan: Plan, host: ProbeHost): Promise<ProbeRepor
   try {
     const child = await startProbe(plan, args, [listener.descriptor], host);
     const environment = environmentNames(child.pid);
-    child.write(JSON.stringify(probes.flatMap((probe) => probe.attempts.map(({ attempt }) => attempt))) + "\n");
+    child.write(
+      JSON.stringify(probes.flatMap((probe) => probe.attempts.map(({ attempt }) => attempt))) + "\n",
+    );
     const lines = child.lines[Symbol.asyncIterator]();
     const reports: ProbeReport[] = [];
     for (const { id, title, attempts } of probes) {
@@ -104,7 +110,7 @@ function addFindings(
         return found.length === 0 ? "" : `forbidden flags: ${found.join(" ")}`;
       }
       case "DEN-07": {
-        const expected = Object.keys(daemonEnvironment(host.code));
+        const expected = [...Object.keys(daemonEnvironment(host.code)), DESCRIPTORS_VARIABLE];
         const extra = environment.filter((name) => !expected.includes(name));
         return extra.length === 0 ? "" : `more than the fixed environment: ${extra.join(" ")}`;
       }

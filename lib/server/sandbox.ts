@@ -41,13 +41,15 @@ export interface Plan {
 
 export type Endpoint =
   | { readonly kind: "unix"; readonly path: string; readonly mode: number }
-  | { readonly kind: "inet"; readonly host: string; readonly port: number };
+  | { readonly kind: "inet"; readonly hosts: readonly string[]; readonly port: number };
 
 /** What the machine says, beside the configuration. */
 export interface SystemFacts {
   readonly hostName: string;
   /** Address and port of the resolver. */
   readonly resolver: string;
+  /** The machine has IPv6. */
+  readonly ipv6: boolean;
 }
 
 /** Makes the plans of one configuration. */
@@ -82,8 +84,16 @@ export class Planner {
       ...this.#pathGrants("read", service.reads, entry),
       ...this.#pathGrants("write", service.writes, entry),
       ...socketGrants(sockets, service),
-      ...service.runs.map((program): Grant => ({ kind: "run", object: program, because: "service.ts: runs" })),
-      ...(service.sys ?? []).map((name): Grant => ({ kind: "sys", object: name, because: "service.ts: sys" })),
+      ...service.runs.map((program): Grant => ({
+        kind: "run",
+        object: program,
+        because: "service.ts: runs",
+      })),
+      ...(service.sys ?? []).map((name): Grant => ({
+        kind: "sys",
+        object: name,
+        because: "service.ts: sys",
+      })),
     ];
     const reach = this.#reach(service, settings);
     grants.push(...reach.grants);
@@ -123,7 +133,9 @@ export class Planner {
   /** The runtime's arguments for a set of grants. */
   args(service: Service, grants: readonly Grant[], denials: readonly Denial[], entry?: string): string[] {
     const flags = ["read", "write", "net", "run", "sys"].flatMap((kind) => {
-      const objects = [...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => escapeObject(grant.object)))];
+      const objects = [
+        ...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => escapeObject(grant.object))),
+      ];
       return objects.length === 0 ? [] : [`--allow-${kind}=${objects.join(",")}`];
     });
     const refused = denials.map((denial) => denial.object);
@@ -141,11 +153,23 @@ export class Planner {
     if (entry.type === "unix") {
       // Private sockets are for the mail system; public ones also for whoever posts and asks.
       const directory = entry.private ? "private" : "public";
-      return { kind: "unix", path: `${queue}/${directory}/${entry.name}`, mode: entry.private ? 0o600 : 0o666 };
+      return {
+        kind: "unix",
+        path: `${queue}/${directory}/${entry.name}`,
+        mode: entry.private ? 0o600 : 0o666,
+      };
     }
-    const colon = entry.name.lastIndexOf(":");
-    const host = colon < 0 ? "0.0.0.0" : entry.name.slice(0, colon);
-    return { kind: "inet", host: unbracket(host), port: Number(entry.name.slice(colon + 1)) };
+    const { host, port } = entry.listen!;
+    return { kind: "inet", hosts: host === undefined ? this.#interfaces() : [unbracket(host)], port };
+  }
+
+  /** The addresses that inet_interfaces stands for. */
+  #interfaces(): string[] {
+    return this.#configuration.settings.inet_interfaces.flatMap((item) => {
+      if (item === "all") return this.#facts.ipv6 ? ["::"] : ["0.0.0.0"]; // "::" takes IPv4 clients as well
+      if (item === "loopback-only") return this.#facts.ipv6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"];
+      return [unbracket(item)];
+    });
   }
 
   #settings(entry: ServiceEntry, service: Service): Record<string, unknown> {
@@ -174,7 +198,10 @@ export class Planner {
       service: entry.name,
       settings,
       sockets: Object.fromEntries(sockets),
-      transports: this.#configuration.services.filter((other) => this.#delivers(other)).map((other) => other.name),
+      listeners: listenerCount(this.endpoint(entry)),
+      transports: this.#configuration.services.filter((other) => this.#delivers(other)).map((other) =>
+        other.name
+      ),
       log: {
         syslogName: all.syslog_name,
         hostName: this.#facts.hostName,
@@ -196,7 +223,10 @@ export class Planner {
   #paths(item: string, entry: ServiceEntry): [string, string][] {
     if (item.startsWith("queue/")) {
       const queue = this.#configuration.settings.queue_directory;
-      return [[`${queue}/${item.slice("queue/".length)}`, `queue_directory (${this.#origin("queue_directory")})`]];
+      return [[
+        `${queue}/${item.slice("queue/".length)}`,
+        `queue_directory (${this.#origin("queue_directory")})`,
+      ]];
     }
     if (item.startsWith("table:")) {
       const name = item.slice("table:".length) as ParameterName;
@@ -234,7 +264,9 @@ export class Planner {
 /** Connecting to a unix socket takes three grants on its exact path. */
 function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): Grant[] {
   return [...sockets].flatMap(([name, path]): Grant[] => {
-    const because = `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
+    const because = `service.ts: connects ${
+      service.connects.includes(name) ? name : `$transports (${name})`
+    }`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },
@@ -246,6 +278,11 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
 /** A comma ends an item of a flag's list; two of them stand for one. */
 function escapeObject(object: string): string {
   return object.includes(",") ? object.split(",").join(",,") : object;
+}
+
+/** Listening sockets of an endpoint. */
+function listenerCount(endpoint: Endpoint): number {
+  return endpoint.kind === "unix" ? 1 : endpoint.hosts.length;
 }
 
 function unbracket(host: string): string {

@@ -51,14 +51,22 @@ interface Route {
 }
 
 /** The grants and denials of the SMTP or LMTP client. */
-export function smtpReach(configuration: Configuration, command: string, origin: (name: string) => string): SmtpReach {
+export function smtpReach(
+  configuration: Configuration,
+  command: string,
+  origin: (name: string) => string,
+): SmtpReach {
   const standard = command === "lmtp" ? 24 : 25;
   const routes = configuredRoutes(configuration, origin);
   const ports = new Map<number, string>();
   ports.set(standard, `standard port of ${command}`);
   for (const route of routes) if (route.port > 0) ports.set(route.port, route.because);
   // ":25" alone would stand for localhost:25. IPv6 networks cannot be named: literal IPv6 destinations get a grant each.
-  const grants: Grant[] = [...ports].map(([port, because]) => ({ kind: "net", object: `0.0.0.0/0:${port}`, because }));
+  const grants: Grant[] = [...ports].map(([port, because]) => ({
+    kind: "net",
+    object: `0.0.0.0/0:${port}`,
+    because,
+  }));
   for (const route of routes) {
     if (!route.host.includes(":")) continue;
     const port = route.port > 0 ? route.port : standard;
@@ -74,7 +82,11 @@ export function smtpReach(configuration: Configuration, command: string, origin:
     );
   }
   const denials = FORBIDDEN_NETWORKS.filter((network) => !routes.some((route) => inside(network, route.host)))
-    .map((object): Denial => ({ kind: "net", object, because: "private network that the configuration does not route to" }));
+    .map((object): Denial => ({
+      kind: "net",
+      object,
+      because: "private network that the configuration does not route to",
+    }));
   return { grants, denials };
 }
 
@@ -121,7 +133,9 @@ function tableValues(spec: string): string[] {
   const colon = spec.indexOf(":");
   const type = spec.slice(0, colon);
   const rest = spec.slice(colon + 1);
-  if (!rest.startsWith("/")) return splitBlanks(rest.split("=").join(" ").split("{").join(" ").split("}").join(" "), true);
+  if (!rest.startsWith("/")) {
+    return splitBlanks(rest.split("=").join(" ").split("{").join(" ").split("}").join(" "), true);
+  }
   if (!["texthash", "regexp", "cidr"].includes(type)) return [];
   return readTextFile(rest, TABLE_LIMIT).split("\n")
     .filter((line) => !line.startsWith("#"))

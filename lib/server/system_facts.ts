@@ -14,6 +14,7 @@ export interface MachineFacts {
   readonly addresses: readonly string[];
   /** Address and port of the first resolver, as "127.0.0.53:53". */
   readonly resolver: string;
+  readonly ipv6: boolean;
 }
 
 const RESOLV_CONF = "/etc/resolv.conf";
@@ -21,7 +22,9 @@ const RESOLV_CONF_LIMIT = 65536;
 
 /** Asks the system. Needs `-A`. */
 export function systemFacts(): MachineFacts {
-  return { hostName: systemHostName(), addresses: systemAddresses(), resolver: systemResolver() };
+  const addresses = systemAddresses();
+  const ipv6 = addresses.some((address) => address.includes(":"));
+  return { hostName: systemHostName(), addresses, resolver: systemResolver(), ipv6 };
 }
 
 /** The first nameserver of /etc/resolv.conf; the one on this machine when there is none, as resolvers do. */

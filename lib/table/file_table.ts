@@ -67,6 +67,8 @@ export interface FileTableSetting {
 export class FileTable<Content> implements Table {
   readonly spec: string;
   readonly partialKeys: boolean;
+  /** Only where the format can list them. */
+  readonly entries?: () => Iterable<readonly [string, string]>;
   readonly #format: FileFormat<Content>;
   readonly #setting: FileTableSetting;
   #content: { readonly value: Content } | undefined;
@@ -83,6 +85,8 @@ export class FileTable<Content> implements Table {
     this.#format = format;
     this.#setting = setting;
     this.#nextCheck = setting.files.now() + CHECK_INTERVAL;
+    const { list } = format;
+    if (list !== undefined) this.entries = () => this.#content === undefined ? [] : list(this.#content.value);
     const trouble = this.#load();
     if (trouble === undefined) return;
     if (!setting.soft) throw trouble;
@@ -93,11 +97,6 @@ export class FileTable<Content> implements Table {
     this.#refresh();
     if (this.#content === undefined) return { kind: "retry", why: this.#trouble };
     return this.#format.find(this.#content.value, key);
-  }
-
-  entries(): Iterable<readonly [string, string]> {
-    if (this.#content === undefined) return [];
-    return this.#format.list?.(this.#content.value) ?? [];
   }
 
   /** Reads the file again if it has changed, at most once in CHECK_INTERVAL. */

@@ -15,6 +15,7 @@ const SETTINGS = {
   deliver_lock_delay: 1,
   mailbox_delivery_lock: ["fcntl", "dotlock"],
   mailbox_size_limit: 0,
+  myhostname: "mx.test",
   stale_lock_time: 500,
   strict_mailbox_ownership: true,
   virtual_mailbox_limit: 0,

@@ -98,7 +98,7 @@ Deno.test("a message cut at any byte is malformed, and the reader stays inside i
 function raw(
   records: readonly (readonly [type: number, rdata: readonly number[], declared?: number])[],
 ): Uint8Array {
-  const head = [0, 7, 0x81, 0x80, 0, 1, 0, records.length, 0, 0, 0, 0];
+  const head = [0, 7, 0x81, 0x80, 0, 1, records.length >> 8, records.length & 255, 0, 0, 0, 0];
   const question = [1, 0x64, 4, 0x74, 0x65, 0x73, 0x74, 0, 0, 15, 0, 1];
   const body = records.flatMap(([type, rdata, declared = rdata.length]) => [
     ...[0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, declared >> 8, declared & 255],

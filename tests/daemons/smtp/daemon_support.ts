@@ -1,0 +1,60 @@
+/** Starts real daemons under their flags. Not a test itself. @module */
+import { type ChildProcess, spawn } from "node:child_process";
+import { bindUnix } from "../../../lib/safe/process.ts";
+import { formatLine } from "../../../lib/server/boot.ts";
+import { locateCode } from "../../../lib/server/code_location.ts";
+import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening.ts";
+
+export interface Daemon {
+  readonly socket: string;
+  readonly log: { text: string };
+  stop(): Promise<void>;
+}
+
+/** Starts a daemon on `directory/command` with exactly these permission flags. */
+export function startDaemon(
+  directory: string,
+  command: string,
+  flags: readonly string[],
+  settings: object,
+  sockets: Readonly<Record<string, string>> = {},
+): Daemon {
+  const socket = `${directory}/${command}`;
+  const listener = bindUnix(socket, 0o666);
+  const code = locateCode(Deno.execPath());
+  const args = ["run", ...hardeningFlags(code, false), ...flags, code.entry(command)];
+  const child: ChildProcess = spawn(code.runtime, args, {
+    stdio: ["pipe", "ignore", "pipe", listener.descriptor],
+    env: { ...daemonEnvironment(code) },
+    cwd: "/",
+  });
+  const log = { text: "" };
+  child.stderr!.on("data", (bytes: Uint8Array) => void (log.text += new TextDecoder().decode(bytes)));
+  child.stdin!.on("error", () => {});
+  const boot = {
+    service: command,
+    settings,
+    sockets,
+    transports: [],
+    log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
+    maxUse: 0,
+    maxIdle: 0,
+  };
+  child.stdin!.write(formatLine(boot as never));
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  return {
+    socket,
+    log,
+    stop: async () => {
+      // End-of-file on standard input means that master is gone.
+      child.stdin!.end();
+      await exited;
+      listener.close();
+    },
+  };
+}
+
+/** The three grants that connecting to a unix socket takes. */
+export function socketFlags(path: string): { readonly net: string; readonly path: string } {
+  return { net: `unix:${path}`, path };
+}
