@@ -60,7 +60,7 @@ function isPermission(arg: string): boolean {
 
 function listens({ service, endpoint }: Plan): string {
   if (service.skeleton === "helper") return "the one connection that it inherits";
-  return endpoint.kind === "unix" ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
+  return endpoint.kind === "unix" ? endpoint.path : endpoint.hosts.map((host) => `${host}:${endpoint.port}`).join(", ");
 }
 
 function user({ service }: Plan, configuration: Configuration): string {

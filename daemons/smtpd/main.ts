@@ -18,8 +18,8 @@
  *   RFC 7505 (null MX)
  *
  * DIAGNOSTICS
- *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. A configuration that would
- *   relay for strangers ends the process with a fatal error.
+ *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
+ *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS
  *   See service.ts.

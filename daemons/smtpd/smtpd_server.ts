@@ -100,7 +100,6 @@ export class Server {
       ? destination
       : destination.reverse();
     this.#data = list("smtpd_data_restrictions");
-    requireRelayControl(settings);
     this.#plain = this.#early.every((one) => one.empty) &&
       [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions].every((word) =>
         PLAIN.has(word)
@@ -237,15 +236,4 @@ function acceptedKey(session: Session, recipient: string): string {
 
 function matches(list: MatchList, peer: Peer): boolean {
   return matchLiteral(list, listSubject("address", `${peer.name} ${peer.address}`)) === "match";
-}
-
-/** Postfix refuses to run without a restriction that keeps strangers from relaying; so do we. */
-function requireRelayControl(settings: SmtpdSettings): void {
-  const words = [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions];
-  const needed = ["reject", "defer", "reject_unauth_destination", "defer_unauth_destination"];
-  if (needed.some((word) => words.includes(word))) return;
-  throw new Error(
-    "Cannot serve: smtpd_relay_restrictions or smtpd_recipient_restrictions must have at least one of " +
-      needed.join(", "),
-  );
 }

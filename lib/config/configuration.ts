@@ -7,9 +7,10 @@ import type { SystemFacts } from "./defaults.ts";
 import { type ListFile, ListFiles } from "./list_files.ts";
 import { readMainFile } from "./main_file.ts";
 import { readMasterFile, type ServiceEntry } from "./master_file.ts";
+import { checkRestrictionList, RESTRICTION_PARAMETERS } from "./check_restrictions.ts";
 import { didYouMean } from "./nearest.ts";
 import { findParameter, PARAMETER_NAMES, type ParameterName, type Settings } from "./parameters.ts";
-import { errorAt, formatPlace, type Place, type Problem, warningAt } from "./problem.ts";
+import { errorAt, formatPlace, formatProblem, type Place, type Problem, warningAt } from "./problem.ts";
 import { ParameterError, Scope, type ScopeSource } from "./scope.ts";
 import { readTomlFile } from "./toml_file.ts";
 import { TRANSPORT_PARAMETERS } from "./transport.ts";
@@ -192,6 +193,7 @@ export function loadConfiguration(directory: string, facts: SystemFacts, options
   if (hasError(problems)) return { problems };
   const configuration = new Configuration(source, services);
   checkTransports(configuration, transports, problems);
+  checkRestrictions(configuration, problems);
   checkRelaying(configuration, problems);
   return hasError(problems) ? { problems } : { configuration, problems };
 }
@@ -275,11 +277,28 @@ function checkTransports(
 /** Rules one of which must be in a list of smtpd, or strangers may send anywhere (Postfix demands the same). */
 const REFUSALS: readonly string[] = [
   "defer",
-  "defer_if_permit",
   "defer_unauth_destination",
   "reject",
   "reject_unauth_destination",
 ];
+
+/** Looks for words in smtpd's lists that it would not understand. */
+function checkRestrictions(configuration: Configuration, problems: Problem[]): void {
+  const seen = new Set<string>();
+  for (const entry of configuration.services) {
+    if (entry.command !== "smtpd") continue;
+    const scope = configuration.scopeOf(entry);
+    for (const name of RESTRICTION_PARAMETERS) {
+      const place = scope.setting(name) ?? entry.place;
+      for (const problem of checkRestrictionList(name, scope.value(name) as readonly string[], place)) {
+        // Several services may share the faulty line.
+        const text = formatProblem(problem);
+        if (!seen.has(text)) problems.push(problem);
+        seen.add(text);
+      }
+    }
+  }
+}
 
 /** Refuses an smtpd whose rules for recipients turn nobody away: an open relay. */
 function checkRelaying(configuration: Configuration, problems: Problem[]): void {

@@ -308,25 +308,6 @@ export const DNS = protocol({
   },
 });
 
-/** anvil: counts connections and rates per client. */
-export const ANVIL = protocol({
-  name: "anvil",
-  version: 1,
-  requests: {
-    /** The connection that sends it stands for the client until `disconnect`. */
-    connect: { fields: { service: text(100), client: text(64) } },
-    disconnect: { fields: { service: text(100), client: text(64) }, oneway: true },
-    count: {
-      fields: {
-        service: text(100),
-        client: text(64),
-        event: choice("message", "recipient", "newtls", "auth"),
-      },
-    },
-  },
-  replies: { counted: { fields: { count: integer(), rate: integer() }, last: true } },
-});
-
 /** pickup: told to look into maildrop/. */
 export const PICKUP = protocol({
   name: "pickup",
@@ -366,31 +347,7 @@ export const SHOWQ = protocol({
   },
 });
 
-/** flush: which messages wait for which destination. */
-export const FLUSH = protocol({
-  name: "flush",
-  version: 1,
-  requests: {
-    add: { fields: { site: text(255), queueId: text(QUEUE_ID_LIMIT) } },
-    /** Delivers what waits for a site now. */
-    sendSite: { fields: { site: text(255) } },
-    sendFile: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
-    refresh: { fields: {} },
-    purge: { fields: {} },
-  },
-  replies: { status: { fields: { status: choice("ok", "fail", "bad", "denied") }, last: true } },
-});
-
-/**
- * mailbox: a helper process that may write one mailbox, started by master for local or virtual. The helper serves;
- * its only connection is the one that it inherited.
- */
-export const MAILBOX = protocol({
-  name: "mailbox",
-  version: 1,
-  requests: {
-    begin: { fields: { queueId: text(QUEUE_ID_LIMIT), sender: text(ADDRESS_LIMIT) } },
-    /** Message text as it goes into the mailbox file: LF line ends, headers that the agent prepends included. */
+/** Message text as it goes into the mailbox file: LF line ends, headers that the agent prepends included. */
     content: { fields: { content: bytes(CHUNK_LIMIT) }, flow: true },
     finish: { fields: {} },
   },

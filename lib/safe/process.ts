@@ -62,7 +62,10 @@ function toChild(child: ChildProcess): Child {
     lines: linesOf(child.stdout!),
     write: (text) => void child.stdin!.write(encodeText(text)),
     closeInput: () => void child.stdin!.end(),
-    kill: (signal) => void child.kill(signal),
+    // Not the child's own kill: that closes its standard input as well, and reports the signal as the cause of its end.
+    kill: (signal) => {
+      if (child.exitCode === null && child.signalCode === null) signalProcess(child.pid!, signal);
+    },
     ended: new Promise((resolve) => {
       child.once("exit", (status: number | null, signal: string | null) => {
         resolve({ status: status ?? -1, signal: signal ?? "" });

@@ -128,7 +128,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "lmtp_per_request_deadline",
   "mail_name",
   "mail_owner",
-  "mail_version",
+  "max_use",
   "mydomain",
   "myhostname",
   "mynetworks",

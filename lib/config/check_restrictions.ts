@@ -1,0 +1,43 @@
+/**
+ * Restriction lists, looked at before anything starts: every word is a restriction, and those that need a table
+ * have one.
+ *
+ * @module
+ */
+import { splitBlanks } from "../vstring/ascii.ts";
+import { didYouMean } from "./nearest.ts";
+import type { ParameterName } from "./parameters.ts";
+import { errorAt, type Place, type Problem } from "./problem.ts";
+import { RESTRICTION_NAMES } from "./restriction_names.ts";
+
+/** The parameters that hold restriction lists. */
+export const RESTRICTION_PARAMETERS = [
+  "smtpd_client_restrictions",
+  "smtpd_data_restrictions",
+  "smtpd_helo_restrictions",
+  "smtpd_recipient_restrictions",
+  "smtpd_relay_restrictions",
+  "smtpd_sender_restrictions",
+] as const satisfies readonly ParameterName[];
+
+/** What stands in front of a restriction and changes what it does. */
+const PREFIX = "warn_if_reject";
+const NAMES: readonly string[] = [...RESTRICTION_NAMES, PREFIX];
+
+/** Reports the words of one list that the SMTP server would not understand. */
+export function checkRestrictionList(parameter: string, items: readonly string[], place: Place): Problem[] {
+  const words = items.flatMap((item) => splitBlanks(item, true));
+  const problems: Problem[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    // A table by itself, or what follows a restriction that looks into one.
+    if (word.includes(":")) continue;
+    if (!NAMES.includes(word)) {
+      const text = `"${parameter}": unknown restriction "${word}"`;
+      problems.push(errorAt(place, text, didYouMean(word, NAMES)));
+    } else if (word.startsWith("check_") && !words[i + 1]?.includes(":")) {
+      problems.push(errorAt(place, `"${parameter}": "${word}" needs a table behind it`));
+    }
+  }
+  return problems;
+}
