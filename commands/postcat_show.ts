@@ -103,6 +103,8 @@ class FilePrinter {
   readonly #env: CommandEnv;
   readonly #out = new ByteBuilder(FLUSH_SIZE * 4, FLUSH_SIZE);
   #state: State = "envelope";
+  /** The last text record was no whole line. */
+  #continues = false;
   #sizes = 0;
   /** Where the content ends, as the size record says; 0: unknown. */
   #contentEnd = 0;
@@ -208,19 +210,36 @@ class FilePrinter {
 
   #text(): "go on" | "stop" {
     const { type, data } = this.#reader;
-    // Every record counts as a line, as in Postfix: the second piece of a very long header ends the header.
+    const starts = !this.#continues;
+    this.#continues = type === RECORD.CONTINUED;
     if (this.#state === "header" && !isHeaderLine(data)) {
-      this.#state = "body";
-      if (!this.#options.body) return this.#leaveContent();
+      if (starts && !this.#options.body) {
+        this.#state = "body";
+        return this.#leaveContent();
+      }
+      // As in Postfix, the body begins with the second piece of a very long header line too.
+      if (starts || !this.#options.header) this.#state = "body";
     }
-    if (this.#state === "header" && !this.#options.header) return "go on";
+    if (!this.#wanted()) return "go on";
     const named = this.#options.names;
     this.#prefix();
     if (named) this.#out.text(type === RECORD.NORMAL ? "regular_text: " : "unterminated_text: ");
     this.#reserve(data.length);
     this.#out.bytes(data);
-    if (type === RECORD.NORMAL || named || this.#options.offsets || this.#options.types) this.#out.byte(LF);
+    if (type === RECORD.NORMAL || named || this.#options.offsets) this.#out.byte(LF);
     return "go on";
+  }
+
+  /** True when the part of the file that the reader is in is to be shown. */
+  #wanted(): boolean {
+    switch (this.#state) {
+      case "header":
+        return this.#options.header;
+      case "body":
+        return this.#options.body;
+      default:
+        return this.#options.envelope;
+    }
   }
 
   /** Skips what is left of the content, or ends when nothing behind it is wanted. */
@@ -279,7 +298,7 @@ class FilePrinter {
   }
 
   #named(name: string, value: string): void {
-    if (!this.#options.envelope) return;
+    if (!this.#wanted()) return;
     this.#prefix();
     this.#reserve(name.length + value.length * 3 + 2);
     this.#out.text(`${name}: ${value}\n`);

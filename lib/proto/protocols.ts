@@ -347,7 +347,16 @@ export const SHOWQ = protocol({
   },
 });
 
-/** Message text as it goes into the mailbox file: LF line ends, headers that the agent prepends included. */
+/**
+ * mailbox: a helper process that may write one mailbox, started by master for local or virtual. The helper serves;
+ * its only connection is the one that it inherited.
+ */
+export const MAILBOX = protocol({
+  name: "mailbox",
+  version: 1,
+  requests: {
+    begin: { fields: { queueId: text(QUEUE_ID_LIMIT), sender: text(ADDRESS_LIMIT) } },
+    /** Message text as it goes into the mailbox file: LF line ends, headers that the agent prepends included. */
     content: { fields: { content: bytes(CHUNK_LIMIT) }, flow: true },
     finish: { fields: {} },
   },

@@ -1,0 +1,10 @@
+import { spawn } from "node:child_process";
+import net from "node:net";
+import { bindUnix } from "../lib/safe/process.ts";
+const delay = Number(Deno.args[0]);
+const d = Deno.makeTempDirSync();
+Deno.writeTextFileSync(d + "/c.ts", `import net from "node:net"; const s = net.createServer((k) => { console.log("accepted"); k.end("hi"); }); s.listen({fd: 3}, () => console.log("listening")); setTimeout(() => Deno.exit(0), 4000);`);
+const l = bindUnix(d + "/s", 0o666);
+const c = spawn(Deno.execPath(), ["run", d + "/c.ts"], { stdio: ["pipe", "inherit", "inherit", l.descriptor], cwd: "/" });
+c.on("exit", () => Deno.exit(0));
+setTimeout(() => { const k = net.createConnection({ path: d + "/s" }); k.on("connect", () => console.log("connected")); k.on("data", (b) => console.log("got", b.toString())); }, delay);
