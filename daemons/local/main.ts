@@ -80,7 +80,8 @@ function start(context: Context<typeof SERVICE>) {
     wasDeliveredTo: (address) => job.source.wasDeliveredTo(address),
     warn: (text) => log.warning(`${job.request.queueId}: ${text}`),
   });
-  const agent = { settings, log, serviceName, helpers };
+  const trouble = (what: string, error: unknown) => context.trouble(what, error);
+  const agent = { settings, log, serviceName, helpers, trouble };
   const submit = (flags: number, produce: Parameters<typeof submitMessage>[2]) =>
     submitMessage(cleanup, flags, produce, { lineLimit: settings.line_length_limit });
   return (exchange: ServerExchange<typeof DELIVERY>, request: Request<typeof DELIVERY>) =>

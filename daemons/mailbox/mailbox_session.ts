@@ -4,6 +4,8 @@
  *
  * @module
  */
+// Safe primitives
+import { isSandboxRefusal } from "../../lib/safe/error.ts";
 // Mail
 import { failedDelivery, type MailboxOutcome, outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
 import { type Mailbox, type MailboxDelivery } from "../../lib/mail/mailbox_writer.ts";
@@ -15,23 +17,29 @@ import { type MAILBOX } from "../../lib/proto/protocols.ts";
 /** Seconds that an agent may be silent in mid-message: an mbox stays locked for all others meanwhile. */
 export const SILENCE_LIMIT = 120;
 
+/** What a handler needs beside the mailbox. */
+export interface MailboxHandlerOptions {
+  /** Reason of a successful delivery, for the log. */
+  readonly delivered: string;
+  /** Told of what the sandbox refused: a security event. */
+  readonly refused: (error: unknown) => void;
+  /** Seconds (SILENCE_LIMIT). */
+  readonly silenceLimit: number;
+}
+
 /** Makes the handler that writes one mailbox. */
-export function mailboxHandler(
-  mailbox: Mailbox,
-  delivered: string,
-  silenceLimit: number = SILENCE_LIMIT,
-): Handler<typeof MAILBOX> {
+export function mailboxHandler(mailbox: Mailbox, options: MailboxHandlerOptions): Handler<typeof MAILBOX> {
   return (exchange, message) => {
     if (message.is === "begin") {
       if (exchange.state !== undefined) throw new CodecError("Cannot begin delivery: one is under way");
-      const session = new DeliverySession(mailbox, silenceLimit);
+      const session = new DeliverySession(mailbox, options);
       exchange.state = session;
       exchange.onCancel = () => session.cancel();
       return session.begin(message.sender);
     }
     const session = sessionOf(exchange);
     if (message.is === "content") return session.write(message.content);
-    return session.finish(delivered).then((outcome) => exchange.reply("outcome", outcome));
+    return session.finish().then((outcome) => exchange.reply("outcome", outcome));
   };
 }
 
@@ -43,15 +51,15 @@ function sessionOf(exchange: ServerExchange<typeof MAILBOX>): DeliverySession {
 /** One delivery. */
 class DeliverySession {
   readonly #mailbox: Mailbox;
-  readonly #silenceLimit: number;
+  readonly #options: MailboxHandlerOptions;
   #delivery: MailboxDelivery | undefined;
   #failure: MailboxOutcome | undefined;
   #cancelled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(mailbox: Mailbox, silenceLimit: number) {
+  constructor(mailbox: Mailbox, options: MailboxHandlerOptions) {
     this.#mailbox = mailbox;
-    this.#silenceLimit = silenceLimit;
+    this.#options = options;
   }
 
   async begin(sender: string): Promise<void> {
@@ -64,7 +72,7 @@ class DeliverySession {
         this.#listen();
       }
     } catch (error) {
-      this.#failure = failedDelivery(error);
+      this.#failure = this.#failed(error);
     }
   }
 
@@ -74,12 +82,12 @@ class DeliverySession {
     try {
       this.#delivery.write(content);
     } catch (error) {
-      this.#fail(failedDelivery(error));
+      this.#fail(this.#failed(error));
     }
   }
 
   /** Makes the message part of the mailbox and says what became of it. */
-  async finish(delivered: string): Promise<MailboxOutcome> {
+  async finish(): Promise<MailboxOutcome> {
     const delivery = this.#delivery;
     // From here on it is the writer's: a cancel comes too late.
     this.#delivery = undefined;
@@ -87,15 +95,20 @@ class DeliverySession {
     if (delivery === undefined) return this.#failure ?? outcomeOf("4.3.0", "Delivery was cancelled");
     try {
       await delivery.finish();
-      return outcomeOf("2.0.0", delivered);
+      return outcomeOf("2.0.0", this.#options.delivered);
     } catch (error) {
-      return failedDelivery(error);
+      return this.#failed(error);
     }
   }
 
   cancel(): void {
     this.#cancelled = true;
     this.#fail(outcomeOf("4.3.0", "Delivery was cancelled"));
+  }
+
+  #failed(error: unknown): MailboxOutcome {
+    if (isSandboxRefusal(error)) this.#options.refused(error);
+    return failedDelivery(error);
   }
 
   #fail(outcome: MailboxOutcome): void {
@@ -110,7 +123,7 @@ class DeliverySession {
   #listen(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#fail(outcomeOf("4.3.0", `Delivery agent was silent for ${this.#silenceLimit} seconds`));
-    }, this.#silenceLimit * 1000);
+      this.#fail(outcomeOf("4.3.0", `Delivery agent was silent for ${this.#options.silenceLimit} seconds`));
+    }, this.#options.silenceLimit * 1000);
   }
 }

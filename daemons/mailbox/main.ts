@@ -40,7 +40,7 @@ import { type Context } from "../../lib/server/context.ts";
 import { runHelperDaemon } from "../../lib/server/daemon.ts";
 import { MAILBOX } from "../../lib/proto/protocols.ts";
 // This program
-import { mailboxHandler } from "./mailbox_session.ts";
+import { mailboxHandler, SILENCE_LIMIT } from "./mailbox_session.ts";
 import { SERVICE } from "./service.ts";
 
 /** The mailbox of a task. A virtual mailbox's user is an address, a login name never holds an `@`. */
@@ -67,8 +67,9 @@ function openMailbox(context: Context<typeof SERVICE>, task: HelperTask): Mailbo
 await runHelperDaemon(SERVICE, MAILBOX, (context, process) => {
   const task = process.boot.helper;
   if (task === undefined) return context.fatal("this program is started by master with a mailbox to write");
-  return mailboxHandler(
-    openMailbox(context, task),
-    `delivered to ${task.format === "mbox" ? "mailbox" : "maildir"}`,
-  );
+  return mailboxHandler(openMailbox(context, task), {
+    delivered: task.format === "mbox" ? "delivered to mailbox" : "delivered to maildir",
+    refused: (error) => context.trouble("write mailbox", error),
+    silenceLimit: SILENCE_LIMIT,
+  });
 });

@@ -72,7 +72,8 @@ function start(context: Context<typeof SERVICE>) {
     idle: settings.mailbox_helper_idle,
   });
   context.every(HOUSEKEEPING, () => helpers.endIdle());
-  const agent = { settings, log, serviceName, helpers };
+  const trouble = (what: string, error: unknown) => context.trouble(what, error);
+  const agent = { settings, log, serviceName, helpers, trouble };
   const find = (maps: VirtualMaps, address: string) => addressSearch(tables[maps], address, how);
   return (exchange: ServerExchange<typeof DELIVERY>, request: Request<typeof DELIVERY>) => {
     const virtual: VirtualDelivery = {

@@ -44,6 +44,8 @@ export interface MailboxAgent {
   readonly log: Logger;
   /** Name in master.toml: the relay of the log line. */
   readonly serviceName: string;
+  /** Reports an error that is no outcome of the mail: what the sandbox refused is a security event. */
+  readonly trouble: (what: string, error: unknown) => void;
   readonly helpers: Pick<MailboxHelperPool, "deliver">;
 }
 
@@ -121,6 +123,7 @@ export async function serveDelivery(
   try {
     source = openSource(agent.settings, request);
   } catch (error) {
+    agent.trouble(`${printable(request.queueId)}: open message`, error);
     const outcome: RecipientOutcome = { ...outcomeOf("4.3.0", errorText(error)), action: "delayed" };
     for (const recipient of request.recipients) {
       logOutcome(agent, request, started, recipient.address, recipient, outcome);

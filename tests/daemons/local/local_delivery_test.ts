@@ -21,6 +21,7 @@ class World {
   readonly mailboxes: Record<string, string> = {};
   readonly submitted: string[][] = [];
   readonly replies: string[] = [];
+  troubles = 0;
   readonly outcomes: Record<string, MailboxOutcome> = {};
   aliases: Record<string, string> = {};
   settings: Partial<LocalSettings> = {};
@@ -135,7 +136,7 @@ class World {
       if (outcome.result === "sent") this.mailboxes[task.path] = (this.mailboxes[task.path] ?? "") + all;
       return Promise.resolve(outcome);
     };
-    return { settings, log, serviceName: "local", helpers: { deliver } };
+    return { settings, log, serviceName: "local", helpers: { deliver }, trouble: () => void this.troubles++ };
   }
 
   #sources(): Omit<LocalSources, "wasDeliveredTo"> {
@@ -353,5 +354,5 @@ Deno.test("A queue file that is damaged, missing or elsewhere defers every recip
   );
   assert.deepEqual(results, Array(5).fill("deferred 4.3.0"));
   assert.equal(world.replies.filter((reply) => reply === "finished").length, 4);
-  assert.deepEqual(world.mailboxes, {});
+  assert.deepEqual([world.mailboxes, world.troubles], [{}, 4]);
 });

@@ -53,9 +53,17 @@ class Helpers implements AsyncDisposable {
     this.starts.push(task.path);
     if (this.refusal !== undefined) throw new Error(this.refusal);
     const mailbox = this.mailboxes.get(task.path)!;
-    const ipc = new IpcServer(MAILBOX, mailboxHandler(mailbox, "delivered to maildir", this.silence), {
-      trouble: (why) => void this.troubles.push(why),
-    });
+    const ipc = new IpcServer(
+      MAILBOX,
+      mailboxHandler(mailbox, {
+        delivered: "delivered to maildir",
+        refused: () => {},
+        silenceLimit: this.silence,
+      }),
+      {
+        trouble: (why) => void this.troubles.push(why),
+      },
+    );
     const socketPath = `${this.#directory}/${this.starts.length}`;
     const { promise: connected, resolve } = Promise.withResolvers<void>();
     const listener = net.createServer((socket) => {
