@@ -38,17 +38,26 @@ interface Program {
 
 const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["abort", { purpose: "ends the mail system at once", load: () => import("./commands/abort.ts") }],
-  ["check", { purpose: "says what is wrong with the configuration", load: () => import("./commands/check.ts") }],
+  ["check", {
+    purpose: "says what is wrong with the configuration",
+    load: () => import("./commands/check.ts"),
+  }],
   ["flush", { purpose: "tries every queued message now", load: () => import("./commands/flush.ts") }],
   ["mailq", { purpose: "lists the queue", load: () => import("./commands/mailq.ts") }],
   ["newaliases", { purpose: "checks the alias tables", load: () => import("./commands/newaliases.ts") }],
-  ["postalias", { purpose: "checks and queries alias tables", load: () => import("./commands/postalias.ts") }],
+  ["postalias", {
+    purpose: "checks and queries alias tables",
+    load: () => import("./commands/postalias.ts"),
+  }],
   ["postcat", { purpose: "prints queue files", load: () => import("./commands/postcat.ts") }],
   ["postconf", { purpose: "prints parameters", load: () => import("./commands/postconf.ts") }],
   ["postlog", { purpose: "writes lines to the log", load: () => import("./commands/postlog.ts") }],
   ["postmap", { purpose: "checks and queries lookup tables", load: () => import("./commands/postmap.ts") }],
   ["postqueue", { purpose: "lists and flushes the queue", load: () => import("./commands/postqueue.ts") }],
-  ["postsuper", { purpose: "holds, releases, removes queued mail", load: () => import("./commands/postsuper.ts") }],
+  ["postsuper", {
+    purpose: "holds, releases, removes queued mail",
+    load: () => import("./commands/postsuper.ts"),
+  }],
   ["reload", { purpose: "takes a changed configuration", load: () => import("./commands/reload.ts") }],
   ["sandbox", { purpose: "prints what each daemon may touch", load: () => import("./commands/sandbox.ts") }],
   ["sendmail", { purpose: "posts mail", load: () => import("./commands/sendmail.ts") }],
@@ -58,7 +67,10 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["start-fg", { purpose: "starts it in the foreground", load: () => import("./commands/start_fg.ts") }],
   ["status", { purpose: "says whether it runs, and how", load: () => import("./commands/status.ts") }],
   ["stop", { purpose: "ends the mail system", load: () => import("./commands/stop.ts") }],
-  ["trial", { purpose: "runs a mail system to try, without installation", load: () => import("./commands/trial.ts") }],
+  ["trial", {
+    purpose: "runs a mail system to try, without installation",
+    load: () => import("./commands/trial.ts"),
+  }],
 ]);
 
 /** What the command line asks for. */
@@ -95,9 +107,17 @@ export function readRequest(
   if (name === undefined) return { kind: "wrong", why: "no program is named" };
   if (!PROGRAMS.has(name)) {
     const nearest = didYouMean(name, PROGRAMS.keys());
-    return { kind: "wrong", why: `there is no program "${name}"${nearest === undefined ? "" : `: ${nearest}`}` };
+    return {
+      kind: "wrong",
+      why: `there is no program "${name}"${nearest === undefined ? "" : `: ${nearest}`}`,
+    };
   }
-  return { kind: "program", name, configDirectory: resolve(directory, configDirectory), args: args.slice(at + 1) };
+  return {
+    kind: "program",
+    name,
+    configDirectory: resolve(directory, configDirectory),
+    args: args.slice(at + 1),
+  };
 }
 
 /** How the dispatcher is used, and every program. */
@@ -123,7 +143,9 @@ async function dispatch(request: Request): Promise<number> {
     }
     // An error of the system has a text for people; any other is a fault of ours and shows where it happened.
     const known = error instanceof Error && error.message.startsWith("Cannot ");
-    const text = known || !(error instanceof Error) ? `fatal: ${error}` : `panic: ${error.stack ?? error.message}`;
+    const text = known || !(error instanceof Error)
+      ? `fatal: ${error}`
+      : `panic: ${error.stack ?? error.message}`;
     say(`${name}: ${known ? `fatal: ${error.message}` : text}\n`);
     return 1;
   }

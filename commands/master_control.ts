@@ -6,7 +6,13 @@
  */
 // Safe primitives
 import { lookAt, readTextFile, safeOpen } from "../lib/safe/file.ts";
-import { environmentVariable, ownEnvironment, processArguments, runProgram, runtimePath } from "../lib/safe/process.ts";
+import {
+  environmentVariable,
+  ownEnvironment,
+  processArguments,
+  runProgram,
+  runtimePath,
+} from "../lib/safe/process.ts";
 // Utility
 import type { Configuration } from "../lib/config/configuration.ts";
 import { parseDecimal } from "../lib/vstring/ascii.ts";
@@ -16,7 +22,7 @@ import { locateCode } from "../lib/server/code_location.ts";
 import { type CodeLocation, daemonEnvironment } from "../lib/server/hardening.ts";
 // This program
 import { SERVICES } from "../daemons/services.ts";
-import { CommandError, type CommandEnv } from "./command.ts";
+import { type CommandEnv, CommandError } from "./command.ts";
 
 /** Longest pid file, bytes. */
 const PID_FILE_LIMIT = 64;
@@ -45,7 +51,9 @@ export interface MasterStatus {
 export function runningMaster(queueDirectory: string): number | undefined {
   const opened = safeOpen(`${queueDirectory}/pid/master.pid`, { access: "read" });
   if (opened.kind === "missing") return undefined;
-  if (opened.kind === "refused") throw new CommandError(`fatal: ${queueDirectory}/pid/master.pid ${opened.why}`);
+  if (opened.kind === "refused") {
+    throw new CommandError(`fatal: ${queueDirectory}/pid/master.pid ${opened.why}`);
+  }
   using file = opened.file;
   // Master holds an exclusive lock for as long as it lives: a number in the file alone means nothing.
   if (file.tryLock("shared")) return undefined;
@@ -86,7 +94,9 @@ export function logFileOf(configuration: Configuration): string {
   );
   if (!inside) {
     throw new CommandError(
-      `fatal: maillog_file "${maillog_file}" is not below maillog_file_prefixes: ${maillog_file_prefixes.join(", ")}`,
+      `fatal: maillog_file "${maillog_file}" is not below maillog_file_prefixes: ${
+        maillog_file_prefixes.join(", ")
+      }`,
     );
   }
   return maillog_file;
@@ -110,9 +120,22 @@ export function masterLaunch(directory: string, options: readonly string[]): Mas
   return {
     program: code.runtime,
     // Master alone has every permission; what it starts has none that is not written in its service.ts.
-    args: ["run", "-A", "--quiet", "--no-prompt", ...codeFlags(code), code.entry("master"), "-c", directory, ...options],
+    args: [
+      "run",
+      "-A",
+      "--quiet",
+      "--no-prompt",
+      ...codeFlags(code),
+      code.entry("master"),
+      "-c",
+      directory,
+      ...options,
+    ],
     // Nothing of the caller's environment but where the code is: variables decide a lot in the runtime.
-    environment: { ...daemonEnvironment(code), ...(libexec === undefined ? {} : { POSTERN_LIBEXEC: libexec }) },
+    environment: {
+      ...daemonEnvironment(code),
+      ...(libexec === undefined ? {} : { POSTERN_LIBEXEC: libexec }),
+    },
   };
 }
 

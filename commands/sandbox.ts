@@ -48,7 +48,9 @@ function readOptions(args: readonly string[]): Options {
   const known = ["--json", "--verify", "--"];
   for (const arg of args) {
     if (arg.startsWith("-") && !known.includes(arg)) {
-      throw new CommandError(`fatal: unknown option "${arg}": usage: sandbox [--json] [--verify] [SERVICE ...]`);
+      throw new CommandError(
+        `fatal: unknown option "${arg}": usage: sandbox [--json] [--verify] [SERVICE ...]`,
+      );
     }
   }
   return {
@@ -68,7 +70,11 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   const chosen = choose(plans, options.names);
   const identity = (plan: Plan) => serviceIdentity(configuration, plan.service.runAs, plan.boot.helper);
   if (options.verify) {
-    return await verifyPlans(chosen, { planner, code, configuration, identity, plans, json: options.json }, env);
+    return await verifyPlans(
+      chosen,
+      { planner, code, configuration, identity, plans, json: options.json },
+      env,
+    );
   }
   const described = chosen.map((plan) => describePlan(plan, configuration, identity(plan)));
   if (options.json) env.out(JSON.stringify(described, undefined, 2) + "\n");
@@ -82,7 +88,9 @@ function helperPlans(planner: Planner, configuration: Configuration): Plan[] {
   return configuration.services.flatMap((entry) => {
     const service = SERVICES.get(entry.command);
     if (service?.startsHelpers !== true) return [];
-    const base = entry.command === "virtual" && virtual_mailbox_base !== "" ? virtual_mailbox_base : mail_spool_directory;
+    const base = entry.command === "virtual" && virtual_mailbox_base !== ""
+      ? virtual_mailbox_base
+      : mail_spool_directory;
     const path = `${base.endsWith("/") ? base : `${base}/`}ONE-MAILBOX`;
     const task = { kind: "mailbox", path, format: "maildir", user: "ONE-RECIPIENT", uid, gid: uid } as const;
     const plan = planner.helperPlan("mailbox", entry, task);
@@ -96,7 +104,9 @@ function choose(plans: readonly Plan[], names: readonly string[]): readonly Plan
   for (const name of names) {
     if (known.includes(name)) continue;
     const nearest = didYouMean(name, known);
-    throw new CommandError(`fatal: there is no service "${name}"${nearest === undefined ? "" : `: ${nearest}`}`);
+    throw new CommandError(
+      `fatal: there is no service "${name}"${nearest === undefined ? "" : `: ${nearest}`}`,
+    );
   }
   return plans.filter((plan) => names.includes(plan.entry.name) || names.includes(plan.service.command));
 }

@@ -7,7 +7,7 @@
 import type { Configuration } from "../lib/config/configuration.ts";
 import { formatPlace } from "../lib/config/problem.ts";
 // Server skeleton
-import { type Identity, hasSeparateUsers } from "../lib/server/identity.ts";
+import { hasSeparateUsers, type Identity } from "../lib/server/identity.ts";
 import type { Denial, Grant, Plan } from "../lib/server/sandbox.ts";
 
 /** How a permission on the network names a unix socket. */
@@ -35,7 +35,11 @@ export interface Description {
 }
 
 /** Describes a plan. */
-export function describePlan(plan: Plan, configuration: Configuration, identity: Identity | undefined): Description {
+export function describePlan(
+  plan: Plan,
+  configuration: Configuration,
+  identity: Identity | undefined,
+): Description {
   const { entry, service } = plan;
   return {
     service: entry.name,
@@ -60,24 +64,31 @@ function isPermission(arg: string): boolean {
 
 function listens({ service, endpoint }: Plan): string {
   if (service.skeleton === "helper") return "the one connection that it inherits";
-  return endpoint.kind === "unix" ? endpoint.path : endpoint.hosts.map((host) => `${host}:${endpoint.port}`).join(", ");
+  return endpoint.kind === "unix"
+    ? endpoint.path
+    : endpoint.hosts.map((host) => `${host}:${endpoint.port}`).join(", ");
 }
 
 function user({ service }: Plan, configuration: Configuration): string {
   if (!hasSeparateUsers(configuration)) return "the user who starts master";
   const { mail_owner, net_owner } = configuration.settings;
-  return service.runAs === "recipient" ? "the recipient" : service.runAs === "postern" ? mail_owner : net_owner;
+  return service.runAs === "recipient"
+    ? "the recipient"
+    : service.runAs === "postern"
+    ? mail_owner
+    : net_owner;
 }
 
 /** Groups of the text. A socket takes three grants, on the network and on its path, and is one line. */
-const GROUPS: readonly (readonly [title: string, belongs: (grant: Grant, sockets: readonly string[]) => boolean])[] = [
-  ["reads", ({ kind, object }, sockets) => kind === "read" && !sockets.includes(object)],
-  ["writes", ({ kind, object }, sockets) => kind === "write" && !sockets.includes(object)],
-  ["sockets", ({ kind, object }) => kind === "net" && object.startsWith(UNIX)],
-  ["network", ({ kind, object }) => kind === "net" && !object.startsWith(UNIX)],
-  ["programs", ({ kind }) => kind === "run"],
-  ["system calls", ({ kind }) => kind === "sys"],
-];
+const GROUPS:
+  readonly (readonly [title: string, belongs: (grant: Grant, sockets: readonly string[]) => boolean])[] = [
+    ["reads", ({ kind, object }, sockets) => kind === "read" && !sockets.includes(object)],
+    ["writes", ({ kind, object }, sockets) => kind === "write" && !sockets.includes(object)],
+    ["sockets", ({ kind, object }) => kind === "net" && object.startsWith(UNIX)],
+    ["network", ({ kind, object }) => kind === "net" && !object.startsWith(UNIX)],
+    ["programs", ({ kind }) => kind === "run"],
+    ["system calls", ({ kind }) => kind === "sys"],
+  ];
 
 /** The description as text. */
 export function formatDescription(one: Description): string {
@@ -88,14 +99,20 @@ export function formatDescription(one: Description): string {
     field("listens", `${one.listens}, inherited`),
     field("runs as", `${one.user}${uid}`),
   ];
-  const sockets = one.grants.filter(({ object }) => object.startsWith(UNIX)).map(({ object }) => object.slice(UNIX.length));
+  const sockets = one.grants.filter(({ object }) => object.startsWith(UNIX)).map(({ object }) =>
+    object.slice(UNIX.length)
+  );
   for (const [title, belongs] of GROUPS) {
     const grants = one.grants.filter((grant) => belongs(grant, sockets));
     if (grants.length === 0) lines.push(field(title, "none"));
     for (const [i, grant] of grants.entries()) lines.push(field(i === 0 ? title : "", because(grant)));
   }
-  for (const [i, denial] of one.denials.entries()) lines.push(field(i === 0 ? "never to" : "", because(denial)));
-  if (one.startsHelpers) lines.push(field("helpers", "asks master for processes that may write one mailbox each"));
+  for (const [i, denial] of one.denials.entries()) {
+    lines.push(field(i === 0 ? "never to" : "", because(denial)));
+  }
+  if (one.startsHelpers) {
+    lines.push(field("helpers", "asks master for processes that may write one mailbox each"));
+  }
   for (const [i, flag] of one.hardening.entries()) lines.push(field(i === 0 ? "always" : "", flag));
   return lines.map((line) => `${line}\n`).join("");
 }

@@ -38,10 +38,26 @@ interface ServiceReport {
 
 /** What the runtime cannot hold by itself, and what does where the system offers it. */
 const OUTER_FENCE = [
-  ["DEN-25", "runtime broken, flags void", "a user per trust domain, NoNewPrivileges, CapabilityBoundingSet, ProtectSystem, RestrictAddressFamilies, IPAddressDeny, SystemCallFilter of the unit"],
-  ["DEN-26", "memory both writable and executable", "MemoryDenyWriteExecute breaks the engine's compiler: not set; it would need --jitless"],
-  ["DEN-01", "a link planted in a granted directory", "lib/safe refuses links; no directory is writable by two users but maildrop/, which is sticky"],
-  ["DEN-11", "removing the socket of a service that it may connect to", "the socket directories belong to root, not to the daemons' users"],
+  [
+    "DEN-25",
+    "runtime broken, flags void",
+    "a user per trust domain, NoNewPrivileges, CapabilityBoundingSet, ProtectSystem, RestrictAddressFamilies, IPAddressDeny, SystemCallFilter of the unit",
+  ],
+  [
+    "DEN-26",
+    "memory both writable and executable",
+    "MemoryDenyWriteExecute breaks the engine's compiler: not set; it would need --jitless",
+  ],
+  [
+    "DEN-01",
+    "a link planted in a granted directory",
+    "lib/safe refuses links; no directory is writable by two users but maildrop/, which is sticky",
+  ],
+  [
+    "DEN-11",
+    "removing the socket of a service that it may connect to",
+    "the socket directories belong to root, not to the daemons' users",
+  ],
 ] as const;
 
 /** Verifies the plans; the exit status. */
@@ -52,11 +68,18 @@ export async function verifyPlans(
 ): Promise<number> {
   using scratch = makeScratchDirectory("postern-probe-");
   let arrived = 0;
-  const listening = await listenStream({ kind: "inet", host: "127.0.0.1", port: 0, family: 4 }, 10, (channel) => {
-    arrived++;
-    channel.destroy();
-  }, () => {});
-  if (listening.kind === "failed") throw new CommandError(`fatal: Cannot listen on loopback: ${listening.why}`);
+  const listening = await listenStream(
+    { kind: "inet", host: "127.0.0.1", port: 0, family: 4 },
+    10,
+    (channel) => {
+      arrived++;
+      channel.destroy();
+    },
+    () => {},
+  );
+  if (listening.kind === "failed") {
+    throw new CommandError(`fatal: Cannot listen on loopback: ${listening.why}`);
+  }
   const scratchSocket = `${scratch.path}/socket`;
   const socket = bindUnix(scratchSocket, 0o666);
   try {
@@ -76,7 +99,9 @@ export async function verifyPlans(
       if (!options.json) env.err(`${plan.entry.name}: ${summary(probes)}\n`);
     }
     env.out(options.json ? formatJson(reports) : formatTable(reports));
-    if (arrived > 0) env.err(`sandbox: ${arrived} connections reached a socket that is for none of the daemons\n`);
+    if (arrived > 0) {
+      env.err(`sandbox: ${arrived} connections reached a socket that is for none of the daemons\n`);
+    }
     return arrived === 0 && reports.every(({ probes }) => probes.every((probe) => probe.ok)) ? 0 : 1;
   } finally {
     socket.close();
@@ -87,7 +112,9 @@ export async function verifyPlans(
 function summary(probes: readonly ProbeReport[]): string {
   const attempts = probes.reduce((sum, probe) => sum + probe.attempts.length, 0);
   const failed = probes.filter((probe) => !probe.ok).length;
-  return `${probes.length} probes, ${attempts} attempts, ${failed === 0 ? "all as they must be" : `${failed} FAILED`}`;
+  return `${probes.length} probes, ${attempts} attempts, ${
+    failed === 0 ? "all as they must be" : `${failed} FAILED`
+  }`;
 }
 
 function formatJson(reports: readonly ServiceReport[]): string {
@@ -101,13 +128,17 @@ export function formatTable(reports: readonly ServiceReport[]): string {
   const probes = reports[0]?.probes ?? [];
   const lines = ["".padEnd(width) + probes.map((probe) => probe.id.padStart(7)).join("")];
   for (const { service, probes } of reports) {
-    lines.push(service.padEnd(width) + probes.map((probe) => (probe.ok ? "ok" : "FAIL").padStart(7)).join(""));
+    lines.push(
+      service.padEnd(width) + probes.map((probe) => (probe.ok ? "ok" : "FAIL").padStart(7)).join(""),
+    );
   }
   lines.push("");
   for (const { id, title } of probes) lines.push(`${id.padEnd(8)}${title}`);
   lines.push("", "Outer fence, not tried here:");
   for (const [id, what, by] of OUTER_FENCE) lines.push(`${id.padEnd(8)}${what}: ${by}`);
-  for (const { service, probes } of reports) lines.push(...probes.flatMap((probe) => failures(service, probe)));
+  for (const { service, probes } of reports) {
+    lines.push(...probes.flatMap((probe) => failures(service, probe)));
+  }
   return lines.join("\n") + "\n";
 }
 

@@ -22,7 +22,14 @@ import { onSignal } from "../lib/safe/stdio.ts";
 import type { Configuration } from "../lib/config/configuration.ts";
 // This program
 import { type CommandEnv, CommandError } from "./command.ts";
-import { announce, logFileOf, masterLaunch, prepareCode, refuseArguments, runningMaster } from "./master_control.ts";
+import {
+  announce,
+  logFileOf,
+  masterLaunch,
+  prepareCode,
+  refuseArguments,
+  runningMaster,
+} from "./master_control.ts";
 
 const STANDARD_OUTPUT = 1;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;

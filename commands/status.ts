@@ -17,7 +17,13 @@
  */
 // This program
 import type { CommandEnv } from "./command.ts";
-import { announce, type MasterStatus, masterStatus, refuseArguments, runningMaster } from "./master_control.ts";
+import {
+  announce,
+  type MasterStatus,
+  masterStatus,
+  refuseArguments,
+  runningMaster,
+} from "./master_control.ts";
 
 /** Prints the state of the mail system. */
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {

@@ -25,11 +25,11 @@
  * @module
  */
 // Safe primitives
+import { SystemError } from "../lib/safe/error.ts";
 import { ensureDirectory } from "../lib/safe/file.ts";
 import { resolve } from "../lib/safe/path.ts";
-import { currentDirectory } from "../lib/safe/process.ts";
+import { bindTcp, currentDirectory } from "../lib/safe/process.ts";
 import { onSignal, outputIsTerminal } from "../lib/safe/stdio.ts";
-import { listenStream } from "../lib/safe/tcp_server.ts";
 // Utility
 import { parseDecimal } from "../lib/vstring/ascii.ts";
 // This program
@@ -105,9 +105,11 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   const paths = trialPaths(options.root);
   const display = new StageDisplay(STAGES, outputIsTerminal(), (text) => env.out(text));
   const interrupted = new Promise<"interrupted">((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) onSignal(signal, () => resolve("interrupted"));
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+      onSignal(signal, () => resolve("interrupted"));
+    }
   });
-  await checkFree(paths, options.port);
+  checkFree(paths, options.port);
   await display.stage("daemons", "loading the code", async () => {
     await prepareCode();
     return "their code is loaded and cached";
@@ -140,17 +142,17 @@ function interruptedStatus(env: CommandEnv): number {
 }
 
 /** Says so in time when the folder or the port is taken. */
-async function checkFree(paths: TrialPaths, port: number): Promise<void> {
+function checkFree(paths: TrialPaths, port: number): void {
   const pid = runningMaster(paths.queue);
-  if (pid !== undefined) throw new CommandError(`fatal: a trial is running in "${paths.root}" already: PID ${pid}`);
-  const address = { kind: "inet", host: "127.0.0.1", port, family: 4 } as const;
-  const listening = await listenStream(address, 1, (channel) => channel.destroy(), () => {});
-  if (listening.kind === "failed") {
-    throw new CommandError(
-      `fatal: Cannot listen on 127.0.0.1:${port}: ${listening.why}: choose another port with --smtp-port`,
-    );
+  if (pid !== undefined) {
+    throw new CommandError(`fatal: a trial is running in "${paths.root}" already: PID ${pid}`);
   }
-  await listening.server.close();
+  try {
+    bindTcp("127.0.0.1", port).close();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new CommandError(`fatal: ${error.message}: choose another port with --smtp-port`);
+  }
 }
 
 async function prepareRoot(paths: TrialPaths, port: number): Promise<string> {

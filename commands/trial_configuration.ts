@@ -42,7 +42,9 @@ export async function writeTrialConfiguration(paths: TrialPaths, port: number): 
     ["master.toml", masterToml(port)],
     ["mailboxes", MAILBOXES],
   ] as const;
-  for (const [name, text] of files) await replaceFile(`${paths.configuration}/${name}`, encodeText(text), 0o644);
+  for (const [name, text] of files) {
+    await replaceFile(`${paths.configuration}/${name}`, encodeText(text), 0o644);
+  }
 }
 
 /** The uid that the table of users gives. As root there is one identity too, and a table must not name root's. */
@@ -91,6 +93,8 @@ smtpd_peername_lookup = false
 /** The services of the sample, with SMTP on the trial's port. */
 export function masterToml(port: number): string {
   const line = 'name = "25"';
-  if (MASTER_SAMPLE.split(line).length !== 2) throw new Error(`Cannot make master.toml: the sample has no single ${line}`);
+  if (MASTER_SAMPLE.split(line).length !== 2) {
+    throw new Error(`Cannot make master.toml: the sample has no single ${line}`);
+  }
   return MASTER_SAMPLE.replace(line, `name = "127.0.0.1:${port}"`);
 }

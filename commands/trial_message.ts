@@ -115,10 +115,13 @@ export async function followMessage(
   const stage = (name: string, program: string, mark: string) =>
     display.stage(name, "waiting for its log line", async () => {
       const line = await log.find(
-        (one) => one.program.endsWith(program) && one.text.startsWith(`${queueId}: `) && one.text.includes(mark),
+        (one) =>
+          one.program.endsWith(program) && one.text.startsWith(`${queueId}: `) && one.text.includes(mark),
         STAGE_TIMEOUT,
       );
-      if (line === undefined) throw new Error(`Cannot follow message ${queueId}: ${name} did not log it in time`);
+      if (line === undefined) {
+        throw new Error(`Cannot follow message ${queueId}: ${name} did not log it in time`);
+      }
       return line.text;
     });
   await stage("cleanup", "cleanup", "message-id=");
@@ -129,9 +132,15 @@ export async function followMessage(
       STAGE_TIMEOUT,
     );
     if (line?.text.includes("status=sent") === true) return line.text;
-    throw new Error(line === undefined ? `Cannot follow message ${queueId}: no delivery` : `Cannot deliver ${line.text}`);
+    throw new Error(
+      line === undefined ? `Cannot follow message ${queueId}: no delivery` : `Cannot deliver ${line.text}`,
+    );
   });
-  await display.stage("maildir", "looking for the file", () => findMessage(`${paths.mail}/${MAILBOX}/new`, token));
+  await display.stage(
+    "maildir",
+    "looking for the file",
+    () => findMessage(`${paths.mail}/${MAILBOX}/new`, token),
+  );
 }
 
 /** Waits for a file with the token in a directory; its path. */

@@ -35,7 +35,10 @@ export class TrialSystem {
   static async start(paths: TrialPaths): Promise<TrialSystem> {
     const launch = masterLaunch(paths.configuration, ["--log", paths.log, "--attached", "yes"]);
     const errors = openLogDescriptor(paths.log, 0o600);
-    return new TrialSystem(await startProcess({ ...launch, descriptors: [], errors, ownSession: true }), paths);
+    return new TrialSystem(
+      await startProcess({ ...launch, descriptors: [], errors, ownSession: true }),
+      paths,
+    );
   }
 
   /** Waits until every socket is bound; says what runs. Throws when master ends instead. */
@@ -43,8 +46,12 @@ export class TrialSystem {
     const deadline = Date.now() + START_TIMEOUT;
     for (;;) {
       const status = this.#status();
-      if (status !== undefined) return `PID ${this.#child.pid}, every socket is bound, log in ${this.#paths.log}`;
-      if (this.#over !== undefined) throw new Error(`Cannot start the mail system: master ended (${this.#over})`);
+      if (status !== undefined) {
+        return `PID ${this.#child.pid}, every socket is bound, log in ${this.#paths.log}`;
+      }
+      if (this.#over !== undefined) {
+        throw new Error(`Cannot start the mail system: master ended (${this.#over})`);
+      }
       if (Date.now() > deadline) throw new Error("Cannot start the mail system: master is not ready");
       await pause(10);
     }

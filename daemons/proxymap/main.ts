@@ -59,7 +59,9 @@ import { SERVICE } from "./service.ts";
 /** Opens the tables and serves them. */
 function start(context: Context<typeof SERVICE>): ReturnType<typeof proxymapHandler> {
   const { settings, log } = context;
-  const tables = new ProxymapTables(settings, log, searchedParameters(SERVICE.reads));
+  const tables = new ProxymapTables(settings, log, searchedParameters(SERVICE.reads), {
+    refused: (error) => context.trouble("table", error),
+  });
   tables.openAll();
   const addresses = addressSet([...settings.inet_interfaces, ...settings.proxy_interfaces], systemAddresses);
   return proxymapHandler(new MapService(settings, tables, addresses, log));

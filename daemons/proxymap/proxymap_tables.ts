@@ -7,9 +7,9 @@
 import type { Logger } from "../../lib/log/log.ts";
 import type { Settings } from "../../lib/config/parameters.ts";
 // Tables
-import type { TableFiles } from "../../lib/table/file_table.ts";
 import { listProblems, type MatchList, parseList } from "../../lib/table/match_list.ts";
 import { openTableSoftly } from "../../lib/table/open.ts";
+import type { OpenHow } from "../../lib/table/open_how.ts";
 import { isAliasTable, listKind, parentStyle } from "../../lib/table/parameter_lists.ts";
 import { isTableSpec, withoutProxy } from "../../lib/table/spec.ts";
 import { listWords } from "../../lib/table/table_files.ts";
@@ -41,22 +41,25 @@ export interface OpenedParameter {
 export class ProxymapTables {
   readonly #settings: ProxymapSettings;
   readonly #log: Logger;
-  readonly #files: TableFiles | undefined;
+  readonly #how: Pick<OpenHow, "files" | "refused">;
   readonly #searched: ReadonlySet<string>;
   readonly #tables = new Map<string, Table>();
   readonly #parameters = new Map<SearchedParameter, OpenedParameter>();
 
-  /** @param searched the parameters that clients may name */
+  /**
+   * @param searched the parameters that clients may name
+   * @param how whom the sandbox's refusals are told, and how files are reached
+   */
   constructor(
     settings: ProxymapSettings,
     log: Logger,
     searched: readonly SearchedParameter[],
-    files?: TableFiles,
+    how: Pick<OpenHow, "files" | "refused"> = {},
   ) {
     this.#settings = settings;
     this.#log = log;
     this.#searched = new Set(searched);
-    this.#files = files;
+    this.#how = how;
   }
 
   /** Opens everything, so that what is wrong is logged at the start and not with the first mail. */
@@ -97,8 +100,8 @@ export class ProxymapTables {
     if (known !== undefined) return known;
     const { alias_maps, alias_database } = this.#settings;
     const alias = isAliasTable(spec, [...alias_maps, ...alias_database]);
-    const how = { log: this.#log, ...(this.#files === undefined ? {} : { files: this.#files }) };
-    const table = openTableSoftly(spec, { ...how, ...(alias ? { syntax: "alias", paranoid: true } : {}) });
+    const how: OpenHow = { ...this.#how, log: this.#log };
+    const table = openTableSoftly(spec, alias ? { ...how, syntax: "alias", paranoid: true } : how);
     this.#tables.set(id, table);
     return table;
   }

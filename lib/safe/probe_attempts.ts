@@ -50,7 +50,8 @@ const ATTEMPTS: { readonly [O in Attempt["op"]]: Run<O> } = {
     Deno.removeSync(target);
   },
   unlink: ({ target }) => Deno.removeSync(target),
-  run: ({ target }) => new Deno.Command(target, { args: ["--version"], stdout: "null", stderr: "null" }).outputSync(),
+  run: ({ target }) =>
+    new Deno.Command(target, { args: ["--version"], stdout: "null", stderr: "null" }).outputSync(),
   library: ({ target }) => Deno.dlopen(target, {}).close(),
   symlink: ({ target, name }) => {
     Deno.symlinkSync(target, name);
@@ -109,7 +110,13 @@ export async function tryAttempt(attempt: Attempt): Promise<AttemptResult> {
 }
 
 /** Names in the runtime's texts for a module that it does not even look for. */
-const IMPORT_REFUSALS = ["Requires import access", "--no-remote", "--no-npm", "--cached-only", "not a dependency"];
+const IMPORT_REFUSALS = [
+  "Requires import access",
+  "--no-remote",
+  "--no-npm",
+  "--cached-only",
+  "not a dependency",
+];
 
 function isRefusal(error: unknown): boolean {
   if (error instanceof Deno.errors.NotCapable || error instanceof EvalError) return true;
@@ -136,7 +143,12 @@ function sendDatagram(host: string, port: number): Promise<void> {
     socket.on("error", reject);
     // The runtime reports a refused bind outside of any call of ours.
     globalThis.addEventListener("error", (event) => reject(event.error), { once: true });
-    socket.send(new Uint8Array(1), port, host, (error: Error | null) => error === null ? resolve() : reject(error));
+    socket.send(
+      new Uint8Array(1),
+      port,
+      host,
+      (error: Error | null) => error === null ? resolve() : reject(error),
+    );
   }).finally(() => socket.close());
 }
 

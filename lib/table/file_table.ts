@@ -6,6 +6,7 @@
  * @module
  */
 // Safe primitives
+import { isSandboxRefusal } from "../safe/error.ts";
 import { lookAt, readTextFile } from "../safe/file.ts";
 // Utility
 import type { Logger } from "../log/log.ts";
@@ -59,6 +60,8 @@ export interface FileTableSetting {
   readonly warn: Warn;
   /** Told of reloads. */
   readonly log?: Pick<Logger, "info" | "error"> | undefined;
+  /** Told when the sandbox does not allow to read the file: a security event. */
+  readonly refused?: ((error: unknown) => void) | undefined;
   /** When the file cannot be used now: answer `retry` and try again later, instead of throwing. */
   readonly soft: boolean;
 }
@@ -114,6 +117,7 @@ export class FileTable<Content> implements Table {
     this.#trouble = trouble.message;
     const rest = this.#content === undefined ? "" : " -- going on with the content that was read before";
     this.#setting.log?.error(trouble.message + rest);
+    if (isSandboxRefusal(trouble.cause)) this.#setting.refused?.(trouble.cause);
   }
 
   /** Takes the file's content over if it is new; the reason when it cannot be used. */
@@ -136,7 +140,7 @@ export class FileTable<Content> implements Table {
       this.#version = undefined;
       if (error instanceof TableError) return error;
       const why = error instanceof Error ? error.message : String(error);
-      return new TableError(spec, { file: path, line: 0, text: why });
+      return new TableError(spec, { file: path, line: 0, text: why }, { cause: error });
     }
   }
 }

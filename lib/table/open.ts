@@ -153,7 +153,15 @@ function openRules<T, R>(
 
 function openFile<Content>(opening: Opening, path: string, format: FileFormat<Content>): Table {
   const { spec, files, warn, how } = opening;
-  return new FileTable(format, { spec, path, files, warn, log: how.log, soft: how.soft ?? false });
+  return new FileTable(format, {
+    spec,
+    path,
+    files,
+    warn,
+    log: how.log,
+    refused: how.refused,
+    soft: how.soft ?? false,
+  });
 }
 
 /** The file that the name stands for; a relative one would depend on who asks. */

@@ -26,5 +26,7 @@ export interface OpenHow {
   readonly log?: Pick<Logger, "info" | "warning" | "error"> | undefined;
   /** Takes the problems instead of the log. */
   readonly warn?: Warn;
+  /** Told when the sandbox does not allow to read a soft table's file: a security event. */
+  readonly refused?: ((error: unknown) => void) | undefined;
   readonly files?: TableFiles;
 }

@@ -41,8 +41,8 @@ export type Warn = (problem: TableProblem) => void;
 export class TableError extends Error {
   override name = "TableError";
   readonly problem: TableProblem;
-  constructor(spec: string, problem: TableProblem) {
-    super(`Cannot open table "${spec}": ${describeProblem(problem)}`);
+  constructor(spec: string, problem: TableProblem, options?: ErrorOptions) {
+    super(`Cannot open table "${spec}": ${describeProblem(problem)}`, options);
     this.problem = problem;
   }
 }

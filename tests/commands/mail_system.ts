@@ -2,7 +2,7 @@
  * A mail system of a test: a configuration in a temporary directory, the dispatcher's programs on it, and the
  * processes that it has.
  */
-import { trialPaths, type TrialPaths, writeTrialConfiguration } from "../../commands/trial_configuration.ts";
+import { type TrialPaths, trialPaths, writeTrialConfiguration } from "../../commands/trial_configuration.ts";
 
 export const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
@@ -33,7 +33,9 @@ export class MailSystem {
 
   static async make(port: number = freePort()): Promise<MailSystem> {
     const system = new MailSystem(Deno.makeTempDirSync({ prefix: "postern-" }), port);
-    for (const path of [system.paths.configuration, system.paths.mail, system.paths.queue]) Deno.mkdirSync(path);
+    for (const path of [system.paths.configuration, system.paths.mail, system.paths.queue]) {
+      Deno.mkdirSync(path);
+    }
     await writeTrialConfiguration(system.paths, system.port);
     return system;
   }
@@ -44,7 +46,11 @@ export class MailSystem {
       args: ["run", "-A", MAIN, "-c", this.paths.configuration, ...args],
     });
     const { code, stdout, stderr } = await command.output();
-    return { status: code, output: new TextDecoder().decode(stdout), errors: new TextDecoder().decode(stderr) };
+    return {
+      status: code,
+      output: new TextDecoder().decode(stdout),
+      errors: new TextDecoder().decode(stderr),
+    };
   }
 
   log(): string {
@@ -53,7 +59,9 @@ export class MailSystem {
 
   /** Numbers of the processes whose command line names this configuration's directories. */
   processes(): number[] {
-    return processTable().filter(({ args }) => args.some((arg) => arg.includes(this.paths.root))).map(({ pid }) => pid);
+    return processTable().filter(({ args }) => args.some((arg) => arg.includes(this.paths.root))).map((
+      { pid },
+    ) => pid);
   }
 
   /** Ends what a failed test left running, and removes the directory. */

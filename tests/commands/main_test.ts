@@ -50,7 +50,11 @@ const REQUESTS: readonly {
     expect: { kind: "program", name: "sendmail", configDirectory: "/etc/postern", args: ["-t"] },
   },
   { name: "no program", args: [], expect: { kind: "wrong", why: "no program is named" } },
-  { name: "-c without a directory", args: ["-c"], expect: { kind: "wrong", why: "option -c needs a directory" } },
+  {
+    name: "-c without a directory",
+    args: ["-c"],
+    expect: { kind: "wrong", why: "option -c needs a directory" },
+  },
   {
     name: "an unknown program brings the nearest name",
     args: ["postqueu"],
@@ -84,7 +88,8 @@ Deno.test("every program of the list has its file in commands/", () => {
 });
 
 Deno.test("an unknown program ends with status 64 and the list of programs", () => {
-  const done = new Deno.Command(Deno.execPath(), { args: ["run", "-A", `${ROOT}main.ts`, "statsu"] }).outputSync();
+  const done = new Deno.Command(Deno.execPath(), { args: ["run", "-A", `${ROOT}main.ts`, "statsu"] })
+    .outputSync();
   const errors = new TextDecoder().decode(done.stderr);
   assert.equal(done.code, 64);
   assert.match(errors, /^postern: fatal: there is no program "statsu": did you mean "status"\?\n/);

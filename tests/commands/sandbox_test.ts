@@ -8,10 +8,13 @@ import { loadConfiguration } from "../../lib/config/configuration.ts";
 import { bindUnix } from "../../lib/safe/process.ts";
 import type { Description } from "../../commands/sandbox_text.ts";
 import { SERVICES } from "../../daemons/services.ts";
-import { MAIN, MailSystem } from "./mail_system.ts";
+import { MailSystem, MAIN } from "./mail_system.ts";
 
 const FLAGS: readonly (readonly [args: readonly string[], forbidden: readonly string[]])[] = [
-  [["run", "--allow-read=/a", "--allow-net=unix:/b", "--deny-net=10.0.0.0/8", "--allow-import=deny.invalid"], []],
+  [
+    ["run", "--allow-read=/a", "--allow-net=unix:/b", "--deny-net=10.0.0.0/8", "--allow-import=deny.invalid"],
+    [],
+  ],
   [["run", "-A"], ["-A"]],
   [["--allow-all"], ["--allow-all"]],
   [["--allow-read"], ["--allow-read"]],
@@ -38,13 +41,16 @@ Deno.test("a grant covers its path and what is below, not its namesakes", () => 
 
 Deno.test("an attempt that the flags cannot stop is right only if the address policy stops it", () => {
   const passed = { result: "passed", why: "" } as const;
-  const to = (target: string) => ({ attempt: { op: "connect", target, port: 25 }, expect: "policy" }) as const;
+  const to = (target: string) =>
+    ({ attempt: { op: "connect", target, port: 25 }, expect: "policy" }) as const;
   assert.ok(isAsExpected(to("::ffff:127.0.0.1"), passed));
   assert.ok(!isAsExpected(to("8.8.8.8"), passed));
 });
 
 /** The sandboxes of a configuration, as the tests need them. */
-async function withPlans(work: (plans: readonly Plan[], planner: Planner, world: ProbeWorld) => Promise<void>) {
+async function withPlans(
+  work: (plans: readonly Plan[], planner: Planner, world: ProbeWorld) => Promise<void>,
+) {
   const system = await MailSystem.make();
   const scratch = Deno.makeTempDirSync();
   const scratchSocket = `${scratch}/socket`;
@@ -188,7 +194,17 @@ Deno.test("DEN-02, DEN-04: code from elsewhere is refused before a packet leaves
   const system = await MailSystem.make();
   const trace = `${system.paths.root}/trace`;
   try {
-    const args = ["-f", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", trace, Deno.execPath(), "run", "-A", MAIN];
+    const args = [
+      "-f",
+      "-e",
+      "trace=connect,sendto,sendmsg,sendmmsg",
+      "-o",
+      trace,
+      Deno.execPath(),
+      "run",
+      "-A",
+      MAIN,
+    ];
     const command = [...args, "-c", system.paths.configuration, "sandbox", "--verify", "smtpd", "--json"];
     const done = await new Deno.Command("strace", { args: command }).output();
     assert.equal(done.code, 0, new TextDecoder().decode(done.stderr));

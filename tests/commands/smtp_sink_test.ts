@@ -91,7 +91,8 @@ const PARITY: { name: string; args: string[]; says: string[] }[] = [
 
 async function session(program: "ours" | "debians", args: string[], says: string[], cwd = "/") {
   const port = freePort();
-  const all = [...args, "-n", "1", `127.0.0.1:${port}`, "10"];
+  // Debian's counts, and so ends, only with -c.
+  const all = [...args, "-c", "-n", "1", `127.0.0.1:${port}`, "10"];
   const running = program === "ours"
     ? ours("smtp-sink", all)
     : debians("smtp-sink", [...userOption(), ...all], cwd);

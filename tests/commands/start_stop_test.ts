@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { formatStatus } from "../../commands/status.ts";
-import { MAIN, MailSystem, until } from "./mail_system.ts";
+import { MailSystem, MAIN, until } from "./mail_system.ts";
 
 /** The number in Postfix's line about a running system. */
 function pidOf(errors: string): number {

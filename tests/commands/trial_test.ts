@@ -100,7 +100,10 @@ Deno.test("the log is followed from where it was, lines in pieces are put togeth
     Deno.writeTextFileSync(path, whole.slice(0, 20), { append: true });
     assert.equal(await log.find((one) => one.text.startsWith("A1"), 0), undefined);
     Deno.writeTextFileSync(path, whole.slice(20), { append: true });
-    assert.deepEqual(await log.find((one) => one.text.startsWith("A1"), 1000), { program: "qmgr", text: "A1: new" });
+    assert.deepEqual(await log.find((one) => one.text.startsWith("A1"), 1000), {
+      program: "qmgr",
+      text: "A1: new",
+    });
     assert.equal(log.tail(), "  qmgr: A1: new\n");
   } finally {
     Deno.removeSync(directory, { recursive: true });

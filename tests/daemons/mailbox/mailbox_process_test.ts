@@ -43,6 +43,7 @@ class Processes implements AsyncDisposable {
       settings: SETTINGS,
       sockets: {},
       transports: [],
+      listeners: 1,
       log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
       maxUse: 0,
       maxIdle: 0,

@@ -8,14 +8,14 @@ import { IpcClient } from "../../../lib/ipc/client.ts";
 import { MapClient } from "../../../lib/proto/proxymap_client.ts";
 import { PROXYMAP } from "../../../lib/proto/protocols.ts";
 import { bindUnix } from "../../../lib/safe/process.ts";
-import { formatLine } from "../../../lib/server/boot.ts";
+import { type Boot, formatLine } from "../../../lib/server/boot.ts";
 import { locateCode } from "../../../lib/server/code_location.ts";
 import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening.ts";
 import { tableFiles } from "../../../lib/table/table_files.ts";
 import { proxymapSettings } from "./proxymap_support.ts";
 
 /** Starts the daemon on a socket in `directory`; `files` are what it may read. */
-function startDaemon(directory: string, settings: object, files: readonly string[]) {
+function startDaemon(directory: string, settings: Boot["settings"], files: readonly string[]) {
   const socket = `${directory}/proxymap`;
   const listener = bindUnix(socket, 0o666);
   const code = locateCode(Deno.execPath());
@@ -29,9 +29,10 @@ function startDaemon(directory: string, settings: object, files: readonly string
   const log = { text: "" };
   child.stderr!.on("data", (bytes: Uint8Array) => void (log.text += new TextDecoder().decode(bytes)));
   child.stdin!.on("error", () => {});
-  const boot = {
+  const boot: Boot = {
     service: "proxymap",
     settings,
+    listeners: 1,
     sockets: {},
     transports: [],
     log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
@@ -81,6 +82,7 @@ Deno.test({
       const secret = await maps.find("relocated_maps", "key", "key");
       assert.equal(secret.kind, "retry");
       assert.match(log.text, /error: Cannot open table "texthash:.*\/secret"/);
+      assert.match(log.text, /security: sandbox refused: .*\/secret"/);
       const many = Array.from(
         { length: 2000 },
         (_, i) => maps.find("virtual_alias_maps", "address", `u${i}@x.test`),

@@ -33,7 +33,7 @@ export function makeService(
   const settings = proxymapSettings(given);
   const files = new MemoryFiles(texts);
   const log = new MemoryLog();
-  const tables = new ProxymapTables(settings, log, searchedParameters(SERVICE.reads), files);
+  const tables = new ProxymapTables(settings, log, searchedParameters(SERVICE.reads), { files });
   tables.openAll();
   const addresses = addressSet(["192.0.2.1", "[2001:db8::1]", "all"], () => ["198.51.100.7"]);
   return { service: new MapService(settings, tables, addresses, log), log, files };
