@@ -6,20 +6,14 @@
  */
 // Safe primitives
 import { lookAt, readTextFile, safeOpen } from "../lib/safe/file.ts";
-import {
-  environmentVariable,
-  ownEnvironment,
-  processArguments,
-  runProgram,
-  runtimePath,
-} from "../lib/safe/process.ts";
+import { ownEnvironment, processArguments, runProgram, runtimePath } from "../lib/safe/process.ts";
 // Utility
 import type { Configuration } from "../lib/config/configuration.ts";
 import { parseDecimal } from "../lib/vstring/ascii.ts";
 import { decodeText } from "../lib/vstring/byte_builder.ts";
 // Server skeleton
 import { locateCode } from "../lib/server/code_location.ts";
-import { type CodeLocation, daemonEnvironment } from "../lib/server/hardening.ts";
+import { daemonEnvironment, hardeningFlags } from "../lib/server/hardening.ts";
 // This program
 import { SERVICES } from "../daemons/services.ts";
 import { type CommandEnv, CommandError } from "./command.ts";
@@ -116,31 +110,13 @@ export interface MasterLaunch {
  */
 export function masterLaunch(directory: string, options: readonly string[]): MasterLaunch {
   const code = locateCode(runtimePath());
-  const libexec = environmentVariable("POSTERN_LIBEXEC");
   return {
     program: code.runtime,
     // Master alone has every permission; what it starts has none that is not written in its service.ts.
-    args: [
-      "run",
-      "-A",
-      "--quiet",
-      "--no-prompt",
-      ...codeFlags(code),
-      code.entry("master"),
-      "-c",
-      directory,
-      ...options,
-    ],
-    // Nothing of the caller's environment but where the code is: variables decide a lot in the runtime.
-    environment: {
-      ...daemonEnvironment(code),
-      ...(libexec === undefined ? {} : { POSTERN_LIBEXEC: libexec }),
-    },
+    args: ["run", "-A", ...hardeningFlags(code, true), code.entry("master"), "-c", directory, ...options],
+    // Nothing of the caller's environment: variables decide a lot in the runtime.
+    environment: daemonEnvironment(code),
   };
-}
-
-function codeFlags(code: CodeLocation): string[] {
-  return code.packages === undefined ? ["--no-config"] : [`--config=${code.packages}`];
 }
 
 /**

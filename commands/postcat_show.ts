@@ -210,7 +210,7 @@ class FilePrinter {
 
   #text(): "go on" | "stop" {
     const { type, data } = this.#reader;
-    const starts = !this.#continues;
+    const starts = !this.#continues || this.#options.offsets;
     this.#continues = type === RECORD.CONTINUED;
     if (this.#state === "header" && !isHeaderLine(data)) {
       if (starts && !this.#options.body) {
@@ -276,7 +276,9 @@ class FilePrinter {
     const size = leadingNumber(value);
     const start = size === undefined ? undefined : leadingNumber(value.slice(NUMBER_WIDTH + 1));
     if (size === undefined || start === undefined) {
-      return this.warn(`invalid size record: ${printable(value, 100)}`);
+      this.warn(`invalid size record: ${printable(value, 100)}`);
+      if (this.#options.envelope) return;
+      throw new BadRecordError(`${this.#name}: it does not say where the content is`);
     }
     this.#contentEnd = start + size;
     if (this.#options.envelope) return;

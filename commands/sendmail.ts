@@ -43,7 +43,7 @@
  * that may pass. After any other status than 0 nothing of the message is left.
  *
  * ## Parameters
- * enable_long_queue_ids, header_address_token_limit, line_length_limit, message_size_limit, pickup_service_name,
+ * enable_long_queue_ids, line_length_limit, message_size_limit, pickup_service_name,
  * queue_directory, sendmail_fix_line_endings, trigger_timeout.
  *
  * ## Known limits

@@ -5,7 +5,7 @@
  * @module
  */
 // Utility
-import { COLON, CR, GREATER, isBlank, LESS, LF } from "../lib/vstring/ascii.ts";
+import { COLON, CR, GREATER, isBlank, LESS, LF, trimBlanks } from "../lib/vstring/ascii.ts";
 import { encodeText } from "../lib/vstring/byte_builder.ts";
 import { printable } from "../lib/vstring/printable.ts";
 // Mail
@@ -30,15 +30,14 @@ const CLOSE_BRACKET = 0x5d;
  * The addresses of a list, internal form.
  *
  * @param what names the list in the error, as "recipient"
- * @param tokenLimit header_address_token_limit
- * @throws SendmailError when the list holds something that is no address, or too much
+ * @throws SendmailError when the list holds something that is no address
  */
-export function readAddressList(value: Uint8Array, what: string, tokenLimit: number): string[] {
-  const found = findHeaderAddresses(value, tokenLimit);
-  if (found.truncated) throw new SendmailError(EX.DATAERR, `${what} list is too long`);
+export function readAddressList(value: Uint8Array, what: string): string[] {
+  // No limit of tokens: the caller has bounded the bytes, and an address behind a limit would be lost.
+  const found = findHeaderAddresses(value, value.length);
   const lost = findLostElement(value, found.addresses);
   if (lost !== undefined) {
-    const text = printable(value.subarray(lost.start, lost.end), 100);
+    const text = trimBlanks(printable(value.subarray(lost.start, lost.end), 100));
     throw new SendmailError(EX.DATAERR, `malformed ${what} address: ${text}`);
   }
   return found.addresses.map((one) => checkAddress(unquoteAddress(one.address), what));
@@ -52,8 +51,8 @@ export function readAddressArgument(argument: string, what: string, tokenLimit: 
 }
 
 /** The one address of an argument. */
-export function readOneAddress(argument: string, what: string, tokenLimit: number): string {
-  const addresses = readAddressArgument(argument, what, tokenLimit);
+export function readOneAddress(argument: string, what: string): string {
+  const addresses = readAddressArgument(argument, what);
   if (addresses.length !== 1) {
     throw new SendmailError(EX.USAGE, `malformed ${what}: ${printable(argument, 100)}`);
   }

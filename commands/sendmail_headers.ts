@@ -40,7 +40,6 @@ const HEADER_LIMIT = 4 * 1024 * 1024;
 
 /** Watches the header lines of a message. */
 export class RecipientHeaders {
-  readonly #tokenLimit: number;
   readonly #header = new ByteBuilder(HEADER_LIMIT);
   #row: HeaderRow | undefined;
   /** Some header has begun, so that a line with a blank in front continues it. */
@@ -49,11 +48,6 @@ export class RecipientHeaders {
   readonly #plain: string[] = [];
   readonly #resent: string[] = [];
   #resentSeen = false;
-
-  /** @param tokenLimit header_address_token_limit */
-  constructor(tokenLimit: number) {
-    this.#tokenLimit = tokenLimit;
-  }
 
   /**
    * Looks at the next piece of the message; false when it belongs to a header that is taken out.
@@ -101,7 +95,7 @@ export class RecipientHeaders {
     const field = readHeaderField(bytes, 0, HEADER_LIMIT);
     if (field === undefined) throw new Error(`Cannot read header "${row.name}": it has no name`);
     const what = `recipient in header ${headerName(bytes, field)}`;
-    const found = readAddressList(bytes.subarray(field.valueStart, field.end), what, this.#tokenLimit);
+    const found = readAddressList(bytes.subarray(field.valueStart, field.end), what);
     const list = row.resent ? this.#resent : this.#plain;
     for (const address of found) list.push(address);
     this.#resentSeen ||= row.resent;

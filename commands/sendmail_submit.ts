@@ -23,7 +23,6 @@ const CAPITAL_F = 0x46;
 
 /** The parameters that posting depends on. */
 export interface SubmitSettings extends MaildropSettings {
-  readonly header_address_token_limit: number;
   readonly line_length_limit: number;
   readonly sendmail_fix_line_endings: string;
 }
@@ -75,9 +74,8 @@ export async function postMessage(
 }
 
 function readEnvelope(plan: SendmailPlan, poster: Poster, settings: SubmitSettings): Envelope {
-  const tokens = settings.header_address_token_limit;
-  const sender = readOneAddress(plan.sender ?? poster.login, "sender", tokens);
-  const recipients = plan.recipients.flatMap((one) => readAddressArgument(one, "recipient", tokens));
+  const sender = readOneAddress(plan.sender ?? poster.login, "sender");
+  const recipients = plan.recipients.flatMap((one) => readAddressArgument(one, "recipient"));
   if (recipients.length === 0 && !plan.fromHeaders) {
     const text = "Recipient addresses must be specified on the command line or via the -t option";
     throw new SendmailError(EX.USAGE, text);
@@ -119,7 +117,7 @@ async function copyContent(
   input: AsyncIterable<Uint8Array>,
   settings: SubmitSettings,
 ): Promise<readonly string[]> {
-  const headers = plan.fromHeaders ? new RecipientHeaders(settings.header_address_token_limit) : undefined;
+  const headers = plan.fromHeaders ? new RecipientHeaders() : undefined;
   const lines = readLines(input, {
     pieceLimit: settings.line_length_limit,
     dotEnds: plan.dotEnds,

@@ -72,7 +72,7 @@ const COMMANDS: readonly CommandRow[] = [
     known: (plan) => !plan.hidden.has("XFORWARD"),
     run: (session) => session.ok("250 2.0.0 Ok"),
   },
-  { name: "AUTH", known: (plan) => !plan.hidden.has("AUTH"), run: (session) => session.ok("250 2.0.0 Ok") },
+  { name: "AUTH", known: always, run: (session) => session.ok("250 2.0.0 Ok") },
   {
     name: "MAIL",
     known: always,

@@ -117,16 +117,12 @@ class Work implements SourceRun {
 
   /** One session after the other until no message is left. */
   async thread(number: number): Promise<void> {
-    for (let first = true; this.hasMessage(); first = false) {
+    for (let first = true; this.takeMessage(); first = false) {
       if (!first) await this.pause();
       const channel = await this.#connect();
       const end = await runSession(channel, this, number);
       if (end.kind === "failed") throw new CommandError(`fatal: ${printable(end.why)}`);
     }
-  }
-
-  hasMessage(): boolean {
-    return this.#left > 0;
   }
 
   takeMessage(): boolean {

@@ -22,10 +22,8 @@ export interface SourceRun {
   readonly tolerant: boolean;
   readonly hostName: string;
   readonly sender: string;
-  /** Takes a message of the run; false when there is none left. */
+  /** Takes a further message of the run; false when there is none left. The first was taken for the session. */
   takeMessage(): boolean;
-  /** A message is left to be taken. */
-  hasMessage(): boolean;
   /** The recipients of the next message. */
   recipients(): readonly string[];
   /** The next message with its final dot. */
@@ -147,8 +145,6 @@ class Session {
   }
 
   #nextMessage(): void {
-    // Another session may have taken the last message meanwhile.
-    if (!this.#run.takeMessage()) return this.#command("quit", "QUIT");
     this.#recipients = this.#run.recipients();
     this.#nextRecipient = 0;
     this.#command("mail", `MAIL FROM:<${this.#run.sender}>`);
@@ -163,7 +159,7 @@ class Session {
   #endMessage(): void {
     const run = this.#run;
     run.sent();
-    if (!run.keepOpen || !run.hasMessage()) return this.#command("quit", "QUIT");
+    if (!run.keepOpen || !run.takeMessage()) return this.#command("quit", "QUIT");
     const pause = run.pause();
     if (pause === undefined) return this.#nextMessage();
     pause.then(() => {

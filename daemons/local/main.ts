@@ -61,7 +61,7 @@ const HOUSEKEEPING = 1;
 /** The handler of delivery requests. */
 function start(context: Context<typeof SERVICE>) {
   const { settings, log, serviceName } = context;
-  const how = { log, soft: true };
+  const how = { log, refused: (error: unknown) => context.trouble("table", error), soft: true };
   const aliases = settings.alias_maps.map((spec) => openAliasTable(spec, how));
   // Names of the password file are case-sensitive; local parts come folded.
   const users = [openTable("unix:passwd.byname", { ...how, paranoid: true, foldKeys: false })];

@@ -31,17 +31,23 @@ const DIRECTORIES: readonly { readonly name: string; readonly mode: number; read
   // Local users write and search, and cannot list or remove: sticky.
   { name: "maildrop", mode: 0o1733 },
   { name: "pid", mode: 0o755, root: true },
-  { name: "private", mode: 0o700 },
-  { name: "public", mode: 0o755 },
+  // Root's, so that no daemon can put a socket of its own in the place of another's. Searched by daemons of two
+  // users; the sockets' own modes say which of them may connect, and that no local user may.
+  { name: "private", mode: 0o711, root: true },
+  { name: "public", mode: 0o755, root: true },
 ];
 
-/** Makes what is missing and mends modes and owners, one log line for each mend. */
+/**
+ * Makes what is missing and mends modes and owners, one log line for each mend.
+ *
+ * @param root the queue directory
+ * @param owner the queue's owner; undefined: we ourselves
+ */
 export function prepareQueue(
-  configuration: Configuration,
+  root: string,
   owner: { readonly uid: number; readonly gid: number } | undefined,
-  log: Logger,
+  log: Pick<Logger, "info">,
 ): void {
-  const root = configuration.settings.queue_directory;
   ensureDirectory(root);
   for (const { name, mode, root: rootOwned } of DIRECTORIES) {
     const path = `${root}/${name}`;

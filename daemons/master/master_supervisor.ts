@@ -5,15 +5,8 @@
 import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
 import { formatProblem, type Problem } from "../../lib/config/problem.ts";
 import type { Logger } from "../../lib/log/log.ts";
-import {
-  bindTcp,
-  bindUnix,
-  type BoundListener,
-  findUser,
-  openHandedConnection,
-  startProcess,
-} from "../../lib/safe/process.ts";
-import { readTextFile, removeFile, setFileOwner } from "../../lib/safe/file.ts";
+import { type BoundListener, findUser, openHandedConnection, startProcess } from "../../lib/safe/process.ts";
+import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
 import type { Status } from "../../lib/server/boot.ts";
 import { type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
@@ -28,6 +21,13 @@ import { type ChildOptions, MasterChild } from "./master_child.ts";
 import { checkHelperTask } from "./master_helper.ts";
 import { prepareQueue, purgeIncomplete } from "./master_queue.ts";
 import { MasterService, samePlan, type ServiceHost } from "./master_service.ts";
+import {
+  bindEndpoint,
+  bindHelperSocket,
+  refuseShared,
+  type SocketOwners,
+  unusedInherited,
+} from "./master_sockets.ts";
 
 /** How often silence is looked for, milliseconds. */
 const WATCH_INTERVAL = 5000;
@@ -98,16 +98,22 @@ export class Supervisor {
   start(): void {
     const plans = this.#planner.plans();
     this.#checkIdentities();
-    prepareQueue(this.#configuration, this.#identity("postern"), this.log);
+    prepareQueue(this.#configuration.settings.queue_directory, this.#identity("postern"), this.log);
     purgeIncomplete(this.#configuration, this.log);
     const bound: MasterService[] = [];
     try {
       for (const plan of plans) bound.push(this.#bind(plan));
+      refuseShared(bound);
     } catch (error) {
       for (const service of bound) service.close();
       throw error;
     }
     for (const service of bound) this.#services.set(service.name, service);
+    for (const { host, port } of unusedInherited(bound)) {
+      this.log.warning(
+        `inherited socket on ${host} port ${port}: no service of master.toml has this address`,
+      );
+    }
     for (const service of bound) service.begin();
     this.#timers.push(setInterval(() => this.#watch(), WATCH_INTERVAL));
     this.#startWakeups();
@@ -141,6 +147,7 @@ export class Supervisor {
           fresh.push(this.#bind(plan));
         }
       }
+      refuseShared([...fresh, ...this.#kept(plans, fresh)]);
     } catch (error) {
       for (const service of fresh) service.close();
       this.log.warning(`${error instanceof Error ? error.message : error}: the old configuration stays`);
@@ -148,10 +155,10 @@ export class Supervisor {
     }
     this.#configuration = configuration;
     this.#planner = planner;
-    const replaced = new Set(fresh.map((service) => service.name));
+    const kept = new Set(this.#kept(plans, fresh));
     for (const [name, service] of [...this.#services]) {
       const plan = plans.get(name);
-      if (plan !== undefined && !replaced.has(name)) {
+      if (plan !== undefined && kept.has(service)) {
         this.#logChanges(service.plan, plan);
         service.replan(plan);
       } else {
@@ -166,6 +173,12 @@ export class Supervisor {
     for (const timer of this.#timers.splice(1)) clearInterval(timer);
     this.#startWakeups();
     this.log.info(`reload -- configuration ${this.#directory}`);
+  }
+
+  /** The services that a new configuration has as well, on the same sockets. */
+  #kept(plans: ReadonlyMap<string, Plan>, fresh: readonly MasterService[]): MasterService[] {
+    const replaced = new Set(fresh.map((service) => service.name));
+    return [...this.#services.values()].filter(({ name }) => plans.has(name) && !replaced.has(name));
   }
 
   /** Ends everything: no child survives. */
@@ -234,10 +247,10 @@ export class Supervisor {
   }
 
   #bind(plan: Plan): MasterService {
-    const listeners = this.#bindEndpoint(plan.endpoint);
+    const listeners = bindEndpoint(plan.endpoint, this.#owners());
     let helpers: BoundListener | undefined;
     if (plan.service.startsHelpers && plan.endpoint.kind === "unix") {
-      helpers = this.#bindUnix(helperPath(plan.endpoint.path), 0o600);
+      helpers = bindHelperSocket(helperPath(plan.endpoint.path), this.#owners());
     }
     const host: ServiceHost = {
       log: this.log,
@@ -248,23 +261,9 @@ export class Supervisor {
     return new MasterService(plan, listeners, helpers, host);
   }
 
-  #bindEndpoint(endpoint: Endpoint): BoundListener[] {
-    if (endpoint.kind === "unix") return [this.#bindUnix(endpoint.path, endpoint.mode)];
-    const bound: BoundListener[] = [];
-    try {
-      for (const host of endpoint.hosts) bound.push(bindTcp(host, endpoint.port));
-    } catch (error) {
-      for (const listener of bound) listener.close();
-      throw error;
-    }
-    return bound;
-  }
-
-  #bindUnix(path: string, mode: number): BoundListener {
-    const listener = bindUnix(path, mode);
-    const owner = this.#identity("postern");
-    if (owner !== undefined) setFileOwner(path, owner.uid, owner.gid);
-    return listener;
+  #owners(): SocketOwners | undefined {
+    const [mail, net] = [this.#identity("postern"), this.#identity("postern-net")];
+    return mail === undefined || net === undefined ? undefined : { mail, net };
   }
 
   #checkIdentities(): void {

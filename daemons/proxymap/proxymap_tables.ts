@@ -11,8 +11,8 @@ import { listProblems, type MatchList, parseList } from "../../lib/table/match_l
 import { openTableSoftly } from "../../lib/table/open.ts";
 import type { OpenHow } from "../../lib/table/open_how.ts";
 import { isAliasTable, listKind, parentStyle } from "../../lib/table/parameter_lists.ts";
-import { isTableSpec, withoutProxy } from "../../lib/table/spec.ts";
-import { listWords } from "../../lib/table/table_files.ts";
+import { withoutProxy } from "../../lib/table/spec.ts";
+import { tableSpecs } from "../../lib/table/table_files.ts";
 import type { Table } from "../../lib/table/table.ts";
 // This program
 import type { SERVICE } from "./service.ts";
@@ -78,7 +78,7 @@ export class ProxymapTables {
     if (known !== undefined) return known;
     const items = this.#settings[parameter];
     const kind = listKind(parameter);
-    const specs = tableSpecs(items.flatMap(listWords));
+    const specs = tableSpecs(items);
     const opened = {
       tables: specs.map((spec) => this.#table(spec)),
       list: kind === undefined ? undefined : this.#list(parameter, kind, items),
@@ -105,9 +105,4 @@ export class ProxymapTables {
     this.#tables.set(id, table);
     return table;
   }
-}
-
-/** The tables among the words of a parameter. What follows check_policy_service is a socket, not a table. */
-function tableSpecs(words: readonly string[]): string[] {
-  return words.filter((word, i) => isTableSpec(word) && words[i - 1] !== "check_policy_service");
 }

@@ -2,7 +2,7 @@
  * A message in the active queue: its envelope, the recipients under way, what became of them.
  */
 // Safe primitives
-import { type SafeFile, safeOpen } from "../../lib/safe/file.ts";
+import { openOwn, type SafeFile } from "../../lib/safe/file.ts";
 // Mail
 import { type Envelope, EnvelopeReader, type EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
@@ -72,7 +72,7 @@ export class ActiveMessage {
     most: number,
     how: { readonly flush: boolean; readonly expireNow: boolean },
   ): { message: ActiveMessage; recipients: EnvelopeRecipient[] } {
-    const opened = safeOpen(path, { access: "read" });
+    const opened = openOwn(path, "read");
     if (opened.kind === "missing") throw new BadRecordError("Cannot open queue file: it is gone");
     if (opened.kind === "refused") throw new BadRecordError(`Cannot open queue file: it ${opened.why}`);
     const file = opened.file;
@@ -126,7 +126,7 @@ export class ActiveMessage {
 
   #writable(): SafeFile {
     if (this.#markFile === undefined) {
-      const opened = safeOpen(this.path, { access: "write" });
+      const opened = openOwn(this.path, "write");
       if (opened.kind !== "opened") {
         throw new Error(`Cannot mark recipient in "${this.path}": it is ${opened.kind}`);
       }

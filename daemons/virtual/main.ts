@@ -50,8 +50,9 @@ const HOUSEKEEPING = 1;
 /** The handler of delivery requests. */
 function start(context: Context<typeof SERVICE>) {
   const { settings, log, serviceName } = context;
+  const refused = (error: unknown) => context.trouble("table", error);
   const open = (specs: readonly string[]) =>
-    specs.map((spec) => openTable(spec, { log, paranoid: true, soft: true }));
+    specs.map((spec) => openTable(spec, { log, refused, paranoid: true, soft: true }));
   const tables = {
     virtual_mailbox_maps: open(settings.virtual_mailbox_maps),
     virtual_uid_maps: open(settings.virtual_uid_maps),

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { describe, isMissing, SystemError } from "./error.ts";
 import { readTextFile } from "./file.ts";
+import { coverInherited, findInherited, inheritedListeners } from "./inherited.ts";
 import { linesOf } from "./stdio.ts";
 import { encodeText } from "../vstring/byte_builder.ts";
 
@@ -43,7 +44,13 @@ export interface Child {
 /** Starts a process. Throws a `SystemError` when it cannot be started. */
 export function startProcess(options: SpawnOptions): Promise<Child> {
   const child = spawn(options.program, [...options.args], {
-    stdio: ["pipe", "pipe", options.errors, ...options.descriptors],
+    stdio: [
+      "pipe",
+      "pipe",
+      options.errors,
+      ...options.descriptors,
+      ...coverInherited(options.descriptors.length),
+    ],
     env: { ...options.environment },
     cwd: "/",
     detached: options.ownSession === true,
@@ -82,8 +89,17 @@ export interface BoundListener {
   close(): void;
 }
 
-/** Binds a TCP address. */
+/** Binds a TCP address, or takes the socket that whoever started us has bound to it. */
 export function bindTcp(host: string, port: number): BoundListener {
+  const inherited = findInherited(inheritedListeners(), host, port);
+  if (inherited !== undefined) {
+    const never = new Error("an inherited socket is for processes that run from the start");
+    return {
+      descriptor: inherited.descriptor,
+      noticeClient: () => Promise.reject(new SystemError("wait for client on", `${host}:${port}`, never)),
+      close: () => {}, // it is whose who bound it, and there again when the configuration comes back to it
+    };
+  }
   return bind(`${host}:${port}`, () => Deno.listen({ hostname: host, port }));
 }
 
@@ -267,6 +283,11 @@ export function systemAddresses(): string[] {
 /** The runtime that runs us, absolute path. */
 export function runtimePath(): string {
   return Deno.execPath();
+}
+
+/** True for a program that `deno compile` made: it is its own runtime, and can run nothing but itself. */
+export function isStandalone(): boolean {
+  return Deno.build.standalone;
 }
 
 /** A variable of our own environment. */

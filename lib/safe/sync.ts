@@ -7,17 +7,15 @@
 import { SafeDirectory, type SafeFile } from "./file.ts";
 
 /** A blocking sync that takes longer than this shows that syncs are not cheap here, milliseconds. */
-const CHEAP = 0.3;
-/** Awaited syncs in a row that must be quick before one is tried without waiting. */
-const QUICK_RUN = 16;
-/** An awaited sync is quick when it takes less than this, milliseconds; most of it is the thread hop. */
-const QUICK = 0.6;
+const CHEAP = 0.2;
+/** One commit in so many is made without a thread, to see whether syncs have become cheap. */
+const PROBE_INTERVAL = 256;
 
 /** Makes files and their names durable in one directory. */
 export class SyncGate implements Disposable {
   readonly #directory: SafeDirectory;
-  #cheap = false;
-  #quickRun = 0;
+  #cheap = true;
+  #commits = 0;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -30,22 +28,16 @@ export class SyncGate implements Disposable {
    * the caller must not answer anybody before.
    */
   commit(file: SafeFile): Promise<void> | undefined {
-    if (!this.#cheap) return this.#commitSlowly(file);
+    if (!this.#cheap && ++this.#commits % PROBE_INTERVAL !== 0) return this.#commitSlowly(file);
     const start = performance.now();
     file.syncNow();
     this.#directory.syncNow();
-    if (performance.now() - start > CHEAP) this.#cheap = false;
+    this.#cheap = performance.now() - start < CHEAP;
     return undefined;
   }
 
   async #commitSlowly(file: SafeFile): Promise<void> {
-    const start = performance.now();
     await file.sync();
-    this.#quickRun = performance.now() - start < QUICK ? this.#quickRun + 1 : 0;
-    if (this.#quickRun >= QUICK_RUN) {
-      this.#quickRun = 0;
-      this.#cheap = true;
-    }
     await this.directory();
   }
 

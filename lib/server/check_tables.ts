@@ -11,8 +11,7 @@ import type { Scope } from "../config/scope.ts";
 // Tables
 import { checkTables } from "../table/check.ts";
 import type { OpenHow } from "../table/open_how.ts";
-import { isTableSpec } from "../table/spec.ts";
-import { listWords } from "../table/table_files.ts";
+import { tableSpecs } from "../table/table_files.ts";
 
 /** Parameters whose texthash files are in the syntax of aliases(5). */
 const ALIAS_PARAMETERS: readonly string[] = ["alias_database", "alias_maps"];
@@ -25,7 +24,7 @@ const PARANOID_PARAMETERS: readonly string[] = [
 ];
 
 /** Lists of other lists' tables come last, so that a table is told of where it is set. */
-const SUMMARIES: readonly string[] = ["local_recipient_maps", "proxy_read_maps"];
+const SUMMARIES: readonly string[] = ["local_recipient_maps"];
 
 const TABLE_PARAMETERS: readonly ParameterName[] = PARAMETER_NAMES
   .filter((name) => PARAMETERS[name].type === "tables" || PARAMETERS[name].type === "list")
@@ -58,7 +57,7 @@ function scopesOf(configuration: Configuration): Scope[] {
 }
 
 function tablesOf(scope: Scope, name: string): readonly string[] {
-  return (scope.value(name) as readonly string[]).flatMap(listWords).filter(isTableSpec);
+  return tableSpecs(scope.value(name) as readonly string[]);
 }
 
 function checkOne(spec: string, name: string, scope: Scope, configuration: Configuration): Problem[] {

@@ -40,7 +40,13 @@ export interface Plan {
 }
 
 export type Endpoint =
-  | { readonly kind: "unix"; readonly path: string; readonly mode: number }
+  | {
+    readonly kind: "unix";
+    readonly path: string;
+    readonly mode: number;
+    /** A daemon of the network's user connects to it as well. */
+    readonly forNet: boolean;
+  }
   | { readonly kind: "inet"; readonly hosts: readonly string[]; readonly port: number };
 
 /** What the machine says, beside the configuration. */
@@ -157,10 +163,17 @@ export class Planner {
         kind: "unix",
         path: `${queue}/${directory}/${entry.name}`,
         mode: entry.private ? 0o600 : 0o666,
+        forNet: this.#configuration.services.some((other) => this.#isNetClient(other, entry)),
       };
     }
     const { host, port } = entry.listen!;
     return { kind: "inet", hosts: host === undefined ? this.#interfaces() : [unbracket(host)], port };
+  }
+
+  /** A daemon that runs as the network's user connects to the service. */
+  #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
+    const { runAs, connects } = this.#services.get(client.command)!;
+    return runAs === "postern-net" && this.#connectsTo(connects, entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
@@ -180,12 +193,16 @@ export class Planner {
   #sockets(service: Service): Map<string, string> {
     const sockets = new Map<string, string>();
     for (const entry of this.#configuration.services) {
-      const wanted = service.connects.includes(entry.name) ||
-        (service.connects.includes("$transports") && this.#delivers(entry));
       const endpoint = this.endpoint(entry);
-      if (wanted && endpoint.kind === "unix") sockets.set(entry.name, endpoint.path);
+      if (this.#connectsTo(service.connects, entry) && endpoint.kind === "unix") {
+        sockets.set(entry.name, endpoint.path);
+      }
     }
     return sockets;
+  }
+
+  #connectsTo(connects: readonly string[], entry: ServiceEntry): boolean {
+    return connects.includes(entry.name) || (connects.includes("$transports") && this.#delivers(entry));
   }
 
   #delivers(entry: ServiceEntry): boolean {

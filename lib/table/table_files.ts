@@ -26,6 +26,15 @@ export function listWords(item: string): string[] {
   });
 }
 
+/**
+ * The tables that a parameter's items name: tables, lists, restriction lists. What follows check_policy_service is a
+ * socket and no table.
+ */
+export function tableSpecs(items: readonly string[]): string[] {
+  const words = items.flatMap(listWords);
+  return words.filter((word, i) => isTableSpec(word) && words[i - 1] !== "check_policy_service");
+}
+
 function filesOf(word: string): string[] {
   if (word.startsWith("/")) return [word];
   const split = isTableSpec(word) ? splitSpec(word) : undefined;

@@ -19,7 +19,6 @@ export class ScratchQueue implements Disposable {
       queue_directory: this.root,
       message_size_limit: 10_240_000,
       enable_long_queue_ids: false,
-      header_address_token_limit: 10240,
       line_length_limit: 2048,
       sendmail_fix_line_endings: "always",
     };

@@ -97,9 +97,12 @@ async function probeBroken(
   return reports;
 }
 
-/** Puts a flag before the entry point. */
-function withFlag(flag: string): (args: string[]) => string[] {
-  return (args) => [...args.slice(0, -1), flag, args.at(-1)!];
+/** Puts a flag before the entry point, and takes those away that begin with `without`. */
+function withFlag(flag: string, without?: string): (args: string[]) => string[] {
+  return (args) => {
+    const kept = args.slice(0, -1).filter((arg) => without === undefined || !arg.startsWith(without));
+    return [...kept, flag, args.at(-1)!];
+  };
 }
 
 const BROKEN: readonly {
@@ -108,7 +111,11 @@ const BROKEN: readonly {
   readonly fails: readonly string[];
 }[] = [
   { name: "nothing is changed", change: (args) => args, fails: [] },
-  { name: "reads everywhere", change: withFlag("--allow-read"), fails: ["DEN-01", "DEN-28"] },
+  {
+    name: "reads everywhere",
+    change: withFlag("--allow-read", "--allow-read="),
+    fails: ["DEN-01", "DEN-28"],
+  },
   { name: "reads /etc", change: withFlag("--allow-read=/etc"), fails: ["DEN-01"] },
   { name: "writes /tmp", change: withFlag("--allow-write=/tmp"), fails: ["DEN-01", "DEN-11"] },
   { name: "runs a shell", change: withFlag("--allow-run=/bin/sh"), fails: ["DEN-05"] },
@@ -206,11 +213,14 @@ Deno.test("DEN-02, DEN-04: code from elsewhere is refused before a packet leaves
       MAIN,
     ];
     const command = [...args, "-c", system.paths.configuration, "sandbox", "--verify", "smtpd", "--json"];
-    const done = await new Deno.Command("strace", { args: command }).output();
+    // The runtime that a person starts asks for its own newer version; ours does not.
+    const env = { DENO_NO_UPDATE_CHECK: "1" };
+    const done = await new Deno.Command("strace", { args: command, env }).output();
     assert.equal(done.code, 0, new TextDecoder().decode(done.stderr));
     const output = new TextDecoder().decode(done.stdout);
     assert.ok(output.includes("https://esm.sh/x?leak=1") && output.includes("https://esm.sh/w.js"));
-    const network = Deno.readTextFileSync(trace).split("\n").filter((line) => line.includes("AF_INET"));
+    const network = Deno.readTextFileSync(trace).split("\n")
+      .filter((line) => line.includes("AF_INET") || line.includes("sendmmsg("));
     assert.deepEqual(network, []);
   } finally {
     await system.remove();

@@ -151,7 +151,7 @@ export class ScriptedServer implements AsyncDisposable {
         const line = rest.slice(0, end);
         rest = rest.slice(end + 2);
         this.received.push(line);
-        const verb = inData ? (line === "." ? "." : "") : line.slice(0, 4).toUpperCase();
+        const verb: string = inData ? (line === "." ? "." : "") : line.slice(0, 4).toUpperCase();
         if (verb === "") continue;
         if (this.#replies.get(verb) === "close") return conn.close();
         inData = verb === "DATA" && !this.#replies.has("DATA");

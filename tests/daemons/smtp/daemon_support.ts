@@ -29,7 +29,7 @@ export function startDaemon(
     cwd: "/",
   });
   const log = { text: "" };
-  child.stderr!.on("data", (bytes: Uint8Array) => void (log.text += new TextDecoder().decode(bytes)));
+  child.stderr!.on("data", (bytes: Uint8Array) => { console.error(new TextDecoder().decode(bytes)); log.text += new TextDecoder().decode(bytes); });
   child.stdin!.on("error", () => {});
   const boot = {
     service: command,

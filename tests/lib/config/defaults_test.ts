@@ -132,7 +132,6 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "myhostname",
   "mynetworks",
   "mynetworks_style",
-  "proxy_read_maps",
   "queue_directory",
   "relay_domains",
   "respectful_logging",

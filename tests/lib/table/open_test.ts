@@ -3,7 +3,7 @@ import { openAliasTable, openTable, openTableSoftly, TABLE_TYPES } from "../../.
 import type { OpenHow } from "../../../lib/table/open_how.ts";
 import { checkTables } from "../../../lib/table/check.ts";
 import { isTableSpec, splitSpec } from "../../../lib/table/spec.ts";
-import { tableFiles } from "../../../lib/table/table_files.ts";
+import { tableFiles, tableSpecs } from "../../../lib/table/table_files.ts";
 import { TableError } from "../../../lib/table/table.ts";
 import { collector, MemoryFiles, MemoryLog, seeded } from "./table_support.ts";
 
@@ -288,4 +288,16 @@ Deno.test("seeded random text never breaks a parser", () => {
       }
     }
   }
+});
+
+Deno.test("tableSpecs finds the tables of lists and restrictions, and takes no socket for one", () => {
+  const items = [
+    "check_policy_service",
+    "unix:private/policy",
+    "check_helo_access { cidr:/a }",
+    "!texthash:/b",
+    "::1",
+    "x",
+  ];
+  assert.deepEqual(tableSpecs(items), ["cidr:/a", "texthash:/b"]);
 });
