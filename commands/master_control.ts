@@ -110,10 +110,12 @@ export interface MasterLaunch {
  */
 export function masterLaunch(directory: string, options: readonly string[]): MasterLaunch {
   const code = locateCode(runtimePath());
+  // All but the one that the runtime does not take beside -A; --no-remote says as much.
+  const hardening = hardeningFlags(code, true).filter((flag) => !flag.startsWith("--allow-import="));
   return {
     program: code.runtime,
     // Master alone has every permission; what it starts has none that is not written in its service.ts.
-    args: ["run", "-A", ...hardeningFlags(code, true), code.entry("master"), "-c", directory, ...options],
+    args: ["run", "-A", ...hardening, code.entry("master"), "-c", directory, ...options],
     // Nothing of the caller's environment: variables decide a lot in the runtime.
     environment: daemonEnvironment(code),
   };

@@ -44,10 +44,8 @@ export function readAddressList(value: Uint8Array, what: string): string[] {
 }
 
 /** The addresses of one argument; empty text and `<>` are the null address. */
-export function readAddressArgument(argument: string, what: string, tokenLimit: number): string[] {
-  return argument === "" || argument === "<>"
-    ? [""]
-    : readAddressList(encodeText(argument), what, tokenLimit);
+export function readAddressArgument(argument: string, what: string): string[] {
+  return argument === "" || argument === "<>" ? [""] : readAddressList(encodeText(argument), what);
 }
 
 /** The one address of an argument. */

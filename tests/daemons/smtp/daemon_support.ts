@@ -1,7 +1,7 @@
 /** Starts real daemons under their flags. Not a test itself. @module */
 import { type ChildProcess, spawn } from "node:child_process";
 import { bindUnix } from "../../../lib/safe/process.ts";
-import { formatLine } from "../../../lib/server/boot.ts";
+import type { Boot } from "../../../lib/server/boot.ts";
 import { locateCode } from "../../../lib/server/code_location.ts";
 import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening.ts";
 
@@ -29,18 +29,19 @@ export function startDaemon(
     cwd: "/",
   });
   const log = { text: "" };
-  child.stderr!.on("data", (bytes: Uint8Array) => { console.error(new TextDecoder().decode(bytes)); log.text += new TextDecoder().decode(bytes); });
+  child.stderr!.on("data", (bytes: Uint8Array) => void (log.text += new TextDecoder().decode(bytes)));
   child.stdin!.on("error", () => {});
-  const boot = {
+  const boot: Boot = {
     service: command,
-    settings,
+    settings: settings as Boot["settings"],
+    listeners: 1,
     sockets,
     transports: [],
     log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
     maxUse: 0,
     maxIdle: 0,
   };
-  child.stdin!.write(formatLine(boot as never));
+  child.stdin!.write(`${JSON.stringify(boot)}\n`);
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   return {
     socket,
@@ -52,9 +53,4 @@ export function startDaemon(
       listener.close();
     },
   };
-}
-
-/** The three grants that connecting to a unix socket takes. */
-export function socketFlags(path: string): { readonly net: string; readonly path: string } {
-  return { net: `unix:${path}`, path };
 }
