@@ -67,8 +67,9 @@ function start(
     settings.hash_queue_names,
     settings.hash_queue_depth,
   );
-  const tools = { policy, dns, cache, log, random: Math.random };
-  const agent = new ClientAgent(tools, queue, (what, error) => context.trouble(what, error));
+  const trouble = (what: string, error: unknown) => context.trouble(what, error);
+  const tools = { policy, dns, cache, log, random: Math.random, trouble };
+  const agent = new ClientAgent(tools, queue);
   return (exchange, request) => agent.handle(exchange, request);
 }
 

@@ -270,7 +270,10 @@ export class Planner {
         const object = String(settings["resolver"] || this.#facts.resolver);
         settings["resolver"] = object;
         const because = `resolver (${this.#origin("resolver")})`;
-        return { grants: [{ kind: "net", object, because }], denials: [] };
+        // The local end of a datagram socket is bound to a port that the system chooses, which takes a grant too.
+        const local = object.startsWith("[") ? "[::]:0" : "0.0.0.0:0";
+        const grants = [object, local].map((one): Grant => ({ kind: "net", object: one, because }));
+        return { grants, denials: [] };
       }
       case "smtp":
         return smtpReach(this.#configuration, service.command, (name) => this.#origin(name));

@@ -28,15 +28,12 @@ export interface DeliveryExchange {
 export class ClientAgent {
   readonly #tools: DeliveryTools;
   readonly #queue: QueueDirectory;
-  readonly #trouble: (what: string, error: unknown) => void;
   readonly #waiters: (() => void)[] = [];
   #busy = 0;
 
-  /** @param trouble gets errors that are neither the peer's nor the network's */
-  constructor(tools: DeliveryTools, queue: QueueDirectory, trouble: (what: string, error: unknown) => void) {
+  constructor(tools: DeliveryTools, queue: QueueDirectory) {
     this.#tools = tools;
     this.#queue = queue;
-    this.#trouble = trouble;
   }
 
   /** Deliveries under way. */
@@ -50,7 +47,7 @@ export class ClientAgent {
     try {
       exchange.reply("finished", await this.#deliver(exchange, request));
     } catch (error) {
-      this.#trouble(`${request.queueId}: delivery failed`, error);
+      this.#tools.trouble(`${request.queueId}: delivery failed`, error);
       exchange.reply("finished", { siteStatus: "", site: "" });
     } finally {
       this.#leave();

@@ -7,7 +7,7 @@
 import { asciiLower } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 import { type Connection, connectTcp, connectUnix, NetworkError } from "../safe/connect.ts";
-import { type Logger, sandboxRefusal } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import type { DnsLookup } from "../proto/dns_client.ts";
 import type { SessionCache } from "./client_cache.ts";
 import type { MessageContent } from "./client_content.ts";
@@ -33,6 +33,8 @@ export interface DeliveryTools {
   readonly log: Logger;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** Gets errors that are neither the peer's nor the network's, refusals of the sandbox among them. */
+  readonly trouble: (what: string, error: unknown) => void;
 }
 
 /** What qmgr is told at the end: why the destination itself is in trouble, or empty. */
@@ -212,14 +214,14 @@ export class ClientDelivery {
   }
 
   async #connect(host: Host): Promise<Connection | undefined> {
-    const { policy, log } = this.#tools;
+    const { policy, log, trouble } = this.#tools;
     try {
       return host.kind === "unix"
         ? await connectUnix(host.address, policy.timeouts.connect)
         : await connectTcp(host.address, host.port, policy.timeouts.connect);
     } catch (error) {
       if (!(error instanceof NetworkError)) throw error;
-      if (error.kind === "denied") log.warning(sandboxRefusal(error.cause));
+      if (error.kind === "denied") trouble(`connect to ${relayLabel(host)}`, error.cause);
       const text = `connect to ${relayLabel(host)}: ${printable(error.reason)}`;
       log.info(text);
       this.#failAll(localFailure("site", true, "4.4.1", text, host.name), undefined, "logged");

@@ -430,7 +430,7 @@ Deno.test("RFC 3461 section 5.2: DSN parameters are sent where DSN is offered, a
     assert.equal(delivered.recipients[0]?.action, "");
     assert.ok(
       bench.lines[0]?.includes("to=<a@example.test>, orig_to=<b@example.test>, relay="),
-      bench.lines[0],
+      String(bench.lines[0]),
     );
   });
 });
@@ -556,8 +556,8 @@ Deno.test("nobody listening: logged as Postfix logs it, deferred 4.4.1, destinat
   assert.equal(delivered.siteStatus, "4.4.1");
   assert.equal(delivered.site, text);
   assert.equal(bench.lines[0], text);
-  assert.ok(bench.lines[1]?.includes(" relay=none, delay="), bench.lines[1]);
-  assert.ok(bench.lines[1]?.endsWith(`, dsn=4.4.1, status=deferred (${text})`), bench.lines[1]);
+  assert.ok(bench.lines[1]?.includes(" relay=none, delay="), String(bench.lines[1]));
+  assert.ok(bench.lines[1]?.endsWith(`, dsn=4.4.1, status=deferred (${text})`), String(bench.lines[1]));
   assert.equal(bench.lines.length, 2);
 });
 
@@ -587,7 +587,10 @@ Deno.test("LMTP over a unix socket", async () => {
     await using bench = makeBench({ dialect: "lmtp" });
     const delivered = await bench.deliver({ nexthop: `unix:${directory}/lmtp` });
     assert.equal(`${delivered.recipients[0]?.result} ${delivered.recipients[0]?.status}`, "sent 2.1.5");
-    assert.ok(bench.lines[0]?.includes(`relay=client.test[${directory}/lmtp], delay=`), bench.lines[0]);
+    assert.ok(
+      bench.lines[0]?.includes(`relay=client.test[${directory}/lmtp], delay=`),
+      String(bench.lines[0]),
+    );
     assert.ok((await serving).startsWith("LHLO client.test\r\nMAIL FROM:<sender@client.test>\r\n"));
   } finally {
     listener.close();

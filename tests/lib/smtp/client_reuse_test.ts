@@ -15,7 +15,7 @@ Deno.test("back-to-back deliveries share a connection, and the log counts its us
     assert.equal(server.connections, 2);
     assert.equal(server.texts.length, 4);
     assert.ok(!bench.lines[1]?.includes("conn_use"));
-    assert.ok(bench.lines[2]?.includes(`:${server.port}, conn_use=2, delay=`), bench.lines[2]);
+    assert.ok(bench.lines[2]?.includes(`:${server.port}, conn_use=2, delay=`), String(bench.lines[2]));
     assert.ok(bench.lines[3]?.includes("conn_use=3"));
     assert.equal(bench.cache.size, 1);
     assert.ok(!server.commands.includes("RSET"));

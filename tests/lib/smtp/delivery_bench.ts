@@ -153,8 +153,15 @@ export function makeBench(
     flush: () => undefined,
   };
   const cache = new SessionCache(whole, (error) => errors.push(error));
-  const tools = { policy: whole, dns: new FakeDns(zone), cache, log, random: () => 0 };
-  const agent = new ClientAgent(tools, new QueueDirectory(root, [], 1), (_, error) => errors.push(error));
+  const tools = {
+    policy: whole,
+    dns: new FakeDns(zone),
+    cache,
+    log,
+    random: () => 0,
+    trouble: (_: string, error: unknown) => void errors.push(error),
+  };
+  const agent = new ClientAgent(tools, new QueueDirectory(root, [], 1));
   return {
     root,
     lines: logged,
