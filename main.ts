@@ -15,7 +15,7 @@
 // Safe primitives
 import { programArguments } from "./lib/safe/arguments.ts";
 import { basename, resolve } from "./lib/safe/path.ts";
-import { currentDirectory, environmentVariable, runtimePath } from "./lib/safe/process.ts";
+import { currentDirectory, environmentVariable, hasRaisedIdentity, runtimePath } from "./lib/safe/process.ts";
 import { exitProcess, writeError } from "./lib/safe/stdio.ts";
 // Utility
 import { didYouMean } from "./lib/config/nearest.ts";
@@ -36,28 +36,23 @@ interface Program {
   load(): Promise<{ readonly run: Command }>;
 }
 
+// One row per line, so that two people's rows do not collide.
+// deno-fmt-ignore
 const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["abort", { purpose: "ends the mail system at once", load: () => import("./commands/abort.ts") }],
-  ["check", {
-    purpose: "says what is wrong with the configuration",
-    load: () => import("./commands/check.ts"),
-  }],
+  ["check", { purpose: "says what is wrong with the configuration", load: () => import("./commands/check.ts") }],
   ["flush", { purpose: "tries every queued message now", load: () => import("./commands/flush.ts") }],
   ["mailq", { purpose: "lists the queue", load: () => import("./commands/mailq.ts") }],
   ["newaliases", { purpose: "checks the alias tables", load: () => import("./commands/newaliases.ts") }],
-  ["postalias", {
-    purpose: "checks and queries alias tables",
-    load: () => import("./commands/postalias.ts"),
-  }],
+  ["postalias", { purpose: "checks and queries alias tables", load: () => import("./commands/postalias.ts") }],
   ["postcat", { purpose: "prints queue files", load: () => import("./commands/postcat.ts") }],
   ["postconf", { purpose: "prints parameters", load: () => import("./commands/postconf.ts") }],
+  ["postdrop", { purpose: "takes mail into maildrop/, for sendmail", load: () => import("./commands/postdrop.ts") }],
+  ["postkick", { purpose: "wakes a service of the mail system", load: () => import("./commands/postkick.ts") }],
   ["postlog", { purpose: "writes lines to the log", load: () => import("./commands/postlog.ts") }],
   ["postmap", { purpose: "checks and queries lookup tables", load: () => import("./commands/postmap.ts") }],
   ["postqueue", { purpose: "lists and flushes the queue", load: () => import("./commands/postqueue.ts") }],
-  ["postsuper", {
-    purpose: "holds, releases, removes queued mail",
-    load: () => import("./commands/postsuper.ts"),
-  }],
+  ["postsuper", { purpose: "holds, releases, removes queued mail", load: () => import("./commands/postsuper.ts") }],
   ["reload", { purpose: "takes a changed configuration", load: () => import("./commands/reload.ts") }],
   ["sandbox", { purpose: "prints what each daemon may touch", load: () => import("./commands/sandbox.ts") }],
   ["sendmail", { purpose: "posts mail", load: () => import("./commands/sendmail.ts") }],
@@ -67,10 +62,7 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["start-fg", { purpose: "starts it in the foreground", load: () => import("./commands/start_fg.ts") }],
   ["status", { purpose: "says whether it runs, and how", load: () => import("./commands/status.ts") }],
   ["stop", { purpose: "ends the mail system", load: () => import("./commands/stop.ts") }],
-  ["trial", {
-    purpose: "runs a mail system to try, without installation",
-    load: () => import("./commands/trial.ts"),
-  }],
+  ["trial", { purpose: "runs a mail system to try, without installation", load: () => import("./commands/trial.ts") }],
 ]);
 
 /** What the command line asks for. */
@@ -95,12 +87,12 @@ export function readRequest(
   environment: string | undefined,
   directory: string,
 ): Request {
-  let configDirectory = environment ?? CONFIG_DIRECTORY;
+  let configDirectory = resolve(directory, environment ?? CONFIG_DIRECTORY);
   if (PROGRAMS.has(invokedAs)) return { kind: "program", name: invokedAs, configDirectory, args };
   let at = 0;
   if (args[0] === "-c") {
     if (args[1] === undefined || args[1] === "") return { kind: "wrong", why: "option -c needs a directory" };
-    configDirectory = args[1];
+    configDirectory = resolve(directory, args[1]);
     at = 2;
   }
   const name = args[at];
@@ -115,7 +107,7 @@ export function readRequest(
   return {
     kind: "program",
     name,
-    configDirectory: resolve(directory, configDirectory),
+    configDirectory,
     args: args.slice(at + 1),
   };
 }
@@ -137,18 +129,19 @@ async function dispatch(request: Request): Promise<number> {
     const { run } = await PROGRAMS.get(name)!.load();
     return await run(args, makeEnv(name, configDirectory));
   } catch (error) {
-    if (error instanceof CommandError) {
-      say(`${name}: ${error.message}\n`);
-      return error.status;
-    }
-    // An error of the system has a text for people; any other is a fault of ours and shows where it happened.
-    const known = error instanceof Error && error.message.startsWith("Cannot ");
-    const text = known || !(error instanceof Error)
-      ? `fatal: ${error}`
-      : `panic: ${error.stack ?? error.message}`;
-    say(`${name}: ${known ? `fatal: ${error.message}` : text}\n`);
-    return 1;
+    say(`${name}: ${describeError(error)}\n`);
+    return error instanceof CommandError ? error.status : 1;
   }
+}
+
+/** What the line of a program says that ended with an error. */
+function describeError(error: unknown): string {
+  if (error instanceof CommandError) return error.message;
+  if (!(error instanceof Error)) return `panic: ${error}`;
+  // An error of the system has a text for people; any other is a fault of ours and shows where it happened.
+  return error.message.startsWith("Cannot ")
+    ? `fatal: ${error.message}`
+    : `panic: ${error.stack ?? error.message}`;
 }
 
 function say(text: string): void {
@@ -159,7 +152,8 @@ if (import.meta.main) {
   const request = readRequest(
     basename(runtimePath()),
     programArguments(),
-    environmentVariable("MAIL_CONFIG"),
+    // A program with a group of its own is told nothing by the environment of whoever runs it.
+    hasRaisedIdentity() ? undefined : environmentVariable("MAIL_CONFIG"),
     currentDirectory(),
   );
   exitProcess(await dispatch(request));

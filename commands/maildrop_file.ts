@@ -15,6 +15,7 @@ import {
   type SafeFile,
   syncDirectory,
 } from "../lib/safe/file.ts";
+import { basename } from "../lib/safe/path.ts";
 // Utility
 import { ByteBuilder, encodeText } from "../lib/vstring/byte_builder.ts";
 // Mail
@@ -58,6 +59,11 @@ export class MaildropFile {
     this.#directory = `${settings.queue_directory}/maildrop`;
     this.#path = "";
     this.#file = this.#create();
+  }
+
+  /** Its temporary name. */
+  get name(): string {
+    return basename(this.#path);
   }
 
   /** Appends one record; throws `MessageTooBigError` when the file would grow past the limit. */

@@ -173,7 +173,9 @@ class FilePrinter {
         }
         return this.#text();
       case RECORD.MESSAGE:
-        if (this.#state !== "envelope") this.warn(`${this.#name}: out-of-order message content marker`);
+        if (this.#state === "header" || this.#state === "body") {
+          this.warn(`${this.#name}: out-of-order message content marker`);
+        }
         this.#marker("MESSAGE CONTENTS", "header");
         return this.#options.header || this.#options.body ? "go on" : this.#leaveContent();
       case RECORD.EXTRACTED:

@@ -46,7 +46,7 @@ import { BadRecordError } from "../lib/mail/record.ts";
 // Wire protocols
 import { CLEANUP_STATUS, PICKUP } from "../lib/proto/protocols.ts";
 // This program
-import { CommandError, type CommandEnv, makeEnv } from "./command.ts";
+import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { MaildropFile, MessageTooBigError, reasonOf } from "./maildrop_file.ts";
 import { parseOptions } from "./options.ts";
 import { copyRecords } from "./postdrop_records.ts";
@@ -74,7 +74,9 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   if (status === CLEANUP_STATUS.OK) {
     const path = `${settings.queue_directory}/public/${settings.pickup_service_name}`;
     const triggered = await sendTrigger(PICKUP, path, "trigger", {}, settings.trigger_timeout);
-    if (triggered.kind === "failed") env.err(`${env.programName}: warning: cannot wake pickup: ${triggered.why}\n`);
+    if (triggered.kind === "failed") {
+      env.err(`${env.programName}: warning: cannot wake pickup: ${triggered.why}\n`);
+    }
   } else env.err(`${env.programName}: warning: uid=${ownUid()}: ${reason}\n`);
   env.writeBytes(attributes(["status", String(status)], ["reason", reason]));
   return status === CLEANUP_STATUS.OK ? EX.OK : EX.TEMPFAIL;

@@ -59,7 +59,9 @@ export async function copyRecords(
     for (const { type, data } of assembler.push(chunk)) {
       const rules = SEGMENTS[segment]!;
       if (type !== rules.end && !rules.types.includes(type)) {
-        throw new BadRecordError(`Cannot post message: record type ${type} is not allowed in the ${rules.name}`);
+        throw new BadRecordError(
+          `Cannot post message: record type ${type} is not allowed in the ${rules.name}`,
+        );
       }
       // A size record is the writer's own, and pickup's reader has no use for it.
       if (type !== RECORD.SIZE) file.record(type, data);
@@ -100,7 +102,6 @@ class RecordAssembler {
       yield { type: bytes[0]!, data: bytes.subarray(head.start, head.end) };
       this.#held.clear();
     }
-    // A record without data is complete with its head.
   }
 
   #needed(): number {

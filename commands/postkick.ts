@@ -29,7 +29,7 @@
 // Wire protocols
 import { PICKUP, QMGR } from "../lib/proto/protocols.ts";
 // This program
-import { CommandError, type CommandEnv, makeEnv } from "./command.ts";
+import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { parseOptions } from "./options.ts";
 import { EX } from "./sysexits.ts";
 import { sendTrigger, type Triggered } from "./trigger.ts";
@@ -66,7 +66,10 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
 function checkRequest(request: string): void {
   const known = [...request].every((letter) => QMGR_LETTERS.includes(letter));
   if (request === "" || request.length > REQUEST_LIMIT || !known) {
-    throw new CommandError(`fatal: the queue manager knows requests of the letters ${QMGR_LETTERS}`, EX.USAGE);
+    throw new CommandError(
+      `fatal: the queue manager knows requests of the letters ${QMGR_LETTERS}`,
+      EX.USAGE,
+    );
   }
 }
 

@@ -58,6 +58,11 @@ const OUTER_FENCE = [
     "removing the socket of a service that it may connect to",
     "the socket directories belong to root, not to the daemons' users",
   ],
+  [
+    "DEN-10",
+    "listening on a port that may be connected to (smtp, lmtp), on one that the system chooses (dns)",
+    "one permission serves for both; the daemons' users have no privileged port; SocketBindDeny of a unit",
+  ],
 ] as const;
 
 /** Verifies the plans; the exit status. */

@@ -83,7 +83,7 @@ const FLAG_QR = 0x8000;
 const FLAG_TC = 0x0200;
 const FLAG_RD = 0x0100;
 const FLAG_AD = 0x0020;
-/** RFC 9715 section 3.1: a size that is not fragmented on its way. */
+/** A size that is not fragmented on any way (the value that the DNS flag day of 2020 agreed on). */
 const EDNS_SIZE = 1232;
 /** Most records of an answer that are kept; what is above is not even decoded. */
 export const RECORD_COUNT_LIMIT = 1000;

@@ -26,6 +26,8 @@ export const CALL_TIMEOUT = 100;
 const CONNECT_ATTEMPTS = 60;
 const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 500;
+/** Connections in a row that may take leave before an exchange got onto one. */
+const LEAVE_LIMIT = 10;
 
 export interface ClientOptions {
   /** Seconds for one `call`. */
@@ -120,15 +122,18 @@ export class IpcClient<P extends Protocol> {
 
   #start(onReply: (reply: Reply<P>) => void, onError: (error: IpcError) => void, timeout: number): Exchange<P> {
     const exchange = new Exchange<P>(this.#requests, onReply, onError, timeout);
-    const connection = this.#connection;
-    if (connection !== undefined) connection.adopt(exchange);
-    else {
-      this.#connect().then(
-        (made) => made.adopt(exchange),
-        (error) => exchange.fail(asIpcError(error)),
-      );
-    }
+    this.#adopt(exchange, 0);
     return exchange;
+  }
+
+  /** A process that retires may take leave with its greeting: nothing was sent to it, so the next one is asked. */
+  #adopt(exchange: Exchange<P>, left: number): void {
+    const connection = this.#connection;
+    if (connection !== undefined) return connection.adopt(exchange);
+    this.#connect().then(
+      (made) => made.open || left >= LEAVE_LIMIT ? made.adopt(exchange) : this.#adopt(exchange, left + 1),
+      (error) => exchange.fail(asIpcError(error)),
+    );
   }
 
   #connect(): Promise<Connection> {
@@ -153,7 +158,7 @@ export class IpcClient<P extends Protocol> {
         return await this.#greet(made.channel);
       } catch (error) {
         // Closed before its greeting: master took the connection as the sign to start the service. Try again.
-        if (!(error instanceof IpcError) || error.kind === "protocol") throw error;
+        if (!(error instanceof IpcError) || error.kind !== "lost") throw error;
         why = error.message;
         pause = Math.min(pause, 40);
       }
@@ -163,8 +168,11 @@ export class IpcClient<P extends Protocol> {
 
   #greet(channel: Channel): Promise<Connection> {
     return new Promise((resolve, reject) => {
+      // A process that hangs before it greets must not hang those that wait for it.
+      const late = setTimeout(() => connection.giveUp(), this.#timeout);
       const connection = new Connection(this.#protocol, this.#replies, channel, {
         ready: () => {
+          clearTimeout(late);
           if (!this.#closed) this.#connection = connection;
           resolve(connection);
         },
@@ -172,6 +180,7 @@ export class IpcClient<P extends Protocol> {
           if (this.#connection === connection) this.#connection = undefined;
         },
         failed: (error) => {
+          clearTimeout(late);
           if (this.#connection === connection) this.#connection = undefined;
           reject(error);
         },
@@ -228,6 +237,16 @@ class Connection {
       },
       closed: (why) => this.#fail(new IpcError("lost", `Service ${this.#protocol.name} closed the connection${why ? `: ${why}` : ""}`)),
     });
+  }
+
+  /** True while it takes new exchanges. */
+  get open(): boolean {
+    return !this.#leaving && !this.#over;
+  }
+
+  /** Ends a connection that did not greet in time. */
+  giveUp(): void {
+    this.#fail(new IpcError("timeout", `Service ${this.#protocol.name} did not greet in time`));
   }
 
   adopt(exchange: Exchange<Protocol>): void {

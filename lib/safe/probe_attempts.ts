@@ -10,7 +10,7 @@
 import dgram from "node:dgram";
 import process from "node:process";
 import v8 from "node:v8";
-import { describe } from "./error.ts";
+import { describe, errorCode } from "./error.ts";
 
 /** One thing to try, as data: it travels to the probing process as JSON. */
 export type Attempt =
@@ -143,12 +143,11 @@ function sendDatagram(host: string, port: number): Promise<void> {
     socket.on("error", reject);
     // The runtime reports a refused bind outside of any call of ours.
     globalThis.addEventListener("error", (event) => reject(event.error), { once: true });
-    socket.send(
-      new Uint8Array(1),
-      port,
-      host,
-      (error: Error | null) => error === null ? resolve() : reject(error),
-    );
+    socket.send(new Uint8Array(1), port, host, (error: Error | null) => {
+      if (error === null) resolve();
+      // A refused destination has no code of its own here; whatever the system itself says has one.
+      else reject(errorCode(error) === "UNKNOWN" ? new Deno.errors.NotCapable(error.message) : error);
+    });
   }).finally(() => socket.close());
 }
 

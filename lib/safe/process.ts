@@ -5,6 +5,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
 import { describe, isMissing, SystemError } from "./error.ts";
 import { readTextFile } from "./file.ts";
 import { coverInherited, findInherited, inheritedListeners } from "./inherited.ts";
@@ -268,6 +269,11 @@ export function ownUid(): number {
 
 export function ownGid(): number {
   return Deno.gid() ?? 0;
+}
+
+/** True when the program's file gave us a user or group that whoever started us does not have. */
+export function hasRaisedIdentity(): boolean {
+  return process.getuid?.() !== process.geteuid?.() || process.getgid?.() !== process.getegid?.();
 }
 
 /** This machine's name. */

@@ -192,6 +192,18 @@ Deno.test("DNS-29: thousands of records are cut at the limit, quickly", () => {
   assert.ok(big.kind === "text" && big.text.length === 255 * 255);
 });
 
+Deno.test("RFC 7208 section 3.3: the strings of a TXT record are one text, with nothing between", () => {
+  const read = (rdata: readonly number[]) => decodeMessage(raw([[RECORD_TYPE.TXT, rdata]])).answers[0]?.data;
+  assert.deepEqual(read([2, 0x61, 0x62, 0, 1, 0x63]), { kind: "text", text: "abc" });
+  assert.deepEqual(read([]), { kind: "text", text: "" });
+});
+
+Deno.test("RFC 6698 section 2.1: a TLSA record has three bytes before its data, and some data", () => {
+  const read = (rdata: readonly number[]) => decodeMessage(raw([[RECORD_TYPE.TLSA, rdata]])).answers[0]?.data;
+  assert.deepEqual(read([3, 1, 1, 9]), { kind: "tlsa", bytes: new Uint8Array([3, 1, 1, 9]) });
+  assert.equal(read([3, 1, 1]), undefined);
+});
+
 Deno.test("RFC 2181 section 8: a TTL with its top bit set is zero", () => {
   const bytes = raw([GOOD_A]);
   bytes[24 + 6] = 0x80;

@@ -192,7 +192,7 @@ const FAILURES: readonly FailureCase[] = [
     texts: 0,
   },
   {
-    name: "recipients are judged one by one",
+    name: "RFC 5321 section 4.2.1: recipients are judged one by one by the first digit",
     server: { answers: { RCPT: ["250 2.1.5 ok", "450 4.2.0 full", "550 5.1.1 unknown"] } },
     to: TO,
     expect: ["sent 2.0.0", "deferred 4.2.0", "bounced 5.1.1"],
@@ -244,7 +244,7 @@ const FAILURES: readonly FailureCase[] = [
     site: "",
   },
   {
-    name: "421 in answer to MAIL defers",
+    name: "RFC 5321 section 3.8: 421 in answer to MAIL defers",
     server: { answers: { MAIL: { close: true, say: "421 4.3.2 bye" } } },
     expect: ["deferred 4.3.2"],
     site: "",
@@ -410,7 +410,7 @@ Deno.test("two hundred recipients are pipelined in bounded batches and all settl
   });
 });
 
-Deno.test("RFC 3461 section 5.2: DSN parameters are sent where DSN is offered, and the report is the server's", async () => {
+Deno.test("RFC 3461 section 5.2.2: DSN parameters are sent where DSN is offered, and the report is the server's", async () => {
   const request: Partial<DeliveryRequest> = {
     envelopeId: "id+1",
     ret: 2,

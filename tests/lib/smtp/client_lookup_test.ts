@@ -116,7 +116,12 @@ const CASES: readonly LookupCase[] = [
     notAsked: ["d.test MX"],
   },
   { name: "a literal is not looked up", to: "[192.0.2.9]", zone: {}, hosts: ["192.0.2.9[192.0.2.9] 0"] },
-  { name: "an IPv6 literal", to: "[IPv6:2001:DB8::9]:2525", zone: {}, hosts: ["2001:db8::9[2001:db8::9] 0"] },
+  {
+    name: "RFC 5321 section 4.1.3: an IPv6 literal",
+    to: "[IPv6:2001:DB8::9]:2525",
+    zone: {},
+    hosts: ["2001:db8::9[2001:db8::9] 0"],
+  },
   {
     name: "inet_protocols = ipv4 asks for no AAAA",
     zone: { "d.test MX": [], "d.test A": A },

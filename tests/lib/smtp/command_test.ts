@@ -21,9 +21,12 @@ Deno.test("RFC 5321 section 4.1.1.1: EHLO keywords are found in any case, and th
   assert.equal(found.serverName, "pipelining");
   assert.equal(found.pipelining, false);
   assert.deepEqual([found.size, found.sizeLimit, found.eightBitMime, found.dsn], [true, 99, true, true]);
-  assert.equal(parseEhlo(["x", "SMTPUTF8"]).eightBitMime, true);
   assert.equal(parseEhlo(["x", "SIZE=500"]).sizeLimit, 500);
   assert.deepEqual(parseEhlo([]), NO_FEATURES);
+});
+
+Deno.test("RFC 6531 section 3.1: a server with SMTPUTF8 has 8BITMIME, whatever it forgot to say", () => {
+  assert.equal(parseEhlo(["x", "SMTPUTF8"]).eightBitMime, true);
 });
 
 Deno.test("keywords that the configuration discards are not believed", () => {

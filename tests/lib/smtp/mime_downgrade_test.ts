@@ -120,7 +120,7 @@ Deno.test("messages inside messages and digests are followed", () => {
   assert.deepEqual(downgrade(digest).slice(3), ["", QP, "", "=C3=A9", "--d--"]);
 });
 
-Deno.test("an inner boundary that is missing ends at the outer one", () => {
+Deno.test("RFC 2046 section 5.1.2: an inner boundary that is missing ends at the outer one", () => {
   const lines = [
     "Content-Type: multipart/mixed; boundary=out",
     "",
@@ -184,7 +184,7 @@ Deno.test("random text never makes a line with 8-bit data in an entity that says
   }
 });
 
-Deno.test("Content-Type and Content-Transfer-Encoding values", () => {
+Deno.test("RFC 2046 section 5.1.1: boundaries are found in Content-Type values, and encodings told apart", () => {
   const types: readonly (readonly [string, string, string, boolean])[] = [
     ["text/plain", "leaf", "", false],
     [" MULTIPART/Mixed ; Boundary = abc ", "multipart", "abc", false],

@@ -21,7 +21,7 @@ const GOOD: readonly (readonly [text: string, usual: string])[] = [
 ];
 
 for (const [text, usual] of GOOD) {
-  Deno.test(`RFC 5952 section 4: ${text} is written ${usual}`, () => {
+  Deno.test(`RFC 5952 section 4.2: ${text} is written ${usual}`, () => {
     const bytes = parseIpAddress(text);
     assert.ok(bytes !== undefined);
     assert.equal(formatIpAddress(bytes), usual);
