@@ -8,7 +8,12 @@ import { ByteBuilder, decodeText } from "../../lib/vstring/byte_builder.ts";
 import { asciiLower, CR, LF, parseDecimal, SPACE } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { appendAttribute, formatTime, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
+import {
+  appendAttribute,
+  formatTime,
+  QMGR_READ_ALL,
+  SENDOPT_SMTPUTF8_REQUESTED,
+} from "../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD, RecordCursor } from "../../lib/mail/record.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
@@ -113,6 +118,8 @@ export class CleanupMessage {
   #dataOffset = 0;
   #contentEnd = 0;
   #contentLength = 0;
+  /** Why the message goes back to its sender instead of on; the sender of local mail is not there to be told. */
+  #returned = "";
 
   constructor(
     out: QueueFileOutput,
@@ -314,6 +321,7 @@ export class CleanupMessage {
 
   /** Passes a record of the body through as it came: no string is made of it, and no copy but into the file's buffer. */
   #putLine(bytes: Uint8Array, from: number, to: number, length: number, type: number): void {
+    if (this.#returned !== "") return; // a report needs no more of it
     this.#out.records.slice(bytes, from, to);
     this.#contentLength += length + (type === RECORD.NORMAL ? 1 : 0);
     this.#checkSize();
@@ -323,7 +331,7 @@ export class CleanupMessage {
   #checkSize(): void {
     const limit = this.#rules.messageSizeLimit;
     if (limit > 0 && this.#out.position > limit + this.#dataOffset) {
-      this.#fail(CLEANUP_STATUS.SIZE, "message file too big");
+      this.#refuse(CLEANUP_STATUS.SIZE, "5.3.4", "message file too big");
     }
   }
 
@@ -363,7 +371,8 @@ export class CleanupMessage {
     const name = this.#fieldName;
     noteHeader(this.#header, name, field.view());
     if (this.#header.received >= this.#rules.hopcountLimit) {
-      return this.#fail(CLEANUP_STATUS.HOPS, "too many hops");
+      this.#refuse(CLEANUP_STATUS.HOPS, "5.4.0", "too many hops");
+      if (this.#status !== CLEANUP_STATUS.OK) return undefined;
     }
     if (this.#rules.dropHeaders.has(name)) return undefined;
     // Headers of mail from elsewhere stay as they are, byte for byte.
@@ -433,6 +442,7 @@ export class CleanupMessage {
     if (this.#encoding === "" && this.#header.encoding !== "") {
       appendAttribute(this.#out.records, "encoding", this.#header.encoding);
     }
+    if (this.#returned !== "") appendRecord(this.#out.records, RECORD.FILTER, `error:${this.#returned}`);
     this.#phase = "extracted";
   }
 
@@ -464,7 +474,7 @@ export class CleanupMessage {
       contentSize: this.#contentEnd - this.#dataOffset,
       dataOffset: this.#dataOffset,
       recipientCount: this.#recipients,
-      qmgrFlags: 0,
+      qmgrFlags: this.#returned === "" ? 0 : QMGR_READ_ALL,
       contentLength: this.#contentLength,
       sendOptions: this.#sendOptions | utf8,
     });
@@ -481,6 +491,18 @@ export class CleanupMessage {
   abandon(): void {
     this.#phase = "done";
     this.#out.abandon();
+  }
+
+  /**
+   * The content is at fault. A client that can tell the sender is told; for one that cannot (CLEANUP_FLAG.BOUNCE) the
+   * message is queued for the error transport, so that it comes back like any mail that cannot be delivered.
+   */
+  #refuse(status: number, code: string, reason: string): void {
+    if ((this.#flags & CLEANUP_FLAG.BOUNCE) === 0) this.#fail(status, reason);
+    else if (this.#returned === "") {
+      this.#returned = `${code} ${reason}`;
+      this.#log.info(`${this.queueId}: reject: ${reason}`);
+    }
   }
 
   /** Notes the first thing that is wrong with the message. */

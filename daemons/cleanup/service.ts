@@ -5,7 +5,7 @@ export const SERVICE = {
   purpose: "brings a message into canonical form and writes its queue file",
   skeleton: "ipc",
   serves: "cleanup",
-  connects: ["rewrite", "proxymap", "qmgr", "bounce"],
+  connects: ["rewrite", "proxymap", "qmgr"],
   reads: ["queue/incoming"],
   writes: ["queue/incoming"],
   inet: "none",

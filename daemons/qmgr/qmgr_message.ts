@@ -4,7 +4,12 @@
 // Safe primitives
 import { openOwn, type SafeFile } from "../../lib/safe/file.ts";
 // Mail
-import { type Envelope, EnvelopeReader, type EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
+import {
+  type Envelope,
+  EnvelopeReader,
+  type EnvelopeRecipient,
+  QMGR_READ_ALL,
+} from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError, RECORD } from "../../lib/mail/record.ts";
 // This program
@@ -18,6 +23,8 @@ export interface Entry {
 }
 
 const DONE_MARK = new Uint8Array([RECORD.DONE]);
+/** Recipients passed over at once on the way to the end of a file. */
+const LOOK_AHEAD = 1000;
 /** The data of a W record after the warning was sent. */
 const WARNED = new TextEncoder().encode("-1".padStart(15));
 
@@ -79,7 +86,7 @@ export class ActiveMessage {
     try {
       const reader = new EnvelopeReader((buffer, offset) => file.read(buffer, offset));
       const recipients = reader.recipients(most);
-      const message = new ActiveMessage(id, path, file, reader, how, reader.envelope());
+      const message = new ActiveMessage(id, path, file, reader, how, wholeEnvelope(file, reader));
       message.#took(recipients);
       return { message, recipients };
     } catch (error) {
@@ -134,4 +141,13 @@ export class ActiveMessage {
     }
     return this.#markFile;
   }
+}
+
+/** The envelope, with what stands behind the recipients when the file says that it matters. */
+function wholeEnvelope(file: SafeFile, reader: EnvelopeReader): Envelope {
+  const envelope = reader.envelope();
+  if (reader.finished || (envelope.size.qmgrFlags & QMGR_READ_ALL) === 0) return envelope;
+  const ahead = new EnvelopeReader((buffer, offset) => file.read(buffer, offset));
+  while (!ahead.finished) ahead.recipients(LOOK_AHEAD);
+  return ahead.envelope();
 }
