@@ -387,6 +387,7 @@ export class CleanupMessage {
   }
 
   #putField(field: Uint8Array): void {
+    if (this.#returned !== "") return;
     for (const line of headerLines(field)) {
       appendRecord(this.#out.records, RECORD.NORMAL, line);
       this.#contentLength += line.length + 1;
