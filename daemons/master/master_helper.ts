@@ -3,11 +3,13 @@
  * the password file, so that a daemon that was taken over can reach no more than the mailboxes that it delivers to.
  */
 import type { Configuration } from "../../lib/config/configuration.ts";
-import { isAbsolute, normalize } from "../../lib/safe/path.ts";
+import { lookAt } from "../../lib/safe/file.ts";
+import { dirname, isAbsolute, normalize } from "../../lib/safe/path.ts";
 import { findUser, ownGid, ownUid } from "../../lib/safe/process.ts";
 import type { HelperTask } from "../../lib/server/boot.ts";
 import { hasSeparateUsers } from "../../lib/server/identity.ts";
 
+const GROUP_WRITE = 0o020;
 /** Longest mailbox path, bytes. */
 const PATH_LIMIT = 4000;
 
@@ -35,8 +37,16 @@ export function checkHelperTask(command: string, request: unknown, configuration
     : checkVirtual(task, configuration, separate);
   if (why !== undefined) return refused(why);
   // Without separate users there is one identity, ours, whatever was asked for.
-  const identity = separate ? {} : { uid: ownUid(), gid: ownGid() };
+  const identity = separate ? spoolGroup(task) : { uid: ownUid(), gid: ownGid() };
   return { kind: "allowed", task: { ...task, ...identity, path: stripSlash(task.path) } };
+}
+
+/** In a spool directory that its group may write, as Debian's /var/mail, the lock file is made with that group. */
+function spoolGroup(task: HelperTask): { readonly gid?: number } {
+  if (task.format !== "mbox") return {};
+  const directory = lookAt(dirname(task.path));
+  const groupWrites = directory?.kind === "directory" && (directory.mode & GROUP_WRITE) !== 0;
+  return groupWrites && directory.gid !== 0 ? { gid: directory.gid } : {};
 }
 
 function refused(why: string): Checked {
