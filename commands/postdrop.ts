@@ -11,8 +11,8 @@
  * sendmail does: complete, synced, then named. Programs that speak Postfix's protocol with its postdrop can use
  * this one: Debian's sendmail does in the tests.
  *
- * The protocol on standard output, in attributes that NUL bytes end: `protocol=postdrop_protocol`, then `queue_id=`
- * with the id that the file will have if nothing goes wrong, at the end `status=` (CLEANUP_STATUS bits) and `reason=`.
+ * The protocol on standard output, in attributes that NUL bytes end: first `protocol=postdrop_protocol` and
+ * `queue_id=` with a name for the file, at the end `status=` (CLEANUP_STATUS bits) and `reason=`.
  *
  * - `-r` is taken and means nothing: there is no other protocol
  * - `-c CONF_DIR` directory with main.toml
@@ -30,8 +30,8 @@
  * trigger_timeout.
  *
  * ## Known limits
- * Not set-group-id: maildrop/ must be writable for who posts. The id that is announced first is not the file's: it
- * gets its own when it is complete.
+ * Not set-group-id: maildrop/ must be writable for who posts. The name that is announced first is not the file's id: it
+ * gets that when it is complete.
  *
  * @module
  */
@@ -68,8 +68,7 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
       exitProcess(EX.TEMPFAIL);
     });
   }
-  env.writeBytes(attributes(["protocol", "postdrop_protocol"]));
-  env.writeBytes(attributes(["queue_id", file.name]));
+  env.writeBytes(attributes(["protocol", "postdrop_protocol"], ["queue_id", file.name]));
   const { status, reason } = await take(file, env, settings.line_length_limit);
   if (status === CLEANUP_STATUS.OK) {
     const path = `${settings.queue_directory}/public/${settings.pickup_service_name}`;

@@ -70,16 +70,16 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   }
 }
 
-/** Does the work while the mailbox is locked; the file first, then the dotlock, as in delivery. */
+/** Does the work while the mailbox is locked; the dotlock first, then the file, as in delivery. */
 export async function withLock(
   path: string,
   policy: LockPolicy,
   work: () => Promise<number>,
 ): Promise<number> {
-  using file = openMailbox(path);
-  if (policy.flock) await lockFile(file, policy);
   const dotlock = policy.dotlock ? await Dotlock.acquire(path, policy) : undefined;
   try {
+    using file = openMailbox(path);
+    if (policy.flock) await lockFile(file, policy);
     return await work();
   } finally {
     dotlock?.release();

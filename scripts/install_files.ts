@@ -43,7 +43,9 @@ export function readManifest(layout: Layout): Manifest {
     throw new InstallError(`Cannot read manifest "${path}": it is damaged`);
   }
   // A damaged manifest must not make us remove what is not ours.
-  const stranger = [...files, ...directories].find((one) => !one.startsWith(`${layout.prefix}/`) || one.includes("/../"));
+  const stranger = [...files, ...directories].find((one) =>
+    !one.startsWith(`${layout.prefix}/`) || one.includes("/../")
+  );
   if (stranger !== undefined) {
     throw new InstallError(`Cannot use manifest "${path}": "${stranger}" is not below ${layout.prefix}`);
   }

@@ -40,9 +40,15 @@ export async function run(program: string, args: readonly string[], options: Run
 }
 
 /** Runs a program that must succeed. */
-export async function runTool(program: string, args: readonly string[], options: RunOptions = {}): Promise<void> {
+export async function runTool(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<void> {
   const { status, errors } = await run(program, args, options);
-  if (status !== 0) throw new InstallError(`Cannot run ${program} ${args.join(" ")}: status ${status}\n${errors}`);
+  if (status !== 0) {
+    throw new InstallError(`Cannot run ${program} ${args.join(" ")}: status ${status}\n${errors}`);
+  }
 }
 
 /** Text without the colours that the runtime gives it. */

@@ -22,7 +22,9 @@ export function findUser(name: string): User | undefined {
 }
 
 function lookUp(file: string, name: string): string[] | undefined {
-  return Deno.readTextFileSync(file).split("\n").map((line) => line.split(":")).find(([first]) => first === name);
+  return Deno.readTextFileSync(file).split("\n").map((line) => line.split(":")).find(([first]) =>
+    first === name
+  );
 }
 
 /**
@@ -59,7 +61,9 @@ export function checkUsers(names: readonly string[]): void {
     if (user === undefined) throw new InstallError(`Cannot install: there is no user "${name}"`);
     if (user.uid === 0 || user.gid === 0) throw new InstallError(`Cannot install: user "${name}" is root`);
     const other = uids.get(user.uid) ?? gids.get(user.gid);
-    if (other !== undefined) throw new InstallError(`Cannot install: users "${other}" and "${name}" have one identity`);
+    if (other !== undefined) {
+      throw new InstallError(`Cannot install: users "${other}" and "${name}" have one identity`);
+    }
     uids.set(user.uid, name);
     gids.set(user.gid, name);
   }

@@ -61,7 +61,7 @@
  * @module
  */
 // Safe primitives
-import { interfaceAddresses } from "../../lib/safe/connect.ts";
+import { systemAddresses } from "../../lib/safe/process.ts";
 // Mail
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
@@ -82,7 +82,7 @@ function start(
   context: Context<typeof SERVICE>,
 ): (exchange: DeliveryExchange, request: Request<typeof DELIVERY>) => Promise<void> {
   const { settings, log } = context;
-  const policy = smtpPolicy(settings, interfaceAddresses());
+  const policy = smtpPolicy(settings, systemAddresses);
   const cache = new SessionCache(policy, (error) => context.trouble("closing a connection", error));
   const dns = new DnsClient(context.client(DNS, "dns"));
   const queue = new QueueDirectory(

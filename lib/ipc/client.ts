@@ -127,11 +127,11 @@ export class IpcClient<P extends Protocol> {
   }
 
   /** A process that retires may take leave with its greeting: nothing was sent to it, so the next one is asked. */
-  #adopt(exchange: Exchange<P>, left: number): void {
+  #adopt(exchange: Exchange<P>, goodbyes: number): void {
     const connection = this.#connection;
     if (connection !== undefined) return connection.adopt(exchange);
     this.#connect().then(
-      (made) => made.open || left >= LEAVE_LIMIT ? made.adopt(exchange) : this.#adopt(exchange, left + 1),
+      (made) => !made.left || goodbyes >= LEAVE_LIMIT ? made.adopt(exchange) : this.#adopt(exchange, goodbyes + 1),
       (error) => exchange.fail(asIpcError(error)),
     );
   }
@@ -215,6 +215,7 @@ class Connection {
   #greeted = false;
   #leaving = false;
   #over = false;
+  #error: IpcError | undefined;
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
   constructor(protocol: Protocol, replies: MessageIndex, channel: Channel, events: ConnectionEvents) {
@@ -239,9 +240,9 @@ class Connection {
     });
   }
 
-  /** True while it takes new exchanges. */
-  get open(): boolean {
-    return !this.#leaving && !this.#over;
+  /** True when it takes no new exchange, because the service or we said goodbye. */
+  get left(): boolean {
+    return this.#leaving;
   }
 
   /** Ends a connection that did not greet in time. */
@@ -251,7 +252,7 @@ class Connection {
 
   adopt(exchange: Exchange<Protocol>): void {
     if (this.#over) {
-      exchange.fail(new IpcError("lost", `Service ${this.#protocol.name} closed the connection`));
+      exchange.fail(this.#error ?? new IpcError("lost", `Service ${this.#protocol.name} closed the connection`));
       return;
     }
     const id = this.#nextId;
@@ -314,6 +315,7 @@ class Connection {
   #fail(error: IpcError): void {
     if (this.#over) return;
     this.#over = true;
+    this.#error = error;
     clearInterval(this.#sweeper);
     this.#events.failed(error);
     this.#channel.destroy();

@@ -4,8 +4,7 @@
  * whatever a name resolves to.
  *
  * Permissions needed: net on address:port (streams, and datagrams sent); net, read and write on the path of a unix
- * socket; net on "0.0.0.0:0" or "[::]:0" for the local end of a datagram socket; sys networkInterfaces for
- * `interfaceAddresses`.
+ * socket; net on "0.0.0.0:0" or "[::]:0" for the local end of a datagram socket.
  *
  * @module
  */
@@ -234,9 +233,4 @@ function datagramSocket(socket: dgram.Socket, fail: (error: unknown) => void): D
       socket.close();
     },
   };
-}
-
-/** The addresses of this host's network interfaces. */
-export function interfaceAddresses(): string[] {
-  return Deno.networkInterfaces().map((found) => found.address);
 }

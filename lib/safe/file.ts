@@ -448,10 +448,21 @@ function readToEnd(file: Deno.FsFile, limit: number): Uint8Array<ArrayBuffer> {
       grown.set(buffer);
       buffer = grown;
     }
-    const count = file.readSync(buffer.subarray(length));
-    if (count === null || count === 0) return buffer.subarray(0, length);
+    const count = readSome(file, buffer.subarray(length));
+    if (count === 0) return buffer.subarray(0, length);
     length += count;
     if (length > limit) throw new Error(`file is longer than ${limit} bytes`);
+  }
+}
+
+/** Reads once, again when a signal came between: what was read before must not be lost. */
+function readSome(file: Deno.FsFile, buffer: Uint8Array): number {
+  for (;;) {
+    try {
+      return file.readSync(buffer) ?? 0;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.Interrupted)) throw error;
+    }
   }
 }
 

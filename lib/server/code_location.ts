@@ -34,6 +34,16 @@ function bundleFolder(): string | undefined {
   return import.meta.filename!.endsWith(".ts") ? undefined : import.meta.dirname!;
 }
 
+/** The code of an installation whose bundles are in a folder. */
+export function bundledCode(bundles: string): CodeLocation {
+  return {
+    runtime: join(bundles, BUNDLED_RUNTIME),
+    cache: NO_CACHE,
+    packages: undefined,
+    entry: (command) => join(bundles, `${command}.js`),
+  };
+}
+
 /**
  * Finds the code of the daemons.
  *
@@ -41,14 +51,7 @@ function bundleFolder(): string | undefined {
  */
 export function locateCode(runtime: string): CodeLocation {
   const bundles = bundleFolder();
-  if (bundles !== undefined) {
-    return {
-      runtime: join(bundles, BUNDLED_RUNTIME),
-      cache: NO_CACHE,
-      packages: undefined,
-      entry: (command) => join(bundles, `${command}.js`),
-    };
-  }
+  if (bundles !== undefined) return bundledCode(bundles);
   const home = environmentVariable("HOME") ?? "/root";
   // The runtime's own rule: where the packages were put that the daemons must find.
   const cache = environmentVariable("DENO_DIR") ??

@@ -43,6 +43,14 @@ export function hardeningFlags(code: CodeLocation, npm: boolean): string[] {
   ];
 }
 
+/**
+ * The flags of master and of the programs that a person runs: every permission, and the rest as the daemons have it.
+ * The runtime does not take `--allow-import` beside `-A`; `--no-remote` and `--cached-only` refuse the same.
+ */
+export function trustedFlags(code: CodeLocation, npm: boolean): string[] {
+  return ["-A", ...hardeningFlags(code, npm).filter((flag) => !flag.startsWith("--allow-import="))];
+}
+
 /** The whole environment of a daemon. */
 export function daemonEnvironment(code: CodeLocation): { readonly [name: string]: string } {
   return { DENO_DIR: code.cache, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TZ: ":/etc/localtime" };

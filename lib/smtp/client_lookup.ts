@@ -177,6 +177,12 @@ function siteFailure(soft: boolean, status: string, text: string): Failure {
   return localFailure("site", soft, status, text);
 }
 
+/** True for an address of this host; loopback is, whatever the interfaces are. */
+function isOwn(address: string, policy: ClientPolicy): boolean {
+  const literal = address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
+  return isLoopbackAddress(address) || policy.own.includes(literal);
+}
+
 interface WithoutSelf {
   readonly hosts: readonly Host[];
   /** Hosts were left out because they are this host, or no better than it. */
@@ -190,9 +196,7 @@ interface WithoutSelf {
  */
 function cutLoop(destination: InetDestination, hosts: readonly Host[], policy: ClientPolicy): WithoutSelf {
   const detects = policy.dialect === "smtp" && destination.port === MAIL_PORT;
-  const own = hosts.filter((host) =>
-    policy.ownAddresses.has(host.address) || isLoopbackAddress(host.address)
-  );
+  const own = hosts.filter((host) => isOwn(host.address, policy));
   if (!detects || own.length === 0) return { hosts, cut: false };
   const limit = Math.min(...own.map((host) => host.preference));
   const better = hosts.filter((host) => host.preference < limit);

@@ -4,8 +4,8 @@
  * @module
  */
 import { asciiLower, parseDecimal } from "../vstring/ascii.ts";
-import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
 import type { Settings } from "../config/parameters.ts";
+import { OwnAddresses } from "../mail/own_address.ts";
 import { trustedNexthops } from "./address_policy.ts";
 
 /** SMTP (RFC 5321) or LMTP (RFC 2033). */
@@ -64,8 +64,8 @@ export interface ClientPolicy {
   readonly softBounce: boolean;
   /** Next hosts whose addresses may be private, lower case. */
   readonly trusted: ReadonlySet<string>;
-  /** Addresses of this host, in their usual form. */
-  readonly ownAddresses: ReadonlySet<string>;
+  /** Addresses of this host. */
+  readonly own: OwnAddresses;
   readonly delayResolution: number;
   readonly logAddressFormat: "external" | "internal";
 }
@@ -143,11 +143,11 @@ export type LmtpSettings =
 /**
  * The policy of the smtp program.
  *
- * @param interfaces addresses of this host's network interfaces
+ * @param system addresses of this host's network interfaces
  */
-export function smtpPolicy(settings: SmtpSettings, interfaces: readonly string[]): ClientPolicy {
+export function smtpPolicy(settings: SmtpSettings, system: () => readonly string[]): ClientPolicy {
   return {
-    ...commonPolicy("smtp", settings, settings, interfaces, settings.smtp_helo_timeout),
+    ...commonPolicy("smtp", settings, settings, system, settings.smtp_helo_timeout),
     helloName: settings.smtp_helo_name,
     ehlo: settings.smtp_never_send_ehlo ? "never" : settings.smtp_always_send_ehlo ? "always" : "banner",
     discardKeywords: settings.smtp_discard_ehlo_keywords,
@@ -155,12 +155,12 @@ export function smtpPolicy(settings: SmtpSettings, interfaces: readonly string[]
 }
 
 /** The policy of the lmtp program. */
-export function lmtpPolicy(settings: LmtpSettings, interfaces: readonly string[]): ClientPolicy {
+export function lmtpPolicy(settings: LmtpSettings, system: () => readonly string[]): ClientPolicy {
   // lmtp_x has the type of smtp_x for every x of the list, so one function reads both.
   const renamed = Object.fromEntries(SHARED.map((name) => [`smtp_${name}`, settings[`lmtp_${name}`]]));
   const shared = renamed as unknown as SharedSettings;
   return {
-    ...commonPolicy("lmtp", settings, shared, interfaces, settings.lmtp_lhlo_timeout),
+    ...commonPolicy("lmtp", settings, shared, system, settings.lmtp_lhlo_timeout),
     helloName: settings.lmtp_lhlo_name,
     ehlo: "always",
     discardKeywords: settings.lmtp_discard_lhlo_keywords,
@@ -171,7 +171,7 @@ function commonPolicy(
   dialect: Dialect,
   common: CommonSettings,
   shared: SharedSettings,
-  interfaces: readonly string[],
+  system: () => readonly string[],
   helloTimeout: number,
 ): Omit<ClientPolicy, "helloName" | "ehlo" | "discardKeywords"> {
   const knownPorts = parseKnownPorts(common.known_tcp_ports);
@@ -228,7 +228,7 @@ function commonPolicy(
         common.virtual_transport,
       ],
     }),
-    ownAddresses: ownAddresses(common, interfaces),
+    own: new OwnAddresses(common.inet_interfaces, common.proxy_interfaces, system),
     delayResolution: common.delay_logging_resolution_limit,
     logAddressFormat: oneOf(common.info_log_address_format, ["external", "internal"]),
   };
@@ -237,17 +237,6 @@ function commonPolicy(
 function familyPolicy(protocols: readonly string[]): { readonly ipv4: boolean; readonly ipv6: boolean } {
   const all = protocols.includes("all");
   return { ipv4: all || protocols.includes("ipv4"), ipv6: all || protocols.includes("ipv6") };
-}
-
-/** Addresses that are this host: where it receives mail, and what a translating router shows of it. */
-function ownAddresses(common: CommonSettings, interfaces: readonly string[]): ReadonlySet<string> {
-  const named = common.inet_interfaces.flatMap((word) => word === "all" ? interfaces : [word]);
-  const own = new Set<string>();
-  for (const word of [...named, ...common.proxy_interfaces]) {
-    const bytes = parseIpAddress(word.startsWith("[") && word.endsWith("]") ? word.slice(1, -1) : word);
-    if (bytes !== undefined) own.add(formatIpAddress(bytes));
-  }
-  return own;
 }
 
 /** Ports by name from "lmtp=24", "smtps=submissions=465". */

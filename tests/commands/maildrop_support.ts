@@ -63,7 +63,8 @@ export function records(...list: readonly (readonly [string, string | Uint8Array
     out.push(type.charCodeAt(0));
     let rest = bytes.length;
     for (; rest > 0x7f; rest >>>= 7) out.push((rest & 0x7f) | 0x80);
-    out.push(rest, ...bytes);
+    out.push(rest);
+    for (const byte of bytes) out.push(byte);
   }
   return new Uint8Array(out);
 }

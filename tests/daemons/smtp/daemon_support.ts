@@ -8,6 +8,8 @@ import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening
 export interface Daemon {
   readonly socket: string;
   readonly log: { text: string };
+  /** Resolves when the log holds the text; the log line follows the answer that a client sees. */
+  logged(text: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -46,6 +48,12 @@ export function startDaemon(
   return {
     socket,
     log,
+    logged: async (text) => {
+      for (let tries = 0; !log.text.includes(text); tries++) {
+        if (tries > 200) throw new Error(`not logged: ${text}\n${log.text}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    },
     stop: async () => {
       // End-of-file on standard input means that master is gone.
       child.stdin!.end();

@@ -270,11 +270,13 @@ Deno.test("an exchange that is opened while goodbye is on its way is still serve
   await gone;
 });
 
-Deno.test("a connection that a retired server still accepts is asked to leave, and is served until then", async () => {
+Deno.test("a call that reaches a process as it retires is made to the next one", async () => {
   await using service = await SampleService.start(echo);
   void service.server.retire();
-  const client = service.client();
-  assert.equal((await client.call("ask", { word: "x", delay: 0 })).is, "answer");
+  service.replaceWhenReached = true;
+  const reply = await service.client().call("ask", { word: "x", delay: 0 });
+  assert.equal(reply.is, "answer");
+  assert.equal(service.channels.length, 2);
 });
 
 Deno.test("retire ends at once without connections", async () => {
@@ -384,7 +386,7 @@ Deno.test("a client refuses a peer whose greeting is not its protocol's", async 
     frameBytes(0, 0, "x".repeat(100_000)),
   ];
   for (const greeting of greetings) {
-    await using peer = await HelloPeer.start(greeting);
+    await using peer = HelloPeer.start(greeting);
     const client = new IpcClient(SAMPLE, peer.path, { timeout: 5 });
     await assert.rejects(client.call("ask", { word: "", delay: 0 }), isError("protocol"));
     client.close();
@@ -392,7 +394,7 @@ Deno.test("a client refuses a peer whose greeting is not its protocol's", async 
 });
 
 Deno.test("a peer that never greets fails the calls that wait for it, in time", async () => {
-  await using peer = await HelloPeer.start(new Uint8Array(0));
+  await using peer = HelloPeer.start(new Uint8Array(0));
   const client = new IpcClient(SAMPLE, peer.path, { timeout: 1 });
   const watcher = new Watcher();
   client.open(watcher.onReply, watcher.onError).send("end", { how: "drop" });
@@ -412,7 +414,7 @@ const BAD_REPLIES: readonly [string, Uint8Array][] = [
 
 for (const [name, reply] of BAD_REPLIES) {
   Deno.test(`a client ends the connection on ${name}`, async () => {
-    await using peer = await HelloPeer.greeting(SAMPLE, reply);
+    await using peer = HelloPeer.greeting(SAMPLE, reply);
     const client = new IpcClient(SAMPLE, peer.path, { timeout: 5 });
     await assert.rejects(client.call("ask", { word: "", delay: 0 }), isError("protocol"));
     client.close();

@@ -34,6 +34,8 @@ export class SampleService implements AsyncDisposable {
   readonly troubles: string[] = [];
   readonly channels: Channel[] = [];
   server: IpcServer<Sample>;
+  /** Another process stands in the place of the server as soon as that has taken one connection more. */
+  replaceWhenReached = false;
   readonly #handler: SampleHandler;
   readonly #directory: TemporaryDirectory;
   readonly #clients: { close(): void }[] = [];
@@ -60,6 +62,7 @@ export class SampleService implements AsyncDisposable {
     const accept = (channel: Channel) => {
       this.channels.push(channel);
       this.server.accept(channel);
+      if (this.replaceWhenReached) this.server = this.#serve();
     };
     const made = await listenStream({ kind: "unix", path: this.path }, 100, accept, () => {});
     if (made.kind === "failed") throw new Error(made.why);

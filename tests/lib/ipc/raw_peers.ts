@@ -1,11 +1,10 @@
 /** Peers that say what a test wants, right or wrong. Not a test itself. @module */
 import { helloText } from "../../../lib/ipc/frame.ts";
 import type { Protocol } from "../../../lib/ipc/protocol.ts";
-import { concat } from "../../support/bytes.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 import { frameBytes } from "./raw_frames.ts";
 
-/** A server that says its piece to everybody and reads no more. */
+/** A server that says its piece to everybody, and a second one to whoever sends something. */
 export class HelloPeer implements AsyncDisposable {
   readonly path: string;
   readonly #directory = new TemporaryDirectory();
@@ -13,26 +12,29 @@ export class HelloPeer implements AsyncDisposable {
   readonly #connections: Deno.UnixConn[] = [];
   readonly #serving: Promise<void>;
 
-  private constructor(said: Uint8Array) {
+  private constructor(first: Uint8Array, second: Uint8Array) {
     this.path = this.#directory.at("peer");
     this.#listener = Deno.listen({ transport: "unix", path: this.path });
-    this.#serving = this.#serve(said);
+    this.#serving = this.#serve(first, second);
   }
 
-  static start(said: Uint8Array): Promise<HelloPeer> {
-    return Promise.resolve(new HelloPeer(said));
+  static start(first: Uint8Array, second: Uint8Array = new Uint8Array(0)): HelloPeer {
+    return new HelloPeer(first, second);
   }
 
-  /** Greets as the protocol wants it, then says more. */
-  static greeting(protocol: Protocol, more: Uint8Array): Promise<HelloPeer> {
-    return HelloPeer.start(concat(frameBytes(0, 0, helloText(protocol)), more));
+  /** Greets as the protocol wants it, and answers the first request so. */
+  static greeting(protocol: Protocol, answer: Uint8Array): HelloPeer {
+    return HelloPeer.start(frameBytes(0, 0, helloText(protocol)), answer);
   }
 
-  async #serve(said: Uint8Array): Promise<void> {
+  async #serve(first: Uint8Array, second: Uint8Array): Promise<void> {
     for await (const connection of this.#listener) {
       this.#connections.push(connection);
       try {
-        for (let done = 0; done < said.length;) done += await connection.write(said.subarray(done));
+        await writeAll(connection, first);
+        if (second.length > 0 && await connection.read(new Uint8Array(4096)) !== null) {
+          await writeAll(connection, second);
+        }
       } catch {
         continue; // the client did not like what it read
       }
@@ -61,7 +63,7 @@ export class RawClient implements Disposable {
 
   async send(bytes: Uint8Array): Promise<void> {
     try {
-      for (let done = 0; done < bytes.length;) done += await this.#connection.write(bytes.subarray(done));
+      await writeAll(this.#connection, bytes);
     } catch (error) {
       if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // already thrown out
     }
@@ -81,4 +83,8 @@ export class RawClient implements Disposable {
   [Symbol.dispose](): void {
     this.#connection.close();
   }
+}
+
+async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await connection.write(bytes.subarray(done));
 }

@@ -191,6 +191,12 @@ const CASES: readonly LookupCase[] = [
     failure: "hard 5.4.6 loops back to myself",
     final: true,
   })),
+  {
+    name: "our own address in IPv6 clothes is a loop",
+    zone: { "d.test MX": [[10, "a.test"]], "a.test AAAA": ["::ffff:192.0.2.1"] },
+    failure: "hard 5.4.6 loops back to myself",
+    final: true,
+  },
   // Private addresses.
   ...["169.254.169.254", "10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1"].map((address) => ({
     name: `DNS-05: MX at ${address} is refused`,

@@ -5,6 +5,7 @@
  */
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
 import { QueueDirectory } from "../../../lib/mail/queue_directory.ts";
+import { OwnAddresses } from "../../../lib/mail/own_address.ts";
 import type { DnsAnswer, DnsLookup, DnsQueryType } from "../../../lib/proto/dns_client.ts";
 import { ClientAgent } from "../../../lib/smtp/client_agent.ts";
 import { SessionCache } from "../../../lib/smtp/client_cache.ts";
@@ -53,7 +54,7 @@ export const POLICY: ClientPolicy = {
   relayhost: "",
   softBounce: false,
   trusted: new Set(),
-  ownAddresses: new Set(["192.0.2.1"]),
+  own: new OwnAddresses(["192.0.2.1"], [], () => []),
   delayResolution: 2,
   logAddressFormat: "external",
 };

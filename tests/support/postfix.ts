@@ -1,0 +1,184 @@
+/**
+ * A Debian Postfix of a test's own: configuration, queue and data in a temporary directory, one port on loopback, its
+ * log in a file. It needs root, as Postfix's master does. Not a test itself.
+ *
+ * @module
+ */
+import { freePort, until } from "../commands/mail_system.ts";
+import { type Ended, runProgram } from "./postern.ts";
+
+/** What differs from the configuration below. */
+export interface PostfixOptions {
+  /** Where its root folder is made; default: the system's temporary directory. */
+  readonly below?: string;
+  /** Parameters of main.cf. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+const POSTFIX = "/usr/sbin/postfix";
+
+/** Every service in Debian's master.cf that mail meets here, without chroot: the directory has no copy of /etc. */
+const SERVICES = `postlog unix-dgram n - n - 1 postlogd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+`;
+
+/** A running Postfix; `await using` stops and removes it. */
+export class Postfix implements AsyncDisposable {
+  readonly root: string;
+  readonly port: number = freePort();
+  readonly queue: string;
+  readonly #configuration: string;
+
+  private constructor(below: string | undefined) {
+    this.root = Deno.makeTempDirSync({ prefix: "postfix-", ...(below === undefined ? {} : { dir: below }) });
+    Deno.chmodSync(this.root, 0o755); // its daemons run as user postfix
+    this.#configuration = `${this.root}/etc`;
+    this.queue = `${this.root}/spool`;
+  }
+
+  /** True where one can be started. */
+  static available(): boolean {
+    try {
+      return Deno.uid() === 0 && Deno.statSync(POSTFIX).isFile;
+    } catch {
+      return false;
+    }
+  }
+
+  static async start(options: PostfixOptions = {}): Promise<Postfix> {
+    const made = new Postfix(options.below);
+    made.#write(options.settings ?? {});
+    const started = await made.run(POSTFIX, ["start"]);
+    const up = () => made.log().includes("daemon started");
+    if (started.status === 0 && await until(up)) return made;
+    const why = `${started.errors}${made.log()}`;
+    await made[Symbol.asyncDispose]();
+    throw new Error(`Cannot start Postfix:\n${why}`);
+  }
+
+  #write(settings: Readonly<Record<string, string>>): void {
+    for (const directory of ["etc", "spool", "data", "mail"]) Deno.mkdirSync(`${this.root}/${directory}`);
+    Deno.chmodSync(`${this.root}/mail`, 0o777);
+    const parameters = {
+      compatibility_level: "3.6",
+      queue_directory: this.queue,
+      data_directory: `${this.root}/data`,
+      command_directory: "/usr/sbin",
+      daemon_directory: "/usr/lib/postfix/sbin",
+      maillog_file: `${this.root}/mail.log`,
+      maillog_file_prefixes: this.root,
+      myhostname: "postfix.test",
+      mydestination: "",
+      local_recipient_maps: "",
+      alias_maps: "",
+      alias_database: "",
+      mynetworks: "127.0.0.0/8",
+      inet_interfaces: "127.0.0.1",
+      inet_protocols: "ipv4",
+      disable_dns_lookups: "yes",
+      smtputf8_enable: "no",
+      biff: "no",
+      ...settings,
+    };
+    const main = Object.entries(parameters).map(([name, value]) => `${name} = ${value}\n`).join("");
+    Deno.writeTextFileSync(`${this.#configuration}/main.cf`, main);
+    const smtpd = `127.0.0.1:${this.port} inet n - n - - smtpd\n`;
+    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd + SERVICES);
+    new Deno.Command("chown", { args: ["postfix", `${this.root}/data`] }).outputSync();
+  }
+
+  /** Runs one of Postfix's programs on this configuration. */
+  run(program: string, args: readonly string[], stdin: string | Uint8Array = ""): Promise<Ended> {
+    const option = program.endsWith("/sendmail") ? "-C" : "-c";
+    return runProgram(program, [option, this.#configuration, ...args], stdin);
+  }
+
+  log(): string {
+    try {
+      return Deno.readTextFileSync(`${this.root}/mail.log`);
+    } catch {
+      return ""; // nothing was written yet
+    }
+  }
+
+  /** Waits for the log to hold something; throws with the end of the log when it does not in time. */
+  async untilLogged(pattern: RegExp, milliseconds = 20_000): Promise<void> {
+    if (await until(() => pattern.test(this.log()), milliseconds)) return;
+    throw new Error(`no line of Postfix's log has ${pattern}:\n${this.log().split("\n").slice(-30).join("\n")}`);
+  }
+
+  /** The files of a queue, absolute paths. */
+  queued(queue: string): string[] {
+    return filesBelow(`${this.queue}/${queue}`);
+  }
+
+  /** The messages of a Maildir below its mail directory. */
+  mailbox(name: string): Uint8Array<ArrayBuffer>[] {
+    return filesBelow(`${this.root}/mail/${name}/new`).sort().map((path) => Deno.readFileSync(path));
+  }
+
+  /** Waits for messages in a mailbox. */
+  async mail(name: string, count = 1, milliseconds = 20_000): Promise<Uint8Array<ArrayBuffer>[]> {
+    if (await until(() => this.mailbox(name).length >= count, milliseconds)) return this.mailbox(name);
+    throw new Error(`${name} has ${this.mailbox(name).length} of ${count} messages:\n${this.log()}`);
+  }
+
+  /** Numbers of its processes: master, by its pid file, and its children. */
+  pids(): number[] {
+    const master = readPid(`${this.queue}/pid/master.pid`);
+    if (master === undefined) return [];
+    const children = `/proc/${master}/task/${master}/children`;
+    return [master, ...Deno.readTextFileSync(children).split(" ").filter((word) => word !== "").map(Number)];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pids = this.pids();
+    await this.run(POSTFIX, ["stop"]);
+    const gone = () => pids.every((pid) => !exists(`/proc/${pid}`));
+    if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
+    Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+function readPid(path: string): number | undefined {
+  try {
+    const pid = Number(Deno.readTextFileSync(path));
+    return exists(`/proc/${pid}/task`) ? pid : undefined;
+  } catch {
+    return undefined; // it is not running
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function filesBelow(directory: string): string[] {
+  if (!exists(directory)) return [];
+  return [...Deno.readDirSync(directory)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesBelow(`${directory}/${name}`) : [`${directory}/${name}`]
+  );
+}
