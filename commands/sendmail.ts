@@ -60,17 +60,21 @@ import { exitProcess, onSignal } from "../lib/safe/stdio.ts";
 // Wire protocols
 import { PICKUP } from "../lib/proto/protocols.ts";
 // This program
-import { type CommandEnv, makeEnv } from "./command.ts";
+import { type Command, type CommandEnv, makeEnv } from "./command.ts";
 import { type MaildropFile, MessageTooBigError, reasonOf } from "./maildrop_file.ts";
-import { run as mailq } from "./mailq.ts";
-import { run as newaliases } from "./newaliases.ts";
-import { run as postqueue } from "./postqueue.ts";
 import { SendmailError } from "./sendmail_error.ts";
 import { readSendmailOptions, type SendmailPlan } from "./sendmail_options.ts";
 import { relaySmtp } from "./sendmail_smtp.ts";
 import { type Poster, postMessage } from "./sendmail_submit.ts";
 import { EX } from "./sysexits.ts";
 import { sendTrigger } from "./trigger.ts";
+
+/** The programs that sendmail stands for, loaded when one is asked for: posting a message must start quickly. */
+const OTHERS = {
+  mailq: () => import("./mailq.ts"),
+  postqueue: () => import("./postqueue.ts"),
+  newaliases: () => import("./newaliases.ts"),
+} as const;
 
 /** Runs the command. */
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
@@ -83,16 +87,27 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
     case "smtp":
       return await relaySmtp(configured);
     case "list":
-      return await mailq([], configured);
+      return await runOther(OTHERS.mailq, [], configured);
     case "queue":
-      return await postqueue(plan.mode.options, configured);
-    case "aliases":
-      return await newaliases(plan.mode.database === "" ? [] : [plan.mode.database], configured);
+      return await runOther(OTHERS.postqueue, plan.mode.options, configured);
+    case "aliases": {
+      const { database } = plan.mode;
+      return await runOther(OTHERS.newaliases, database === "" ? [] : [database], configured);
+    }
     case "nothing":
       return EX.OK;
     default:
       return plan.mode satisfies never;
   }
+}
+
+async function runOther(
+  load: () => Promise<{ readonly run: Command }>,
+  args: readonly string[],
+  env: CommandEnv,
+): Promise<number> {
+  const other = await load();
+  return await other.run(args, env);
 }
 
 /** The surroundings with the configuration directory of -C. */

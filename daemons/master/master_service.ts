@@ -195,6 +195,11 @@ export class MasterService {
     this.#noticing = true;
     const wait = Math.max(0, this.#resumeAt - Date.now());
     setTimeout(() => {
+      // Meanwhile the wake-up timer may have started a process: its first client must not be taken from it.
+      if (this.#working() > 0 || this.#closed) {
+        this.#noticing = false;
+        return;
+      }
       this.listeners[0]!.noticeClient().then(
         () => {
           this.#noticing = false;

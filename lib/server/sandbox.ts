@@ -258,11 +258,20 @@ export class Planner {
     return [[item, "service.ts"]];
   }
 
+  #smtpReach(service: Service, settings: Record<string, unknown>): SmtpReach {
+    const command = service.command === "lmtp" ? "lmtp" : "smtp";
+    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name));
+    const trusted = settings["smtp_trusted_nexthops"] as readonly string[];
+    settings["smtp_trusted_nexthops"] = [...trusted, ...reach.nexthops];
+    return reach;
+  }
+
   #origin(name: string): string {
     return this.#configuration.origin(name);
   }
 
-  #reach(service: Service, settings: Record<string, unknown>): SmtpReach {
+  /** What a daemon may reach beyond its sockets; the settings that depend on it are completed. */
+  #reach(service: Service, settings: Record<string, unknown>): Pick<SmtpReach, "grants" | "denials"> {
     switch (service.inet) {
       case "none":
         return { grants: [], denials: [] };
@@ -276,7 +285,7 @@ export class Planner {
         return { grants, denials: [] };
       }
       case "smtp":
-        return smtpReach(this.#configuration, service.command, (name) => this.#origin(name));
+        return this.#smtpReach(service, settings);
     }
   }
 }

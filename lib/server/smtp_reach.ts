@@ -1,144 +1,160 @@
 /**
  * Where the SMTP client may connect: the ports that the configured transports use, any public host, and of private
- * and loopback networks only what the configuration routes to by literal address.
+ * and loopback networks only what the configuration routes to.
  *
  * @module
  */
+// Utility
 import type { Configuration } from "../config/configuration.ts";
+import { asciiLower, splitBlanks } from "../vstring/ascii.ts";
+// Tables
 import { inNetwork, parseIpAddress, parseIpNetwork } from "../table/ip_network.ts";
-import { readTextFile } from "../safe/file.ts";
-import { parseDecimal, splitBlanks } from "../vstring/ascii.ts";
+import { openTable } from "../table/open.ts";
+// Wire protocols
+import { type Destination, parseDestination } from "../smtp/client_destination.ts";
+import { parseKnownPorts, parsePort } from "../smtp/client_policy.ts";
+// Server skeleton
 import type { Denial, Grant } from "./sandbox.ts";
 
 export interface SmtpReach {
   readonly grants: readonly Grant[];
   readonly denials: readonly Denial[];
+  /** The next hosts that transport_maps names: the client's own check lets them be private. */
+  readonly nexthops: readonly string[];
 }
 
-/** Networks that no stranger's mail may make us connect to. IPv6 networks cannot be named in flags: the client's own check has them. */
-export const FORBIDDEN_NETWORKS: readonly string[] = [
-  "0.0.0.0/8",
+/** What only somebody in this host's own network may send to. IPv6 networks cannot be named in flags: the client's own check has them. */
+const PRIVATE_NETWORKS: readonly string[] = [
   "10.0.0.0/8",
   "100.64.0.0/10",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
   "172.16.0.0/12",
   "192.168.0.0/16",
-  "224.0.0.0/4",
-  "240.0.0.0/4",
 ];
 
-/** Parameters whose values name a next hop, as `transport:nexthop` or `nexthop`. */
-const ROUTE_PARAMETERS = [
-  "relayhost",
+/** Networks that no stranger's mail may make us connect to. */
+export const FORBIDDEN_NETWORKS: readonly string[] = [
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "224.0.0.0/4",
+  "240.0.0.0/4",
+  ...PRIVATE_NETWORKS,
+];
+
+/** Parameters whose values are next hops, and those whose values are `transport:nexthop`. */
+const NEXTHOP_PARAMETERS = ["relayhost", "smtp_fallback_relay", "lmtp_fallback_relay"] as const;
+const TRANSPORT_PARAMETERS = [
   "default_transport",
   "relay_transport",
   "local_transport",
   "virtual_transport",
-  "smtp_fallback_relay",
-  "lmtp_fallback_relay",
 ] as const;
 
-/** Largest transport table that is read for the ports and addresses that it names, bytes. */
-const TABLE_LIMIT = 64 * 1024 * 1024;
-
-/** A literal destination named in the configuration. */
+/** A destination that the configuration names, and where. */
 interface Route {
-  readonly host: string;
-  readonly port: number;
-  readonly unixPath: string;
+  readonly destination: Destination;
   readonly because: string;
 }
 
 /** The grants and denials of the SMTP or LMTP client. */
 export function smtpReach(
   configuration: Configuration,
-  command: string,
+  command: "smtp" | "lmtp",
   origin: (name: string) => string,
 ): SmtpReach {
-  const standard = command === "lmtp" ? 24 : 25;
-  const routes = configuredRoutes(configuration, origin);
-  const ports = new Map<number, string>();
-  ports.set(standard, `standard port of ${command}`);
-  for (const route of routes) if (route.port > 0) ports.set(route.port, route.because);
-  // ":25" alone would stand for localhost:25. IPv6 networks cannot be named: literal IPv6 destinations get a grant each.
-  const grants: Grant[] = [...ports].map(([port, because]) => ({
-    kind: "net",
-    object: `0.0.0.0/0:${port}`,
-    because,
+  const { settings } = configuration;
+  const knownPorts = parseKnownPorts(settings.known_tcp_ports);
+  const standard = command === "lmtp" ? settings.lmtp_tcp_port : settings.smtp_tcp_port;
+  const defaultPort = parsePort(standard, knownPorts) ?? (command === "lmtp" ? 24 : 25);
+  const how = { dialect: command, defaultPort, knownPorts } as const;
+  const texts = [...parameterNexthops(configuration, origin), ...tableNexthops(configuration)];
+  const routes = texts.flatMap(({ nexthop, because }) =>
+    splitBlanks(nexthop, true).map((word): Route => ({ destination: parseDestination(word, how), because }))
+  );
+  return {
+    grants: [
+      ...portGrants(routes, defaultPort, `${command}_tcp_port (${origin(`${command}_tcp_port`)})`),
+      ...routes.flatMap(literalGrants),
+    ],
+    denials: denials(routes),
+    nexthops: tableNexthops(configuration).flatMap(({ nexthop }) => splitBlanks(nexthop, true)),
+  };
+}
+
+interface Nexthop {
+  readonly nexthop: string;
+  readonly because: string;
+}
+
+function parameterNexthops(configuration: Configuration, origin: (name: string) => string): Nexthop[] {
+  const { settings } = configuration;
+  const plain = NEXTHOP_PARAMETERS.flatMap((name) => {
+    const value: string | readonly string[] = settings[name];
+    const because = `${name} (${origin(name)})`;
+    return (typeof value === "string" ? [value] : value).map((nexthop) => ({ nexthop, because }));
+  });
+  const transports = TRANSPORT_PARAMETERS.map((name) => ({
+    nexthop: nexthopOf(settings[name]),
+    because: `${name} (${origin(name)})`,
   }));
-  for (const route of routes) {
-    if (!route.host.includes(":")) continue;
-    const port = route.port > 0 ? route.port : standard;
-    grants.push({ kind: "net", object: `[${route.host}]:${port}`, because: route.because });
+  return [...plain, ...transports].filter(({ nexthop }) => nexthop !== "");
+}
+
+/** The next hops of transport_maps, as far as its tables can be listed: what a pattern makes of an address cannot. */
+function tableNexthops(configuration: Configuration): Nexthop[] {
+  return configuration.settings.transport_maps.flatMap((spec) => {
+    const entries = openTable(spec, { soft: true }).entries?.() ?? [];
+    const nexthops = new Set(Array.from(entries, ([, value]) => nexthopOf(value)));
+    return [...nexthops].filter((nexthop) => nexthop !== "")
+      .map((nexthop) => ({ nexthop, because: `transport_maps ${spec}` }));
+  });
+}
+
+/** What stands behind the transport's name; nothing for the transports whose next hop is a text. */
+function nexthopOf(transport: string): string {
+  const colon = transport.indexOf(":");
+  const name = asciiLower(transport.slice(0, Math.max(0, colon)));
+  return colon < 0 || ["error", "retry", "discard"].includes(name) ? "" : transport.slice(colon + 1);
+}
+
+/** `:25` would stand for localhost:25; the whole of IPv4 can be named, the whole of IPv6 cannot. */
+function portGrants(routes: readonly Route[], standard: number, because: string): Grant[] {
+  const ports = new Map([[standard, because]]);
+  for (const { destination, because } of routes) {
+    if (destination.kind === "inet" && !ports.has(destination.port)) ports.set(destination.port, because);
   }
-  for (const route of routes) {
-    if (route.unixPath === "") continue;
-    const because = route.because;
-    grants.push(
-      { kind: "net", object: `unix:${route.unixPath}`, because },
-      { kind: "read", object: route.unixPath, because },
-      { kind: "write", object: route.unixPath, because },
-    );
+  return [...ports].map(([port, why]): Grant => ({ kind: "net", object: `0.0.0.0/0:${port}`, because: why }));
+}
+
+function literalGrants({ destination, because }: Route): Grant[] {
+  if (destination.kind === "inet" && destination.literal?.includes(":")) {
+    return [{ kind: "net", object: `[${destination.literal}]:${destination.port}`, because }];
   }
-  const denials = FORBIDDEN_NETWORKS.filter((network) => !routes.some((route) => inside(network, route.host)))
+  if (destination.kind !== "unix") return [];
+  return [
+    { kind: "net", object: `unix:${destination.path}`, because },
+    { kind: "read", object: destination.path, because },
+    { kind: "write", object: destination.path, because },
+  ];
+}
+
+function denials(routes: readonly Route[]): Denial[] {
+  const hosts = routes.flatMap(({ destination }) => destination.kind === "inet" ? [destination] : []);
+  // A host that is named may be in a private network: where, only its look-up tells, and then the client's own check
+  // asks whether the configuration routes to that name.
+  const named = hosts.some((host) => host.literal === undefined && host.host !== "localhost");
+  return FORBIDDEN_NETWORKS
+    .filter((network) => !(named && PRIVATE_NETWORKS.includes(network)))
+    .filter((network) => !hosts.some((host) => isInside(network, host.literal ?? host.host)))
     .map((object): Denial => ({
       kind: "net",
       object,
       because: "private network that the configuration does not route to",
     }));
-  return { grants, denials };
 }
 
-function inside(network: string, host: string): boolean {
+function isInside(network: string, host: string): boolean {
   const parsed = parseIpNetwork(network);
   const address = parseIpAddress(host === "localhost" ? "127.0.0.1" : host);
   return parsed.kind === "network" && address !== undefined && inNetwork(address, parsed.network);
-}
-
-/** The literal hosts and ports that the configuration routes to; also what the client itself may treat as allowed. */
-export function configuredRoutes(configuration: Configuration, origin: (name: string) => string): Route[] {
-  const settings = configuration.settings as unknown as Record<string, unknown>;
-  const routes: Route[] = [];
-  for (const name of ROUTE_PARAMETERS) {
-    const value = settings[name];
-    const texts = Array.isArray(value) ? value as string[] : [String(value ?? "")];
-    for (const text of texts) addRoutes(routes, text, `${name} (${origin(name)})`);
-  }
-  for (const spec of (settings["transport_maps"] ?? []) as readonly string[]) {
-    for (const text of tableValues(spec)) addRoutes(routes, text, `transport_maps ${spec}`);
-  }
-  return routes;
-}
-
-function addRoutes(routes: Route[], text: string, because: string): void {
-  const unix = text.indexOf("unix:");
-  if (unix >= 0) {
-    routes.push({ host: "", port: 0, unixPath: text.slice(unix + "unix:".length), because });
-    return;
-  }
-  const open = text.indexOf("[");
-  const close = text.indexOf("]", open);
-  const bracketed = open >= 0 && close > open;
-  const host = bracketed ? text.slice(open + 1, close) : "";
-  const colon = text.indexOf(":", bracketed ? close : Math.max(0, text.indexOf(":") + 1));
-  const port = colon >= 0 ? parseDecimal(text.slice(colon + 1), 65535) ?? 0 : 0;
-  if (host !== "" || port > 0) {
-    routes.push({ host: host.startsWith("ipv6:") ? host.slice(5) : host, port, unixPath: "", because });
-  }
-}
-
-/** The values of a text table: the last word of each line is enough to see hosts and ports. */
-function tableValues(spec: string): string[] {
-  const colon = spec.indexOf(":");
-  const type = spec.slice(0, colon);
-  const rest = spec.slice(colon + 1);
-  if (!rest.startsWith("/")) {
-    return splitBlanks(rest.split("=").join(" ").split("{").join(" ").split("}").join(" "), true);
-  }
-  if (!["texthash", "regexp", "cidr"].includes(type)) return [];
-  return readTextFile(rest, TABLE_LIMIT).split("\n")
-    .filter((line) => !line.startsWith("#"))
-    .map((line) => splitBlanks(line).at(-1) ?? "")
-    .filter((word) => word !== "");
 }

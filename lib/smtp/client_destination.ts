@@ -35,7 +35,10 @@ export function parseDestinations(nexthop: string, policy: ClientPolicy): Destin
  * SMTP: `domain`, `domain:service`, `[host]`, `[host]:service`, `[address]`, `[ipv6:address]`. LMTP: `unix:path`,
  * `inet:` and one of those, or just one of those. LMTP never looks for MX hosts.
  */
-export function parseDestination(word: string, policy: ClientPolicy): Destination {
+export function parseDestination(
+  word: string,
+  policy: Pick<ClientPolicy, "dialect" | "defaultPort" | "knownPorts">,
+): Destination {
   const text = asciiLower(word);
   const lmtp = policy.dialect === "lmtp";
   if (lmtp && text.startsWith("unix:")) {

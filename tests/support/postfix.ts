@@ -11,7 +11,7 @@ import { type Ended, runProgram } from "./postern.ts";
 export interface PostfixOptions {
   /** Where its root folder is made; default: the system's temporary directory. */
   readonly below?: string;
-  /** Parameters of main.cf. */
+  /** Parameters of main.cf; `$root` stands for the root folder. */
   readonly settings?: Readonly<Record<string, string>>;
 }
 
@@ -98,7 +98,8 @@ export class Postfix implements AsyncDisposable {
       biff: "no",
       ...settings,
     };
-    const main = Object.entries(parameters).map(([name, value]) => `${name} = ${value}\n`).join("");
+    const main = Object.entries(parameters)
+      .map(([name, value]) => `${name} = ${value.replaceAll("$root", this.root)}\n`).join("");
     Deno.writeTextFileSync(`${this.#configuration}/main.cf`, main);
     const smtpd = `127.0.0.1:${this.port} inet n - n - - smtpd\n`;
     Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd + SERVICES);
