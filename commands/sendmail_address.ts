@@ -43,18 +43,19 @@ export function readAddressList(value: Uint8Array, what: string): string[] {
   return found.addresses.map((one) => checkAddress(unquoteAddress(one.address), what));
 }
 
-/** The addresses of one argument; empty text and `<>` are the null address. */
-export function readAddressArgument(argument: string, what: string): string[] {
-  return argument === "" || argument === "<>" ? [""] : readAddressList(encodeText(argument), what);
+/** The recipients that one argument names: at least one. */
+export function readRecipients(argument: string): string[] {
+  const addresses = readAddressList(encodeText(argument), "recipient");
+  if (addresses.length > 0) return addresses;
+  throw new SendmailError(EX.DATAERR, `malformed recipient address: ${printable(argument, 100)}`);
 }
 
-/** The one address of an argument. */
-export function readOneAddress(argument: string, what: string): string {
-  const addresses = readAddressArgument(argument, what);
-  if (addresses.length !== 1) {
-    throw new SendmailError(EX.USAGE, `malformed ${what}: ${printable(argument, 100)}`);
-  }
-  return addresses[0]!;
+/** The sender that an argument names; empty text and `<>` are the null sender. */
+export function readSender(argument: string): string {
+  if (argument === "" || argument === "<>") return "";
+  const addresses = readAddressList(encodeText(argument), "sender");
+  if (addresses.length === 1) return addresses[0]!;
+  throw new SendmailError(EX.USAGE, `malformed sender: ${printable(argument, 100)}`);
 }
 
 function checkAddress(address: string, what: string): string {

@@ -12,7 +12,7 @@ import { formatTime } from "../lib/mail/queue_file.ts";
 import { RECORD } from "../lib/mail/record.ts";
 // This program
 import { MaildropFile, type MaildropSettings } from "./maildrop_file.ts";
-import { readAddressArgument, readOneAddress } from "./sendmail_address.ts";
+import { readRecipients, readSender } from "./sendmail_address.ts";
 import { SendmailError } from "./sendmail_error.ts";
 import { RecipientHeaders } from "./sendmail_headers.ts";
 import { type LinePiece, readLines } from "./sendmail_lines.ts";
@@ -74,8 +74,8 @@ export async function postMessage(
 }
 
 function readEnvelope(plan: SendmailPlan, poster: Poster, settings: SubmitSettings): Envelope {
-  const sender = readOneAddress(plan.sender ?? poster.login, "sender");
-  const recipients = plan.recipients.flatMap((one) => readAddressArgument(one, "recipient"));
+  const sender = readSender(plan.sender ?? poster.login);
+  const recipients = plan.recipients.flatMap(readRecipients);
   if (recipients.length === 0 && !plan.fromHeaders) {
     const text = "Recipient addresses must be specified on the command line or via the -t option";
     throw new SendmailError(EX.USAGE, text);

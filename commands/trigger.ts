@@ -27,18 +27,18 @@ export async function sendTrigger<P extends Protocol, K extends keyof P["request
   fields: RequestValues<P, K>,
   timeout: number,
 ): Promise<Triggered> {
-  const made = await connectUnixChannel(path);
-  if (made.kind === "failed") return made;
-  const client = IpcClient.onChannel(protocol, made.channel, { timeout });
+  // Nobody listens: the mail system is down, and waiting would not start it.
+  const probe = await connectUnixChannel(path);
+  if (probe.kind === "failed") return probe;
+  probe.channel.destroy();
+  // The client tries again while master starts the service, which it does when it sees a connection.
+  const client = new IpcClient(protocol, path, { timeout });
+  client.send(type, fields);
   const deadline = Date.now() + timeout * 1000;
-  while (!client.connected) {
-    if (Date.now() > deadline) {
-      made.channel.destroy();
-      return { kind: "failed", why: "no greeting in time" };
-    }
+  while (!client.connected && Date.now() <= deadline) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_PAUSE));
   }
-  client.send(type, fields);
+  const sent = client.connected;
   client.close();
-  return { kind: "sent" };
+  return sent ? { kind: "sent" } : { kind: "failed", why: "no greeting in time" };
 }

@@ -91,11 +91,11 @@ async function compileDispatcher(installer: Installer): Promise<string | undefin
       timeout: COMPILE_TIMEOUT,
     });
     if (made.status !== 0) {
-      return `deno compile has no runtime for compiled programs: ${firstLine(made.errors)}`;
+      return `deno compile has no runtime for compiled programs: ${cause(made.errors)}`;
     }
     const tried = await run(output, [], { environment: {}, timeout: PROBE_TIMEOUT });
     if (tried.status !== USAGE_STATUS || !tried.errors.startsWith(USAGE_START)) {
-      return `the compiled program does not run: status ${tried.status} ${firstLine(tried.errors)}`;
+      return `the compiled program does not run: status ${tried.status} ${cause(tried.errors)}`;
     }
     installer.adopt(output, layout.postern, "program");
     return undefined;
@@ -126,9 +126,12 @@ function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
-/** The line that says what is wrong: the runtime puts causes and a stack below it. */
-function firstLine(text: string): string {
-  return text.split("\n").find((line) => line !== "") ?? "";
+/** What went wrong and its innermost cause, without the stack that the runtime puts below. */
+function cause(text: string): string {
+  const [message = ""] = text.split("\nStack backtrace");
+  const lines = message.split("\n").filter((line) => line.trim() !== "");
+  const inner = lines.length > 1 ? `: ${lines.at(-1)!.trim().replace(/^[0-9]+: /, "")}` : "";
+  return `${lines[0] ?? ""}${inner}`;
 }
 
 /** Command line of master in the installed runtime. */

@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { dirname, join } from "node:path";
 import type { Configuration } from "../lib/config/configuration.ts";
 import { bundledCode } from "../lib/server/code_location.ts";
 import { Planner } from "../lib/server/sandbox.ts";
@@ -41,7 +40,6 @@ function serviceUnit(layout: Layout, configuration: Configuration, socket: boole
     `Environment="${name}=${value}"`
   );
   const log = logFile(configuration);
-  const command = [...masterCommand(layout), ...(log === undefined ? [] : ["--log", log])];
   return `# Made by Postern's installer from ${layout.configDirectory}. Changes of your own belong into
 # postern.service.d/*.conf; ReadWritePaths= there adds to these.
 [Unit]
@@ -52,7 +50,8 @@ Conflicts=postfix.service exim4.service sendmail.service
 
 [Service]
 Type=exec
-ExecStart=${command.map(quoteWord).join(" ")}
+ExecStart=${quoteCommand(masterCommand(layout))}
+StandardError=${log === undefined ? "journal" : `append:${quoteSpecifiers(log)}`}
 # With the system's full rights, as the service itself may run nothing but its runtime.
 ExecReload=+/bin/kill -HUP $MAINPID
 KillMode=mixed
@@ -71,7 +70,7 @@ AmbientCapabilities=
 NoNewPrivileges=yes
 RestrictSUIDSGID=yes
 
-# The whole system is read-only but for the queue, the mailboxes and the log.
+# The whole system is read-only but for the queue and the mailboxes. The log is open already.
 ProtectSystem=strict
 ${writablePaths(configuration).map((path) => `ReadWritePaths=${path}`).join("\n")}
 ProtectHome=${writesHomes(configuration) ? "no" : "read-only"}
@@ -96,8 +95,9 @@ RestrictRealtime=yes
 # Netlink lists the machine's addresses.
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@keyring @clock @debug @module @mount @raw-io @reboot @swap @obsolete
+# Memory protection keys are how the runtime guards its compiled code where the processor has them.
+SystemCallFilter=@system-service @pkey
+SystemCallFilter=~@aio @clock @debug @keyring @memlock @module @mount @obsolete @raw-io @reboot @resources @swap
 SystemCallErrorNumber=EPERM
 # MemoryDenyWriteExecute is not set: the runtime compiles JavaScript to machine code.
 
@@ -140,15 +140,13 @@ function listenAddresses(layout: Layout, configuration: Configuration): string[]
 /** What is written: the queue, and where the configuration puts mailboxes and the log. */
 function writablePaths(configuration: Configuration): string[] {
   const { queue_directory, mail_spool_directory, virtual_mailbox_base } = configuration.settings;
-  const log = logFile(configuration);
   const optional = [
     mail_spool_directory,
     virtual_mailbox_base,
     writesHomes(configuration) ? HOMES : "",
-    log === undefined ? "" : dirname(log),
   ].filter((path) => path !== "");
   // "-": one that does not exist is no reason not to start.
-  return [quoteWord(queue_directory), ...optional.map((path) => quoteWord(`-${join(path, ".")}`))];
+  return [quoteWord(queue_directory), ...optional.map((path) => quoteWord(`-${path}`))];
 }
 
 /** Mailboxes of local users are in their homes. */
@@ -162,10 +160,18 @@ function logFile(configuration: Configuration): string | undefined {
   return maillog_file === "" || maillog_file === "/dev/stdout" ? undefined : maillog_file;
 }
 
-/** A word of a unit file: systemd splits at blanks and expands % and $. */
+/** A command line: systemd expands $ in it. */
+function quoteCommand(words: readonly string[]): string {
+  return words.map(quoteWord).join(" ").split("$").join("$$");
+}
+
+/** One of several words of a line: systemd splits at blanks. */
 function quoteWord(word: string): string {
-  const escaped = word.split("\\").join("\\\\").split("%").join("%%").split("$").join("$$").split('"').join(
-    '\\"',
-  );
+  const escaped = quoteSpecifiers(word).split("\\").join("\\\\").split('"').join('\\"');
   return escaped.includes(" ") ? `"${escaped}"` : escaped;
+}
+
+/** A value in a unit file, which goes to the end of its line. */
+function quoteSpecifiers(value: string): string {
+  return value.split("%").join("%%");
 }

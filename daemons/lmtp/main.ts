@@ -27,7 +27,7 @@
  * lmtp_connection_reuse_count_limit, lmtp_connection_reuse_time_limit, lmtp_data_done_timeout,
  * lmtp_data_init_timeout, lmtp_data_xfer_timeout, lmtp_defer_if_no_mx_address_found, lmtp_discard_lhlo_keywords,
  * lmtp_dns_support_level, lmtp_fallback_relay, lmtp_lhlo_name, lmtp_lhlo_timeout, lmtp_line_length_limit,
- * lmtp_mail_timeout, lmtp_mx_address_limit, lmtp_mx_session_limit, lmtp_quit_timeout, lmtp_quote_rfc821_envelope,
+ * lmtp_mail_timeout, lmtp_min_data_rate, lmtp_mx_address_limit, lmtp_mx_session_limit, lmtp_per_request_deadline, lmtp_quit_timeout, lmtp_quote_rfc821_envelope,
  * lmtp_randomize_addresses, lmtp_rcpt_timeout, lmtp_rset_timeout, lmtp_skip_5xx_greeting, lmtp_skip_quit_response,
  * lmtp_tcp_port, local_transport, myhostname, proxy_interfaces, queue_directory, relay_transport, relayhost,
  * smtp_trusted_nexthops, soft_bounce, virtual_transport.

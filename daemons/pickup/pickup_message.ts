@@ -118,13 +118,18 @@ export async function sendMaildropMessage(
   const copier = new MessageCopier(file, sink, recordLimit);
   await copier.copy(ENVELOPE);
   const facts = copier.endEnvelope();
-  await copier.put(RECORD.MESSAGE, "");
-  for (const line of begin(facts)) await sink.line(line);
-  await copier.copy(CONTENT);
-  await copier.put(RECORD.EXTRACTED, "");
+  // cleanup wants every recipient in the envelope: those of `sendmail -t` stand behind the content. So the file is
+  // read to its end before anything of the content is sent, and then once more.
+  const content = copier.position;
+  copier.passContent();
   await copier.copy(EXTRACTED);
-  await copier.put(RECORD.END, "");
   copier.endFile();
+  await sink.record(RECORD.MESSAGE, "");
+  for (const line of begin(facts)) await sink.line(line);
+  copier.position = content;
+  await copier.copy(CONTENT);
+  await sink.record(RECORD.EXTRACTED, "");
+  await sink.record(RECORD.END, "");
 }
 
 /** One file on its way. */
@@ -161,6 +166,24 @@ class MessageCopier {
     }
   }
 
+  /** Offset of the next record. */
+  get position(): number {
+    return this.#reader.position;
+  }
+
+  set position(offset: number) {
+    this.#reader.seek(offset);
+  }
+
+  /** Goes to the end of the content and sends nothing. */
+  passContent(): void {
+    for (;;) {
+      const action = this.#nextAction(CONTENT);
+      if (action === "next") return;
+      if (action === "pointer") this.#follow();
+    }
+  }
+
   /** Checks that the envelope is whole and adds what it lacks. */
   endEnvelope(): MessageFacts {
     const sender = this.#sender;
@@ -174,11 +197,6 @@ class MessageCopier {
   /** Checks that nothing follows: edits of a requeued file stand behind its end, a user's file has none. */
   endFile(): void {
     if (!this.#file.requeued && this.#reader.next()) throw bad("something follows its end");
-  }
-
-  /** Sends a record. */
-  async put(type: number, data: Uint8Array | string): Promise<void> {
-    await this.#sink.record(type, data);
   }
 
   #nextAction(rows: readonly RecordRow[]): Action {
@@ -252,6 +270,7 @@ class MessageCopier {
 
   #takeRecipient(recipient: string): Promise<void> | undefined {
     if (this.#sender === undefined) throw bad("it has a recipient before its sender");
+    if (recipient === "") throw bad("it has an empty recipient");
     this.#checkAddress();
     for (const [type, data] of this.#pending) this.#sink.record(type, data);
     this.#pending = [];

@@ -47,7 +47,7 @@
  * smtp_connection_reuse_count_limit, smtp_connection_reuse_time_limit, smtp_data_done_timeout,
  * smtp_data_init_timeout, smtp_data_xfer_timeout, smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords,
  * smtp_dns_support_level, smtp_fallback_relay, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
- * smtp_mail_timeout, smtp_mx_address_limit, smtp_mx_session_limit, smtp_never_send_ehlo, smtp_quit_timeout,
+ * smtp_mail_timeout, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_quit_timeout,
  * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_rset_timeout,
  * smtp_skip_5xx_greeting, smtp_skip_quit_response, smtp_tcp_port, smtp_trusted_nexthops, soft_bounce,
  * virtual_transport.

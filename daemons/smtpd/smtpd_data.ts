@@ -4,7 +4,7 @@
  */
 // Utility
 import { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
-import { CR, DOT, isBlank, LF, startsWithIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { CR, DOT, GREATER, isBlank, LF, startsWithIgnoreCase } from "../../lib/vstring/ascii.ts";
 // Mail
 import { appendRecord, appendRecordSlice, RECORD } from "../../lib/mail/record.ts";
 
@@ -12,10 +12,13 @@ import { appendRecord, appendRecordSlice, RECORD } from "../../lib/mail/record.t
 const CHUNK_SIZE = 32 * 1024;
 /** Room for the records of one piece of line on top of that, bytes. */
 const CHUNK_ROOM = 64 * 1024;
+/** Longest record of text, whatever line_length_limit says: with its head it fits into that room. */
+const RECORD_MOST = 30_000;
 
 /** Cuts DATA into records. */
 export class DataReader {
   readonly #lineLimit: number;
+  readonly #sizeLimit: number;
   readonly #out = new ByteBuilder(CHUNK_ROOM, 2048);
   readonly #emit: (records: Uint8Array) => void;
   #carry: Uint8Array | undefined;
@@ -25,16 +28,23 @@ export class DataReader {
   #firstLine = true;
   /** A line ended in LF alone. */
   bareNewline = false;
-  /** Bytes of message text so far. */
+  /** Bytes of message text so far, with two for each line end and without stuffed dots (RFC 1870 section 4). */
   size = 0;
 
   /**
    * @param lineLimit longer lines become several records (line_length_limit)
+   * @param sizeLimit beyond this many bytes the text is read and dropped; 0: no limit (message_size_limit)
    * @param emit takes whole records, which are valid during the call only
    */
-  constructor(lineLimit: number, emit: (records: Uint8Array) => void) {
-    this.#lineLimit = Math.min(lineLimit, CHUNK_SIZE);
+  constructor(lineLimit: number, sizeLimit: number, emit: (records: Uint8Array) => void) {
+    this.#lineLimit = Math.min(lineLimit, RECORD_MOST);
+    this.#sizeLimit = sizeLimit;
     this.#emit = emit;
+  }
+
+  /** True when the text has passed the limit: it must not be committed. */
+  get tooBig(): boolean {
+    return this.#sizeLimit > 0 && this.size > this.#sizeLimit;
   }
 
   /** Where the caller puts the records that come before the text. */
@@ -100,8 +110,8 @@ export class DataReader {
     let from = start;
     while (end - from > this.#lineLimit) from = this.#piece(input, from, from + this.#lineLimit);
     from = this.#openLine(input, from, end);
-    appendRecordSlice(this.#out, RECORD.NORMAL, input, from, end);
-    this.size += end - from + 1;
+    this.size += end - from + 2;
+    if (!this.tooBig) appendRecordSlice(this.#out, RECORD.NORMAL, input, from, end);
     if (this.#out.length >= CHUNK_SIZE) this.flush();
   }
 
@@ -109,8 +119,8 @@ export class DataReader {
   #piece(input: Uint8Array, start: number, end: number): number {
     const from = this.#openLine(input, start, end);
     this.#atLineStart = false;
-    appendRecordSlice(this.#out, RECORD.CONTINUED, input, from, end);
     this.size += end - from;
+    if (!this.tooBig) appendRecordSlice(this.#out, RECORD.CONTINUED, input, from, end);
     if (this.#out.length >= CHUNK_SIZE) this.flush();
     return end;
   }
@@ -120,20 +130,20 @@ export class DataReader {
     if (!this.#atLineStart) return start;
     // RFC 5321 section 4.5.2: a leading period is deleted when other characters follow it on the line.
     const from = end > start && input[start] === DOT ? start + 1 : start;
-    if (this.#firstLine) {
-      this.#firstLine = false;
-      this.#mendFirstLine(input, from, end);
-    }
+    if (this.#firstLine) this.#mendFirstLine(input, from, end);
     return from;
   }
 
+  /** Mailbox separators, which some programs leave in front, become headers (">From " as well, as many as there are). */
   #mendFirstLine(input: Uint8Array, from: number, end: number): void {
-    const line = input.subarray(from, end);
-    // Text that begins with white space would continue our own Received header.
-    if (line.length > 0 && isBlank(line[0]!)) appendRecord(this.#out, RECORD.NORMAL, "");
-    const offset = line[0] === 0x3e ? 1 : 0; // ">From " as well
-    if (startsWithIgnoreCase(line, "from ", offset)) {
+    let start = from;
+    while (start < end && input[start] === GREATER) start++;
+    if (startsWithIgnoreCase(input.subarray(start, end), "from ")) {
       appendRecord(this.#out, RECORD.CONTINUED, "X-Mailbox-Line: ");
+      return;
     }
+    this.#firstLine = false;
+    // Text that begins with white space would continue the header before it, which is ours.
+    if (from < end && isBlank(input[from]!)) appendRecord(this.#out, RECORD.NORMAL, "");
   }
 }

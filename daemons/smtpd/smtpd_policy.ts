@@ -34,6 +34,8 @@ export interface Question {
   readonly recipient: string | undefined;
   /** Where the recipient leads; undefined before RCPT. */
   readonly resolved: Resolved | undefined;
+  /** Gets what warn_if_reject would have refused. */
+  warn(reply: ReplyText): void;
 }
 
 /** What one restriction, or a list of them, says. */

@@ -1,6 +1,8 @@
 /**
- * Replies, as text without line end. What a peer sent goes into one only through `printable`.
+ * Replies, as text without the last line end. What a peer sent goes into one only through `printable`.
  */
+// Utility
+import { printable } from "../../lib/vstring/printable.ts";
 
 /** A reply: "250 2.0.0 Ok". */
 export type ReplyText = string;
@@ -11,6 +13,7 @@ export const REPLY = {
   rcptOk: "250 2.1.5 Ok",
   data: "354 End data with <CR><LF>.<CR><LF>",
   bye: "221 2.0.0 Bye",
+  badSyntax: "500 5.5.2 Error: bad syntax",
   unknownCommand: "500 5.5.2 Error: command not recognized",
   lineTooLong: "500 5.5.2 Error: command line too long",
   badUtf8: "500 5.5.2 Error: bad UTF-8 syntax",
@@ -23,14 +26,39 @@ export const REPLY = {
   rcptSyntax: "501 5.5.4 Syntax: RCPT TO:<address>",
   badSender: "501 5.1.7 Bad sender address syntax",
   badRecipient: "501 5.1.3 Bad recipient address syntax",
+  needsUtf8: "553 5.6.7 Must declare SMTPUTF8 to send unicode address",
   tooManyRecipients: "452 4.5.3 Error: too many recipients",
   sizeExceeded: "552 5.3.4 Message size exceeds fixed limit",
+  tooBig: "552 5.3.4 Error: message file too big",
   vrfyDisabled: "502 5.5.1 VRFY command is disabled",
   synchronization: "554 5.5.0 Error: SMTP protocol synchronization",
   notSmtp: "221 2.7.0 Error: I can break rules, too. Goodbye.",
   queueFileError: "451 4.3.0 Error: queue file write error",
-  lookupFailure: "451 4.3.0 Temporary lookup failure",
 } as const;
+
+/** Longest text of a peer's in a reply, UTF-16 units. */
+const SHOWN_LIMIT = 320;
+
+/** What a peer sent, as a reply or a log line may hold it. */
+export function shown(text: string | undefined): string {
+  return printable(text ?? "", SHOWN_LIMIT);
+}
+
+/**
+ * A refusal. The status code's class is made that of the reply code, so that a configured code never leaves the two
+ * apart.
+ *
+ * @param code 400 to 599
+ * @param status as "5.7.1"
+ */
+export function refusal(code: number, status: string, text: string): ReplyText {
+  return `${code} ${String(code)[0]}${status.slice(1)} ${text}`;
+}
+
+/** A table or service is in trouble that may pass. */
+export function lookupFailure(address: string): ReplyText {
+  return `451 4.3.0 <${shown(address)}>: Temporary lookup failure`;
+}
 
 /** True when the session ends after the reply (RFC 5321 section 3.8, RFC 7504). */
 export function endsSession(reply: ReplyText): boolean {

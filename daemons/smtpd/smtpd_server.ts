@@ -5,6 +5,7 @@
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
+import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Server skeleton
@@ -41,6 +42,8 @@ export class Server {
   readonly settings: SmtpdSettings;
   readonly log: Logger;
   readonly cleanup: IpcClient<typeof CLEANUP>;
+  /** How long a client may take. */
+  readonly patience: DeadlineRule;
   readonly #services: Services;
   readonly #trusted: MatchList;
   readonly #unlimited: MatchList;
@@ -63,6 +66,11 @@ export class Server {
   ) {
     const { settings } = services;
     this.settings = settings;
+    this.patience = {
+      timeout: settings.smtpd_timeout * 1000,
+      perRequest: settings.smtpd_per_request_deadline,
+      minimumRate: settings.smtpd_min_data_rate,
+    };
     this.log = log;
     this.cleanup = cleanup;
     this.#services = services;
@@ -225,8 +233,7 @@ export class Server {
   }
 
   #checkDeadlines(): void {
-    const now = Date.now();
-    for (const session of [...this.#sessions]) if (session.deadline < now) session.timeout();
+    for (const session of [...this.#sessions]) if (session.late) session.timeout();
   }
 }
 

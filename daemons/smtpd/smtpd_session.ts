@@ -4,10 +4,11 @@
  */
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
-import { CR, LF } from "../../lib/vstring/ascii.ts";
 import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
+import { Deadline } from "../../lib/stream/deadline.ts";
+import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // This program
 import { type Command, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import type { Peer } from "./smtpd_peer.ts";
@@ -40,14 +41,12 @@ export class Session {
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   #phase: Phase = "connecting";
-  #input: Uint8Array = NOTHING;
+  readonly #input = new InputBuffer();
   #paused = false;
   #out = "";
   #errors = 0;
   #junk = 0;
-  /** Skips the rest of a command line that was too long. */
-  #skipping = false;
-  #deadline = 0;
+  readonly #deadline: Deadline;
   /** Commands by name: accepted and all. */
   readonly #counts = new Map<string, [number, number]>();
 
@@ -58,6 +57,7 @@ export class Session {
     this.log = server.log;
     this.#channel = channel;
     this.#done = done;
+    this.#deadline = new Deadline(server.patience);
   }
 
   /** "host[address]", as all logs name the client. */
@@ -65,16 +65,16 @@ export class Session {
     return `${this.peer.name}[${this.peer.address}]`;
   }
 
-  /** Milliseconds since 1970 at which the client has been silent for too long. */
-  get deadline(): number {
-    return this.#deadline;
+  /** True when the client has taken too long for what it is to send. */
+  get late(): boolean {
+    return this.#phase !== "busy" && this.#deadline.left <= 0;
   }
 
   /** Greets the client; what it sent before that is held against it. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#phase = "command";
-    this.#touch();
+    this.#deadline.start();
     const refusal = this.server.admit(this);
     if (refusal !== undefined) {
       this.log.info(`NOQUEUE: reject: CONNECT from ${this.client}: ${refusal}; proto=SMTP`);
@@ -94,14 +94,8 @@ export class Session {
   /** Takes bytes from the client. */
   data(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
-    this.#touch();
-    if (this.#input.length === 0) this.#input = bytes;
-    else {
-      const joined = new Uint8Array(this.#input.length + bytes.length);
-      joined.set(this.#input);
-      joined.set(bytes, this.#input.length);
-      this.#input = joined;
-    }
+    this.#deadline.progress(bytes.length);
+    this.#input.push(bytes);
     this.#run();
     if (this.#input.length > INPUT_LIMIT && this.#phase === "busy") this.#pause();
   }
@@ -188,10 +182,6 @@ export class Session {
     this.#phase = "data";
   }
 
-  #touch(): void {
-    this.#deadline = Date.now() + this.server.settings.smtpd_timeout * 1000;
-  }
-
   /** Works through the input as far as it goes without waiting. */
   #run(): void {
     for (;;) {
@@ -204,30 +194,15 @@ export class Session {
 
   /** Runs one command if a whole line is there; false when there is nothing more to do now. */
   #takeCommand(): boolean {
-    const limit = this.server.settings.line_length_limit;
-    const lf = this.#input.indexOf(LF);
-    if (lf < 0) {
-      // What cannot become a line any more is dropped at once: the buffer is bounded by the limit.
-      if (this.#input.length > limit) {
-        this.#skipping = true;
-        this.#input = NOTHING;
-      }
-      return false;
-    }
-    const crlf = lf > 0 && this.#input[lf - 1] === CR;
-    const line = this.#input.subarray(0, crlf ? lf - 1 : lf);
-    this.#input = this.#input.subarray(lf + 1);
-    if (this.#skipping || line.length > limit) {
-      this.#skipping = false;
-      this.#finish("unknown", REPLY.lineTooLong);
-      return true;
-    }
-    if (!crlf && this.server.refusesBareNewline(this.peer)) {
+    const line = this.#input.line(this.server.settings.line_length_limit);
+    if (line.kind === "more") return false;
+    if (line.kind === "tooLong") return this.#finish("unknown", REPLY.lineTooLong);
+    if (!line.crlf && this.server.refusesBareNewline(this.peer)) {
       this.log.info(`bare <LF> received after COMMAND from ${this.client}`);
       this.reply(`521 5.5.2 ${this.server.settings.myhostname} Error: bare <LF> received`);
       return false;
     }
-    return this.#runLine(line);
+    return this.#runLine(line.bytes);
   }
 
   #runLine(line: Uint8Array): boolean {
@@ -245,7 +220,7 @@ export class Session {
       last && this.#input.length > 0 && command?.name !== "QUIT" &&
       this.server.settings.smtpd_forbid_unauth_pipelining
     ) {
-      this.#improperPipelining(command?.name ?? "UNKNOWN", this.#input);
+      this.#improperPipelining(command?.name ?? "UNKNOWN", this.#input.view());
       return false;
     }
     if (parsed.kind === "badUtf8") return this.#finish("unknown", REPLY.badUtf8);
@@ -314,7 +289,7 @@ export class Session {
   }
 
   #resume(): void {
-    this.#touch();
+    this.#deadline.start();
     if (this.#paused) {
       this.#paused = false;
       this.#channel.resume();
@@ -332,13 +307,13 @@ export class Session {
   #takeText(): boolean {
     if (this.#input.length === 0) return false;
     const transaction = this.transaction!;
-    const used = transaction.reader!.push(this.#input);
+    const used = transaction.reader!.push(this.#input.view());
     if (used >= 0) {
-      this.#input = this.#input.subarray(used);
+      this.#input.consume(used);
       this.#endData(transaction);
       return false;
     }
-    this.#input = NOTHING;
+    this.#input.consume(this.#input.length);
     if (transaction.congested) {
       this.#pause();
       transaction.drained().then(() => {
@@ -415,5 +390,3 @@ export class Session {
     return `${text} commands=${accepted === all ? all : `${accepted}/${all}`}`;
   }
 }
-
-const NOTHING: Uint8Array = new Uint8Array(0);

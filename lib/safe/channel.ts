@@ -16,21 +16,40 @@ export interface ChannelEvents {
   closed(why: string | undefined): void;
   /** What `write` held back has gone out. */
   drained?(): void;
+  /**
+   * The peer will send no more, and may still read: who has this finishes the channel itself. Without it the end of
+   * input closes the channel.
+   */
+  ended?(): void;
 }
+
+/** How long a peer may take to fetch what was sent and to close its side after `finish`, milliseconds. */
+const LINGER = 10_000;
+/** How often a listener is told to go on accepting, milliseconds. */
+const ACCEPT_INTERVAL = 1000;
+/** Connections that the system keeps for a listener. */
+const BACKLOG = 511;
 
 /** One connected stream socket. */
 export class Channel {
   readonly #socket: net.Socket;
   #events: ChannelEvents | undefined;
   #over = false;
+  #linger: ReturnType<typeof setTimeout> | undefined;
 
   /** Only this module makes one. */
   constructor(socket: net.Socket) {
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.on("error", (error) => this.#end(describe(error)));
-    socket.on("close", () => this.#end(undefined));
-    socket.on("end", () => this.#end(undefined));
+    socket.on("close", () => {
+      clearTimeout(this.#linger);
+      this.#end(undefined);
+    });
+    socket.on("end", () => {
+      if (this.#over || this.#events?.ended === undefined) this.#end(undefined);
+      else this.#events.ended();
+    });
     socket.on("drain", () => this.#events?.drained?.());
   }
 
@@ -77,9 +96,17 @@ export class Channel {
     return this.#socket.localPort ?? 0;
   }
 
-  /** Sends what waits, then closes. */
+  /**
+   * Sends what waits, then closes. A peer that does not fetch it, or does not close its side, is cut off after a
+   * while: its socket is not ours to keep.
+   */
   finish(): void {
+    if (this.#socket.destroyed) return;
     this.#socket.end();
+    // What still comes in is thrown away: closing with unread input would reset the connection, and the peer might
+    // never see the last reply.
+    this.#socket.resume();
+    this.#linger ??= setTimeout(() => this.#socket.destroy(), LINGER);
   }
 
   /** Closes at once. */
@@ -101,10 +128,11 @@ export class Channel {
 /** A listener that was inherited, accepting until it is closed. */
 export class Listener {
   readonly #server: net.Server;
+  readonly #rearm: ReturnType<typeof setInterval>;
 
   /**
    * @param descriptor number of the inherited listening socket
-   * @param most connections at once; more wait in the system's queue
+   * @param most connections at once; more are closed unserved
    */
   constructor(
     descriptor: number,
@@ -112,16 +140,29 @@ export class Listener {
     accept: (channel: Channel) => void,
     failed: (why: string) => void,
   ) {
-    this.#server = net.createServer({ pauseOnConnect: false }, (socket) => accept(new Channel(socket)));
+    const options = { pauseOnConnect: false, allowHalfOpen: true };
+    this.#server = net.createServer(options, (socket) => accept(new Channel(socket)));
     this.#server.maxConnections = most;
     this.#server.on("error", (error) => failed(describe(error)));
     this.#server.listen({ fd: descriptor });
+    this.#rearm = setInterval(() => acceptAgain(this.#server), ACCEPT_INTERVAL);
   }
 
   /** Stops accepting; connections go on. The socket itself stays open in master. */
   close(): void {
+    clearInterval(this.#rearm);
     this.#server.close();
   }
+}
+
+/**
+ * Tells a listener to accept. When a process runs out of descriptors, Deno ends the accept loop without a word
+ * (PLATFORM.md knows the same of `Deno.listen`), and nothing in the public interface of `node:net` starts it again;
+ * `listen` of the handle does, and changes nothing where the loop runs.
+ */
+function acceptAgain(server: net.Server): void {
+  const { _handle: handle } = server as unknown as { _handle: { listen(backlog: number): number } | null };
+  handle?.listen(BACKLOG);
 }
 
 /** Connects to a unix socket; the result says why it could not. */

@@ -5,6 +5,7 @@
  */
 import { asciiLower, parseDecimal } from "../vstring/ascii.ts";
 import type { Settings } from "../config/parameters.ts";
+import type { DeadlineRule } from "../stream/deadline.ts";
 import { OwnAddresses } from "../mail/own_address.ts";
 import { trustedNexthops } from "./address_policy.ts";
 
@@ -18,7 +19,6 @@ export interface ClientTimeouts {
   readonly mail: number;
   readonly rcpt: number;
   readonly dataInit: number;
-  readonly dataTransfer: number;
   readonly dataDone: number;
   readonly reset: number;
   readonly quit: number;
@@ -41,6 +41,8 @@ export interface ClientPolicy {
   readonly defaultPort: number;
   readonly knownPorts: ReadonlyMap<string, number>;
   readonly timeouts: ClientTimeouts;
+  /** How long the message text may take. */
+  readonly transfer: DeadlineRule;
   readonly reuse: ReusePolicy;
   readonly ipv4: boolean;
   readonly ipv6: boolean;
@@ -87,8 +89,10 @@ const SHARED = [
   "fallback_relay",
   "line_length_limit",
   "mail_timeout",
+  "min_data_rate",
   "mx_address_limit",
   "mx_session_limit",
+  "per_request_deadline",
   "quit_timeout",
   "quote_rfc821_envelope",
   "randomize_addresses",
@@ -190,10 +194,14 @@ function commonPolicy(
       mail: shared.smtp_mail_timeout * 1000,
       rcpt: shared.smtp_rcpt_timeout * 1000,
       dataInit: shared.smtp_data_init_timeout * 1000,
-      dataTransfer: shared.smtp_data_xfer_timeout * 1000,
       dataDone: shared.smtp_data_done_timeout * 1000,
       reset: shared.smtp_rset_timeout * 1000,
       quit: shared.smtp_quit_timeout * 1000,
+    },
+    transfer: {
+      timeout: shared.smtp_data_xfer_timeout * 1000,
+      perRequest: shared.smtp_per_request_deadline,
+      minimumRate: shared.smtp_min_data_rate,
     },
     reuse: {
       enabled: shared.smtp_connection_cache_on_demand,

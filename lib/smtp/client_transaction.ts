@@ -5,6 +5,7 @@
  * @module
  */
 import { isAscii } from "../vstring/ascii.ts";
+import { Deadline } from "../stream/deadline.ts";
 import { BadRecordError } from "../mail/record.ts";
 import { type ContentForm, type MessageContent, writeContent } from "./client_content.ts";
 import { type Failure, localFailure, refusal, StreamError } from "./client_failure.ts";
@@ -258,9 +259,14 @@ export class Transaction {
 
   async #sendMessage(keep: boolean): Promise<TransactionEnd> {
     const session = this.#session;
-    const { timeouts, lineLimit } = this.#policy;
+    const { transfer, lineLimit } = this.#policy;
+    const deadline = new Deadline(transfer);
     const form: ContentForm = { lineLimit, downgrade: this.#downgrades };
-    const flush = () => session.flush(timeouts.dataTransfer, "sending message body");
+    const flush = async () => {
+      const size = session.out.length;
+      await session.flush(Math.max(1, deadline.left), "sending message body");
+      deadline.progress(size);
+    };
     try {
       const folded = await writeContent(this.#message.content, form, session, flush);
       if (folded) this.#warn(`breaking line > ${lineLimit} bytes with <CR><LF>SPACE`);

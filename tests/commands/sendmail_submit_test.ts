@@ -135,6 +135,8 @@ const REFUSED: { name: string; args: string[]; message?: string; status: number;
   { name: "a sender with a line feed", args: ["-f", "a\nb", "r"], status: 65, text: /malformed sender/ },
   { name: "a sender with NUL", args: ["-f", "a\0b", "r"], status: 65, text: /malformed sender/ },
   { name: "two senders", args: ["-f", "a@b, c@d", "r"], status: 64, text: /malformed sender/ },
+  { name: "an empty recipient", args: [""], status: 65, text: /malformed recipient/ },
+  { name: "the null recipient", args: ["<>"], status: 65, text: /malformed recipient/ },
   { name: "a recipient with a line feed", args: ["a\nb"], status: 65, text: /malformed recipient/ },
   { name: "a quoted recipient with a line feed", args: ['"a\nb'], status: 65, text: /malformed recipient/ },
   {

@@ -3,6 +3,7 @@ import { DataScanner } from "../../commands/smtp_sink_data.ts";
 import { expandTime } from "../../commands/smtp_sink_dump.ts";
 import { readSinkOptions, unescapeText } from "../../commands/smtp_sink_options.ts";
 import { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
+import { ScratchSystem } from "./command_support.ts";
 import { converse, debians, freePort, ours, userOption } from "./smtp_tool_support.ts";
 
 const MESSAGE = [
@@ -229,6 +230,20 @@ Deno.test("sessions beyond -m wait for their turn", async () => {
   const args = ["-s", "10", "-m", "10", `127.0.0.1:${port}`];
   assert.equal((await ours("smtp-source", args)).status, 0);
   assert.match((await sink).out, /sess=11 quit=11 mesg=10\r$/);
+});
+
+Deno.test("-u gives root's rights up before anything is read", { ignore: Deno.uid() !== 0 }, async () => {
+  using system = new ScratchSystem();
+  const { root } = system.queue;
+  Deno.chmodSync(root, 0o777);
+  const port = freePort();
+  const args = ["-u", "nobody", "-n", "1", "-d", `${root}/kept.`, `127.0.0.1:${port}`, "5"];
+  const sink = system.run("smtp_sink", args);
+  await converse(port, ["HELO x", ...MESSAGE, "QUIT"]);
+  assert.deepEqual(await sink, { status: 0, out: "", err: "" });
+  const kept = Array.from(Deno.readDirSync(root)).find((entry) => entry.name.startsWith("kept."));
+  const nobody = new Deno.Command("id", { args: ["-u", "nobody"] }).outputSync().stdout;
+  assert.equal(Deno.statSync(`${root}/${kept!.name}`).uid, Number(new TextDecoder().decode(nobody)));
 });
 
 /** Text on the wire, what of it is the message, and what follows. */

@@ -44,7 +44,10 @@ export class Postern implements AsyncDisposable {
   #master: Deno.ChildProcess | undefined;
 
   private constructor(options: PosternOptions) {
-    const root = Deno.makeTempDirSync({ prefix: "postern-", ...(options.below ? { dir: options.below } : {}) });
+    const root = Deno.makeTempDirSync({
+      prefix: "postern-",
+      ...(options.below ? { dir: options.below } : {}),
+    });
     this.paths = trialPaths(root);
     this.#options = options;
   }
@@ -96,7 +99,8 @@ export class Postern implements AsyncDisposable {
     this.#master = master;
     let ended = false;
     master.status.then(() => ended = true);
-    const up = () => ended || readOrEmpty(`${this.paths.queue}/pid/master.status`).includes(`"pid":${master.pid},`);
+    const up = () =>
+      ended || readOrEmpty(`${this.paths.queue}/pid/master.status`).includes(`"pid":${master.pid},`);
     if (!await until(up, START_LIMIT) || ended) throw new Error(`Cannot start Postern:\n${this.log()}`);
   }
 
@@ -109,7 +113,9 @@ export class Postern implements AsyncDisposable {
     await master.status;
     await master.stdin.close().catch(() => {});
     if (!await until(() => this.processes().length === 0, 5000)) {
-      throw new Error(`Postern left processes: ${this.processes().map(({ args }) => args.at(-1)).join(", ")}`);
+      throw new Error(
+        `Postern left processes: ${this.processes().map(({ args }) => args.at(-1)).join(", ")}`,
+      );
     }
   }
 
@@ -127,7 +133,11 @@ export class Postern implements AsyncDisposable {
 
   /** Runs one of the programs on this configuration. */
   async run(args: readonly string[], stdin: string | Uint8Array = ""): Promise<Ended> {
-    return await runProgram(Deno.execPath(), ["run", "-A", MAIN, "-c", this.paths.configuration, ...args], stdin);
+    return await runProgram(
+      Deno.execPath(),
+      ["run", "-A", MAIN, "-c", this.paths.configuration, ...args],
+      stdin,
+    );
   }
 
   /** Its processes: master, daemons and helpers, by the paths in their command lines. */
@@ -219,7 +229,9 @@ export function killProcess(pid: number): void {
   try {
     Deno.kill(pid, "SIGKILL");
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound) && (error as { code?: string }).code !== "ESRCH") throw error;
+    if (!(error instanceof Deno.errors.NotFound) && (error as { code?: string }).code !== "ESRCH") {
+      throw error;
+    }
   }
 }
 

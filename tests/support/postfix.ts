@@ -123,7 +123,9 @@ export class Postfix implements AsyncDisposable {
   /** Waits for the log to hold something; throws with the end of the log when it does not in time. */
   async untilLogged(pattern: RegExp, milliseconds = 20_000): Promise<void> {
     if (await until(() => pattern.test(this.log()), milliseconds)) return;
-    throw new Error(`no line of Postfix's log has ${pattern}:\n${this.log().split("\n").slice(-30).join("\n")}`);
+    throw new Error(
+      `no line of Postfix's log has ${pattern}:\n${this.log().split("\n").slice(-30).join("\n")}`,
+    );
   }
 
   /** The files of a queue, absolute paths. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { freePort, until } from "../commands/mail_system.ts";
 import { concat, utf8 } from "../support/bytes.ts";
-import { splitDelivered } from "../support/message.ts";
+import { type Delivered, splitDelivered } from "../support/message.ts";
 import { Postern, runProgram } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
 import { type Post, sendWithPython } from "../support/smtplib.ts";
@@ -61,7 +61,9 @@ const CASES: readonly Case[] = [
   },
   {
     name: "folded and long header fields",
-    post: { content: utf8(`${HEADER}X-Long: ${"w".repeat(3000)}\r\nX-Folded: a\r\n\tb\r\n  c\r\n\r\nbody\r\n`) },
+    post: {
+      content: utf8(`${HEADER}X-Long: ${"w".repeat(3000)}\r\nX-Folded: a\r\n\tb\r\n  c\r\n\r\nbody\r\n`),
+    },
     delivered: utf8(
       `${HEADER.replaceAll("\r", "")}X-Long: ${"w".repeat(3000)}\nX-Folded: a\n\tb\n  c\n\nbody\n`,
     ),
@@ -72,9 +74,10 @@ const CASES: readonly Case[] = [
     delivered: utf8(`${HEADER.replaceAll("\r", "")}\nnot a header line\nmore: or less\n`),
   },
   {
+    // CR LF . CR LF alone ends a message; a dot on a line that LF ends is no end and no text.
     name: "lines that end with LF alone, from mynetworks",
     post: { content: utf8(`${HEADER}\r\na\nb\n.\nc\n\r\n.\r\n`), raw: true },
-    delivered: utf8(`${HEADER.replaceAll("\r", "")}\na\nb\n`),
+    delivered: utf8(`${HEADER.replaceAll("\r", "")}\na\nb\nc\n\n`),
   },
 ];
 
@@ -137,8 +140,11 @@ Deno.test("a message of no line gets the fields that it lacks", async () => {
   assert.equal(sent!.code, 250, sent!.text);
   const [message] = await postern.mail("you");
   const lines = new TextDecoder().decode(splitDelivered(message!).rest).split("\n");
-  assert.deepEqual(lines.map((line) => line.split(":")[0]), ["Message-Id", "Date", "From", "To", ""]
-    .filter((name) => lines.some((line) => line.startsWith(name))));
+  assert.deepEqual(
+    lines.map((line) => line.split(":")[0]),
+    ["Message-Id", "Date", "From", "To", ""]
+      .filter((name) => lines.some((line) => line.startsWith(name))),
+  );
   assert.ok(lines.some((line) => line === "From: me@example.test"));
 });
 
@@ -155,3 +161,100 @@ Deno.test("a thousand recipients are taken in one transaction and not one more",
   const counts = Array.from({ length: 50 }, (_, i) => postern.mailbox(`many${i}`).length);
   assert.deepEqual(counts, Array(50).fill(20));
 });
+
+Deno.test("swaks: pipelining, two recipients, one of them unknown", async () => {
+  await using postern = await Postern.start();
+  const data = `${HEADER}\r\nswaks\r\n.dot`.replaceAll("\r\n", "\\n");
+  const server = ["--server", "127.0.0.1", "--port", String(postern.port), "--pipeline"];
+  const envelope = [
+    "--from",
+    "me@example.test",
+    "--to",
+    "one@example.test,unknown@example.test,two@localhost",
+  ];
+  const done = await runProgram("swaks", [...server, ...envelope, "--data", data]);
+  assert.equal(done.status, 0, done.output);
+  assert.match(
+    done.output,
+    /<\*\* 550 5\.1\.1 <unknown@example\.test>: Recipient address rejected: User unknown/,
+  );
+  assert.match(done.output, /<- +250 2\.0\.0 Ok: queued as [0-9A-F]+\n/);
+  for (const user of ["one", "two"]) {
+    const [message] = await postern.mail(user);
+    const text = new TextDecoder().decode(splitDelivered(message!).rest);
+    assert.equal(text, `${HEADER}\r\nswaks\r\n.dot\r\n`.replaceAll("\r", ""));
+  }
+});
+
+const SESSIONS = 50;
+const MESSAGES = 500;
+
+/** Debian's smtp-sink, which writes each message that it gets to a file. */
+class Sink implements AsyncDisposable {
+  readonly port = freePort();
+  readonly directory: string;
+  readonly #child: Deno.ChildProcess;
+
+  constructor() {
+    this.directory = Deno.makeTempDirSync({ prefix: "sink-" });
+    Deno.chmodSync(this.directory, 0o777); // as root it becomes somebody else
+    const user = Deno.uid() === 0 ? ["-u", "nobody"] : [];
+    this.#child = new Deno.Command("/usr/sbin/smtp-sink", {
+      args: [...user, "-d", "message.", `127.0.0.1:${this.port}`, "100"],
+      cwd: this.directory,
+      stderr: "null",
+    }).spawn();
+  }
+
+  /** The messages, from the Received field that smtp-sink puts on top. */
+  messages(): Delivered[] {
+    return [...Deno.readDirSync(this.directory)].map(({ name }) => {
+      const bytes = Deno.readFileSync(`${this.directory}/${name}`);
+      const text = new TextDecoder("latin1").decode(bytes);
+      return splitDelivered(bytes.subarray(text.indexOf("\nReceived: ") + 1));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGTERM");
+    await this.#child.status;
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
+
+Deno.test("smtp-source with 50 sessions through Postern into smtp-sink: every message, byte for byte", async () => {
+  await using sink = new Sink();
+  await using postern = await Postern.start({
+    settings: {
+      default_transport: '"smtp:"',
+      relayhost: `"[127.0.0.1]:${sink.port}"`,
+      smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
+    },
+  });
+  const file = Deno.makeTempFileSync();
+  try {
+    const text = concat(utf8(`${HEADER}\r\n.\r\n..two\r\n`), EVERY_HIGH_BYTE, utf8(`\r\n${longLines(998)}`));
+    Deno.writeFileSync(file, unixLines(text)); // smtp-source ends each line with CR LF
+    // What smtp-sink writes when nothing stands between the two: what it must write when Postern does.
+    await smtpSource(sink.port, 1, 1, file);
+    assert.ok(await until(() => sink.messages().length === 1));
+    const [expected] = sink.messages();
+    await smtpSource(postern.port, SESSIONS, MESSAGES, file);
+    await postern.untilEmpty(60_000);
+    assert.equal(postern.log().match(/ status=sent /g)?.length, MESSAGES);
+    const messages = sink.messages();
+    assert.equal(messages.length, 1 + MESSAGES);
+    for (const { rest } of messages) assert.deepEqual(rest, expected!.rest);
+    assert.equal(messages.filter(({ trace }) => trace.length === 2).length, MESSAGES);
+  } finally {
+    Deno.removeSync(file);
+  }
+});
+
+/** Sends with Debian's smtp-source. */
+async function smtpSource(port: number, sessions: number, messages: number, file: string): Promise<void> {
+  const options = ["-s", String(sessions), "-m", String(messages), "-F", file];
+  const envelope = ["-f", "me@example.test", "-t", "you@elsewhere.test"];
+  const done = await runProgram("/usr/sbin/smtp-source", [...options, ...envelope, `127.0.0.1:${port}`]);
+  assert.equal(done.status, 0, done.errors);
+}

@@ -1,0 +1,218 @@
+/**
+ * The queue's structure: names that hold the inode number, files in the subdirectory where they are looked for, no
+ * leftovers.
+ *
+ * @module
+ */
+// Safe primitives
+import { SystemError } from "../lib/safe/error.ts";
+import { type FileStat, listDirectory, lookAt, removeFile, renameFile } from "../lib/safe/file.ts";
+// Utility
+import { printable } from "../lib/vstring/printable.ts";
+// Mail
+import { QUEUE_FILE_READY, type QueueDirectory } from "../lib/mail/queue_directory.ts";
+import { inodeOf, makeQueueId, type QueueId, timeOf, toQueueId } from "../lib/mail/queue_id.ts";
+// This program
+import type { Reporter } from "./postsuper_report.ts";
+
+/** The queues that are looked through. Logs come last: they follow the messages that they belong to. */
+export const STRUCTURE_QUEUES = [
+  "maildrop",
+  "incoming",
+  "active",
+  "deferred",
+  "hold",
+  "bounce",
+  "defer",
+  "trace",
+  "flush",
+] as const;
+type StructureQueue = typeof STRUCTURE_QUEUES[number];
+
+/** Queues whose files are messages. */
+const MESSAGE_QUEUES: ReadonlySet<StructureQueue> = new Set([
+  "maildrop",
+  "incoming",
+  "active",
+  "deferred",
+  "hold",
+]);
+const LOG_QUEUES = ["bounce", "defer", "trace"] as const;
+/** Marks a file that has been given a new name that another file may still have. */
+const FIX_SUFFIX = "#FIX";
+/** Age at which an unfinished file has no writer any more, milliseconds. */
+const STALE_AGE = 7 * 24 * 3600 * 1000;
+
+/** What the work is done on. */
+export interface Structure {
+  readonly directory: QueueDirectory;
+  readonly hashed: ReadonlySet<string>;
+  readonly depth: number;
+  /** enable_long_queue_ids */
+  readonly longIds: boolean;
+  readonly queues: readonly StructureQueue[];
+  readonly report: Reporter;
+}
+
+/** A name found in a queue. */
+interface Found {
+  readonly path: string;
+  readonly name: string;
+  readonly stat: FileStat;
+}
+
+/** Removes files of more than seven days that were never completed. */
+export function purgeQueues(structure: Structure): void {
+  const oldest = Date.now() - STALE_AGE;
+  for (const queue of structure.queues) {
+    if (!MESSAGE_QUEUES.has(queue)) continue;
+    for (const { path, stat } of filesOf(queue, structure)) {
+      const unfinished = (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY;
+      if (stat.kind === "file" && unfinished && stat.modified < oldest) removeFile(path);
+    }
+  }
+}
+
+/**
+ * Repairs names and places.
+ *
+ * Names are changed in two steps, as the new name of one file may still be the wrong name of another: first to the
+ * new name with a mark, then the mark is taken off. A crash in between leaves marks, which the next run takes off.
+ *
+ * @returns messages whose id has changed
+ */
+export function repairQueues(structure: Structure & { readonly redundant: boolean }): number {
+  const { report } = structure;
+  let renamed = 0;
+  let marked = false;
+  for (const queue of structure.queues) {
+    for (const found of filesOf(queue, structure)) {
+      const { name } = found;
+      if (name.endsWith(FIX_SUFFIX)) {
+        marked = true;
+        continue;
+      }
+      const id = toFileId(found);
+      if (id === undefined) report.warning(`bogus file name: ${printable(relative(found.path, structure))}`);
+      else if (queue !== "flush" && isMisnamed(queue, id, found.stat, structure)) {
+        markRenamed(queue, found.path, id, found.stat, structure);
+        renamed++;
+        marked = true;
+      } else moveHome(queue, found.path, id, structure);
+    }
+  }
+  if (marked) takeMarksOff(structure);
+  if (renamed > 0) {
+    report.info(`Renamed to match inode number: ${renamed} message${renamed === 1 ? "" : "s"}`);
+    report.warning("QUEUE FILE NAMES WERE CHANGED TO MATCH INODE NUMBERS");
+  }
+  return renamed;
+}
+
+/** A file's queue id; undefined for what is no file of the queue. Ids of less than six digits hold no inode number. */
+function toFileId({ name, stat }: Found): QueueId | undefined {
+  return stat.kind === "file" && name.length > 5 ? toQueueId(name) : undefined;
+}
+
+function isMisnamed(
+  queue: StructureQueue,
+  id: QueueId,
+  stat: FileStat,
+  structure: Structure & { readonly redundant: boolean },
+): boolean {
+  if (!MESSAGE_QUEUES.has(queue)) return false;
+  const time = timeOf(id);
+  // A long id is not used again: it need not hold the right inode number, as long as long ids are in use.
+  if (time.long && structure.longIds && !structure.redundant) return false;
+  return (time.long && !structure.longIds) || inodeOf(id) !== stat.inode;
+}
+
+/** Gives a message and its logs their new name with a mark. The logs go first: a message never loses sight of them. */
+function markRenamed(
+  queue: StructureQueue,
+  path: string,
+  id: QueueId,
+  stat: FileStat,
+  structure: Structure,
+): void {
+  const { directory } = structure;
+  const time = timeOf(id);
+  const next = makeQueueId(time.microseconds, stat.inode, time.long && structure.longIds);
+  for (const log of LOG_QUEUES) {
+    directory.ensureHash(log, next);
+    renameFile(directory.path(log, id), directory.path(log, next) + FIX_SUFFIX);
+  }
+  directory.ensureHash(queue, next);
+  renameFile(path, directory.path(queue, next) + FIX_SUFFIX);
+}
+
+function takeMarksOff(structure: Structure): void {
+  const { directory, report } = structure;
+  // A message in one queue has its logs in others: the marks of all queues belong together.
+  for (const queue of STRUCTURE_QUEUES) {
+    for (const { path, name } of filesOf(queue, { ...structure, queues: STRUCTURE_QUEUES })) {
+      if (!name.endsWith(FIX_SUFFIX)) continue;
+      const id = toQueueId(name.slice(0, -FIX_SUFFIX.length));
+      const target = id === undefined ? undefined : directory.path(queue, id);
+      if (target === undefined) report.warning(`bogus file name: ${printable(relative(path, structure))}`);
+      else if (lookAt(target) === undefined) renameFile(path, target);
+      else {
+        report.warning(`${printable(relative(path, structure))}: there is a file with its right name`);
+        report.warning("OPERATION INCOMPLETE -- RERUN COMMAND TO FIX THE QUEUE FIRST");
+      }
+    }
+  }
+}
+
+/** Moves a file to the subdirectory where it is looked for. */
+function moveHome(queue: StructureQueue, path: string, id: QueueId, structure: Structure): void {
+  const { directory, report } = structure;
+  const home = directory.path(queue, id);
+  if (home === path) return;
+  if (lookAt(home) !== undefined) {
+    report.warning(`${printable(relative(path, structure))}: there is a file in its right place`);
+    return;
+  }
+  directory.ensureHash(queue, id);
+  renameFile(path, home);
+}
+
+/** Everything in a queue that is no directory; directories that are in nobody's way are removed on the way back. */
+function filesOf(queue: StructureQueue, structure: Structure): Found[] {
+  const depth = structure.hashed.has(queue) ? structure.depth : 0;
+  return filesBelow(structure.directory.directory(queue), depth, structure);
+}
+
+function filesBelow(directory: string, depth: number, structure: Structure): Found[] {
+  const found: Found[] = [];
+  for (const name of listDirectory(directory)) {
+    const path = `${directory}/${name}`;
+    const stat = lookAt(path);
+    if (stat === undefined) continue;
+    if (stat.kind === "file") found.push({ path, name, stat });
+    else if (stat.kind === "directory") {
+      const inside = filesBelow(path, depth - 1, structure);
+      found.push(...inside);
+      if (depth <= 0 || name.length !== 1) removeDirectory(path, structure);
+    } else {
+      // Nothing that belongs here is a link, a socket or a device; what a link points to is not touched.
+      structure.report.warning(`removed ${printable(relative(path, structure))}: it is no regular file`);
+      removeFile(path);
+    }
+  }
+  return found;
+}
+
+/** Removes a directory that the queue has no use for, if it is empty. */
+function removeDirectory(path: string, structure: Structure): void {
+  try {
+    removeFile(path);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    structure.report.warning(`remove subdirectory ${printable(relative(path, structure))}: not empty`);
+  }
+}
+
+function relative(path: string, structure: Structure): string {
+  return path.slice(structure.directory.root.length + 1);
+}

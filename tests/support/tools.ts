@@ -1,0 +1,60 @@
+/**
+ * Tests that need a tool of the machine: skipped with the reason where it is missing, failed in CI (CI=true), where
+ * nothing may be missing. Not a test itself.
+ *
+ * @module
+ */
+
+/** What a test may need, and how to see whether it is there. */
+const NEEDS = {
+  root: () => Deno.uid() === 0,
+  postfix: () => isFile("/usr/sbin/postfix"),
+  swaks: () => inPath("swaks"),
+  strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
+  python3: () => runs("python3", "-c", "import smtplib"),
+} as const;
+
+export type Need = keyof typeof NEEDS;
+
+/** In CI a missing tool is a failure. */
+export const IN_CI: boolean = Deno.env.get("CI") === "true";
+
+/** Those of the needs that are missing here. */
+export function missingNeeds(needs: readonly Need[]): Need[] {
+  return needs.filter((need) => !NEEDS[need]());
+}
+
+/** Registers a test that needs something. */
+export function testNeeding(
+  needs: readonly Need[],
+  name: string,
+  fn: (context: Deno.TestContext) => void | Promise<void>,
+): void {
+  const missing = missingNeeds(needs);
+  if (missing.length === 0) return Deno.test(name, fn);
+  const why = `${missing.join(", ")} missing`;
+  if (!IN_CI) return Deno.test({ name: `${name} [skipped: ${why}]`, ignore: true, fn });
+  Deno.test(name, () => {
+    throw new Error(`Cannot run: ${why}`);
+  });
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function inPath(program: string): boolean {
+  return (Deno.env.get("PATH") ?? "").split(":").some((directory) => isFile(`${directory}/${program}`));
+}
+
+function runs(program: string, ...args: string[]): boolean {
+  try {
+    return new Deno.Command(program, { args, stdout: "null", stderr: "null" }).outputSync().success;
+  } catch {
+    return false;
+  }
+}
