@@ -42,8 +42,7 @@ import { QueueDirectory, type QueueName } from "../lib/mail/queue_directory.ts";
 import { toQueueId } from "../lib/mail/queue_id.ts";
 import type { ReadAt } from "../lib/mail/record.ts";
 // This program
-import type { CommandEnv } from "./command.ts";
-import { CommandError } from "./command.ts";
+import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { parseOptions } from "./options.ts";
 import { type ShowOptions, showQueueFile } from "./postcat_show.ts";
 
@@ -57,6 +56,7 @@ const INPUT_LIMIT = 1024 * 1024 * 1024;
 interface PostcatOptions {
   readonly show: ShowOptions;
   readonly fromQueue: boolean;
+  readonly configDirectory: string | undefined;
   readonly operands: readonly string[];
 }
 
@@ -73,7 +73,9 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
     };
     return showQueueFile(readAt, "stdin", options.show, env) ? 0 : 1;
   }
-  const find = options.fromQueue ? openQueued(env) : openNamed;
+  const { configDirectory } = options;
+  const configured = configDirectory === undefined ? env : makeEnv(env.programName, configDirectory);
+  const find = options.fromQueue ? openQueued(configured) : openNamed;
   for (const operand of options.operands) {
     using file = find(operand);
     const shown = showQueueFile((buffer, offset) => file.read(buffer, offset), operand, options.show, env);
@@ -101,6 +103,7 @@ function readOptions(args: readonly string[]): PostcatOptions {
       start,
     },
     fromQueue: given.has("q"),
+    configDirectory: given.get("c"),
     operands: parsed.operands,
   };
 }

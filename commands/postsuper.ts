@@ -73,8 +73,10 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   if (directoryOption !== undefined && !directoryOption.startsWith("/")) {
     throw new CommandError("fatal: -c requires absolute pathname");
   }
-  const configuration = (directoryOption === undefined ? env : makeEnv(env.programName, directoryOption)).config();
-  const { queue_directory, hash_queue_names, hash_queue_depth, enable_long_queue_ids } = configuration.settings;
+  const configuration = (directoryOption === undefined ? env : makeEnv(env.programName, directoryOption))
+    .config();
+  const { queue_directory, hash_queue_names, hash_queue_depth, enable_long_queue_ids } =
+    configuration.settings;
   for (const name of operands) {
     if (!STRUCTURE_QUEUES.some((queue) => queue === name)) {
       throw new CommandError(`fatal: invalid directory name: ${printable(name)}`);
@@ -83,7 +85,9 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   using log = new CommandLog(env, configuration);
   becomeOwner(queue_directory);
   const directory = new QueueDirectory(queue_directory, hash_queue_names, hash_queue_depth);
-  const letters = new Set(options.map(({ letter }) => letter).filter((letter) => letter !== "c" && letter !== "v"));
+  const letters = new Set(
+    options.map(({ letter }) => letter).filter((letter) => letter !== "c" && letter !== "v"),
+  );
   const structure = {
     directory,
     hashed: new Set(hash_queue_names),

@@ -100,7 +100,8 @@ export class MessageWorker {
         return this.#expire(path, stat, say);
       case "f": {
         const expired = this.#expire(path, stat, say);
-        return (queue === "hold" && this.#move(queue, "deferred", id, "H", "released from hold", say)) || expired;
+        return (queue === "hold" && this.#move(queue, "deferred", id, "H", "released from hold", say)) ||
+          expired;
       }
       case "h":
         return this.#move(queue, "hold", id, "h", "placed on hold", say);

@@ -11,7 +11,7 @@ import { type FileStat, listDirectory, lookAt, removeFile, renameFile } from "..
 import { printable } from "../lib/vstring/printable.ts";
 // Mail
 import { QUEUE_FILE_READY, type QueueDirectory } from "../lib/mail/queue_directory.ts";
-import { inodeOf, makeQueueId, type QueueId, timeOf, toQueueId } from "../lib/mail/queue_id.ts";
+import { hashedDirectory, inodeOf, makeQueueId, type QueueId, toQueueId } from "../lib/mail/queue_id.ts";
 // This program
 import type { Reporter } from "./postsuper_report.ts";
 
@@ -42,6 +42,11 @@ const LOG_QUEUES = ["bounce", "defer", "trace"] as const;
 const FIX_SUFFIX = "#FIX";
 /** Age at which an unfinished file has no writer any more, milliseconds. */
 const STALE_AGE = 7 * 24 * 3600 * 1000;
+
+/** Hexadecimal digits of microseconds that a short id begins with. */
+const SHORT_TIME_DIGITS = 5;
+/** Characters before the `z` of a long id, at least. */
+const LONG_TIME_DIGITS = 10;
 
 /** What the work is done on. */
 export interface Structure {
@@ -92,9 +97,10 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
         marked = true;
         continue;
       }
+      if (queue === "flush") continue; // its files are named after destinations
       const id = toFileId(found);
       if (id === undefined) report.warning(`bogus file name: ${printable(relative(found.path, structure))}`);
-      else if (queue !== "flush" && isMisnamed(queue, id, found.stat, structure)) {
+      else if (isMisnamed(queue, id, found.stat, structure)) {
         markRenamed(queue, found.path, id, found.stat, structure);
         renamed++;
         marked = true;
@@ -109,9 +115,31 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
   return renamed;
 }
 
-/** A file's queue id; undefined for what is no file of the queue. Ids of less than six digits hold no inode number. */
+/** A file's queue id; undefined for what is no file of the queue. */
 function toFileId({ name, stat }: Found): QueueId | undefined {
-  return stat.kind === "file" && name.length > 5 ? toQueueId(name) : undefined;
+  const id = stat.kind === "file" && name.length > SHORT_TIME_DIGITS ? toQueueId(name) : undefined;
+  return id !== undefined && (isLong(id) || isHexadecimal(id)) ? id : undefined;
+}
+
+function isLong(id: string): boolean {
+  return id.lastIndexOf("z") >= LONG_TIME_DIGITS;
+}
+
+function isHexadecimal(id: string): boolean {
+  for (const digit of id) if (!"0123456789ABCDEF".includes(digit)) return false;
+  return true;
+}
+
+/** The id with another inode number. */
+function withInode(id: QueueId, inode: number, long: boolean): QueueId {
+  const name = long
+    ? id.slice(0, id.lastIndexOf("z") + 1) + makeQueueId(0, inode, true).slice(LONG_TIME_DIGITS + 1)
+    : hashedDirectory(id, SHORT_TIME_DIGITS).replaceAll("/", "") + inode.toString(16).toUpperCase();
+  const made = toQueueId(name);
+  if (made === undefined) {
+    throw new Error(`Cannot rename "${printable(id)}": "${printable(name)}" is no queue id`);
+  }
+  return made;
 }
 
 function isMisnamed(
@@ -121,10 +149,10 @@ function isMisnamed(
   structure: Structure & { readonly redundant: boolean },
 ): boolean {
   if (!MESSAGE_QUEUES.has(queue)) return false;
-  const time = timeOf(id);
+  const long = isLong(id);
   // A long id is not used again: it need not hold the right inode number, as long as long ids are in use.
-  if (time.long && structure.longIds && !structure.redundant) return false;
-  return (time.long && !structure.longIds) || inodeOf(id) !== stat.inode;
+  if (long && structure.longIds && !structure.redundant) return false;
+  return (long && !structure.longIds) || inodeOf(id) !== stat.inode;
 }
 
 /** Gives a message and its logs their new name with a mark. The logs go first: a message never loses sight of them. */
@@ -136,8 +164,7 @@ function markRenamed(
   structure: Structure,
 ): void {
   const { directory } = structure;
-  const time = timeOf(id);
-  const next = makeQueueId(time.microseconds, stat.inode, time.long && structure.longIds);
+  const next = withInode(id, stat.inode, isLong(id) && structure.longIds);
   for (const log of LOG_QUEUES) {
     directory.ensureHash(log, next);
     renameFile(directory.path(log, id), directory.path(log, next) + FIX_SUFFIX);

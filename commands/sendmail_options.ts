@@ -7,7 +7,7 @@
 import { asciiLower, isAlpha, parseDecimal, splitBlanks, trimBlanks } from "../lib/vstring/ascii.ts";
 import { printable } from "../lib/vstring/printable.ts";
 // Mail
-import { NOTIFY } from "../lib/mail/dsn.ts";
+import { NOTIFY } from "../lib/mail/notify.ts";
 // This program
 import { parseOptions } from "./options.ts";
 import { SendmailError } from "./sendmail_error.ts";

@@ -38,7 +38,10 @@ export function parseManual(source: string, file: string): ManualDoc {
   const parts = first === "NAME"
     ? splitAt(lines, (line) => /^[A-Z][A-Z ]+$/.test(line) ? { name: line, rest: "" } : undefined)
     : first.startsWith("# ")
-    ? splitAt(lines, (line) => line.startsWith("#") ? { name: line.replace(/^#+ /, ""), rest: "" } : undefined)
+    ? splitAt(
+      lines,
+      (line) => line.startsWith("#") ? { name: line.replace(/^#+ /, ""), rest: "" } : undefined,
+    )
     : splitAt(lines, splitLabel);
   const title = titleOf(first, parts);
   if (title === undefined) return fail("its first line is no title");
@@ -48,7 +51,9 @@ export function parseManual(source: string, file: string): ManualDoc {
     if (section !== undefined) sections.set(section, toMarkdown(lines));
     else if (name !== "" && name !== "NAME" && !first.endsWith(name)) fail(`unknown section "${name}"`);
   }
-  if (!sections.has("DESCRIPTION") || !sections.has("SECURITY")) fail("no description or no security section");
+  if (!sections.has("DESCRIPTION") || !sections.has("SECURITY")) {
+    fail("no description or no security section");
+  }
   return { title, sections };
 }
 
@@ -113,10 +118,10 @@ function titleOf(first: string, parts: readonly Part[]): string | undefined {
 function toMarkdown(lines: readonly string[]): string {
   const filled = lines.filter((line) => line !== "");
   const indent = Math.min(...filled.map((line) => line.length - line.trimStart().length));
-  return lines.map((line) => escapeAngles(line.slice(indent))).join("\n").trim();
+  return escapeAngles(lines.map((line) => line.slice(indent)).join("\n").trim());
 }
 
 /** `<` begins HTML outside code. */
-export function escapeAngles(line: string): string {
-  return line.split("`").map((piece, i) => i % 2 === 0 ? piece.replaceAll("<", "\\<") : piece).join("`");
+export function escapeAngles(text: string): string {
+  return text.split("`").map((piece, i) => i % 2 === 0 ? piece.replaceAll("<", "\\<") : piece).join("`");
 }

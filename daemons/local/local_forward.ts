@@ -7,6 +7,7 @@
 // Utility
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 // Mail
+import { NOTIFY } from "../../lib/mail/notify.ts";
 import { quoteAddress } from "../../lib/mail/address.ts";
 import { formatMailDate } from "../../lib/mail/date.ts";
 import { type MailboxOutcome, outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
@@ -33,9 +34,6 @@ export interface ForwardBatch {
   readonly owned: boolean;
   readonly addresses: readonly string[];
 }
-
-/** DSN NOTIFY bit for SUCCESS (RFC 3461 section 4.1). */
-const NOTIFY_SUCCESS = 2;
 
 /** Longest piece of a line in one record, bytes. */
 const PIECE_LIMIT = 32768;
@@ -108,7 +106,7 @@ async function writeEnvelope(
   if (!batch.owned && request.ret !== 0) await sink.record(RECORD.ATTRIBUTE, `ret_flags=${request.ret}`);
   await sink.record(RECORD.FROM, batch.sender);
   // RFC 3461 section 5.2.7.1: an alias's members keep NOTIFY without SUCCESS; a list's members start anew.
-  const notify = batch.owned ? 0 : recipient.notify & ~NOTIFY_SUCCESS;
+  const notify = batch.owned ? 0 : recipient.notify & ~NOTIFY.SUCCESS;
   for (const address of batch.addresses) {
     if (!batch.owned) {
       const { dsnOriginalRecipient, originalRecipient } = recipient;

@@ -21,6 +21,7 @@ import {
 } from "../../lib/mail/queue_directory.ts";
 import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
+import { NOTIFY } from "../../lib/mail/notify.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
@@ -36,8 +37,6 @@ import type { Outcome, Transport } from "./qmgr_transport.ts";
 const CRASH_LIMIT = 3;
 /** Most recipients that are read at once. */
 const BATCH_LIMIT = 5000;
-/** NOTIFY=SUCCESS (RFC 3461 section 4.1). */
-const NOTIFY_SUCCESS = 2;
 
 /** Times of the queue, seconds. */
 export interface QueueTimes {
@@ -264,7 +263,7 @@ export class QueueManager {
 
   /** Records one recipient's outcome; when it is the message's last one, the message is finished. */
   settled(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): void {
-    if (outcome.result === "sent" && (recipient.notify & NOTIFY_SUCCESS) === 0) {
+    if (outcome.result === "sent" && (recipient.notify & NOTIFY.SUCCESS) === 0) {
       this.#done(message, recipient);
       return this.#settle(message);
     }

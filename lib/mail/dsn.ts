@@ -13,12 +13,10 @@ import { printable } from "../vstring/printable.ts";
 import { quoteAddress } from "./address.ts";
 import type { BounceRecord } from "./bounce_log.ts";
 import { formatMailDate } from "./date.ts";
+import { NOTIFY } from "./notify.ts";
 
 /** What happened: returned to the sender, still being tried, delivered. */
 export type ReportKind = "failure" | "delay" | "success";
-
-/** NOTIFY bits, RFC 3461 section 4.1. */
-export const NOTIFY = { NEVER: 1, SUCCESS: 2, DELAY: 4, FAILURE: 8 } as const;
 
 /** RET: what of the message the sender wants back, RFC 3461 section 4.3. */
 export const RET = { FULL: 1, HEADERS: 2 } as const;

@@ -5,6 +5,7 @@
  * @module
  */
 import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/protocol.ts";
+import { NOTIFY_MOST } from "../mail/notify.ts";
 
 /** Longest envelope address that any daemon handles, bytes. RFC 5321 section 4.5.3.1 asks for 254; SMTPUTF8 and quoting get room. */
 export const ADDRESS_LIMIT = 1024;
@@ -16,9 +17,6 @@ export const REASON_LIMIT = 4096;
 export const CHUNK_LIMIT = 65536;
 /** Most recipients in one delivery request. */
 export const REQUEST_RECIPIENT_LIMIT = 10000;
-
-/** DSN NOTIFY bits (RFC 3461 section 4.1), as Postfix numbers them: NEVER 1, SUCCESS 2, DELAY 4, FAILURE 8. */
-const NOTIFY_MOST = 15;
 
 /**
  * cleanup: takes a message as records of the queue file format and makes the queue file.

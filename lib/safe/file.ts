@@ -10,7 +10,7 @@
  */
 import { ensureDirSync } from "@std/fs";
 import { decodeText } from "../vstring/byte_builder.ts";
-import { describe, errorCode, isMissing, isTaken, SystemError } from "./error.ts";
+import { isMissing, isTaken, SystemError } from "./error.ts";
 import { dirname } from "./path.ts";
 
 /** What the system says of a file. Times are milliseconds since 1970. */
@@ -426,16 +426,6 @@ export function realPath(path: string): string | undefined {
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw new SystemError("resolve", path, error);
-  }
-}
-
-/** Where a link points, or undefined when it is none. */
-export function readLink(path: string): string | undefined {
-  try {
-    return Deno.readLinkSync(path);
-  } catch (error) {
-    if (isMissing(error) || errorCode(error) === "EINVAL") return undefined;
-    throw new SystemError("read link", path, error);
   }
 }
 

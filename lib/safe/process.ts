@@ -371,11 +371,6 @@ export function startDetached(
   return child.pid!;
 }
 
-/** Sets the mask of permission bits that new files do not get. */
-export function setUmask(mask: number): void {
-  Deno.umask(mask);
-}
-
 /** The directory that relative paths of the command line start from. */
 export function currentDirectory(): string {
   return Deno.cwd();

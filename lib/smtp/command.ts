@@ -5,6 +5,7 @@
  * @module
  */
 import { isAscii } from "../vstring/ascii.ts";
+import { NOTIFY } from "../mail/notify.ts";
 import { envelopeText, quoteAddress } from "../mail/address.ts";
 import { encodeXtext } from "../mail/xtext.ts";
 import type { Features } from "./ehlo.ts";
@@ -26,7 +27,7 @@ export interface RcptValues {
   readonly address: string;
   readonly originalRecipient: string;
   readonly dsnOriginalRecipient: string;
-  /** Bits: NEVER 1, SUCCESS 2, DELAY 4, FAILURE 8. */
+  /** NOTIFY bits. */
   readonly notify: number;
 }
 
@@ -38,10 +39,10 @@ export interface PathStyle {
 
 const RET_WORDS = ["", "FULL", "HDRS"];
 const NOTIFY_WORDS: readonly (readonly [number, string])[] = [
-  [1, "NEVER"],
-  [2, "SUCCESS"],
-  [8, "FAILURE"],
-  [4, "DELAY"],
+  [NOTIFY.NEVER, "NEVER"],
+  [NOTIFY.SUCCESS, "SUCCESS"],
+  [NOTIFY.FAILURE, "FAILURE"],
+  [NOTIFY.DELAY, "DELAY"],
 ];
 /** RFC 3461 section 4.4 (ENVID, 100 characters) and 4.2 (ORCPT, 500): what is longer is not sent. */
 const ENVID_LIMIT = 100;

@@ -84,8 +84,8 @@ const PARITY: { name: string; args: string[]; says: string[] }[] = [
   { name: "421 after a command out of order", args: ["-Q", "DATA"], says: ["HELO x", "DATA", "NOOP"] },
   {
     name: "a message broken off",
-    args: ["-A", "0"],
-    says: ["HELO x", "MAIL FROM:<>", "RCPT TO:<a>", "DATA"],
+    args: ["-A", "1"],
+    says: ["HELO x", "MAIL FROM:<>", "RCPT TO:<a>", "DATA", "more"],
   },
   { name: "a delay", args: ["-W", "MAIL:1"], says: ["HELO x", "MAIL FROM:<>", "QUIT"] },
 ];

@@ -1,5 +1,6 @@
 /** Deliveries against scripted servers: every step failing, softly and for good. @module */
 import assert from "node:assert/strict";
+import { NOTIFY } from "../../../lib/mail/notify.ts";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import type { DeliveryRequest } from "../../../lib/smtp/client_recipients.ts";
 import { type Bench, type Delivered, makeBench, type Zone } from "./delivery_bench.ts";
@@ -419,7 +420,7 @@ Deno.test("RFC 3461 section 5.2.2: DSN parameters are sent where DSN is offered,
       address: "a@example.test",
       originalRecipient: "b@example.test",
       dsnOriginalRecipient: "rfc822;o+p@example.test",
-      notify: 2 | 8,
+      notify: NOTIFY.SUCCESS | NOTIFY.FAILURE,
     }],
   };
   await once({ server: { keywords: ["DSN", "PIPELINING"] }, request }, (delivered, server, bench) => {

@@ -51,8 +51,8 @@ Deno.test("RFC 3461 section 4.1: NEVER stands alone", () => {
     undefined,
     "NEVER",
     "SUCCESS",
-    "DELAY",
     "FAILURE",
+    "DELAY",
     "SUCCESS,FAILURE,DELAY",
     "NEVER",
   ]);
