@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { splitBlanks } from "../vstring/ascii.ts";
 import { didYouMean } from "./nearest.ts";
 import type { ParameterName } from "./parameters.ts";
 import { errorAt, type Place, type Problem } from "./problem.ts";
@@ -26,16 +25,15 @@ const NAMES: readonly string[] = [...RESTRICTION_NAMES, PREFIX];
 
 /** Reports the words of one list that the SMTP server would not understand. */
 export function checkRestrictionList(parameter: string, items: readonly string[], place: Place): Problem[] {
-  const words = items.flatMap((item) => splitBlanks(item, true));
   const problems: Problem[] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i]!;
+  for (let i = 0; i < items.length; i++) {
+    const word = items[i]!;
     // A table by itself, or what follows a restriction that looks into one.
     if (word.includes(":")) continue;
     if (!NAMES.includes(word)) {
       const text = `"${parameter}": unknown restriction "${word}"`;
       problems.push(errorAt(place, text, didYouMean(word, NAMES)));
-    } else if (word.startsWith("check_") && !words[i + 1]?.includes(":")) {
+    } else if (word.startsWith("check_") && !items[i + 1]?.includes(":")) {
       problems.push(errorAt(place, `"${parameter}": "${word}" needs a table behind it`));
     }
   }

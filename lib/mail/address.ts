@@ -50,12 +50,6 @@ export function joinAddress(localpart: string, domain: string | undefined): stri
   return domain === undefined ? localpart : `${localpart}@${domain}`;
 }
 
-/** The address with its domain in lower-case ASCII and its local part untouched (RFC 5321 section 2.4). */
-export function foldDomain(address: string): string {
-  const at = address.lastIndexOf("@");
-  return at < 0 ? address : address.slice(0, at + 1) + asciiLower(address.slice(at + 1));
-}
-
 /** True for a character of an RFC 5322 atom; everything outside ASCII counts (RFC 6532 section 3.2). */
 export function isAtomText(unit: number): boolean {
   if (unit <= 0x20 || unit === DEL) return false;
@@ -196,12 +190,6 @@ function isNeverSplit(folded: string, rule: ExtensionRule): boolean {
   if (folded === asciiLower(rule.double_bounce_sender)) return true;
   if (!rule.owner_request_special || !rule.recipient_delimiter.includes("-")) return false;
   return folded.startsWith("owner-") || (folded.endsWith("-request") && folded.length > "-request".length);
-}
-
-/** The address without its extension, for look-ups and comparison. */
-export function stripExtension(address: string, rule: ExtensionRule): string {
-  const { localpart, domain } = splitAddress(address);
-  return joinAddress(splitExtension(localpart, rule).user, domain);
 }
 
 /** Offset of the first character that is one of `set`, or -1. */

@@ -26,45 +26,6 @@ export interface HeaderField {
   readonly truncated: boolean;
 }
 
-/** Reads one header after another. */
-export class HeaderScanner {
-  readonly #content: Uint8Array;
-  readonly #limit: number;
-  #at: number;
-
-  /**
-   * @param limit most bytes of one logical header that count (`header_size_limit`); what is beyond is skipped
-   * @param start offset of the first header
-   */
-  constructor(content: Uint8Array, limit: number, start = 0) {
-    this.#content = content;
-    this.#limit = limit;
-    this.#at = start;
-  }
-
-  /** The next header, or undefined at the end of the section. */
-  next(): HeaderField | undefined {
-    const field = readHeaderField(this.#content, this.#at, this.#limit);
-    if (field !== undefined) this.#at = field.next;
-    return field;
-  }
-
-  /**
-   * Where the next header begins; after the last one, where the section ends: at an empty line, at a line that is
-   * no header, or at the end of the content.
-   */
-  get offset(): number {
-    return this.#at;
-  }
-
-  /** Where the body begins: behind the empty line that ends the section, if there is one. */
-  get bodyStart(): number {
-    const lineEnd = lineEndAt(this.#content, this.#at);
-    const next = Math.min(lineEnd + 1, this.#content.length);
-    return textEnd(this.#content, this.#at, lineEnd) === this.#at ? next : this.#at;
-  }
-}
-
 /** The logical header that begins at `start`, or undefined when none does. */
 export function readHeaderField(content: Uint8Array, start: number, limit: number): HeaderField | undefined {
   let lineEnd = lineEndAt(content, start);
@@ -111,11 +72,6 @@ export function isHeaderNamed(content: Uint8Array, field: HeaderField, name: str
 /** The name as written. */
 export function headerName(content: Uint8Array, field: HeaderField): string {
   return decodeText(content.subarray(field.start, field.nameEnd));
-}
-
-/** The value on one line: without leading and trailing blanks, each line break of the folding taken out. */
-export function headerText(content: Uint8Array, field: HeaderField): string {
-  return unfoldText(content.subarray(field.valueStart, field.end));
 }
 
 /** Bytes of a value as text, without CR and LF, leading and trailing blanks taken off. */

@@ -92,25 +92,3 @@ export function formatMessageId(queueId: string, longIds: boolean, time: number,
   // RFC 5322 section 3.6.4: a message id is unique in the world for ever.
   return longIds ? `<${queueId}@${hostname}>` : `<${formatIdDate(time)}.${queueId}@${hostname}>`;
 }
-
-/**
- * An address header, folded between addresses.
- *
- * @param addresses external form, each as it shall stand; no line ends
- * @param newline what ends a line inside the header
- */
-export function formatAddressHeader(name: string, addresses: readonly string[], newline = "\n"): string {
-  // RFC 5322 section 2.1.1: lines of at most 78 characters; section 2.2.3: folding before white space.
-  let out = `${name}:`;
-  let width = out.length;
-  addresses.forEach((address, i) => {
-    const piece = i < addresses.length - 1 ? `${address},` : address;
-    if (i > 0 && width + 1 + piece.length > FOLD_WIDTH) {
-      out += newline;
-      width = 0;
-    }
-    out += ` ${piece}`;
-    width += piece.length + 1;
-  });
-  return out;
-}

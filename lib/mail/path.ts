@@ -104,19 +104,6 @@ export function parsePathArgument(
   }
 }
 
-/** Reads what stands between angle brackets, or without them, as a mailbox of the envelope: no parameters. */
-export function parseMailbox(mailbox: Uint8Array, options: PathOptions): PathResult {
-  try {
-    const cursor = new Cursor(mailbox);
-    const path = readMailbox(cursor, options);
-    if (!cursor.done) throw new PathError("path", "text after the address");
-    return { kind: "path", ...path, parameters: [] };
-  } catch (error) {
-    if (error instanceof PathError) return { kind: "bad", what: error.what, why: error.message };
-    throw error;
-  }
-}
-
 /** A place in the bytes. */
 class Cursor {
   readonly bytes: Uint8Array;

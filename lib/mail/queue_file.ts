@@ -29,8 +29,6 @@ export const QMGR_READ_ALL = 1;
 export const SENDOPT_SMTPUTF8_REQUESTED = 1;
 
 const SIZE_FIELDS = 6;
-/** Length of the C record's data: six numbers with a blank between. */
-export const SIZE_RECORD_LENGTH = SIZE_FIELDS * NUMBER_WIDTH + SIZE_FIELDS - 1;
 
 /** Fixed-width data of a C record. */
 export function formatSizeRecord(size: SizeRecord): string {

@@ -79,36 +79,31 @@ export function findInherited(
 /**
  * Descriptors that cover the inherited ones in a child. The runtime passes on what is open there, as it was opened
  * without the close-on-exec mark, and can set none: a daemon that owns no network socket would have one. So each
- * number gets a descriptor of /dev/null unless the child has something of its own there.
+ * number gets /dev/null unless the child has something of its own there.
  *
  * @param used descriptors of its own that the child gets, from 3 on
  */
 export function coverInherited(used: number): number[] {
   const count = inheritedCount((name) => Deno.env.get(name), Deno.pid);
-  return count > used ? new Array<number>(count - used).fill(nullDescriptor(FIRST + count)) : [];
+  return count > used ? nullDescriptors(count - used, FIRST + count) : [];
 }
 
-/** The number of an open /dev/null that is not less than `least`. */
-function nullDescriptor(least: number): number {
-  const open = findNull(least);
-  if (open !== undefined) return open;
+/** That many descriptors of /dev/null, none below `least`: one each, as the runtime passes none on twice. */
+function nullDescriptors(count: number, least: number): number[] {
+  const open = findNulls(least);
   try {
-    Deno.openSync("/dev/null", { write: true });
+    for (let i = open.length; i < count; i++) Deno.openSync("/dev/null", { write: true });
   } catch (error) {
     throw new SystemError("open", "/dev/null", error);
   }
-  const opened = findNull(least);
-  if (opened === undefined) {
-    throw new SystemError("find descriptor of", "/dev/null", new Error("it is not open"));
-  }
-  return opened;
+  const found = open.length < count ? findNulls(least) : open;
+  if (found.length >= count) return found.slice(0, count);
+  throw new SystemError("find descriptor of", "/dev/null", new Error("it is not open"));
 }
 
-function findNull(least: number): number | undefined {
-  for (const { name } of Deno.readDirSync("/proc/self/fd")) {
-    if (Number(name) >= least && linkTarget(Number(name)) === "/dev/null") return Number(name);
-  }
-  return undefined;
+function findNulls(least: number): number[] {
+  return [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name))
+    .filter((number) => number >= least && linkTarget(number) === "/dev/null");
 }
 
 /** What the system calls the object behind a descriptor, as "socket:[4711]". */

@@ -55,7 +55,6 @@ Deno.test("quoting and unquoting an address come back to where they began", () =
 });
 
 Deno.test("only ASCII letters of the domain are folded", () => {
-  assert.equal(address.foldDomain("USER@EXAMPLE.Test"), "USER@example.test");
   assert.equal(address.domainOf("a@B.test"), "b.test");
   assert.equal(address.domainOf("a"), "");
   assert.equal(address.domainOf("a@İ.Test"), "İ.test");
@@ -88,12 +87,6 @@ Deno.test("a local part splits at the first delimiter, system addresses do not",
   assert.equal(split("-request", "-"), "-request||");
   assert.equal(split("owner-list", "-", false), "owner|-|list");
   assert.equal(split("owner-list+x", "+"), "owner-list|+|x");
-  const rule = {
-    recipient_delimiter: "+",
-    owner_request_special: true,
-    double_bounce_sender: "double-bounce",
-  };
-  assert.equal(address.stripExtension("user+ext@b.test", rule), "user@b.test");
 });
 
 Deno.test("host names follow the label rules", () => {
