@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { dirname } from "node:path";
+import { dirname, normalize } from "node:path";
 import { type Layout, staged } from "./install_layout.ts";
 
 /** The installation cannot be made, for a reason that the user can mend. */
@@ -43,13 +43,16 @@ export function readManifest(layout: Layout): Manifest {
     throw new InstallError(`Cannot read manifest "${path}": it is damaged`);
   }
   // A damaged manifest must not make us remove what is not ours.
-  const stranger = [...files, ...directories].find((one) =>
-    !one.startsWith(`${layout.prefix}/`) || one.includes("/../")
-  );
+  const stranger = files.find((path) => !isBelow(path, layout)) ??
+    directories.find((path) => path !== layout.prefix && !isBelow(path, layout));
   if (stranger !== undefined) {
     throw new InstallError(`Cannot use manifest "${path}": "${stranger}" is not below ${layout.prefix}`);
   }
   return { files, directories, users };
+}
+
+function isBelow(path: string, layout: Layout): boolean {
+  return path.startsWith(`${layout.prefix}/`) && normalize(path) === path;
 }
 
 function isTexts(value: unknown): value is string[] {
@@ -77,7 +80,7 @@ export class Installer {
     this.directory(dirname(path));
     Deno.mkdirSync(staged(this.layout, path));
     Deno.chmodSync(staged(this.layout, path), DIRECTORY_MODE);
-    if (path.startsWith(`${this.layout.prefix}/`)) this.#directories.add(path);
+    if (path === this.layout.prefix || isBelow(path, this.layout)) this.#directories.add(path);
   }
 
   /** Writes a text file. */

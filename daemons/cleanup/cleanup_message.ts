@@ -14,7 +14,13 @@ import {
   QMGR_READ_ALL,
   SENDOPT_SMTPUTF8_REQUESTED,
 } from "../../lib/mail/queue_file.ts";
-import { appendRecord, RECORD, RecordCursor } from "../../lib/mail/record.ts";
+import {
+  appendRecord,
+  appendRecordSlice,
+  NUMBER_WIDTH,
+  RECORD,
+  RecordCursor,
+} from "../../lib/mail/record.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // This program
@@ -41,8 +47,13 @@ export interface CleanupRules {
   readonly fromFormat: "standard" | "obsolete";
   readonly headerSizeLimit: number;
   readonly hopcountLimit: number;
+  /** Bytes; longer header lines become several records. */
+  readonly lineLengthLimit: number;
   readonly dropHeaders: ReadonlySet<string>;
+  /** Bytes; 0: no limit. */
   readonly messageSizeLimit: number;
+  /** Seconds after which the sender is told of a delay; 0: never. */
+  readonly delayWarningTime: number;
   readonly hostName: string;
   readonly undisclosedRecipients: string;
 }
@@ -79,6 +90,11 @@ const ATTRIBUTES: ReadonlySet<string> = new Set([
   "trace_flags",
 ]);
 
+/**
+ * Text by which a message may pass message_size_limit here, bytes: what the mail system itself puts in front of it.
+ * smtpd holds its clients to the limit exactly.
+ */
+const OWN_HEADERS = 4096;
 /** Most attributes in one envelope (queue_file_attribute_count_limit). */
 const ATTRIBUTE_LIMIT = 100;
 
@@ -118,6 +134,9 @@ export class CleanupMessage {
   #dataOffset = 0;
   #contentEnd = 0;
   #contentLength = 0;
+  /** Content with two bytes for each line end (RFC 1870 section 4). */
+  #textSize = 0;
+  #abandoned = false;
   /** Why the message goes back to its sender instead of on; the sender of local mail is not there to be told. */
   #returned = "";
 
@@ -149,7 +168,7 @@ export class CleanupMessage {
 
   #run(cursor: RecordCursor, stray: boolean): Promise<void> | undefined {
     while (cursor.next()) {
-      if (this.#status !== CLEANUP_STATUS.OK) continue;
+      if (this.#status !== CLEANUP_STATUS.OK || this.#abandoned) continue;
       const pending = this.#record(cursor, stray);
       if (pending !== undefined) return pending.then(() => this.#run(cursor, stray));
     }
@@ -215,9 +234,16 @@ export class CleanupMessage {
       return undefined;
     }
     return this.#addresses.rewrite(sender).then((outcome) => {
-      if (outcome.kind === "retry") this.#fail(CLEANUP_STATUS.WRITE, outcome.why);
+      if (this.#abandoned) return;
+      if (outcome.kind === "retry") this.#postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
       else this.#putSender(outcome.address);
     });
+  }
+
+  /** Trouble that may pass: the log says what, and the client tries again. */
+  #postpone(status: number, reason: string, why: string): void {
+    this.#log.warning(`${this.queueId}: ${why} -- message not accepted, try again later`);
+    this.#fail(status, reason);
   }
 
   #putSender(sender: string): void {
@@ -226,6 +252,10 @@ export class CleanupMessage {
     appendRecord(records, RECORD.TIME, formatTime(this.#arrival || this.#out.time));
     appendAttribute(records, "create_time", String(Math.floor(this.#out.time / 1000)));
     appendRecord(records, RECORD.FROM, sender);
+    const { delayWarningTime } = this.#rules;
+    if (delayWarningTime === 0 || sender === "") return;
+    const due = Math.floor((this.#arrival || this.#out.time) / 1000) + delayWarningTime;
+    appendRecord(records, RECORD.WARN, String(due).padStart(NUMBER_WIDTH));
   }
 
   #takeAttribute(pair: string): undefined {
@@ -260,12 +290,18 @@ export class CleanupMessage {
       return undefined;
     }
     return this.#addresses.expand(address).then((outcome) => {
-      if (outcome.kind === "retry") {
-        this.#log.warning(`${this.queueId}: ${outcome.why}`);
-        this.#fail(CLEANUP_STATUS.WRITE, "");
-        return;
+      if (this.#abandoned) return;
+      switch (outcome.kind) {
+        case "addresses":
+          for (const one of outcome.addresses) this.#putRecipient(one, address, pending);
+          return;
+        case "retry":
+          return this.#postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
+        case "unreasonable":
+          return this.#postpone(CLEANUP_STATUS.DEFER, "4.6.0 Alias expansion error", outcome.why);
+        default:
+          outcome satisfies never;
       }
-      for (const one of outcome.addresses) this.#putRecipient(one, address, pending);
     });
   }
 
@@ -323,14 +359,16 @@ export class CleanupMessage {
   #putLine(bytes: Uint8Array, from: number, to: number, length: number, type: number): void {
     if (this.#returned !== "") return; // a report needs no more of it
     this.#out.records.slice(bytes, from, to);
-    this.#contentLength += length + (type === RECORD.NORMAL ? 1 : 0);
-    this.#checkSize();
+    this.#countText(length, type);
     this.#out.spill();
   }
 
-  #checkSize(): void {
+  #countText(length: number, type: number): void {
+    const whole = type === RECORD.NORMAL;
+    this.#contentLength += length + (whole ? 1 : 0);
+    this.#textSize += length + (whole ? 2 : 0);
     const limit = this.#rules.messageSizeLimit;
-    if (limit > 0 && this.#out.position > limit + this.#dataOffset) {
+    if (limit > 0 && this.#textSize > limit + OWN_HEADERS) {
       this.#refuse(CLEANUP_STATUS.SIZE, "5.3.4", "message file too big");
     }
   }
@@ -381,23 +419,30 @@ export class CleanupMessage {
       return undefined;
     }
     const rewrite = (address: string) => this.#addresses.rewriteHeader(address);
-    return rewriteAddressHeader(field.view(), this.#rules.headerTokenLimit, rewrite).then((changed) =>
-      this.#putField(changed)
-    );
+    return rewriteAddressHeader(field.view(), this.#rules.headerTokenLimit, rewrite).then((changed) => {
+      if (!this.#abandoned) this.#putField(changed);
+    });
   }
 
   #putField(field: Uint8Array): void {
     if (this.#returned !== "") return;
-    for (const line of headerLines(field)) {
-      appendRecord(this.#out.records, RECORD.NORMAL, line);
-      this.#contentLength += line.length + 1;
-    }
-    this.#checkSize();
+    for (const line of headerLines(field)) this.#putHeaderLine(line);
     this.#out.spill();
   }
 
+  /** A line that was put together from several records is cut again: no record is longer than any reader takes. */
+  #putHeaderLine(line: Uint8Array): void {
+    const most = this.#rules.lineLengthLimit;
+    let start = 0;
+    for (; line.length - start > most; start += most) {
+      appendRecordSlice(this.#out.records, RECORD.CONTINUED, line, start, start + most);
+    }
+    appendRecordSlice(this.#out.records, RECORD.NORMAL, line, start, line.length);
+    this.#countText(line.length, RECORD.NORMAL);
+  }
+
   #startBody(cursor: RecordCursor, type: number): void {
-    if (this.#status !== CLEANUP_STATUS.OK) return;
+    if (this.#status !== CLEANUP_STATUS.OK || this.#abandoned) return;
     this.#addMissingHeaders();
     this.#phase = "body";
     // RFC 5322 section 2.1: an empty line separates the header from the body; one that is missing is put in.
@@ -432,7 +477,7 @@ export class CleanupMessage {
   }
 
   #finishContent(): void {
-    if (this.#status !== CLEANUP_STATUS.OK) return;
+    if (this.#status !== CLEANUP_STATUS.OK || this.#abandoned) return;
     if (this.#phase === "header") this.#addMissingHeaders();
     if (this.#header.received === 0) {
       this.#fail(CLEANUP_STATUS.BAD, "message without Received header");
@@ -490,7 +535,8 @@ export class CleanupMessage {
 
   /** Removes the file: the client broke off, or the message was refused. */
   abandon(): void {
-    this.#phase = "done";
+    if (this.#abandoned) return;
+    this.#abandoned = true;
     this.#out.abandon();
   }
 

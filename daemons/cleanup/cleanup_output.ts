@@ -4,8 +4,9 @@
  */
 // Safe primitives
 import { removeFile, safeCreate, type SafeFile } from "../../lib/safe/file.ts";
+import { dirname } from "../../lib/safe/path.ts";
 import { processId } from "../../lib/safe/stdio.ts";
-import type { SyncGate } from "../../lib/safe/sync.ts";
+import { SyncGate } from "../../lib/safe/sync.ts";
 // Utility
 import { ByteBuilder, encodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
@@ -24,34 +25,60 @@ const SIZE_DATA_OFFSET = 2;
 /** Makes queue files in incoming/. */
 export class QueueFileMaker {
   readonly #queue: QueueDirectory;
-  readonly #incoming: SyncGate;
   readonly #longIds: boolean;
+  readonly #gates = new Map<string, SyncGate>();
   #lastTime = 0;
 
-  constructor(queue: QueueDirectory, incoming: SyncGate, longIds: boolean) {
+  constructor(queue: QueueDirectory, longIds: boolean) {
     this.#queue = queue;
-    this.#incoming = incoming;
     this.#longIds = longIds;
   }
 
   /** Creates an empty file with its final name; it is not ready, so nobody reads it. */
   create(): QueueFileOutput {
+    const incoming = this.#queue.directory("incoming");
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
-      const temporary = `${this.#queue.directory("incoming")}/${this.#microseconds()}.${processId()}`;
+      const temporary = `${incoming}/${this.#microseconds()}.${processId()}`;
       const made = safeCreate(temporary, QUEUE_FILE_UNREADY);
-      if (made.kind === "exists") continue;
-      const time = this.#microseconds();
-      const id = makeQueueId(time, made.file.stat().inode, this.#longIds);
-      const path = this.#queue.path("incoming", id);
-      made.file.rename(path);
-      return new QueueFileOutput(id, made.file, this, Math.floor(time / 1000));
+      if (made.kind === "created") return this.#named(made.file);
     }
-    throw new Error(`Cannot create queue file: no free name in "${this.#queue.directory("incoming")}"`);
+    throw new Error(`Cannot create queue file: no free name in "${incoming}"`);
   }
 
-  /** Makes the file durable in incoming/. */
+  #named(file: SafeFile): QueueFileOutput {
+    try {
+      const time = this.#microseconds();
+      const id = makeQueueId(time, file.stat().inode, this.#longIds);
+      this.#queue.ensureHash("incoming", id);
+      file.rename(this.#queue.path("incoming", id));
+      return new QueueFileOutput(id, file, this, Math.floor(time / 1000));
+    } catch (error) {
+      file.close();
+      removeFile(file.path);
+      throw error;
+    }
+  }
+
+  /** Makes the file durable in its directory, and where incoming/ is hashed, that directory and those above it too. */
   commit(file: SafeFile): Promise<void> | undefined {
-    return this.#incoming.commit(file);
+    const incoming = this.#queue.directory("incoming");
+    const directory = dirname(file.path);
+    const pending = this.#gate(directory).commit(file);
+    return directory === incoming ? pending : this.#commitAbove(directory, incoming, pending);
+  }
+
+  async #commitAbove(directory: string, top: string, pending: Promise<void> | undefined): Promise<void> {
+    await pending;
+    for (let above = directory; above !== top;) {
+      above = dirname(above);
+      await this.#gate(above).directory();
+    }
+  }
+
+  #gate(directory: string): SyncGate {
+    let gate = this.#gates.get(directory);
+    if (gate === undefined) this.#gates.set(directory, gate = new SyncGate(directory));
+    return gate;
   }
 
   /** The time in microseconds since 1970, never the same twice. */

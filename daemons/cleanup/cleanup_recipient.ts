@@ -5,11 +5,12 @@
 // Utility
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import { encodeText } from "../../lib/vstring/byte_builder.ts";
+import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { domainOf, joinAddress, unquoteAddress } from "../../lib/mail/address.ts";
 import { findHeaderAddresses } from "../../lib/mail/header_address.ts";
 // Server skeleton
-import type { MapClient } from "../../lib/proto/proxymap_client.ts";
+import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 
 /** Limits of one recipient's expansion. */
@@ -24,8 +25,10 @@ export interface AliasLimits {
 
 export type Expanded =
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
-  /** A table or service failed, or an alias goes round: the client must try again later. */
-  | { readonly kind: "retry"; readonly why: string };
+  /** A table or service failed: the client must try again later. */
+  | { readonly kind: "retry"; readonly why: string }
+  /** The aliases pass a limit, as when they go round; somebody has to mend them. */
+  | { readonly kind: "unreasonable"; readonly why: string };
 
 /** Most tokens in an alias's value. */
 const TOKEN_LIMIT = 10_240;
@@ -33,7 +36,7 @@ const TOKEN_LIMIT = 10_240;
 /** Rewrites and expands addresses. */
 export class AddressPipeline {
   readonly #rewrite: RewriteClient;
-  readonly #aliases: MapClient | undefined;
+  readonly #aliases: MapLookup | undefined;
   readonly #limits: AliasLimits;
   readonly #propagate: boolean;
 
@@ -43,7 +46,7 @@ export class AddressPipeline {
    */
   constructor(
     rewrite: RewriteClient,
-    aliases: MapClient | undefined,
+    aliases: MapLookup | undefined,
     limits: AliasLimits,
     propagate: boolean,
   ) {
@@ -78,7 +81,7 @@ export class AddressPipeline {
   }
 
   /** Looks every address up, its results too, until each stands for itself. */
-  async #expandAliases(aliases: MapClient, first: string): Promise<Expanded> {
+  async #expandAliases(aliases: MapLookup, first: string): Promise<Expanded> {
     const done: string[] = [];
     const waiting: { address: string; depth: number; path: readonly string[] }[] = [{
       address: first,
@@ -114,7 +117,10 @@ export class AddressPipeline {
 }
 
 function tooBig(address: string, what: string): Expanded {
-  return { kind: "retry", why: `unreasonable virtual_alias_maps map ${what} for ${address}` };
+  return {
+    kind: "unreasonable",
+    why: `unreasonable virtual_alias_maps map ${what} for ${printable(address)}`,
+  };
 }
 
 /** The addresses of an alias's value, internal form. */

@@ -15,6 +15,7 @@ export const SERVICE = {
   endsWhenIdle: true,
   parameters: [
     "always_add_missing_headers",
+    "delay_warning_time",
     "duplicate_filter_limit",
     "enable_long_queue_ids",
     "enable_original_recipient",
@@ -24,6 +25,7 @@ export const SERVICE = {
     "header_from_format",
     "header_size_limit",
     "hopcount_limit",
+    "line_length_limit",
     "message_drop_headers",
     "message_size_limit",
     "myhostname",

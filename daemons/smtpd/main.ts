@@ -57,10 +57,12 @@ function serve(server: Server, services: Services, channel: Channel, done: () =>
   const serverAddress = canonicalAddress(channel.localAddress);
   let early: Uint8Array = new Uint8Array(0);
   let gone = false;
+  let ended = false;
   channel.start({
     data: (bytes) => {
       if (early.length === 0) early = bytes.slice(0, EARLY_LIMIT);
     },
+    ended: () => ended = true,
     closed: () => gone = true,
   });
   const drop = () => {
@@ -82,11 +84,17 @@ function serve(server: Server, services: Services, channel: Channel, done: () =>
     const greet = (trusted: boolean) => {
       if (gone) return done();
       const session = new Session(server, peer, trusted, channel, done);
-      channel.start({ data: (bytes) => session.data(bytes), closed: () => session.closed() });
+      channel.start({
+        data: (bytes) => session.data(bytes),
+        ended: () => session.ended(),
+        closed: () => session.closed(),
+      });
       session.begin(early);
+      if (ended) session.ended();
     };
     const trusted = server.isTrusted(peer);
-    if (typeof trusted === "boolean") greet(trusted);
+    // One turn of the event loop brings what the client has sent already: it must be seen before the greeting.
+    if (typeof trusted === "boolean") setTimeout(() => greet(trusted), 0);
     else trusted.then(greet, drop);
   };
   if (services.settings.smtpd_peername_lookup && !isLoopback(address)) {
@@ -109,6 +117,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
   };
   const cleanup = context.client(CLEANUP, "cleanup");
   const server = new Server(services, cleanup, context.log, (what, error) => context.trouble(what, error));
+  context.every(1, () => server.checkDeadlines());
   return {
     sessionLimit: settings.smtpd_session_limit + REFUSED_SESSIONS,
     session: (channel, done) => serve(server, services, channel, done),

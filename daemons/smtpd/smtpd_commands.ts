@@ -3,13 +3,13 @@
  * has replied itself.
  */
 // Utility
-import { asciiUpper, COLON, isAlpha, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
+import { asciiLower, asciiUpper, COLON, isAlpha, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
 import { decodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { parsePathArgument, type PathParameter } from "../../lib/mail/path.ts";
+import { headerNameLength } from "../../lib/mail/header.ts";
+import { parsePathArgument, type PathParameter, type PathResult } from "../../lib/mail/path.ts";
 // This program
-import { REPLY, type ReplyText } from "./smtpd_reply.ts";
+import { REPLY, type ReplyText, shown } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { Transaction } from "./smtpd_transaction.ts";
 
@@ -26,7 +26,8 @@ export interface Command {
 /** A command line taken apart, or what else it is. */
 export type CommandLine =
   | { readonly kind: "command"; readonly verb: string; readonly argument: Uint8Array }
-  | { readonly kind: "badUtf8"; readonly verb: string }
+  | { readonly kind: "badUtf8" }
+  | { readonly kind: "empty" }
   /** Not SMTP: another protocol's command, or message text. */
   | { readonly kind: "foreign" };
 
@@ -39,11 +40,12 @@ export function readCommand(line: Uint8Array): CommandLine {
   while (start < line.length && isBlank(line[start]!)) start++;
   let end = start;
   while (end < line.length && !isBlank(line[end]!)) end++;
+  if (!isUtf8(line)) return { kind: "badUtf8" };
+  if (end === start) return { kind: "empty" };
   const verb = asciiUpper(decodeText(line.subarray(start, end)));
-  if (FOREIGN.has(verb) || (end > start && (!isAlpha(line[start]!) || line[end - 1] === COLON))) {
+  if (FOREIGN.has(verb) || !isAlpha(line[start]!) || headerNameLength(line, start, end) > 0) {
     return { kind: "foreign" };
   }
-  if (!isUtf8(line)) return { kind: "badUtf8", verb };
   while (end < line.length && isBlank(line[end]!)) end++;
   let tail = line.length;
   while (tail > end && isBlank(line[tail - 1]!)) tail--;
@@ -60,6 +62,7 @@ export function runCommand(session: Session, command: Command, argument: Uint8Ar
   return command.run(session, argument);
 }
 
+/** By verb, in the order in which a session's counts are logged. */
 const COMMANDS: ReadonlyMap<string, Command> = new Map(
   ([
     { name: "HELO", last: true, run: helo },
@@ -74,11 +77,22 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
   ] satisfies Command[]).map((command) => [command.name, command]),
 );
 
-/** A HELO name as it is kept: what could be mistaken for syntax elsewhere becomes `?`. */
+/** The names under which commands are counted, in the order of the log. */
+export const COUNTED: readonly string[] = [
+  ...[...COMMANDS.keys()].map((verb) => asciiLower(verb)),
+  "unknown",
+];
+
+/** Longest HELO name that is kept, bytes (RFC 1035 section 2.3.4). */
+const HELO_LIMIT = 255;
+
+/** A HELO name as it is kept: what could be mistaken for syntax elsewhere, or is no character of a name, becomes `?`. */
 function heloName(argument: Uint8Array): string {
-  const name = printable(argument, 255);
   let out = "";
-  for (const character of name) out += '<>()\\";@ '.includes(character) ? "?" : character;
+  for (const byte of argument.subarray(0, HELO_LIMIT)) {
+    const character = String.fromCharCode(byte);
+    out += byte <= 0x20 || byte >= 0x7f || '<>()\\";@'.includes(character) ? "?" : character;
+  }
   return out;
 }
 
@@ -108,11 +122,8 @@ function ehlo(session: Session, argument: Uint8Array): Result {
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
   ];
-  session.replyLines("250", [
-    settings.myhostname,
-    ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!)),
-  ]);
-  return undefined;
+  const lines = [settings.myhostname, ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!))];
+  return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
 }
 
 function mail(session: Session, argument: Uint8Array): Result {
@@ -120,9 +131,7 @@ function mail(session: Session, argument: Uint8Array): Result {
   if (settings.smtpd_helo_required && session.greeting === undefined) return REPLY.heloFirst;
   if (session.transaction !== undefined) return REPLY.nestedMail;
   const path = parsePathArgument(argument, "from", { strict: settings.strict_rfc821_envelopes, utf8: false });
-  if (path.kind === "bad") {
-    return path.what === "command" || path.what === "parameter" ? REPLY.mailSyntax : REPLY.badSender;
-  }
+  if (path.kind === "bad") return badPath(path, REPLY.mailSyntax, REPLY.badSender);
   let eightBit = false;
   for (const parameter of path.parameters) {
     const problem = mailParameter(session, parameter);
@@ -133,7 +142,23 @@ function mail(session: Session, argument: Uint8Array): Result {
   return REPLY.mailOk;
 }
 
-function mailParameter(session: Session, { keyword, value }: PathParameter): ReplyText | undefined {
+/** Why an argument cannot be used. */
+function badPath(
+  { what }: Extract<PathResult, { kind: "bad" }>,
+  syntax: ReplyText,
+  badAddress: ReplyText,
+): ReplyText {
+  // RFC 6531 section 3.3: an address that is not ASCII takes SMTPUTF8, which is not offered.
+  if (what === "utf8") return REPLY.needsUtf8;
+  return what === "path" ? badAddress : syntax;
+}
+
+function unsupported({ keyword, value }: PathParameter): ReplyText {
+  return `555 5.5.4 Unsupported option: ${shown(value === undefined ? keyword : `${keyword}=${value}`)}`;
+}
+
+function mailParameter(session: Session, parameter: PathParameter): ReplyText | undefined {
+  const { keyword, value } = parameter;
   const { settings } = session.server;
   const esmtp = session.greeting?.esmtp === true;
   if (esmtp && keyword === "SIZE") {
@@ -148,7 +173,7 @@ function mailParameter(session: Session, { keyword, value }: PathParameter): Rep
     const body = asciiUpper(value ?? "");
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
   }
-  return `555 5.5.4 Unsupported option: ${printable(keyword, 100)}`;
+  return unsupported(parameter);
 }
 
 function rcpt(session: Session, argument: Uint8Array): Result {
@@ -156,10 +181,8 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   const transaction = session.transaction;
   if (transaction === undefined) return REPLY.needMail;
   const path = parsePathArgument(argument, "to", { strict: settings.strict_rfc821_envelopes, utf8: false });
-  if (path.kind === "bad") return path.what === "command" ? REPLY.rcptSyntax : REPLY.badRecipient;
-  if (path.parameters.length > 0) {
-    return `555 5.5.4 Unsupported option: ${printable(path.parameters[0]!.keyword, 100)}`;
-  }
+  if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
+  if (path.parameters.length > 0) return unsupported(path.parameters[0]!);
   if (path.address === "") return REPLY.badRecipient;
   if (transaction.recipients.length >= settings.smtpd_recipient_limit) {
     // RFC 5321 section 4.5.3.1.10: too many recipients are a soft refusal; a little beyond is no offence.
@@ -179,7 +202,7 @@ function rcpt(session: Session, argument: Uint8Array): Result {
     return REPLY.rcptOk;
   };
   if (session.server.knownRecipient(session, path.address)) return accept();
-  return session.server.checkRecipient(session, path.address).then((refusal) => refusal ?? accept());
+  return session.server.checkRecipient(session, "RCPT", path.address).then((refusal) => refusal ?? accept());
 }
 
 function data(session: Session, argument: Uint8Array): Result {
@@ -189,17 +212,24 @@ function data(session: Session, argument: Uint8Array): Result {
     // A client that pipelined DATA behind refused recipients is told so in a way that it understands.
     return transaction === undefined ? REPLY.needRcpt : REPLY.noRecipients;
   }
-  return session.server.checkData(session).then(async (refusal) => {
-    if (refusal !== undefined) return refusal;
-    const queueId = await transaction.queueId();
-    if (session.transaction !== transaction) return undefined;
-    if (queueId === "") {
-      session.resetTransaction();
-      return REPLY.queueFileError;
-    }
-    session.beginData(queueId);
-    return undefined;
-  });
+  // Mostly the id has come by now and nothing has to be asked.
+  if (transaction.id !== "" && session.server.dataFree) {
+    return session.beginData(transaction)?.then(() => undefined);
+  }
+  return waitForData(session, transaction);
+}
+
+async function waitForData(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
+  const refusal = await session.server.checkData(session);
+  if (refusal !== undefined) return refusal;
+  const queueId = await transaction.queueId();
+  if (session.transaction !== transaction) return undefined;
+  if (queueId === "") {
+    session.resetTransaction();
+    return REPLY.queueFileError;
+  }
+  await session.beginData(transaction);
+  return undefined;
 }
 
 function rset(session: Session): Result {
@@ -213,7 +243,7 @@ function noop(session: Session): Result {
   return REPLY.ok;
 }
 
-/** VRFY says only whether mail would be taken, and touches no transaction. */
+/** VRFY says only whether mail would be taken, in the client's own words, and touches no transaction. */
 function vrfy(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
   session.countJunk();
@@ -221,9 +251,10 @@ function vrfy(session: Session, argument: Uint8Array): Result {
   if (argument.length === 0) return "501 5.5.4 Syntax: VRFY address";
   const target = wrapped(argument);
   const path = parsePathArgument(target, "to", { strict: false, utf8: false });
-  if (path.kind === "bad" || path.address === "") return REPLY.badRecipient;
-  return session.server.checkRecipient(session, path.address).then((refusal) =>
-    refusal ?? `252 2.0.0 ${printable(path.address)}`
+  if (path.kind === "bad") return badPath(path, REPLY.badRecipient, REPLY.badRecipient);
+  if (path.address === "") return REPLY.badRecipient;
+  return session.server.checkRecipient(session, "VRFY", path.address).then((refusal) =>
+    refusal ?? `252 2.0.0 ${shown(decodeText(argument))}`
   );
 }
 

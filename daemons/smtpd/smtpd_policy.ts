@@ -25,6 +25,8 @@ export interface Services {
 /** One question to the restrictions. */
 export interface Question {
   readonly peer: Peer;
+  /** "host[address]". */
+  readonly client: string;
   /** The client is in mynetworks. */
   readonly trusted: boolean;
   readonly helo: string;

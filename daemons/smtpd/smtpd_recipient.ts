@@ -3,7 +3,6 @@
  */
 // Utility
 import { asciiLower } from "../../lib/vstring/ascii.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { splitAddress } from "../../lib/mail/address.ts";
 import { splitStatus } from "../../lib/mail/status_code.ts";
@@ -11,7 +10,7 @@ import { splitStatus } from "../../lib/mail/status_code.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // This program
 import { DUNNO, reject, type Services, type SmtpdSettings, type Verdict } from "./smtpd_policy.ts";
-import { REPLY } from "./smtpd_reply.ts";
+import { lookupFailure, refusal, shown } from "./smtpd_reply.ts";
 
 /** Local parts that are always there. */
 const ALWAYS_LOCAL: ReadonlySet<string> = new Set(["postmaster", "mailer-daemon", "double-bounce"]);
@@ -72,7 +71,7 @@ export async function checkRecipientExists(
   if (row === undefined && resolved.transport !== "error") return DUNNO;
   if (settings.virtual_alias_maps.length > 0) {
     const alias = await services.maps.find("virtual_alias_maps", "address", resolved.recipient);
-    if (alias.kind === "retry") return reject(REPLY.lookupFailure);
+    if (alias.kind === "retry") return reject(lookupFailure(recipient));
     if (alias.kind === "found") return DUNNO;
   }
   // The transport table, or the address class itself, refuses it.
@@ -83,18 +82,14 @@ export async function checkRecipientExists(
   if (resolved.class === "local" && ALWAYS_LOCAL.has(asciiLower(localpart))) return DUNNO;
   const found = await services.maps.find(row.parameter, "address", resolved.recipient);
   if (found.kind === "found") return DUNNO;
-  if (found.kind === "retry") return reject(REPLY.lookupFailure);
+  if (found.kind === "retry") return reject(lookupFailure(recipient));
   return unknown(settings, recipient, row);
 }
 
 function unknown(settings: SmtpdSettings, recipient: string, row: ClassRow): Verdict {
   const where = settings.show_user_unknown_table_name ? ` in ${row.table}` : "";
-  const status = row.code(settings) < 500 ? "4.1.1" : "5.1.1";
-  return reject(
-    `${row.code(settings)} ${status} <${
-      printable(recipient, 320)
-    }>: Recipient address rejected: User unknown${where}`,
-  );
+  const text = `<${shown(recipient)}>: Recipient address rejected: User unknown${where}`;
+  return reject(refusal(row.code(settings), "5.1.1", text));
 }
 
 function unknownBy(
@@ -107,7 +102,5 @@ function unknownBy(
   const { status, text } = splitStatus(resolved.nexthop, "5.1.1");
   const reason = text || "Address is undeliverable";
   const code = status.startsWith("4") ? 450 : 550;
-  return reject(
-    `${code} ${status} <${printable(recipient, 320)}>: Recipient address rejected: ${printable(reason)}`,
-  );
+  return reject(refusal(code, status, `<${shown(recipient)}>: Recipient address rejected: ${shown(reason)}`));
 }

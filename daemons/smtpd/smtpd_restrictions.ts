@@ -3,46 +3,42 @@
  * REJECT ends its list.
  */
 // Utility
-import { asciiUpper, parseDecimal, splitBlanks } from "../../lib/vstring/ascii.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import { asciiUpper, isDigit, splitBlanks } from "../../lib/vstring/ascii.ts";
+import type { RESTRICTION_PARAMETERS } from "../../lib/config/check_restrictions.ts";
 import type { RestrictionName } from "../../lib/config/restriction_names.ts";
 // Mail
 import { domainOf } from "../../lib/mail/address.ts";
 import { isValidHostname } from "../../lib/mail/domain.ts";
-import { statusLength } from "../../lib/mail/status_code.ts";
+import { splitStatus } from "../../lib/mail/status_code.ts";
 // Server skeleton
 import type { MapSearch } from "../../lib/proto/proxymap_client.ts";
 // This program
 import { DUNNO, OK, type Question, reject, type Services, type Verdict } from "./smtpd_policy.ts";
 import { checkRecipientExists } from "./smtpd_recipient.ts";
-import { REPLY } from "./smtpd_reply.ts";
+import { refusal, type ReplyText, shown } from "./smtpd_reply.ts";
 
 /** One element of a list, ready to run. */
 interface Element {
-  readonly name: string;
   /** Logged instead of refused. */
   readonly warnOnly: boolean;
   run(question: Question): Verdict | Promise<Verdict>;
 }
 
-/** The outcome of a list, and the element that decided. */
-export interface Decision {
-  readonly verdict: Verdict;
-  readonly by: string;
-}
+/** A parameter that holds a restriction list. */
+export type ListParameter = typeof RESTRICTION_PARAMETERS[number];
 
-/** Answers whether an element alone may permit or refuse, with its argument. */
-type Row = (services: Services, parameter: string, argument: string) => Element["run"];
+/** Makes a restriction of a list, with its argument. */
+type Row = (services: Services, list: ListParameter, argument: string) => Element["run"];
 
 /** A restriction list of one parameter. */
 export class RestrictionList {
   readonly #elements: readonly Element[];
-  readonly #warn: (text: string) => void;
+  readonly #applies: (question: Question) => boolean;
 
-  /** @param warn gets what warn_if_reject would have refused */
-  constructor(services: Services, parameter: string, items: readonly string[], warn: (text: string) => void) {
+  constructor(services: Services, parameter: ListParameter, items: readonly string[]) {
     this.#elements = parseElements(services, parameter, items);
-    this.#warn = warn;
+    // Without HELO there is nothing that the list could be about.
+    this.#applies = parameter === "smtpd_helo_restrictions" ? (question) => question.helo !== "" : () => true;
   }
 
   get empty(): boolean {
@@ -50,19 +46,20 @@ export class RestrictionList {
   }
 
   /** Runs the list; at its end the verdict is DUNNO. */
-  async evaluate(question: Question): Promise<Decision> {
+  async evaluate(question: Question): Promise<Verdict> {
+    if (!this.#applies(question)) return DUNNO;
     for (const element of this.#elements) {
       const verdict = await element.run(question);
       if (verdict.kind === "dunno") continue;
-      if (verdict.kind === "reject" && element.warnOnly) this.#warn(verdict.reply);
-      else return { verdict, by: element.name };
+      if (verdict.kind === "reject" && element.warnOnly) question.warn(verdict.reply);
+      else return verdict;
     }
-    return { verdict: DUNNO, by: "" };
+    return DUNNO;
   }
 }
 
-function parseElements(services: Services, parameter: string, items: readonly string[]): Element[] {
-  const words = items.flatMap((item) => splitBlanks(item, true));
+/** @param words the list as the configuration gives it: restrictions, prefixes and tables one by one */
+function parseElements(services: Services, parameter: ListParameter, words: readonly string[]): Element[] {
   const elements: Element[] = [];
   let warnOnly = false;
   for (let i = 0; i < words.length; i++) {
@@ -73,38 +70,68 @@ function parseElements(services: Services, parameter: string, items: readonly st
     }
     // A bare table is looked up with what the list is about.
     const name = word.includes(":") ? defaultAccess(parameter) : word;
-    const needsArgument = name in ACCESS_SUBJECTS;
+    const needsArgument = name in ACCESS_CHECKS;
     const argument = !needsArgument ? "" : word.includes(":") ? word : words[++i] ?? "";
     const row = ROWS[name as RestrictionName];
     if (row === undefined || (needsArgument && argument === "")) {
       throw new Error(`Cannot use ${parameter}: unknown restriction or missing table: "${word}"`);
     }
-    elements.push({
-      name: argument === "" ? name : `${name} ${argument}`,
-      warnOnly,
-      run: row(services, parameter, argument),
-    });
+    elements.push({ warnOnly, run: row(services, parameter, argument) });
     warnOnly = false;
   }
   return elements;
 }
 
-function defaultAccess(parameter: string): string {
+function defaultAccess(parameter: ListParameter): string {
   if (parameter === "smtpd_client_restrictions") return "check_client_access";
   if (parameter === "smtpd_helo_restrictions") return "check_helo_access";
   if (parameter === "smtpd_sender_restrictions") return "check_sender_access";
   return "check_recipient_access";
 }
 
-/** What each access check looks up, and how. */
-const ACCESS_SUBJECTS: Readonly<
-  Record<string, { search: MapSearch; key: (question: Question) => string | undefined }>
-> = {
-  check_client_access: { search: "client", key: (q) => `${q.peer.name} ${q.peer.address}` },
-  check_helo_access: { search: "domain", key: (q) => q.helo || undefined },
-  check_sender_access: { search: "access", key: (q) => q.sender === "" ? "<>" : q.sender },
-  check_recipient_access: { search: "access", key: (q) => q.resolved?.recipient ?? q.recipient },
+/** What a refusal is about, as it says: `<name>: class rejected: text`. */
+type Subject = (question: Question, text: string) => string;
+
+const CLIENT: Subject = (q, text) => `<${q.client}>: Client host rejected: ${text}`;
+const HELO: Subject = (q, text) => `<${shown(q.helo)}>: Helo command rejected: ${text}`;
+const SENDER: Subject = (q, text) => `<${shown(q.sender)}>: Sender address rejected: ${text}`;
+const RECIPIENT: Subject = (q, text) => `<${shown(q.recipient)}>: Recipient address rejected: ${text}`;
+const DATA: Subject = (_, text) => `<DATA>: Data command rejected: ${text}`;
+
+/** What a list is about. */
+const LIST_SUBJECTS: Readonly<Record<ListParameter, Subject>> = {
+  smtpd_client_restrictions: CLIENT,
+  smtpd_data_restrictions: DATA,
+  smtpd_helo_restrictions: HELO,
+  smtpd_recipient_restrictions: RECIPIENT,
+  smtpd_relay_restrictions: RECIPIENT,
+  smtpd_sender_restrictions: SENDER,
 };
+
+/** What each access check looks up, and how. */
+interface AccessCheck {
+  readonly subject: Subject;
+  readonly search: MapSearch;
+  key(question: Question): string | undefined;
+}
+
+const ACCESS_CHECKS: Readonly<Record<string, AccessCheck>> = Object.assign(
+  Object.create(null),
+  {
+    check_client_access: {
+      subject: CLIENT,
+      search: "client",
+      key: (q) => `${q.peer.name} ${q.peer.address}`,
+    },
+    check_helo_access: { subject: HELO, search: "domain", key: (q) => q.helo || undefined },
+    check_sender_access: { subject: SENDER, search: "access", key: (q) => q.sender === "" ? "<>" : q.sender },
+    check_recipient_access: {
+      subject: RECIPIENT,
+      search: "access",
+      key: (q) => q.resolved?.recipient ?? q.recipient,
+    },
+  } satisfies Record<string, AccessCheck>,
+);
 
 const now = (verdict: Verdict): Row => () => () => verdict;
 
@@ -114,71 +141,60 @@ const atRecipient =
   (services) =>
   (question) => question.resolved === undefined ? DUNNO : run(services, question);
 
-const accessOf = (name: string): Row => (services, parameter, argument) => (question) => {
-  const subject = ACCESS_SUBJECTS[name]!;
-  return lookUpAccess(services, parameter, argument, subject.search, subject.key(question));
-};
+const accessOf = (name: string): Row => (services, list, argument) => (question) =>
+  lookUpAccess(services, list, argument, ACCESS_CHECKS[name]!, question);
+
+/** Refuses because a name is not fully qualified. */
+function needsDomain(services: Services, text: string): Verdict {
+  return reject(refusal(services.settings.non_fqdn_reject_code, "5.5.2", text));
+}
 
 const ROWS: Readonly<Record<RestrictionName, Row>> = {
   permit: now(OK),
-  reject: (services) => () => reject(`${services.settings.reject_code} 5.7.1 Access denied`),
-  defer: (services) => () => reject(`${services.settings.defer_code} 4.3.2 Try again later`),
+  reject: ({ settings }, list) => (q) =>
+    reject(refusal(settings.reject_code, "5.7.1", LIST_SUBJECTS[list](q, "Access denied"))),
+  defer: ({ settings }, list) => (q) =>
+    reject(refusal(settings.defer_code, "4.3.2", LIST_SUBJECTS[list](q, "Try again later"))),
   permit_mynetworks: () => (question) => question.trusted ? OK : DUNNO,
   permit_sasl_authenticated: now(DUNNO),
   permit_auth_destination: atRecipient((_, q) => isOurs(q) ? OK : DUNNO),
-  reject_unauth_destination: atRecipient((services, q) =>
+  reject_unauth_destination: atRecipient(({ settings }, q) =>
     isOurs(q) ? DUNNO : reject(
-      `${services.settings.relay_domains_reject_code} 5.7.1 <${shown(q.recipient)}>: Relay access denied`,
+      refusal(settings.relay_domains_reject_code, "5.7.1", `<${shown(q.recipient)}>: Relay access denied`),
     )
   ),
   defer_unauth_destination: atRecipient((_, q) =>
-    isOurs(q) ? DUNNO : reject(`454 4.7.1 <${shown(q.recipient)}>: Relay access denied`)
+    isOurs(q) ? DUNNO : reject(refusal(454, "4.7.1", `<${shown(q.recipient)}>: Relay access denied`))
   ),
   reject_unlisted_recipient: atRecipient((services, q) =>
     checkRecipientExists(services, q.recipient!, q.resolved!)
   ),
   reject_non_fqdn_sender: (services) => (q) =>
-    q.sender === undefined || q.sender === "" || isFullyQualified(domainOf(q.sender)) ? DUNNO : reject(
-      `${services.settings.non_fqdn_reject_code} 5.5.2 <${
-        shown(q.sender)
-      }>: Sender address rejected: need fully-qualified address`,
-    ),
+    !q.sender || isFullyQualified(domainOf(q.sender))
+      ? DUNNO
+      : needsDomain(services, SENDER(q, "need fully-qualified address")),
   reject_non_fqdn_recipient: (services) => (q) =>
     q.recipient === undefined || isFullyQualified(domainOf(q.recipient)) || isPostmaster(q.recipient)
       ? DUNNO
-      : reject(
-        `${services.settings.non_fqdn_reject_code} 5.5.2 <${
-          shown(q.recipient)
-        }>: Recipient address rejected: need fully-qualified address`,
-      ),
-  reject_invalid_helo_hostname: (services) => (q) =>
-    q.helo === "" || isLiteral(q.helo) || isValidHostname(q.helo) ? DUNNO : reject(
-      `${services.settings.invalid_hostname_reject_code} 5.5.2 <${
-        shown(q.helo)
-      }>: Helo command rejected: Invalid name`,
-    ),
+      : needsDomain(services, RECIPIENT(q, "need fully-qualified address")),
+  reject_invalid_helo_hostname: ({ settings }) => (q) =>
+    q.helo === "" || isLiteral(q.helo) || isValidHostname(q.helo)
+      ? DUNNO
+      : reject(refusal(settings.invalid_hostname_reject_code, "5.5.2", HELO(q, "Invalid name"))),
   reject_non_fqdn_helo_hostname: (services) => (q) =>
-    q.helo === "" || isLiteral(q.helo) || isFullyQualified(q.helo) ? DUNNO : reject(
-      `${services.settings.non_fqdn_reject_code} 5.5.2 <${
-        shown(q.helo)
-      }>: Helo command rejected: need fully-qualified hostname`,
-    ),
-  reject_unknown_client_hostname: (services) => (q) =>
-    q.peer.name !== "unknown" ? DUNNO : reject(
-      `${
-        q.peer.nameTrouble ? 450 : services.settings.unknown_client_reject_code
-      } 4.7.25 Client host rejected: cannot find your hostname, [${q.peer.address}]`,
-    ),
+    q.helo === "" || isLiteral(q.helo) || isFullyQualified(q.helo)
+      ? DUNNO
+      : needsDomain(services, HELO(q, "need fully-qualified hostname")),
+  reject_unknown_client_hostname: ({ settings }) => ({ peer }) => {
+    if (peer.name !== "unknown") return DUNNO;
+    const code = peer.nameTrouble ? 450 : settings.unknown_client_reject_code;
+    const text = `Client host rejected: cannot find your hostname, [${peer.address}]`;
+    return reject(refusal(code, "4.7.25", text));
+  },
   reject_unknown_sender_domain: (services) => (q) =>
-    q.sender === undefined || q.sender === ""
-      ? DUNNO
-      : checkDomain(services, domainOf(q.sender), (text) =>
-        `<${shown(q.sender)}>: Sender address rejected: ${text}`),
+    q.sender ? checkDomain(services, domainOf(q.sender), SENDER_DOMAIN, q) : DUNNO,
   reject_unknown_recipient_domain: atRecipient((services, q) =>
-    isOurs(q)
-      ? DUNNO
-      : checkDomain(services, domainOf(q.recipient!), (text) =>
-        `<${shown(q.recipient)}>: Recipient address rejected: ${text}`)
+    isOurs(q) ? DUNNO : checkDomain(services, domainOf(q.recipient!), RECIPIENT_DOMAIN, q)
   ),
   check_client_access: accessOf("check_client_access"),
   check_helo_access: accessOf("check_helo_access"),
@@ -205,52 +221,68 @@ export function isPostmaster(address: string): boolean {
   return asciiUpper(address) === "POSTMASTER";
 }
 
-function shown(text: string | undefined): string {
-  return printable(text ?? "", 320);
+/** How a domain that cannot be answered is refused. */
+interface DomainWords {
+  readonly subject: Subject;
+  readonly unknown: string;
+  readonly nullMx: readonly [number, string];
 }
+
+const SENDER_DOMAIN: DomainWords = { subject: SENDER, unknown: "4.1.8", nullMx: [550, "5.7.27"] };
+const RECIPIENT_DOMAIN: DomainWords = { subject: RECIPIENT, unknown: "4.1.2", nullMx: [556, "5.1.10"] };
 
 /** Whether mail could be answered: the domain has an MX or an address, and says not that it takes none. */
 async function checkDomain(
-  services: Services,
+  { dns, settings }: Services,
   domain: string,
-  text: (why: string) => string,
+  words: DomainWords,
+  question: Question,
 ): Promise<Verdict> {
   if (domain === "" || isLiteral(domain)) return DUNNO;
-  const mx = await services.dns.query(domain, "MX");
+  const mx = await dns.query(domain, "MX");
   if (mx.rcode === "ok" && mx.records.length > 0) {
-    const none = mx.records.every((record) => record.value === "." || record.value === "");
+    if (!mx.records.every((record) => record.value === "." || record.value === "")) return DUNNO;
     // RFC 7505 section 4.1 and 4.2: a domain with a null MX takes no mail and should send none.
-    return none ? reject(`550 5.7.27 ${text("Domain does not accept mail (nullMX)")}`) : DUNNO;
+    const text = words.subject(question, `Domain ${shown(domain)} does not accept mail (nullMX)`);
+    return reject(refusal(...words.nullMx, text));
   }
   let trouble = mx.rcode !== "ok" && mx.rcode !== "nxdomain";
   for (const type of ["A", "AAAA"] as const) {
-    const answer = await services.dns.query(domain, type);
+    const answer = await dns.query(domain, type);
     if (answer.records.length > 0) return DUNNO;
     trouble ||= answer.rcode !== "ok" && answer.rcode !== "nxdomain";
   }
-  if (trouble) return reject(`450 4.1.8 ${text("Domain not found")}`);
-  return reject(`${services.settings.unknown_address_reject_code} 4.1.8 ${text("Domain not found")}`);
+  const code = trouble ? 450 : settings.unknown_address_reject_code;
+  return reject(refusal(code, words.unknown, words.subject(question, "Domain not found")));
 }
 
 async function lookUpAccess(
   services: Services,
-  parameter: string,
+  list: ListParameter,
   table: string,
-  search: MapSearch,
-  key: string | undefined,
+  check: AccessCheck,
+  question: Question,
 ): Promise<Verdict> {
+  const key = check.key(question);
   if (key === undefined) return DUNNO;
-  const found = await services.maps.find(parameter, search, key, table);
+  const found = await services.maps.find(list, check.search, key, table);
   if (found.kind === "missing") return DUNNO;
-  if (found.kind === "retry") return reject(REPLY.lookupFailure);
-  return accessVerdict(services, found.value, key);
+  const subject = (text: string) => check.subject(question, text);
+  if (found.kind === "retry") return reject(refusal(451, "4.3.5", subject(CONFIGURATION_ERROR)));
+  const verdict = accessVerdict(services, found.value, subject);
+  // A recipient that says itself where to go on is never permitted: it would be relayed by its local part.
+  return verdict === OK && check.subject === RECIPIENT && question.resolved?.routed === true
+    ? DUNNO
+    : verdict;
 }
 
+const CONFIGURATION_ERROR = "Server configuration error";
+
 /** The action of an access table as a verdict; one that this version does not know is a soft refusal, never a permit. */
-function accessVerdict(services: Services, value: string, key: string): Verdict {
+function accessVerdict({ settings }: Services, value: string, subject: (text: string) => string): Verdict {
   const [word = "", ...rest] = splitBlanks(value);
   const text = rest.join(" ");
-  const subject = `<${printable(key, 320)}>: Access denied`;
+  const refused = (code: number, status: string) => reject(accessRefusal(code, status, text, subject));
   switch (asciiUpper(word)) {
     case "OK":
     case "PERMIT":
@@ -258,18 +290,31 @@ function accessVerdict(services: Services, value: string, key: string): Verdict 
     case "DUNNO":
       return DUNNO;
     case "REJECT":
-      return reject(withStatus(services.settings.access_map_reject_code, "5.7.1", text || subject));
+      return refused(settings.access_map_reject_code, "5.7.1");
     case "DEFER":
-      return reject(withStatus(services.settings.access_map_defer_code, "4.7.1", text || subject));
+      return refused(settings.access_map_defer_code, "4.7.1");
   }
-  const code = parseDecimal(word, 599);
-  if (code !== undefined && code >= 400) {
-    return reject(withStatus(code, code < 500 ? "4.7.1" : "5.7.1", text || subject));
-  }
-  if (code !== undefined) return OK; // all digits: permit, as Postfix
-  return reject("451 4.3.5 Server configuration error");
+  if (isReplyCode(word) && text !== "") return refused(Number(word), `${word[0]}.7.1`);
+  if (isNumber(word) && text === "") return OK; // all digits: permit, as Postfix
+  return reject(refusal(451, "4.3.5", subject(CONFIGURATION_ERROR)));
 }
 
-function withStatus(code: number, status: string, text: string): string {
-  return statusLength(text) > 0 ? `${code} ${text}` : `${code} ${status} ${text}`;
+/** The table's text, with its own status code when it begins with one. */
+function accessRefusal(
+  code: number,
+  status: string,
+  text: string,
+  subject: (text: string) => string,
+): ReplyText {
+  const split = splitStatus(text, status);
+  return refusal(code, split.status, subject(split.text || "Access denied"));
+}
+
+function isReplyCode(word: string): boolean {
+  return word.length === 3 && (word[0] === "4" || word[0] === "5") && isNumber(word);
+}
+
+function isNumber(word: string): boolean {
+  for (let i = 0; i < word.length; i++) if (!isDigit(word.charCodeAt(i))) return false;
+  return word !== "";
 }

@@ -9,20 +9,17 @@ import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Server skeleton
-import type { IpcClient } from "../../lib/ipc/client.ts";
-import type { CLEANUP } from "../../lib/proto/protocols.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // This program
 import type { Peer } from "./smtpd_peer.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { Question, Services, SmtpdSettings } from "./smtpd_policy.ts";
 import { checkRecipientExists } from "./smtpd_recipient.ts";
-import { REPLY, type ReplyText } from "./smtpd_reply.ts";
-import { isPostmaster, RestrictionList } from "./smtpd_restrictions.ts";
+import { lookupFailure, REPLY, type ReplyText } from "./smtpd_reply.ts";
+import { isPostmaster, type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
 import type { Session } from "./smtpd_session.ts";
+import type { CleanupService } from "./smtpd_transaction.ts";
 
-/** How often deadlines are looked at, milliseconds. */
-const TICK = 1000;
 /** Accepted recipients that are remembered, and for how long, milliseconds. */
 const ACCEPTED_LIMIT = 1000;
 const ACCEPTED_TIME = 5000;
@@ -41,7 +38,9 @@ const PLAIN: ReadonlySet<string> = new Set([
 export class Server {
   readonly settings: SmtpdSettings;
   readonly log: Logger;
-  readonly cleanup: IpcClient<typeof CLEANUP>;
+  readonly cleanup: CleanupService;
+  /** What a refused line that ends in LF alone gets. */
+  readonly bareNewlineReply: ReplyText;
   /** How long a client may take. */
   readonly patience: DeadlineRule;
   readonly #services: Services;
@@ -60,7 +59,7 @@ export class Server {
 
   constructor(
     services: Services,
-    cleanup: IpcClient<typeof CLEANUP>,
+    cleanup: CleanupService,
     log: Logger,
     trouble: (what: string, error: unknown) => void,
   ) {
@@ -71,6 +70,8 @@ export class Server {
       perRequest: settings.smtpd_per_request_deadline,
       minimumRate: settings.smtpd_min_data_rate,
     };
+    this.bareNewlineReply = `${settings.smtpd_forbid_bare_newline_reject_code} 5.5.2 ` +
+      `${settings.myhostname} Error: bare <LF> received`;
     this.log = log;
     this.cleanup = cleanup;
     this.#services = services;
@@ -89,15 +90,7 @@ export class Server {
       "smtpd_forbid_bare_newline_exclusions",
       settings.smtpd_forbid_bare_newline_exclusions,
     );
-    const list = (parameter: keyof SmtpdSettings & string) => {
-      const items = settings[parameter] as readonly string[];
-      return new RestrictionList(
-        services,
-        parameter,
-        items,
-        (text) => log.info(`NOQUEUE: reject_warning: ${text}`),
-      );
-    };
+    const list = (parameter: ListParameter) => new RestrictionList(services, parameter, settings[parameter]);
     this.#early = [
       list("smtpd_client_restrictions"),
       list("smtpd_helo_restrictions"),
@@ -108,11 +101,12 @@ export class Server {
       ? destination
       : destination.reverse();
     this.#data = list("smtpd_data_restrictions");
-    this.#plain = this.#early.every((one) => one.empty) &&
+    // With sender-dependent routing a recipient may be refused for one sender and taken for another.
+    this.#plain = settings.sender_dependent_default_transport_maps.length === 0 &&
+      settings.sender_dependent_relayhost_maps.length === 0 && this.#early.every((one) => one.empty) &&
       [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions].every((word) =>
         PLAIN.has(word)
       );
-    setInterval(() => this.#checkDeadlines(), TICK);
   }
 
   /** True for a client in mynetworks; a promise when a table has to be asked. Trouble means: not trusted. */
@@ -151,9 +145,16 @@ export class Server {
     return true;
   }
 
-  /** True when a line that ends in LF alone is refused from this client (smtpd_forbid_bare_newline). */
-  refusesBareNewline(peer: Peer): boolean {
-    return this.settings.smtpd_forbid_bare_newline === "reject" && !matches(this.#bareNewlineAllowed, peer);
+  /** What becomes of a line of this client that ends in LF alone (smtpd_forbid_bare_newline). */
+  bareNewline(peer: Peer): "accept" | "note" | "reject" {
+    const rule = this.settings.smtpd_forbid_bare_newline;
+    if (rule !== "reject" && rule !== "note") return "accept";
+    return matches(this.#bareNewlineAllowed, peer) ? "accept" : rule;
+  }
+
+  /** True when nothing restricts DATA. */
+  get dataFree(): boolean {
+    return this.#data.empty;
   }
 
   /** The date for a header. */
@@ -168,19 +169,27 @@ export class Server {
     return until !== undefined && until > Date.now();
   }
 
-  /** The reply that refuses a recipient, if something does; it has been logged. */
-  async checkRecipient(session: Session, recipient: string): Promise<ReplyText | undefined> {
+  /**
+   * The reply that refuses a recipient, if something does; it has been logged.
+   *
+   * @param stage the command, for the log
+   */
+  async checkRecipient(session: Session, stage: string, recipient: string): Promise<ReplyText | undefined> {
+    const refuse = (reply: ReplyText) => {
+      session.logReject("reject", stage, reply, recipient);
+      return reply;
+    };
     const resolved = await this.#resolve(session, recipient);
-    if (typeof resolved === "string") return this.#refuse(session, resolved, recipient);
-    const question = this.#question(session, recipient, resolved);
+    if (typeof resolved === "string") return refuse(resolved);
+    const question = this.#question(session, stage, recipient, resolved);
     for (const list of [...this.#early, ...this.#destination]) {
-      const { verdict } = await list.evaluate(question);
-      if (verdict.kind === "reject") return this.#refuse(session, verdict.reply, recipient);
+      const verdict = await list.evaluate(question);
+      if (verdict.kind === "reject") return refuse(verdict.reply);
     }
-    if (resolved.bad) return this.#refuse(session, REPLY.badRecipient, recipient);
+    if (resolved.bad) return refuse(REPLY.badRecipient);
     if (this.settings.smtpd_reject_unlisted_recipient && !isPostmaster(recipient)) {
       const verdict = await checkRecipientExists(this.#services, recipient, resolved);
-      if (verdict.kind === "reject") return this.#refuse(session, verdict.reply, recipient);
+      if (verdict.kind === "reject") return refuse(verdict.reply);
     }
     if (this.#plain) this.#remember(acceptedKey(session, recipient));
     return undefined;
@@ -189,30 +198,43 @@ export class Server {
   /** The reply that refuses DATA, if something does. */
   async checkData(session: Session): Promise<ReplyText | undefined> {
     if (this.#data.empty) return undefined;
-    const { verdict } = await this.#data.evaluate(this.#question(session, undefined, undefined));
-    return verdict.kind === "reject" ? this.#refuse(session, verdict.reply, undefined, "DATA") : undefined;
+    const verdict = await this.#data.evaluate(this.#question(session, "DATA", undefined, undefined));
+    if (verdict.kind !== "reject") return undefined;
+    session.logReject("reject", "DATA", verdict.reply);
+    return verdict.reply;
   }
 
   /** A session ran into a fault of ours or of a service: it ends, the others go on. */
   failed(session: Session, error: unknown): void {
     this.#trouble(`session of ${session.client}`, error);
-    session.reply(`421 4.3.0 ${this.settings.myhostname} Error: internal error`);
-    session.closed();
+    session.fail();
+  }
+
+  /** Ends the sessions of clients that have been silent for too long; to be called every second. */
+  checkDeadlines(): void {
+    for (const session of [...this.#sessions]) if (session.late) session.timeout();
   }
 
   async #resolve(session: Session, recipient: string): Promise<Resolved | ReplyText> {
     const { rewrite } = this.#services;
     const full = await rewrite.rewriteInternal(session.peer.local ? "local" : "remote", recipient);
-    if (full.kind === "retry") return REPLY.lookupFailure;
+    if (full.kind === "retry") return lookupFailure(recipient);
     // What the remote context left without a domain is delivered as the local one completes it.
     const complete = await rewrite.rewriteInternal("local", full.address);
-    if (complete.kind === "retry") return REPLY.lookupFailure;
+    if (complete.kind === "retry") return lookupFailure(recipient);
     const resolved = await rewrite.resolve(session.transaction?.sender ?? "", complete.address);
-    return resolved.kind === "retry" ? REPLY.lookupFailure : resolved;
+    return resolved.kind === "retry" ? lookupFailure(recipient) : resolved;
   }
 
-  #question(session: Session, recipient: string | undefined, resolved: Resolved | undefined): Question {
+  #question(
+    session: Session,
+    stage: string,
+    recipient: string | undefined,
+    resolved: Resolved | undefined,
+  ): Question {
     return {
+      client: session.client,
+      warn: (reply) => session.logReject("reject_warning", stage, reply, recipient),
       peer: session.peer,
       trusted: session.trusted,
       helo: session.greeting?.name ?? "",
@@ -222,18 +244,9 @@ export class Server {
     };
   }
 
-  #refuse(session: Session, reply: ReplyText, recipient: string | undefined, stage = "RCPT"): ReplyText {
-    session.logReject(stage, reply, recipient);
-    return reply;
-  }
-
   #remember(key: string): void {
     if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
     this.#accepted.set(key, Date.now() + ACCEPTED_TIME);
-  }
-
-  #checkDeadlines(): void {
-    for (const session of [...this.#sessions]) if (session.late) session.timeout();
   }
 }
 

@@ -4,13 +4,15 @@
  */
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
+import { asciiLower } from "../../lib/vstring/ascii.ts";
 import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // This program
-import { type Command, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import { CommandCounts } from "./smtpd_counts.ts";
 import type { Peer } from "./smtpd_peer.ts";
 import { endsSession, isErrorReply, REPLY, type ReplyText, soften } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
@@ -24,6 +26,9 @@ const EARLY_SAMPLE = 100;
 
 type Phase = "connecting" | "command" | "busy" | "data" | "closed";
 
+/** What a session needs of its connection. */
+export type SessionChannel = Pick<Channel, "write" | "pause" | "resume" | "finish">;
+
 /** What a session remembers besides its transaction. */
 export interface Greeting {
   readonly name: string;
@@ -36,7 +41,7 @@ export class Session {
   readonly peer: Peer;
   readonly trusted: boolean;
   readonly log: Logger;
-  readonly #channel: Channel;
+  readonly #channel: SessionChannel;
   readonly #done: () => void;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
@@ -44,13 +49,16 @@ export class Session {
   readonly #input = new InputBuffer();
   #paused = false;
   #out = "";
+  /** Nothing more comes from the client. */
+  #inputEnded = false;
+  /** What the client did last, as the log names it. */
+  #where = "CONNECT";
   #errors = 0;
   #junk = 0;
   readonly #deadline: Deadline;
-  /** Commands by name: accepted and all. */
-  readonly #counts = new Map<string, [number, number]>();
+  readonly #counts = new CommandCounts();
 
-  constructor(server: Server, peer: Peer, trusted: boolean, channel: Channel, done: () => void) {
+  constructor(server: Server, peer: Peer, trusted: boolean, channel: SessionChannel, done: () => void) {
     this.server = server;
     this.peer = peer;
     this.trusted = trusted;
@@ -100,27 +108,30 @@ export class Session {
     if (this.#input.length > INPUT_LIMIT && this.#phase === "busy") this.#pause();
   }
 
+  /** The client sends no more, and may still read: what it has sent is answered. */
+  ended(): void {
+    this.#inputEnded = true;
+    if (this.#phase !== "busy") this.closed();
+  }
+
   /** The client has gone. */
   closed(): void {
     if (this.#phase === "closed") return;
-    const where = this.transaction === undefined ? "" : ` after ${this.#phase === "data" ? "DATA" : "RCPT"}`;
-    if (this.greeting !== undefined && !this.#counts.has("quit")) {
-      this.log.info(`lost connection${where || " after CONNECT"} from ${this.client}`);
-    }
+    this.log.info(`lost connection after ${this.#where} from ${this.client}`);
     this.#end();
   }
 
   /** The client was silent for too long. */
   timeout(): void {
     if (this.#phase === "closed") return;
-    this.log.info(`timeout after ${this.#phase === "data" ? "DATA" : "COMMAND"} from ${this.client}`);
+    this.log.info(`timeout after ${this.#where} from ${this.client}`);
     this.reply(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
     this.#flush();
   }
 
-  /** Ends the session with a word: the process is about to end. */
-  shutdown(): void {
-    this.reply(`421 4.3.2 ${this.server.settings.myhostname} Service shutting down`);
+  /** Ends the session after a fault that is not the client's. */
+  fail(): void {
+    this.reply(`421 4.3.0 ${this.server.settings.myhostname} Error: internal error`);
     this.#flush();
   }
 
@@ -132,14 +143,9 @@ export class Session {
     if (endsSession(reply)) this.#phase = "closed";
   }
 
-  /** Adds a reply of several lines. */
-  replyLines(code: string, lines: readonly string[]): void {
-    lines.forEach((line, i) => this.#out += `${code}${i < lines.length - 1 ? "-" : " "}${line}\r\n`);
-  }
-
   /** Counts a command that brings no mail; too many of them are errors. */
   countJunk(): void {
-    if (++this.#junk > this.server.settings.smtpd_junk_command_limit) this.#errors++;
+    if (this.#junk++ > this.server.settings.smtpd_junk_command_limit) this.#errors++;
   }
 
   /** Throws the transaction away. */
@@ -148,36 +154,44 @@ export class Session {
     this.transaction = undefined;
   }
 
-  /** Logs a refusal as Postfix does. */
-  logReject(stage: string, reply: ReplyText, recipient?: string): void {
+  /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
+  logReject(word: string, stage: string, reply: ReplyText, recipient?: string): void {
+    const id = this.transaction?.id || "NOQUEUE";
     const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
     const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-    const helo = this.greeting === undefined ? "" : ` helo=<${printable(this.greeting.name)}>`;
-    const proto = this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
+    const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
     this.log.info(
-      `NOQUEUE: reject: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${proto}${helo}`,
+      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}`,
     );
   }
 
-  /** Reads message text from now on. */
-  beginData(queueId: string): void {
+  get #protocol(): "ESMTP" | "SMTP" {
+    return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
+  }
+
+  /** Sends the envelope and reads message text from then on; undefined when that is so at once. */
+  beginData(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
-    const transaction = this.transaction!;
-    const facts = {
-      peer: this.peer,
-      helo: this.greeting?.name ?? "",
-      protocol: this.greeting?.esmtp ? "ESMTP" : "SMTP",
-    };
+    const facts = { peer: this.peer, helo: this.greeting?.name ?? "", protocol: this.#protocol };
     const received = receivedLines({
       ...facts,
-      queueId,
+      queueId: transaction.id,
       hostName: settings.myhostname,
       mailName: settings.mail_name,
       recipients: transaction.recipients,
       hideClient: settings.smtpd_hide_client_session,
     }, this.server.date(Date.now()));
-    transaction.beginData(facts, settings.line_length_limit, received);
-    this.log.info(`${queueId}: client=${this.client}`);
+    this.log.info(`${transaction.id}: client=${this.client}`);
+    const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
+    const pending = transaction.beginData(facts, limits, received);
+    if (pending !== undefined) return pending.then(() => this.#inviteData(transaction));
+    this.#inviteData(transaction);
+    return undefined;
+  }
+
+  #inviteData(transaction: Transaction): void {
+    // The client may have gone while the envelope went out.
+    if (this.transaction !== transaction) return;
     this.reply(REPLY.data);
     this.#phase = "data";
   }
@@ -190,16 +204,19 @@ export class Session {
       } else if (this.#phase !== "command" || !this.#takeCommand()) break;
     }
     this.#flush();
+    if (this.#inputEnded && this.#phase !== "busy") this.closed();
   }
 
   /** Runs one command if a whole line is there; false when there is nothing more to do now. */
   #takeCommand(): boolean {
     const line = this.#input.line(this.server.settings.line_length_limit);
     if (line.kind === "more") return false;
-    if (line.kind === "tooLong") return this.#finish("unknown", REPLY.lineTooLong);
-    if (!line.crlf && this.server.refusesBareNewline(this.peer)) {
-      this.log.info(`bare <LF> received after COMMAND from ${this.client}`);
-      this.reply(`521 5.5.2 ${this.server.settings.myhostname} Error: bare <LF> received`);
+    this.#deadline.start();
+    this.#where = "UNKNOWN";
+    if (line.kind === "tooLong") return this.#refuse(REPLY.lineTooLong);
+    if (!line.crlf && this.#refusesBareNewline("COMMAND")) {
+      this.reply(this.server.bareNewlineReply);
+      this.#phase = "closed";
       return false;
     }
     return this.#runLine(line.bytes);
@@ -207,30 +224,34 @@ export class Session {
 
   #runLine(line: Uint8Array): boolean {
     const parsed = readCommand(line);
+    if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
+    if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
     if (parsed.kind === "foreign") {
       this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
+      this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
       this.#phase = "closed";
       return false;
     }
     const command = findCommand(parsed.verb);
+    this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
     if (
       last && this.#input.length > 0 && command?.name !== "QUIT" &&
       this.server.settings.smtpd_forbid_unauth_pipelining
     ) {
-      this.#improperPipelining(command?.name ?? "UNKNOWN", this.#input.view());
+      this.#improperPipelining(this.#where, this.#input.view());
       return false;
     }
-    if (parsed.kind === "badUtf8") return this.#finish("unknown", REPLY.badUtf8);
-    if (command === undefined) return this.#finish("unknown", REPLY.unknownCommand);
+    if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     return this.#execute(command, parsed.argument);
   }
 
   #execute(command: Command, argument: Uint8Array): boolean {
+    const name = asciiLower(command.name);
+    this.#counts.came(name);
     const result = runCommand(this, command, argument);
-    const name = command.name.toLowerCase();
     if (!(result instanceof Promise)) return this.#finish(name, result);
     this.#phase = "busy";
     result.then(
@@ -244,48 +265,50 @@ export class Session {
     return false;
   }
 
-  /** Counts a command and sends its reply; false when the session must wait or is over. */
+  /** Refuses what is no command. */
+  #refuse(reply: ReplyText): boolean {
+    this.#counts.came("unknown");
+    return this.#finish("unknown", reply);
+  }
+
+  /**
+   * Sends a command's reply, later when the client has erred often; false when the session must wait or is over.
+   * DATA that has begun is finished by its end.
+   */
   #finish(name: string, reply: ReplyText | undefined): boolean {
-    const refused = reply !== undefined && isErrorReply(reply);
-    const count = this.#counts.get(name) ?? [0, 0];
-    this.#counts.set(name, [count[0] + (refused ? 0 : 1), count[1] + 1]);
-    return this.#conclude(name, reply, refused);
-  }
-
-  /** Sends a reply and sees whether the client has erred too often. */
-  #conclude(name: string, reply: ReplyText | undefined, refused: boolean): boolean {
-    if (reply !== undefined) this.reply(reply);
-    if (this.#isClosed()) return false;
-    if (name === "quit") {
-      this.#phase = "closed";
-      return false;
+    if (this.#phase === "data") return true;
+    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
+    if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
+      return this.#conclude(name, reply);
     }
-    if (!refused) return true;
-    this.#errors++;
-    const { settings } = this.server;
-    if (this.#errors > settings.smtpd_hard_error_limit) {
-      this.log.info(`too many errors after ${name.toUpperCase()} from ${this.client}`);
-      this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
-      return false;
-    }
-    if (this.#errors > settings.smtpd_soft_error_limit) return this.#sleep(settings.smtpd_error_sleep_time);
-    return true;
-  }
-
-  #isClosed(): boolean {
-    return this.#phase === "closed";
-  }
-
-  /** Makes a client that errs wait for its reply. */
-  #sleep(seconds: number): boolean {
-    if (seconds === 0) return true;
     this.#phase = "busy";
     setTimeout(() => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
-      this.#resume();
-    }, seconds * 1000);
+      if (this.#conclude(name, reply)) this.#resume();
+      else this.#flush();
+    }, smtpd_error_sleep_time * 1000);
     return false;
+  }
+
+  /** Sends a reply and sees whether the client has erred too often. */
+  #conclude(name: string, reply: ReplyText | undefined): boolean {
+    if (this.#isClosed()) return false;
+    const refused = reply !== undefined && isErrorReply(reply);
+    if (!refused) this.#counts.accepted(name);
+    if (reply !== undefined) this.reply(reply);
+    if (name === "quit") this.#phase = "closed";
+    if (this.#isClosed()) return false;
+    if (refused) this.#errors++;
+    const { settings } = this.server;
+    if (this.#errors < settings.smtpd_hard_error_limit) return true;
+    this.log.info(`too many errors after ${this.#where} from ${this.client}`);
+    this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
+    return false;
+  }
+
+  #isClosed(): boolean {
+    return this.#phase === "closed";
   }
 
   #resume(): void {
@@ -325,28 +348,34 @@ export class Session {
 
   #endData(transaction: Transaction): void {
     this.#phase = "busy";
-    const { settings } = this.server;
+    this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
-    if (transaction.reader!.bareNewline && this.server.refusesBareNewline(this.peer)) {
+    if (transaction.reader!.bareNewline && this.#refusesBareNewline("DATA")) {
       transaction.abort();
-      this.log.info(`bare <LF> received after DATA from ${this.client}`);
-      const reply =
-        `${settings.smtpd_forbid_bare_newline_reject_code} 5.5.2 ${settings.myhostname} Error: bare <LF> received`;
-      this.#phase = "command";
-      if (this.#conclude("data", reply, true)) this.#resume();
-      else this.#flush();
-      return;
+      return this.#closeData(this.server.bareNewlineReply);
     }
     transaction.commit().then((outcome) => {
-      if (this.#phase !== "busy") return;
-      this.#phase = "command";
       if (outcome.accepted) {
         this.#errors = 0;
         this.#junk = 0;
       }
-      if (this.#conclude("data", outcome.reply, !outcome.accepted)) this.#resume();
-      else this.#flush();
+      this.#closeData(outcome.reply);
     }, (error) => this.server.failed(this, error));
+  }
+
+  /** Answers a message. */
+  #closeData(reply: ReplyText): void {
+    if (this.#phase !== "busy") return;
+    this.#phase = "command";
+    if (this.#finish("data", reply)) this.#resume();
+    else this.#flush();
+  }
+
+  /** True when a line that ended in LF alone is refused; it is logged also where the administrator asked for a note. */
+  #refusesBareNewline(where: string): boolean {
+    const verdict = this.server.bareNewline(this.peer);
+    if (verdict !== "accept") this.log.info(`bare <LF> received after ${where} from ${this.client}`);
+    return verdict === "reject";
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
@@ -363,30 +392,15 @@ export class Session {
       this.#channel.write(encodeText(this.#out));
       this.#out = "";
     }
-    if (this.#phase === "closed") {
-      this.#channel.finish();
-      this.#end();
-    }
+    if (this.#phase === "closed") this.#end();
   }
 
   #end(): void {
     this.#phase = "closed";
     if (!this.server.forget(this)) return;
     this.resetTransaction();
-    this.log.info(`disconnect from ${this.client}${this.#countText()}`);
+    this.#channel.finish();
+    this.log.info(`disconnect from ${this.client}${this.#counts.text(COUNTED)}`);
     this.#done();
-  }
-
-  /** " ehlo=1 mail=1 rcpt=0/1 ... commands=3": accepted and all, as Postfix. */
-  #countText(): string {
-    let text = "";
-    let accepted = 0;
-    let all = 0;
-    for (const [name, [ok, total]] of this.#counts) {
-      text += ` ${name}=${ok === total ? total : `${ok}/${total}`}`;
-      accepted += ok;
-      all += total;
-    }
-    return `${text} commands=${accepted === all ? all : `${accepted}/${all}`}`;
   }
 }

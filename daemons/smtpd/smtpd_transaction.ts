@@ -3,7 +3,8 @@
  * field by field: what must not outlive a transaction has nowhere else to stand.
  */
 // Utility
-import { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
+import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
+import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 import { encodeXtext } from "../../lib/mail/xtext.ts";
@@ -17,10 +18,13 @@ import { DataReader } from "./smtpd_data.ts";
 import type { Peer } from "./smtpd_peer.ts";
 import { REPLY, type ReplyText } from "./smtpd_reply.ts";
 
-/** Room for the envelope's records, bytes: a thousand recipients of the longest kind. */
-const ENVELOPE_LIMIT = 4 * 1024 * 1024;
 /** Records that go out in one chunk, bytes. */
-const CHUNK = 48 * 1024;
+const CHUNK = 32 * 1024;
+/** RFC 3461 section 4.2: the longest ORCPT that a server must take; a longer one is not made up. */
+const ORCPT_LIMIT = 500;
+
+/** Who makes queue files: cleanup's client. */
+export type CleanupService = Pick<IpcClient<typeof CLEANUP>, "open">;
 
 /** What the log and the queue file say of the session. */
 export interface SessionFacts {
@@ -45,6 +49,7 @@ export class Transaction {
   overshoot = 0;
   readonly #time = Date.now();
   #exchange: ClientExchange<typeof CLEANUP> | undefined;
+  #id = "";
   #queueId: Promise<string> | undefined;
   #outcome: Promise<Outcome> | undefined;
   #over = false;
@@ -55,19 +60,18 @@ export class Transaction {
     this.eightBit = eightBit;
   }
 
-  /** When MAIL came, milliseconds since 1970. */
-  get time(): number {
-    return this.#time;
+  /** The queue id, or an empty string while cleanup has not told it. */
+  get id(): string {
+    return this.#id;
   }
 
   /** Asks cleanup for a queue file, so that its id is there by the time of DATA. */
-  open(cleanup: IpcClient<typeof CLEANUP>): void {
+  open(cleanup: CleanupService): void {
     if (this.#exchange !== undefined) return;
     let gotId: (id: string) => void = () => {};
     let settle: (outcome: Outcome) => void = () => {};
     this.#queueId = new Promise((resolve) => gotId = resolve);
     this.#outcome = new Promise((resolve) => settle = resolve);
-    let id = "";
     const end = (outcome: Outcome) => {
       this.#over = true;
       gotId("");
@@ -75,8 +79,8 @@ export class Transaction {
     };
     this.#exchange = cleanup.open(
       (reply) => {
-        if (reply.is === "queueId") gotId(id = reply.queueId);
-        else end(toOutcome(reply.status, reply.reason, id));
+        if (reply.is === "queueId") gotId(this.#id = reply.queueId);
+        else end(toOutcome(reply.status, reply.reason, this.#id));
       },
       () => end({ reply: REPLY.queueFileError, accepted: false }),
     );
@@ -89,20 +93,22 @@ export class Transaction {
   }
 
   /**
-   * Sends the envelope and begins the content.
+   * Sends the envelope and begins the content. Undefined when that is done at once; a promise when there are so many
+   * recipients that cleanup has to take some first.
    *
    * @param received lines of the Received header
    */
-  beginData(facts: SessionFacts, lineLimit: number, received: readonly string[]): DataReader {
-    const envelope = new ByteBuilder(ENVELOPE_LIMIT, 1024);
-    this.#putEnvelope(envelope, facts);
+  beginData(
+    facts: SessionFacts,
+    limits: { readonly line: number; readonly size: number },
+    received: readonly string[],
+  ): Promise<void> | undefined {
     // The first chunk holds the envelope as far as it is short, the header and the beginning of the text.
-    const reader = new DataReader(lineLimit, (records) => this.#exchange?.send("records", { records }));
+    const emit = (records: Uint8Array) => this.#exchange!.send("records", { records });
+    const reader = new DataReader(limits.line, limits.size, emit);
     this.reader = reader;
-    if (envelope.length < CHUNK) reader.records.bytes(envelope.view());
-    else this.#sendPieces(envelope);
-    for (const line of received) appendRecord(reader.records, RECORD.NORMAL, line);
-    return reader;
+    this.#putEnvelope(reader.records, facts);
+    return this.#putRecipients(reader, 0, received);
   }
 
   /** True while so much is under way to cleanup that the client should be slowed down. */
@@ -118,6 +124,10 @@ export class Transaction {
   /** Ends the message and waits for cleanup's word: after an accepting one the message is on the disk. */
   commit(): Promise<Outcome> {
     const reader = this.reader!;
+    if (reader.tooBig) {
+      this.abort();
+      return Promise.resolve({ reply: REPLY.tooBig, accepted: false });
+    }
     appendRecord(reader.records, RECORD.EXTRACTED, "");
     appendRecord(reader.records, RECORD.END, "");
     reader.flush();
@@ -155,40 +165,23 @@ export class Transaction {
     ];
     if (this.eightBit) pairs.push(["encoding", "8bit"]);
     for (const [name, value] of pairs) if (value !== "") appendAttribute(out, name, value);
-    for (const recipient of this.recipients) {
-      appendAttribute(out, "dsn_orig_rcpt", `rfc822;${encodeXtext(quoteAddress(recipient))}`);
+  }
+
+  /** Puts the recipients from one on, a chunk at a time, then the end of the envelope and our header. */
+  #putRecipients(reader: DataReader, from: number, received: readonly string[]): Promise<void> | undefined {
+    const out = reader.records;
+    for (let i = from; i < this.recipients.length; i++) {
+      const recipient = this.recipients[i]!;
+      const original = `rfc822;${encodeXtext(quoteAddress(recipient))}`;
+      if (original.length <= ORCPT_LIMIT) appendAttribute(out, "dsn_orig_rcpt", original);
       appendRecord(out, RECORD.RECIPIENT, recipient);
+      if (out.length < CHUNK) continue;
+      reader.flush();
+      if (this.congested) return this.drained().then(() => this.#putRecipients(reader, i + 1, received));
     }
     appendRecord(out, RECORD.MESSAGE, "");
-  }
-
-  /** Sends a long envelope in chunks of whole records. */
-  #sendPieces(envelope: ByteBuilder): void {
-    const bytes = envelope.view();
-    let start = 0;
-    let end = 0;
-    while (end < bytes.length) {
-      const next = recordEnd(bytes, end);
-      if (next - start > CHUNK) {
-        this.#exchange?.send("records", { records: bytes.subarray(start, end) });
-        start = end;
-      }
-      end = next;
-    }
-    this.#exchange?.send("records", { records: bytes.subarray(start, end) });
-  }
-}
-
-/** Where the record at an offset of our own making ends. */
-function recordEnd(bytes: Uint8Array, at: number): number {
-  let length = 0;
-  let shift = 0;
-  let position = at + 1;
-  for (;;) {
-    const digit = bytes[position++]!;
-    length |= (digit & 0x7f) << shift;
-    if (digit < 0x80) return position + length;
-    shift += 7;
+    for (const line of received) appendRecord(out, RECORD.NORMAL, line);
+    return undefined;
   }
 }
 
@@ -199,7 +192,7 @@ const STATUS_REPLIES: readonly [number, ReplyText][] = [
   [CLEANUP_STATUS.BAD, "451 4.3.0 Error: internal error 1"],
   [CLEANUP_STATUS.WRITE, REPLY.queueFileError],
   [CLEANUP_STATUS.RECIPIENT, "550 5.1.0 Error: no recipients specified"],
-  [CLEANUP_STATUS.SIZE, "552 5.3.4 Error: message file too big"],
+  [CLEANUP_STATUS.SIZE, REPLY.tooBig],
   [CLEANUP_STATUS.HOPS, "554 5.4.0 Error: too many hops"],
   [CLEANUP_STATUS.CONTENT, "550 5.7.1 Error: message content rejected"],
   [CLEANUP_STATUS.NOPERM, "550 5.7.1 Error: insufficient authorization"],
@@ -207,7 +200,8 @@ const STATUS_REPLIES: readonly [number, ReplyText][] = [
 
 function toOutcome(status: number, reason: string, queueId: string): Outcome {
   if (status === CLEANUP_STATUS.OK) return { reply: `250 2.0.0 Ok: queued as ${queueId}`, accepted: true };
-  const row = STATUS_REPLIES.find(([bit]) => (status & bit) !== 0);
-  const reply = (status & CLEANUP_STATUS.CONTENT) !== 0 && reason !== "" ? `550 ${reason}` : row?.[1];
-  return { reply: reply ?? REPLY.queueFileError, accepted: false };
+  const [bit, reply] = STATUS_REPLIES.find(([bit]) => (status & bit) !== 0) ?? [0, REPLY.queueFileError];
+  // For these two cleanup says itself what is wrong, with a status code in front.
+  const told = (bit === CLEANUP_STATUS.CONTENT || bit === CLEANUP_STATUS.DEFER) && reason !== "";
+  return { reply: told ? `${reply.slice(0, 3)} ${printable(reason)}` : reply, accepted: false };
 }

@@ -199,7 +199,7 @@ maillog_file_prefixes = ["${this.directory}"]
       ...["--server", `${to}:${this.port}`, "--from", "sender@elsewhere.test"],
       ...["--to", `user@virtual.test,${user.name}@installed.test`, "--body", body, "--silent", "2"],
     ]);
-    assert.equal(sent.status, 0, sent.output + sent.errors);
+    assert.equal(sent.status, 0, `${sent.output}${sent.errors}${this.readLog().slice(-3000)}`);
     const fresh = () => places.flatMap(filesIn).filter((path) => !before.has(path));
     await waitFor(() => fresh().length === places.length, 20_000);
     for (const path of fresh()) assert.ok(Deno.readTextFileSync(path).includes(body), path);

@@ -173,22 +173,21 @@ export class Postern implements AsyncDisposable {
     return new Error(`${why}; log:\n${this.log().split("\n").slice(-40).join("\n")}`);
   }
 
-  /** Queue ids of a queue's files. */
+  /** The files of a queue, absolute paths. */
   queued(queue: QueueName): string[] {
-    return namesBelow(`${this.paths.queue}/${queue}`);
+    return filesBelow(`${this.paths.queue}/${queue}`);
   }
 
   /** The messages of a mailbox, in the order of their file names. */
   mailbox(user: string): Uint8Array<ArrayBuffer>[] {
-    const directory = `${this.paths.mail}/${user}/new`;
-    return namesBelow(directory).sort().map((name) => Deno.readFileSync(`${directory}/${name}`));
+    return filesBelow(`${this.paths.mail}/${user}/new`).sort().map((path) => Deno.readFileSync(path));
   }
 
   /** Waits for messages in a mailbox. */
   async mail(user: string, count = 1, milliseconds = 20_000): Promise<Uint8Array<ArrayBuffer>[]> {
     const directory = `${this.paths.mail}/${user}/new`;
-    if (await until(() => namesBelow(directory).length >= count, milliseconds)) return this.mailbox(user);
-    throw this.failure(`${user} has ${namesBelow(directory).length} of ${count} messages`);
+    if (await until(() => filesBelow(directory).length >= count, milliseconds)) return this.mailbox(user);
+    throw this.failure(`${user} has ${filesBelow(directory).length} of ${count} messages`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -235,11 +234,11 @@ export function killProcess(pid: number): void {
   }
 }
 
-/** Names of the files in a directory and its subdirectories. */
-function namesBelow(directory: string): string[] {
+/** Paths of the files in a directory and its subdirectories; files that go while it is read are left out. */
+export function filesBelow(directory: string): string[] {
   try {
     return [...Deno.readDirSync(directory)].flatMap(({ name, isDirectory }) =>
-      isDirectory ? namesBelow(`${directory}/${name}`) : [name]
+      isDirectory ? filesBelow(`${directory}/${name}`) : [`${directory}/${name}`]
     );
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];

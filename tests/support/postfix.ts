@@ -5,7 +5,7 @@
  * @module
  */
 import { freePort, until } from "../commands/mail_system.ts";
-import { type Ended, runProgram } from "./postern.ts";
+import { type Ended, filesBelow, runProgram } from "./postern.ts";
 
 /** What differs from the configuration below. */
 export interface PostfixOptions {
@@ -177,11 +177,4 @@ function exists(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function filesBelow(directory: string): string[] {
-  if (!exists(directory)) return [];
-  return [...Deno.readDirSync(directory)].flatMap(({ name, isDirectory }) =>
-    isDirectory ? filesBelow(`${directory}/${name}`) : [`${directory}/${name}`]
-  );
 }
