@@ -52,7 +52,7 @@ export function readManifest(layout: Layout): Manifest {
 }
 
 function isBelow(path: string, layout: Layout): boolean {
-  return path.startsWith(`${layout.prefix}/`) && normalize(path) === path;
+  return path.startsWith(`${layout.prefix}/`) && normalize(path) === path && !path.endsWith("/");
 }
 
 function isTexts(value: unknown): value is string[] {

@@ -23,7 +23,7 @@ const NAME_ATTEMPTS = 1000;
 const SIZE_DATA_OFFSET = 2;
 
 /** Makes queue files in incoming/. */
-export class QueueFileMaker {
+export class QueueFileMaker implements Disposable {
   readonly #queue: QueueDirectory;
   readonly #longIds: boolean;
   readonly #gates = new Map<string, SyncGate>();
@@ -79,6 +79,11 @@ export class QueueFileMaker {
     let gate = this.#gates.get(directory);
     if (gate === undefined) this.#gates.set(directory, gate = new SyncGate(directory));
     return gate;
+  }
+
+  [Symbol.dispose](): void {
+    for (const gate of this.#gates.values()) gate[Symbol.dispose]();
+    this.#gates.clear();
   }
 
   /** The time in microseconds since 1970, never the same twice. */

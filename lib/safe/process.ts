@@ -317,11 +317,13 @@ export function signalProcess(pid: number, signal: "SIGHUP" | "SIGTERM" | "SIGKI
   }
 }
 
-/** True while the process runs. */
+/** True while the process runs. One that has ended and that its parent has not asked after yet does not. */
 export function processExists(pid: number): boolean {
   try {
-    Deno.statSync(`/proc/${pid}`);
-    return true;
+    const stat = readTextFile(`/proc/${pid}/stat`, 4096);
+    // The state stands behind the name, which is in parentheses and may hold any.
+    const state = stat.charAt(stat.lastIndexOf(")") + 2);
+    return state !== "Z" && state !== "X";
   } catch {
     return false;
   }

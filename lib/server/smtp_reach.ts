@@ -6,7 +6,7 @@
  */
 // Utility
 import type { Configuration } from "../config/configuration.ts";
-import { asciiLower, splitBlanks } from "../vstring/ascii.ts";
+import { splitBlanks } from "../vstring/ascii.ts";
 // Tables
 import { inNetwork, parseIpAddress, parseIpNetwork } from "../table/ip_network.ts";
 import { openTable } from "../table/open.ts";
@@ -67,7 +67,9 @@ export function smtpReach(
   const standard = command === "lmtp" ? settings.lmtp_tcp_port : settings.smtp_tcp_port;
   const defaultPort = parsePort(standard, knownPorts) ?? (command === "lmtp" ? 24 : 25);
   const how = { dialect: command, defaultPort, knownPorts } as const;
-  const texts = [...parameterNexthops(configuration, origin), ...tableNexthops(configuration)];
+  const own = new Set(configuration.services.filter((entry) => entry.command === command).map(({ name }) => name));
+  const ofTables = tableNexthops(configuration, own);
+  const texts = [...parameterNexthops(configuration, own, origin), ...ofTables];
   const routes = texts.flatMap(({ nexthop, because }) =>
     splitBlanks(nexthop, true).map((word): Route => ({ destination: parseDestination(word, how), because }))
   );
@@ -77,7 +79,7 @@ export function smtpReach(
       ...routes.flatMap(literalGrants),
     ],
     denials: denials(routes),
-    nexthops: tableNexthops(configuration).flatMap(({ nexthop }) => splitBlanks(nexthop, true)),
+    nexthops: ofTables.flatMap(({ nexthop }) => splitBlanks(nexthop, true)),
   };
 }
 
@@ -86,7 +88,11 @@ interface Nexthop {
   readonly because: string;
 }
 
-function parameterNexthops(configuration: Configuration, origin: (name: string) => string): Nexthop[] {
+function parameterNexthops(
+  configuration: Configuration,
+  own: ReadonlySet<string>,
+  origin: (name: string) => string,
+): Nexthop[] {
   const { settings } = configuration;
   const plain = NEXTHOP_PARAMETERS.flatMap((name) => {
     const value: string | readonly string[] = settings[name];
@@ -94,27 +100,32 @@ function parameterNexthops(configuration: Configuration, origin: (name: string) 
     return (typeof value === "string" ? [value] : value).map((nexthop) => ({ nexthop, because }));
   });
   const transports = TRANSPORT_PARAMETERS.map((name) => ({
-    nexthop: nexthopOf(settings[name]),
+    nexthop: nexthopOf(settings[name], own),
     because: `${name} (${origin(name)})`,
   }));
   return [...plain, ...transports].filter(({ nexthop }) => nexthop !== "");
 }
 
 /** The next hops of transport_maps, as far as its tables can be listed: what a pattern makes of an address cannot. */
-function tableNexthops(configuration: Configuration): Nexthop[] {
+function tableNexthops(configuration: Configuration, own: ReadonlySet<string>): Nexthop[] {
   return configuration.settings.transport_maps.flatMap((spec) => {
     const entries = openTable(spec, { soft: true }).entries?.() ?? [];
-    const nexthops = new Set(Array.from(entries, ([, value]) => nexthopOf(value)));
+    const nexthops = new Set(Array.from(entries, ([, value]) => nexthopOf(value, own)));
     return [...nexthops].filter((nexthop) => nexthop !== "")
       .map((nexthop) => ({ nexthop, because: `transport_maps ${spec}` }));
   });
 }
 
-/** What stands behind the transport's name; nothing for the transports whose next hop is a text. */
-function nexthopOf(transport: string): string {
+/**
+ * What stands behind the transport's name, when that is one of ours or none: the next hop of another one, as the
+ * host name in `local:$myhostname`, is nothing that this client connects to.
+ *
+ * @param own names of the services that run this client
+ */
+function nexthopOf(transport: string, own: ReadonlySet<string>): string {
   const colon = transport.indexOf(":");
-  const name = asciiLower(transport.slice(0, Math.max(0, colon)));
-  return colon < 0 || ["error", "retry", "discard"].includes(name) ? "" : transport.slice(colon + 1);
+  const name = transport.slice(0, Math.max(0, colon));
+  return colon < 0 || (name !== "" && !own.has(name)) ? "" : transport.slice(colon + 1);
 }
 
 /** `:25` would stand for localhost:25; the whole of IPv4 can be named, the whole of IPv6 cannot. */

@@ -42,6 +42,7 @@ export class Postern implements AsyncDisposable {
   readonly port: number = freePort();
   readonly #options: PosternOptions;
   #master: Deno.ChildProcess | undefined;
+  readonly #children = new Set<number>();
 
   private constructor(options: PosternOptions) {
     const root = Deno.makeTempDirSync({
@@ -108,6 +109,7 @@ export class Postern implements AsyncDisposable {
   async stop(): Promise<void> {
     const master = this.#master;
     if (master === undefined) return;
+    this.processes(); // so that none of the children goes unnoticed
     this.#master = undefined;
     master.kill("SIGTERM");
     await master.status;
@@ -122,8 +124,8 @@ export class Postern implements AsyncDisposable {
   /** Kills everything at once, as a power cut does to the processes. */
   async cut(): Promise<void> {
     const master = this.#master;
-    this.#master = undefined;
     for (const { pid } of this.processes()) killProcess(pid);
+    this.#master = undefined;
     if (master !== undefined) {
       await master.status;
       await master.stdin.close().catch(() => {});
@@ -140,9 +142,17 @@ export class Postern implements AsyncDisposable {
     );
   }
 
-  /** Its processes: master, daemons and helpers, by the paths in their command lines. */
+  /**
+   * Its processes: master, what master started, and what names its folder. Some daemons name no path at all: once
+   * they were seen as children of master they count until they are gone.
+   */
   processes(): ProcessEntry[] {
-    return processTable().filter(({ args }) => args.some((arg) => arg.includes(this.paths.root)));
+    const found = processTable().filter(({ pid, parent, args }) =>
+      parent === this.#master?.pid || this.#children.has(pid) ||
+      args.some((arg) => arg.includes(this.paths.root))
+    );
+    for (const { pid, parent } of found) if (parent === this.#master?.pid) this.#children.add(pid);
+    return found;
   }
 
   /** Numbers of the processes that run a daemon. */

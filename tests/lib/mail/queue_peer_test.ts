@@ -5,7 +5,6 @@ import { QueueDirectory } from "../../../lib/mail/queue_directory.ts";
 import { ContentReader, EnvelopeReader } from "../../../lib/mail/queue_file.ts";
 import { hashedDirectory, inodeOf, toQueueId } from "../../../lib/mail/queue_id.ts";
 import { BadRecordError, RECORD, RecordReader } from "../../../lib/mail/record.ts";
-import { SyncGate } from "../../../lib/safe/sync.ts";
 import { decodeText } from "../../../lib/vstring/byte_builder.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { runProgram } from "../../support/postern.ts";
@@ -75,9 +74,9 @@ testNeeding(
     for (const longIds of [true, false]) {
       using directory = new TemporaryDirectory();
       Deno.mkdirSync(directory.at("incoming"));
-      using gate = new SyncGate(directory.at("incoming"));
       const queue = new QueueDirectory(directory.path, [], 0);
-      const output = new QueueFileMaker(queue, gate, longIds).create();
+      using maker = new QueueFileMaker(queue, longIds);
+      const output = maker.create();
       const sample = sampleFile().bytes();
       // The writer made the size record itself.
       const sizeEnd = 2 + sample[1]!;

@@ -1,0 +1,322 @@
+/** From declarations and a configuration to exact flags. @module */
+import assert from "node:assert/strict";
+import { loadConfiguration } from "../../../lib/config/configuration.ts";
+import type { CodeLocation } from "../../../lib/server/hardening.ts";
+import { type Plan, Planner } from "../../../lib/server/sandbox.ts";
+import type { Service } from "../../../lib/server/service.ts";
+import { SERVICES } from "../../../daemons/services.ts";
+
+const CODE: CodeLocation = {
+  runtime: "/usr/bin/deno",
+  packages: "/code/deno.json",
+  cache: "/cache",
+  entry: (command) => `/code/daemons/${command}/main.ts`,
+};
+const BUNDLED: CodeLocation = { ...CODE, packages: undefined, entry: (command) => `/lib/${command}.js` };
+const FACTS = { hostName: "mx.test", resolver: "192.0.2.53:53", ipv6: false };
+
+const MASTER = `
+[[service]]
+name = "25"
+type = "inet"
+command = "smtpd"
+[[service]]
+name = "127.0.0.1:2525"
+type = "inet"
+command = "smtpd"
+[[service]]
+name = "cleanup"
+type = "unix"
+private = false
+command = "cleanup"
+[[service]]
+name = "qmgr"
+type = "unix"
+private = false
+command = "qmgr"
+[[service]]
+name = "smtp"
+type = "unix"
+command = "smtp"
+[[service]]
+name = "relay"
+type = "unix"
+command = "smtp"
+[[service]]
+name = "discard"
+type = "unix"
+command = "discard"
+[[service]]
+name = "proxymap"
+type = "unix"
+command = "proxymap"
+[[service]]
+name = "dns"
+type = "unix"
+command = "dns"
+[[service]]
+name = "rewrite"
+type = "unix"
+command = "trivial-rewrite"
+`;
+
+const MAIN = `queue_directory = "/q"
+myhostname = "mx.test"
+virtual_alias_maps = ["texthash:/etc/postern/virtual", "inline:{a=b}"]
+`;
+
+function planner(main = MAIN, code = CODE, facts = FACTS): Planner {
+  const texts = new Map([["/c/main.toml", main], ["/c/master.toml", MASTER]]);
+  const { configuration, problems } = loadConfiguration("/c", { hostName: "mx.test", addresses: [] }, {
+    commands: [...SERVICES.keys()],
+    readText: (path) => texts.get(path) ?? "",
+  });
+  assert.deepEqual(problems, []);
+  return new Planner(configuration!, SERVICES, code, facts);
+}
+
+function plan(name: string, made = planner()): Plan {
+  return made.plans().find(({ entry }) => entry.name === name)!;
+}
+
+/** The flags of a kind, as a list of objects. */
+function granted(args: readonly string[], flag: string): string[] {
+  const found = args.filter((arg) => arg.startsWith(`${flag}=`));
+  assert.ok(found.length <= 1, `${flag} stands once`);
+  return found.length === 0 ? [] : found[0]!.slice(flag.length + 1).split(",");
+}
+
+const COMMON = [
+  "run",
+  "--quiet",
+  "--no-prompt",
+  "--config=/code/deno.json",
+  "--no-lock",
+  "--no-remote",
+  "--cached-only",
+  "--allow-import=deny.invalid",
+];
+
+Deno.test("smtpd's exact flags: unix sockets of the services that it declares, and nothing else at all", () => {
+  const { args } = plan("25");
+  const paths = ["/q/public/cleanup", "/q/private/proxymap", "/q/private/dns", "/q/private/rewrite"];
+  const declared = SERVICES.get("smtpd")!.connects;
+  const expected = paths.filter((path) => declared.includes(path.slice(path.lastIndexOf("/") + 1))).sort();
+  assert.ok(expected.length >= 3);
+  assert.deepEqual(granted(args, "--allow-net").sort(), expected.map((path) => `unix:${path}`));
+  assert.deepEqual(granted(args, "--allow-read").sort(), expected);
+  assert.deepEqual(granted(args, "--allow-write").sort(), expected);
+  for (const flag of ["--allow-run", "--allow-sys", "--allow-env", "--allow-ffi", "--deny-net"]) {
+    assert.deepEqual(args.filter((arg) => arg.startsWith(flag)), []);
+  }
+  assert.deepEqual(args.slice(0, COMMON.length), COMMON);
+  assert.equal(args.at(-1), "/code/daemons/smtpd/main.ts");
+});
+
+Deno.test("discard gets no grant of any kind", () => {
+  const { grants, args } = plan("discard");
+  assert.deepEqual(grants, []);
+  assert.deepEqual(args.filter((arg) => /^--(allow|deny)-(?!import=)/.test(arg)), []);
+});
+
+Deno.test("cleanup writes incoming/ and no other part of the queue", () => {
+  const { args } = plan("cleanup");
+  const writes = granted(args, "--allow-write").filter((path) =>
+    !path.startsWith("/q/private/") && !path.startsWith("/q/public/")
+  );
+  assert.deepEqual(writes, ["/q/incoming"]);
+  assert.deepEqual(granted(args, "--allow-read").filter((path) => path === "/q" || path === "/"), []);
+});
+
+Deno.test("proxymap reads the files of the tables that the configuration names, with the line that names them", () => {
+  const { grants } = plan("proxymap");
+  const table = grants.filter(({ object }) => object.startsWith("/etc/"));
+  assert.deepEqual(
+    new Set(table.map(({ kind, object }) => `${kind} ${object}`)),
+    new Set(["read /etc/postern/virtual"]),
+  );
+  assert.ok(table.some(({ because }) => because === "virtual_alias_maps (/c/main.toml:3)"));
+});
+
+Deno.test("dns reaches the resolver's address and port, from the parameter or the system", () => {
+  const remote = (made: Planner) =>
+    granted(plan("dns", made).args, "--allow-net").filter((one) => !one.startsWith("unix:"));
+  assert.ok(remote(planner()).includes("192.0.2.53:53"));
+  assert.ok(!remote(planner(`${MAIN}resolver = "127.0.0.1:5353"\n`)).includes("192.0.2.53:53"));
+  assert.ok(remote(planner(`${MAIN}resolver = "127.0.0.1:5353"\n`)).includes("127.0.0.1:5353"));
+});
+
+Deno.test("smtp reaches its port on public addresses only, and a routed port where the configuration says", () => {
+  const { args } = plan("smtp");
+  assert.deepEqual(granted(args, "--allow-net").filter((one) => !one.startsWith("unix:")), ["0.0.0.0/0:25"]);
+  const denied = granted(args, "--deny-net");
+  for (const network of ["127.0.0.0/8", "10.0.0.0/8", "192.168.0.0/16", "169.254.0.0/16", "0.0.0.0/8"]) {
+    assert.ok(denied.includes(network), network);
+  }
+  const routed = plan("smtp", planner(`${MAIN}relayhost = "[127.0.0.1]:2601"\n`)).args;
+  assert.ok(granted(routed, "--allow-net").includes("0.0.0.0/0:2601"));
+  assert.ok(!granted(routed, "--deny-net").includes("127.0.0.0/8"));
+  assert.ok(granted(routed, "--deny-net").includes("10.0.0.0/8"));
+});
+
+Deno.test("no plan of any service has an unscoped permission, an environment, a foreign library or a shell", () => {
+  for (const { args, entry } of planner().plans()) {
+    for (const arg of args) {
+      assert.ok(
+        !["-A", "--allow-all", "--allow-ffi", "--allow-env", "--unstable"].some((flag) =>
+          arg === flag || arg.startsWith(`${flag}=`)
+        ),
+        `${entry.name} ${arg}`,
+      );
+      assert.ok(!/^--allow-(read|write|net|run|sys)(=\*?)?$/.test(arg), `${entry.name} ${arg}`);
+      assert.ok(!/^--allow-(read|write)=(.*,)?\/(,|$)/.test(arg), `${entry.name} ${arg}`);
+    }
+    assert.equal(args.filter((arg) => !arg.startsWith("--")).length, 2, "run and the entry point");
+  }
+});
+
+Deno.test("a path with a comma stays one path, and cannot smuggle another one in", () => {
+  const made = planner(MAIN.replace('"/q"', '"/q,/etc"'));
+  const read = plan("cleanup", made).args.find((arg) => arg.startsWith("--allow-write="))!;
+  assert.ok(read.includes("/q,,/etc/incoming"), read);
+  assert.ok(!/[^,],\/etc/.test(read), read);
+});
+
+Deno.test("bundled code needs no configuration file and no npm package", () => {
+  for (const { args } of planner(MAIN, BUNDLED).plans()) {
+    assert.ok(args.includes("--no-config"));
+    assert.ok(args.includes("--no-npm"));
+    assert.match(args.at(-1)!, /^\/lib\/[a-z-]+\.js$/);
+  }
+});
+
+Deno.test("only a daemon that declares npm may load npm code", () => {
+  for (const { args, service } of planner().plans()) {
+    assert.equal(args.includes("--no-npm"), service.npm !== true, service.command);
+  }
+});
+
+Deno.test("every process has its engine's flags", () => {
+  for (const { args } of planner().plans()) {
+    const flags = granted(args, "--v8-flags");
+    assert.ok(flags.includes("--disallow-code-generation-from-strings"));
+    assert.ok(flags.includes("--enable-experimental-regexp-engine-on-excessive-backtracks"));
+    assert.ok(flags.some((flag) => /^--max-old-space-size=[0-9]+$/.test(flag)));
+  }
+});
+
+Deno.test("endpoints: private and public sockets with their modes, ports on the interfaces", () => {
+  const endpoints = new Map(planner().plans().map(({ entry, endpoint }) => [entry.name, endpoint]));
+  assert.deepEqual(endpoints.get("smtp"), {
+    kind: "unix",
+    path: "/q/private/smtp",
+    mode: 0o600,
+    forNet: false,
+  });
+  assert.deepEqual(endpoints.get("qmgr"), {
+    kind: "unix",
+    path: "/q/public/qmgr",
+    mode: 0o666,
+    forNet: false,
+  });
+  assert.deepEqual(endpoints.get("proxymap"), {
+    kind: "unix",
+    path: "/q/private/proxymap",
+    mode: 0o600,
+    forNet: true,
+  });
+  assert.deepEqual(endpoints.get("25"), { kind: "inet", hosts: ["0.0.0.0"], port: 25 });
+  assert.deepEqual(endpoints.get("127.0.0.1:2525"), { kind: "inet", hosts: ["127.0.0.1"], port: 2525 });
+  const six = planner(MAIN, CODE, { ...FACTS, ipv6: true });
+  assert.deepEqual(plan("25", six).endpoint, { kind: "inet", hosts: ["::"], port: 25 });
+  const loopback = planner(`${MAIN}inet_interfaces = ["loopback-only"]\n`, CODE, { ...FACTS, ipv6: true });
+  const { endpoint, boot } = plan("25", loopback);
+  assert.deepEqual(endpoint, { kind: "inet", hosts: ["127.0.0.1", "::1"], port: 25 });
+  assert.equal(boot.listeners, 2);
+});
+
+Deno.test("a process is told its own parameters and no other, and the sockets that it may use", () => {
+  for (const { boot, service, entry } of planner().plans()) {
+    const declared = new Set<string>(service.parameters);
+    const told = Object.keys(boot.settings).filter((name) =>
+      !declared.has(name) && !/_(destination|transport|recipient|delivery)/.test(name)
+    );
+    // `resolver` is filled in for the one daemon that reaches it.
+    assert.deepEqual(
+      told.filter((name) => !(name === "resolver" && service.inet === "resolver")),
+      [],
+      entry.name,
+    );
+    for (const name of Object.keys(boot.sockets)) {
+      assert.ok(
+        service.connects.includes(name) || service.connects.includes("$transports"),
+        `${entry.name} ${name}`,
+      );
+    }
+  }
+});
+
+Deno.test("qmgr reaches every service that delivers, and only it", () => {
+  const { boot, args } = plan("qmgr");
+  for (const name of ["smtp", "relay", "discard"]) {
+    assert.equal(boot.sockets[name], `/q/private/${name}`);
+    assert.ok(granted(args, "--allow-net").includes(`unix:/q/private/${name}`));
+  }
+  assert.deepEqual([...boot.transports].sort(), ["discard", "relay", "smtp"]);
+  for (const name of ["25", "dns"]) assert.equal(boot.sockets[name], undefined);
+});
+
+Deno.test("a helper's plan: the one mailbox of its task, and for mbox its lock", () => {
+  const made = planner();
+  const entry = plan("smtp", made).entry;
+  const task = { kind: "mailbox", user: "joe", uid: 1000, gid: 1000 } as const;
+  const maildir = made.helperPlan("mailbox", entry, {
+    ...task,
+    path: "/home/joe/Maildir",
+    format: "maildir",
+  });
+  assert.deepEqual(granted(maildir.args, "--allow-read"), ["/home/joe/Maildir"]);
+  assert.deepEqual(granted(maildir.args, "--allow-write"), ["/home/joe/Maildir"]);
+  assert.deepEqual(granted(maildir.args, "--allow-net"), []);
+  const mbox = made.helperPlan("mailbox", entry, { ...task, path: "/var/mail/joe", format: "mbox" });
+  assert.deepEqual(granted(mbox.args, "--allow-write"), ["/var/mail/joe", "/var/mail/joe.lock"]);
+  assert.deepEqual(mbox.boot.sockets, {});
+  assert.equal(mbox.boot.helper?.path, "/var/mail/joe");
+});
+
+Deno.test("every grant says which line or declaration caused it", () => {
+  for (const { grants, denials } of planner().plans()) {
+    for (const { because } of [...grants, ...denials]) assert.match(because, /\S/);
+  }
+});
+
+Deno.test("a declaration grants nothing that it does not write down", () => {
+  const bare: Service = {
+    command: "discard",
+    purpose: "",
+    skeleton: "ipc",
+    connects: [],
+    reads: [],
+    writes: [],
+    inet: "none",
+    runs: [],
+    runAs: "postern",
+    processLimit: 1,
+    endsWhenIdle: true,
+    parameters: [],
+  };
+  const made = planner();
+  assert.deepEqual(made.args(bare, [], []).filter((arg) => /^--(allow|deny)-(?!import)/.test(arg)), []);
+  const flags = made.args(bare, [
+    { kind: "run", object: "/usr/bin/x", because: "" },
+    { kind: "read", object: "/a", because: "" },
+    { kind: "read", object: "/a", because: "twice" },
+    { kind: "sys", object: "statfs", because: "" },
+  ], [{ kind: "net", object: "10.0.0.0/8", because: "" }]);
+  assert.deepEqual(flags.filter((arg) => /^--(allow|deny)-(?!import)/.test(arg)), [
+    "--allow-read=/a",
+    "--allow-run=/usr/bin/x",
+    "--allow-sys=statfs",
+    "--deny-net=10.0.0.0/8",
+  ]);
+});

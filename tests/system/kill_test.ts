@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { until } from "../commands/mail_system.ts";
+import { filesBelow, killProcess, Postern } from "../support/postern.ts";
+import { Random } from "../support/random.ts";
+import { Driver, type Letter } from "../support/smtp_driver.ts";
+
+/** SIGKILL for every daemon in turn while 2,000 numbered messages are on their way (DESIGN section 3, promises 1 to 4). */
+
+const SEED = Number(Deno.env.get("POSTERN_SEED") ?? 20261123);
+const MESSAGES = 2000;
+const LANES = 8;
+const MAILBOXES = 8;
+/** Every so many messages goes where mail bounces. */
+const BOUNCING = 25;
+/** In this order, this many times over. */
+const VICTIMS = [
+  "smtpd",
+  "cleanup",
+  "virtual",
+  "qmgr",
+  "trivial-rewrite",
+  "mailbox",
+  "proxymap",
+  "bounce",
+  "error",
+] as const;
+const ROUNDS = 2;
+/** What the whole run may take, milliseconds. */
+const RUN_LIMIT = 120_000;
+/** Executable by its owner: a queue file that is complete. */
+const READY = 0o100;
+
+/** Retries soon: the run must not wait for Postfix's minutes. */
+const SETTINGS = {
+  transport_retry_time: '"1s"',
+  queue_run_delay: '"1s"',
+  minimal_backoff_time: '"1s"',
+  maximal_backoff_time: '"2s"',
+  default_transport: '"failing:5.4.4 nobody is out there"',
+  smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
+};
+
+const HEADER = "From: sender@example.test\nTo: you@example.test\n";
+
+/** The error agent under a name at which the SMTP server does not refuse the recipient at once. */
+const FAILING = '\n[[service]]\nname = "failing"\ntype = "unix"\ncommand = "error"\n';
+
+function letter(number: number): Letter {
+  const bounces = number % BOUNCING === 0;
+  return {
+    from: "sender@example.test",
+    to: bounces ? `number${number}@elsewhere.test` : `box${number % MAILBOXES}@example.test`,
+    content: `${HEADER}Subject: number ${number}\n\n${body(number)}`.replaceAll("\n", "\r\n"),
+  };
+}
+
+function body(number: number): string {
+  return `number ${number}\n${`${number} `.repeat(number % 700)}\nend of ${number}\n`;
+}
+
+/** Kills one daemon after another, each when a certain number of messages has been begun. */
+class Killer {
+  readonly killed = new Map<string, number>();
+  readonly #postern: Postern;
+  readonly #random: Random;
+  readonly #begun: () => number;
+
+  constructor(postern: Postern, random: Random, begun: () => number) {
+    this.#postern = postern;
+    this.#random = random;
+    this.#begun = begun;
+  }
+
+  async run(deadline: number): Promise<void> {
+    const turns = VICTIMS.length * ROUNDS;
+    const stretch = Math.floor((MESSAGES * 0.9) / turns);
+    for (let turn = 0; turn < turns; turn++) {
+      const victim = VICTIMS[turn % VICTIMS.length]!;
+      const moment = turn * stretch + this.#random.below(stretch);
+      await until(() => this.#begun() >= moment, deadline - Date.now());
+      // One that starts on demand may not be there at this moment: the next that is started dies.
+      let pids: number[] = [];
+      await until(() => (pids = this.#postern.pids(victim)).length > 0, 5000);
+      if (pids.length === 0) continue;
+      killProcess(this.#random.pick(pids));
+      this.killed.set(victim, (this.killed.get(victim) ?? 0) + 1);
+    }
+  }
+}
+
+Deno.test("SIGKILL for each daemon during 2,000 messages: nothing that got its 250 is lost", async (t) => {
+  await using postern = await Postern.start({ settings: SETTINGS, services: (text) => text + FAILING });
+  const deadline = Date.now() + RUN_LIMIT;
+  let next = 1;
+  const killer = new Killer(postern, new Random(SEED), () => next);
+  const drivers = Array.from({ length: LANES }, () => new Driver(postern.port));
+  const replies = new Map<number, string>();
+  const lane = async (driver: Driver) => {
+    while (next <= MESSAGES) {
+      const number = next++;
+      replies.set(number, await driver.send(letter(number), deadline));
+    }
+    driver.close();
+  };
+  await Promise.all([killer.run(deadline), ...drivers.map(lane)]);
+
+  await t.step("every message got its 250, each with a queue id of its own", () => {
+    assert.equal(replies.size, MESSAGES);
+    assert.equal(new Set([...replies.values()].map(queueId)).size, MESSAGES);
+  });
+  await t.step("every daemon was killed", () => {
+    assert.deepEqual(
+      Object.fromEntries(killer.killed),
+      Object.fromEntries(VICTIMS.map((one) => [one, ROUNDS])),
+    );
+  });
+  await t.step("the run completes: no complete message is left in the queue", async () => {
+    assert.ok(
+      await until(() => waiting(postern).length === 0, deadline - Date.now()),
+      String(postern.failure("stuck")),
+    );
+  });
+  await t.step("every message arrived whole, and each failed one was reported", () => {
+    const arrived = countArrived(postern);
+    const missing = Array.from({ length: MESSAGES }, (_, i) => i + 1).filter((number) =>
+      !arrived.has(number)
+    );
+    const stories = missing.map((number) => story(postern, queueId(replies.get(number)!)));
+    assert.deepEqual(missing, [], stories.join("\n\n"));
+    const copies = [...arrived.values()].reduce((sum, count) => sum + count, 0);
+    const attempts = drivers.reduce((sum, driver) => sum + driver.attempts, 0);
+    // RFC 5321 section 4.5.4.1: a client that got no answer must try again, so a message may come twice.
+    console.info(`seed ${SEED}: ${MESSAGES} messages, ${attempts} attempts, ${copies - MESSAGES} duplicates`);
+  });
+  await t.step("what got no 250 is gone after a restart", async () => {
+    await postern.stop();
+    await postern.start();
+    assert.deepEqual(filesBelow(`${postern.paths.queue}/incoming`), []);
+    assert.deepEqual(filesBelow(`${postern.paths.queue}/corrupt`), []);
+  });
+});
+
+function queueId(reply: string): string {
+  const id = /^250 2\.0\.0 Ok: queued as ([0-9A-Za-z]+)$/.exec(reply)?.[1];
+  assert.ok(id !== undefined, reply);
+  return id;
+}
+
+/** What the log says of a message and of the messages that it caused. */
+function story(postern: Postern, id: string): string {
+  const lines = postern.log().split("\n");
+  const caused = lines.flatMap((line) =>
+    /sender [a-z -]+: ([0-9A-Za-z]+)$/.exec(line.includes(id) ? line : "")?.[1] ?? []
+  );
+  return lines.filter((line) => [id, ...caused].some((one) => line.includes(one))).join("\n");
+}
+
+/** Complete messages in the queue. */
+function waiting(postern: Postern): string[] {
+  return (["incoming", "active", "deferred", "hold"] as const).flatMap((queue) => postern.queued(queue))
+    .filter((path) => {
+      try {
+        return (Deno.lstatSync(path).mode! & READY) !== 0;
+      } catch {
+        return true; // it went on to another queue
+      }
+    });
+}
+
+/** How often each number arrived: in its mailbox, or in a report to its sender. Throws for one that is not whole. */
+function countArrived(postern: Postern): Map<number, number> {
+  const counts = new Map<number, number>();
+  const users = [...Array.from({ length: MAILBOXES }, (_, i) => `box${i}`), "sender"];
+  for (const message of users.flatMap((user) => postern.mailbox(user))) {
+    const text = new TextDecoder().decode(message);
+    const number = Number(/\nSubject: number ([0-9]+)\n/.exec(text)?.[1]);
+    const whole = `\n\n${body(number)}`;
+    assert.ok(number % BOUNCING === 0 ? text.includes(whole) : text.endsWith(whole), text.slice(0, 2000));
+    counts.set(number, (counts.get(number) ?? 0) + 1);
+  }
+  return counts;
+}
