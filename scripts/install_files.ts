@@ -161,6 +161,7 @@ function isNotEmpty(error: unknown): boolean {
   return (error as { code?: unknown }).code === "ENOTEMPTY";
 }
 
+/** True when there is something of this name, a link that leads nowhere included. */
 export function exists(path: string): boolean {
   try {
     Deno.lstatSync(path);

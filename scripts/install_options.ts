@@ -28,6 +28,7 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+/** What --help prints. */
 export const USAGE = `usage: deno run -A scripts/install.ts [OPTIONS]
 
   --prefix DIR       where the programs go (/usr/local)

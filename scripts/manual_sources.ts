@@ -45,7 +45,9 @@ export function readOptions(root: string, program: Program): string[] {
     for (const letter of (match[1] ?? match[2] ?? match[3])!.replaceAll(":", "")) options.add(`-${letter}`);
   }
   // Only the program's own words: what it starts other programs with is no option of its own.
-  for (const [, word] of own.matchAll(/"(-[A-Za-z]|--[a-z][a-z-]*)"/g)) options.add(word!);
+  for (const [, long, short] of own.matchAll(/"(--[a-z][a-z-]*)"|[!=]== "(-[A-Za-z])"/g)) {
+    options.add((long ?? short)!);
+  }
   return [...options].sort();
 }
 

@@ -67,7 +67,9 @@ export function smtpReach(
   const standard = command === "lmtp" ? settings.lmtp_tcp_port : settings.smtp_tcp_port;
   const defaultPort = parsePort(standard, knownPorts) ?? (command === "lmtp" ? 24 : 25);
   const how = { dialect: command, defaultPort, knownPorts } as const;
-  const own = new Set(configuration.services.filter((entry) => entry.command === command).map(({ name }) => name));
+  const own = new Set(
+    configuration.services.filter((entry) => entry.command === command).map(({ name }) => name),
+  );
   const ofTables = tableNexthops(configuration, own);
   const texts = [...parameterNexthops(configuration, own, origin), ...ofTables];
   const routes = texts.flatMap(({ nexthop, because }) =>

@@ -102,7 +102,12 @@ export class Postern implements AsyncDisposable {
     master.status.then(() => ended = true);
     const up = () =>
       ended || readOrEmpty(`${this.paths.queue}/pid/master.status`).includes(`"pid":${master.pid},`);
-    if (!await until(up, START_LIMIT) || ended) throw new Error(`Cannot start Postern:\n${this.log()}`);
+    if (await until(up, START_LIMIT) && !ended) return;
+    if (ended) {
+      this.#master = undefined;
+      await master.stdin.close().catch(() => {});
+    }
+    throw new Error(`Cannot start Postern:\n${this.log()}`);
   }
 
   /** Ends it as an administrator does; throws when it left a process. */

@@ -26,7 +26,7 @@ const CASES: readonly Case[] = [
     name: "a value of the wrong type",
     file: "main.toml",
     lines: 'message_size_limit = "10 MB"',
-    told: '"message_size_limit": expected an integer, got "10 MB"',
+    told: '"message_size_limit": expected a whole number, got "10 MB"',
   },
   {
     name: "a duration without a unit",

@@ -66,7 +66,7 @@ const CASES: readonly [name: string, main: string, grants: readonly string[], op
     "0.0.0.0/0:26",
   ], ["192.168.0.0/16"]],
   ["a transport without a next hop", 'default_transport = "smtp:"\n', ["0.0.0.0/0:25"], []],
-  ["two fallback relays", 'smtp_fallback_relay = ["[10.0.0.1]:26", "a.example:27"]\n', [
+  ["two fallback relays", 'smtp_fallback_relay = ["[10.0.0.1]:26", "[192.0.2.7]:27"]\n', [
     "0.0.0.0/0:25",
     "0.0.0.0/0:26",
     "0.0.0.0/0:27",
@@ -101,7 +101,7 @@ Deno.test("ports and addresses of a transport table's file count, those in its c
   using directory = new TemporaryDirectory();
   const path = directory.write(
     "transport",
-    "# old.test smtp:[10.0.0.1]:2700\na.test smtp:[127.0.0.1]:2601\nb.test\tsmtp:mx.example:2602\n\n",
+    "# old.test smtp:[10.0.0.1]:2700\na.test smtp:[127.0.0.1]:2601\nb.test\tsmtp:[192.0.2.7]:2602\nc.test local:[10.0.0.1]:2603\n\n",
   );
   const made = reach(`transport_maps = ["texthash:${path}"]\n`);
   assert.deepEqual(objects(made.grants), ["0.0.0.0/0:25", "0.0.0.0/0:2601", "0.0.0.0/0:2602"]);
