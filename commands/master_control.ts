@@ -142,6 +142,7 @@ export function isDaemon(pid: number): boolean {
   return processArguments(pid).includes(DAEMON_MARK);
 }
 
+/** Waits for some milliseconds. */
 export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

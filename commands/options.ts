@@ -12,6 +12,7 @@ export interface GivenOption {
   readonly value: string;
 }
 
+/** The options of a command line, or what is wrong with it. */
 export type ParsedOptions =
   | {
     readonly kind: "parsed";

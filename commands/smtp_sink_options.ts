@@ -29,6 +29,7 @@ export const SINK_COMMANDS = [
   "QUIT",
 ] as const;
 
+/** One of the commands that smtp-sink can be told to treat in a special way. */
 export type SinkCommand = typeof SINK_COMMANDS[number];
 
 /** How long a command's reply is held back. */

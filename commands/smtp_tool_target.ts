@@ -10,6 +10,7 @@ export type ToolTarget =
   | { readonly kind: "inet"; readonly host: string; readonly port: number; readonly family: 0 | 4 | 6 }
   | { readonly kind: "unix"; readonly path: string };
 
+/** Where a load tool connects or listens, or what is wrong with the argument. */
 export type ParsedTarget =
   | { readonly kind: "parsed"; readonly target: ToolTarget }
   | { readonly kind: "invalid"; readonly why: string };

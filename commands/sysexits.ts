@@ -4,6 +4,7 @@
  * @module
  */
 
+/** Exit statuses by their names in sysexits.h. */
 export const EX = {
   OK: 0,
   /** The command line is wrong. */

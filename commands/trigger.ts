@@ -12,6 +12,7 @@ import type { Protocol, RequestValues } from "../lib/ipc/protocol.ts";
 /** Pause between looks at whether the service has greeted, milliseconds. */
 const LOOK_PAUSE = 2;
 
+/** Whether the word reached the service. */
 export type Triggered = { readonly kind: "sent" } | { readonly kind: "failed"; readonly why: string };
 
 /**

@@ -18,6 +18,7 @@ export const SECTIONS = [
   "LIMITS",
 ] as const;
 
+/** One of the sections of a manual page. */
 export type SectionName = typeof SECTIONS[number];
 
 /** A parsed doc. */

@@ -28,6 +28,7 @@ import { isReadError, openOriginal, type Original } from "./bounce_original.ts";
 import { produceReport, ReportRecipients, type ReportSource } from "./bounce_report.ts";
 import type { SERVICE } from "./service.ts";
 
+/** The settings that bounce, defer and trace are told. */
 export type BounceSettings = Settings<typeof SERVICE["parameters"][number]>;
 type Append = RequestValues<typeof BOUNCE, "append">;
 type Flush = RequestValues<typeof BOUNCE, "flush">;

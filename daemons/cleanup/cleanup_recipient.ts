@@ -23,6 +23,7 @@ export interface AliasLimits {
   readonly length: number;
 }
 
+/** The addresses that a recipient stands for, or why nobody can tell now. */
 export type Expanded =
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
   /** A table or service failed: the client must try again later. */

@@ -23,6 +23,7 @@ import { QueueFileMaker } from "./cleanup_output.ts";
 import { AddressPipeline } from "./cleanup_recipient.ts";
 import type { SERVICE } from "./service.ts";
 
+/** The settings that cleanup is told. */
 export type CleanupSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
 /** Whom cleanup works with. */

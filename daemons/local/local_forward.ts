@@ -22,6 +22,7 @@ import { type DeliveryRecipient, type MailboxDeliveryJob } from "../../lib/serve
 import { type Action } from "./local_expansion.ts";
 import { type LocalSettings } from "./local_settings.ts";
 
+/** An address that the message is sent on to. */
 export type ForwardAction = Extract<Action, { kind: "forward" }>;
 
 /** Submits a message; the other end is cleanup. */

@@ -46,6 +46,7 @@ export class MaildropFile implements Disposable {
   }
 }
 
+/** What a name in maildrop/ stands for. */
 export type FoundFile =
   | { readonly kind: "take"; readonly file: MaildropFile; readonly warnings: readonly string[] }
   /** Not complete yet, gone, or nothing that may be opened: it stays. */

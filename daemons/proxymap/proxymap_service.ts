@@ -35,6 +35,7 @@ const VALUE_LIMIT = PROXYMAP.replies.found.fields.value.most;
 /** Longest reason that fits a reply, UTF-16 units; each is three bytes at most. */
 const REASON_UNITS = Math.floor(PROXYMAP.replies.retry.fields.reason.most / 3);
 
+/** One look-up as a client asks for it. */
 export type FindRequest = RequestValues<typeof PROXYMAP, "find">;
 
 /** Searches the tables of the parameters that clients may name. */

@@ -17,6 +17,7 @@ import type { Table } from "../../lib/table/table.ts";
 // This program
 import type { SERVICE } from "./service.ts";
 
+/** The settings that proxymap is told. */
 export type ProxymapSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
 /** The parameters that clients may name: those whose tables the declaration lets this process read. */

@@ -48,6 +48,7 @@ export interface QueueTimes {
   readonly delayWarning: number;
 }
 
+/** What a queue manager works with. */
 export interface ManagerOptions {
   readonly queue: QueueDirectory;
   readonly rewrite: RewriteClient;

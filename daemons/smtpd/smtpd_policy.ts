@@ -12,6 +12,7 @@ import type { Peer } from "./smtpd_peer.ts";
 import type { ReplyText } from "./smtpd_reply.ts";
 import type { SERVICE } from "./service.ts";
 
+/** The settings that smtpd is told. */
 export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
 /** Who answers questions. */
@@ -46,9 +47,12 @@ export type Verdict =
   | { readonly kind: "dunno" }
   | { readonly kind: "reject"; readonly reply: ReplyText };
 
+/** The restriction permits; its list ends. */
 export const OK: Verdict = { kind: "ok" };
+/** The restriction has no opinion; the next one is asked. */
 export const DUNNO: Verdict = { kind: "dunno" };
 
+/** A verdict that refuses with a reply. */
 export function reject(reply: ReplyText): Verdict {
   return { kind: "reject", reply };
 }

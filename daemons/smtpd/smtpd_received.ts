@@ -9,6 +9,7 @@ import { quoteAddress } from "../../lib/mail/address.ts";
 // This program
 import type { Peer } from "./smtpd_peer.ts";
 
+/** What a Received header tells. */
 export interface ReceivedInfo {
   readonly peer: Peer;
   readonly helo: string;

@@ -7,6 +7,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 /** A reply: "250 2.0.0 Ok". */
 export type ReplyText = string;
 
+/** Replies that are always the same, in Postfix's words. */
 export const REPLY = {
   ok: "250 2.0.0 Ok",
   mailOk: "250 2.1.0 Ok",

@@ -12,6 +12,7 @@ import type { OwnAddresses } from "../../lib/mail/own_address.ts";
 // This program
 import { findValue, type Maps, type RewriteSettings, TableTrouble } from "./rewrite_settings.ts";
 
+/** The five classes of a recipient's domain. */
 export type AddressClass = "local" | "alias" | "virtual" | "relay" | "default";
 
 /** The lists of domains of the classes, in the order in which they are searched. */

@@ -8,6 +8,7 @@ import type { Settings } from "../../lib/config/parameters.ts";
 // This program
 import type { SERVICE } from "./service.ts";
 
+/** The settings that trivial-rewrite is told. */
 export type RewriteSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
 /** What a look-up says. */

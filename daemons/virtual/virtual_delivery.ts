@@ -23,6 +23,7 @@ import { type Settings } from "../../lib/config/parameters.ts";
 import { type SERVICE } from "./service.ts";
 import { virtualPath } from "./virtual_path.ts";
 
+/** The settings that virtual is told. */
 export type VirtualSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
 /** Which parameter's tables are searched. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+/** The restrictions, by their names in Postfix. */
 export const RESTRICTION_NAMES = [
   "permit",
   "reject",
@@ -28,4 +29,5 @@ export const RESTRICTION_NAMES = [
   "check_recipient_access",
 ] as const;
 
+/** One of the restrictions. */
 export type RestrictionName = typeof RESTRICTION_NAMES[number];

@@ -28,6 +28,7 @@ export interface AnswerRecord {
   readonly data: Uint8Array;
 }
 
+/** What a look-up found, CNAMEs followed. */
 export interface Answer {
   readonly rcode: AnswerCode;
   readonly authenticated: boolean;

@@ -20,6 +20,7 @@ export interface DnsServer {
   readonly port: number;
 }
 
+/** A resolver's reply, or why there is none. */
 export type Exchanged =
   | { readonly kind: "message"; readonly message: DnsMessage }
   /** The server did not answer in time, or could not be reached. */

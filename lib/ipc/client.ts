@@ -7,7 +7,16 @@
 import { type Channel, connectUnixChannel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
 import { CodecError, decodeFields } from "./codec.ts";
-import { decodeCredit, decodeHello, FRAME, FrameReader, FrameWriter, helloText, MessageIndex, WINDOW } from "./frame.ts";
+import {
+  decodeCredit,
+  decodeHello,
+  FRAME,
+  FrameReader,
+  FrameWriter,
+  helloText,
+  MessageIndex,
+  WINDOW,
+} from "./frame.ts";
 import type { Protocol, Reply, RequestValues } from "./protocol.ts";
 
 /** Why an exchange failed: the service is gone, did not answer in time, or does not speak the protocol. */
@@ -29,6 +38,7 @@ const LONGEST_PAUSE = 500;
 /** Connections in a row that may take leave before an exchange got onto one. */
 const LEAVE_LIMIT = 10;
 
+/** How a client behaves. */
 export interface ClientOptions {
   /** Seconds for one `call`. */
   readonly timeout?: number;
@@ -67,7 +77,11 @@ export class IpcClient<P extends Protocol> {
   }
 
   /** A client on a channel that is connected already; when it is lost there is no other. */
-  static onChannel<P extends Protocol>(protocol: P, channel: Channel, options: ClientOptions = {}): IpcClient<P> {
+  static onChannel<P extends Protocol>(
+    protocol: P,
+    channel: Channel,
+    options: ClientOptions = {},
+  ): IpcClient<P> {
     const client = new IpcClient(protocol, "", options);
     client.#connecting = client.#greet(channel).finally(() => client.#connecting = undefined);
     client.#connecting.catch(() => {});
@@ -120,7 +134,11 @@ export class IpcClient<P extends Protocol> {
     this.#connection = undefined;
   }
 
-  #start(onReply: (reply: Reply<P>) => void, onError: (error: IpcError) => void, timeout: number): Exchange<P> {
+  #start(
+    onReply: (reply: Reply<P>) => void,
+    onError: (error: IpcError) => void,
+    timeout: number,
+  ): Exchange<P> {
     const exchange = new Exchange<P>(this.#requests, onReply, onError, timeout);
     this.#adopt(exchange, 0);
     return exchange;
@@ -131,7 +149,8 @@ export class IpcClient<P extends Protocol> {
     const connection = this.#connection;
     if (connection !== undefined) return connection.adopt(exchange);
     this.#connect().then(
-      (made) => !made.left || goodbyes >= LEAVE_LIMIT ? made.adopt(exchange) : this.#adopt(exchange, goodbyes + 1),
+      (made) =>
+        !made.left || goodbyes >= LEAVE_LIMIT ? made.adopt(exchange) : this.#adopt(exchange, goodbyes + 1),
       (error) => exchange.fail(asIpcError(error)),
     );
   }
@@ -236,7 +255,13 @@ class Connection {
           this.#fail(new IpcError("protocol", `Service ${this.#protocol.name}: ${error.message}`));
         }
       },
-      closed: (why) => this.#fail(new IpcError("lost", `Service ${this.#protocol.name} closed the connection${why ? `: ${why}` : ""}`)),
+      closed: (why) =>
+        this.#fail(
+          new IpcError(
+            "lost",
+            `Service ${this.#protocol.name} closed the connection${why ? `: ${why}` : ""}`,
+          ),
+        ),
     });
   }
 
@@ -252,7 +277,9 @@ class Connection {
 
   adopt(exchange: Exchange<Protocol>): void {
     if (this.#over) {
-      exchange.fail(this.#error ?? new IpcError("lost", `Service ${this.#protocol.name} closed the connection`));
+      exchange.fail(
+        this.#error ?? new IpcError("lost", `Service ${this.#protocol.name} closed the connection`),
+      );
       return;
     }
     const id = this.#nextId;
@@ -262,7 +289,12 @@ class Connection {
     exchange.attach(this, id);
   }
 
-  send(kind: number, id: number, fields: Parameters<FrameWriter["message"]>[2], values: Record<string, unknown>): void {
+  send(
+    kind: number,
+    id: number,
+    fields: Parameters<FrameWriter["message"]>[2],
+    values: Record<string, unknown>,
+  ): void {
     this.#writer.message(kind, id, fields, values);
   }
 
@@ -391,7 +423,12 @@ class Exchange<P extends Protocol> implements ClientExchange<P> {
   }
 
   #put(type: string, fields: Record<string, unknown>): void {
-    this.#connection!.send(this.#requests.numberOf(type), this.#id, this.#requests.messages[type]!.fields, fields);
+    this.#connection!.send(
+      this.#requests.numberOf(type),
+      this.#id,
+      this.#requests.messages[type]!.fields,
+      fields,
+    );
   }
 
   ready(): boolean {
@@ -450,6 +487,8 @@ export function flowSize(fields: Record<string, unknown>): number {
 
 function keep(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, value instanceof Uint8Array ? value.slice() : value]),
+    Object.entries(fields).map((
+      [name, value],
+    ) => [name, value instanceof Uint8Array ? value.slice() : value]),
   );
 }

@@ -101,7 +101,12 @@ function encodeInteger(out: ByteBuilder, value: number): void {
 }
 
 /** Reads one group of fields that fills `bytes` from `start` to `end`. Byte fields are views of `bytes`. */
-export function decodeFields(bytes: Uint8Array, start: number, end: number, fields: Fields): Record<string, unknown> {
+export function decodeFields(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  fields: Fields,
+): Record<string, unknown> {
   const source = new Source(bytes, start, end);
   const values = decodeGroup(source, fields);
   if (source.left() !== 0) throw new CodecError(`Cannot read message: ${source.left()} bytes are left over`);
@@ -141,7 +146,9 @@ function decodeField(source: Source, name: string, field: Field): unknown {
 }
 
 function bounded(name: string, value: number, most: number): number {
-  if (value > most) throw new CodecError(`Cannot read message: field "${name}" is ${value}, more than ${most}`);
+  if (value > most) {
+    throw new CodecError(`Cannot read message: field "${name}" is ${value}, more than ${most}`);
+  }
   return value;
 }
 

@@ -36,7 +36,10 @@ export class MessageIndex {
     this.messages = messages;
     this.#names = Object.keys(messages);
     this.#names.forEach((name, index) => this.#numbers.set(name, index + FRAME.FIRST_MESSAGE));
-    this.most = Math.min(FRAME_LIMIT, Math.max(64, ...this.#names.map((name) => mostBytes(messages[name]!.fields))));
+    this.most = Math.min(
+      FRAME_LIMIT,
+      Math.max(64, ...this.#names.map((name) => mostBytes(messages[name]!.fields))),
+    );
   }
 
   nameOf(kind: number): string | undefined {
@@ -68,7 +71,9 @@ function mostBytesOf(field: Field): number {
 
 /** What the server says first; a client that expects something else is on the wrong socket. */
 export function helloText(protocol: Protocol): string {
-  return `postern ${protocol.name} ${protocol.version} ${digest(JSON.stringify([protocol.requests, protocol.replies]))}`;
+  return `postern ${protocol.name} ${protocol.version} ${
+    digest(JSON.stringify([protocol.requests, protocol.replies]))
+  }`;
 }
 
 /** A short fingerprint of the table (FNV-1a), so that two releases with different tables do not talk. */
@@ -173,12 +178,16 @@ export class FrameReader {
     }
     let at = 0;
     while (bytes.length - at >= 4) {
-      const length = ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
-      if (length < HEAD_LENGTH || length > this.#most) throw new CodecError(`Cannot read frame: length ${length}`);
+      const length =
+        ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+      if (length < HEAD_LENGTH || length > this.#most) {
+        throw new CodecError(`Cannot read frame: length ${length}`);
+      }
       if (bytes.length - at - 4 < length) break;
       const head = at + 4;
       const exchange =
-        ((bytes[head + 1]! << 24) | (bytes[head + 2]! << 16) | (bytes[head + 3]! << 8) | bytes[head + 4]!) >>> 0;
+        ((bytes[head + 1]! << 24) | (bytes[head + 2]! << 16) | (bytes[head + 3]! << 8) | bytes[head + 4]!) >>>
+        0;
       at = head + length;
       this.#frame(bytes[head]!, exchange, bytes, head + HEAD_LENGTH, at);
     }
@@ -191,9 +200,11 @@ export function encodeCredit(count: number): Uint8Array {
   return new Uint8Array([count >>> 24, count >>> 16, count >>> 8, count]);
 }
 
+/** Reads the payload of a CREDIT frame. */
 export function decodeCredit(bytes: Uint8Array, start: number, end: number): number {
   if (end - start !== 4) throw new CodecError("Cannot read frame: bad credit");
-  return ((bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!) >>> 0;
+  return ((bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) |
+    bytes[start + 3]!) >>> 0;
 }
 
 /** Payload of a HELLO frame. */
@@ -201,6 +212,7 @@ export function encodeHello(protocol: Protocol): Uint8Array {
   return encodeText(helloText(protocol));
 }
 
+/** Reads the payload of a HELLO frame. */
 export function decodeHello(bytes: Uint8Array, start: number, end: number): string {
   return decodeText(bytes.subarray(start, end));
 }

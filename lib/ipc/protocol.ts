@@ -14,6 +14,7 @@ export type Field =
   | { readonly kind: "choice"; readonly of: readonly string[] }
   | { readonly kind: "list"; readonly of: Fields; readonly most: number };
 
+/** A group of fields by their names. */
 export type Fields = { readonly [name: string]: Field };
 
 /** A string of at most `most` bytes of UTF-8. */
@@ -51,6 +52,7 @@ export interface Message {
   readonly flow?: true;
 }
 
+/** The messages of one direction by their names. */
 export type Messages = { readonly [name: string]: Message };
 
 /** One internal protocol. Requests go from client to server, replies back. */
@@ -73,7 +75,9 @@ export type AnyMessage<M extends Messages> = {
   [K in keyof M & string]: { readonly is: K } & Values<M[K]["fields"]>;
 }[keyof M & string];
 
+/** Any request of a protocol. */
 export type Request<P extends Protocol> = AnyMessage<P["requests"]>;
+/** Any reply of a protocol. */
 export type Reply<P extends Protocol> = AnyMessage<P["replies"]>;
 /** The fields of the request called K. */
 export type RequestValues<P extends Protocol, K extends keyof P["requests"]> = Values<

@@ -23,7 +23,10 @@ export interface ServerExchange<P extends Protocol, S = unknown> {
 }
 
 /** Handles one message. Messages of one exchange come one after the other, also when this returns a promise. */
-export type Handler<P extends Protocol> = (exchange: ServerExchange<P>, message: Request<P>) => void | Promise<void>;
+export type Handler<P extends Protocol> = (
+  exchange: ServerExchange<P>,
+  message: Request<P>,
+) => void | Promise<void>;
 
 /** Most exchanges at once on one connection, and most messages that wait for a slow handler in one exchange. */
 const EXCHANGE_LIMIT = 20_000;
@@ -31,6 +34,7 @@ const QUEUE_LIMIT = 1000;
 /** The server returns credit when it has taken this much, bytes. */
 const CREDIT_STEP = WINDOW / 4;
 
+/** What a server tells its daemon. */
 export interface ServerEvents {
   /** A client broke the protocol, or a handler threw: the connection is closed. */
   trouble(why: string, error: unknown): void;
@@ -206,7 +210,9 @@ class ServerConnection<P extends Protocol> {
       this.#events.used();
       exchange = new OpenExchange<P>(this, message.oneway ? 0 : id, this.#handler);
       if (!message.oneway) {
-        if (this.#exchanges.size >= EXCHANGE_LIMIT) throw new CodecError("Cannot open exchange: there are too many");
+        if (this.#exchanges.size >= EXCHANGE_LIMIT) {
+          throw new CodecError("Cannot open exchange: there are too many");
+        }
         this.#exchanges.set(id, exchange);
       }
     }

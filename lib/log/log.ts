@@ -27,6 +27,7 @@ export interface Logger {
   flush(): void;
 }
 
+/** How lines are written. */
 export interface LogOptions {
   /** Program name, as "smtpd". */
   readonly program: string;
@@ -105,7 +106,9 @@ class LineHandler extends BaseHandler {
     const second = Math.floor(date.getTime() / 1000);
     if (second !== this.#second) {
       this.#second = second;
-      this.#stamp = `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${date.toTimeString().slice(0, 8)}`;
+      this.#stamp = `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${
+        date.toTimeString().slice(0, 8)
+      }`;
     }
     return this.#stamp;
   }
@@ -127,7 +130,23 @@ function leadingQueueId(text: string): string {
 }
 
 /** Postfix's vocabulary of `name=value` pairs in a line, for the JSON form. */
-const FIELD_NAMES = ["from", "to", "orig_to", "relay", "delay", "delays", "dsn", "status", "size", "nrcpt", "message-id", "client", "uid", "proto", "helo"];
+const FIELD_NAMES = [
+  "from",
+  "to",
+  "orig_to",
+  "relay",
+  "delay",
+  "delays",
+  "dsn",
+  "status",
+  "size",
+  "nrcpt",
+  "message-id",
+  "client",
+  "uid",
+  "proto",
+  "helo",
+];
 
 function fieldsOf(text: string): Record<string, string> {
   const fields: Record<string, string> = {};
@@ -156,7 +175,9 @@ function endOfWord(text: string, start: number): number {
 /** Makes the process's logger. */
 export function makeLogger(options: LogOptions): Logger {
   const handler = new LineHandler(options);
-  const logger = new StandardLogger(options.program, options.debug ? "DEBUG" : "INFO", { handlers: [handler] });
+  const logger = new StandardLogger(options.program, options.debug ? "DEBUG" : "INFO", {
+    handlers: [handler],
+  });
   return {
     info: (text) => void logger.info(text),
     warning: (text) => void logger.warn(`warning: ${text}`),

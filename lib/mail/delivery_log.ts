@@ -47,6 +47,7 @@ export interface DeliveryLogStyle {
   readonly addressFormat: "external" | "internal";
 }
 
+/** Postfix's defaults. */
 export const DELIVERY_LOG_STYLE: DeliveryLogStyle = { resolution: 2, addressFormat: "external" };
 
 /** Digits that a delay shows at most, as long as it is below 100 seconds. */

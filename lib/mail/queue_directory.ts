@@ -6,6 +6,7 @@
 import { ensureDirectory, listDirectory, lookAt, renameFile } from "../safe/file.ts";
 import { hashedDirectory, type QueueId, toQueueId } from "./queue_id.ts";
 
+/** The queues, which are directories of these names. */
 export type QueueName =
   | "maildrop"
   | "incoming"

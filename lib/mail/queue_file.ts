@@ -28,7 +28,6 @@ export const QMGR_READ_ALL = 1;
 /** Sender asked for SMTPUTF8 (sendOptions bit, Postfix: SMTPUTF8_FLAG_REQUESTED). */
 export const SENDOPT_SMTPUTF8_REQUESTED = 1;
 
-
 /** Fixed-width data of a C record. */
 export function formatSizeRecord(size: SizeRecord): string {
   return [

@@ -23,6 +23,7 @@ type ListedQueue = typeof LISTED_QUEUES[number];
 /** Most recipients in one piece of a message. */
 export const PIECE_RECIPIENTS = 100;
 
+/** One recipient of a listing. */
 export interface ListedRecipient {
   /** Internal form. */
   readonly address: string;

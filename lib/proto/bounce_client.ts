@@ -8,7 +8,9 @@ import type { RequestValues } from "../ipc/protocol.ts";
 import type { BOUNCE } from "./protocols.ts";
 
 type BounceClient = IpcClient<typeof BOUNCE>;
+/** One recipient's outcome for a log. */
 export type AppendValues = RequestValues<typeof BOUNCE, "append">;
+/** What a report is made for. */
 export type FlushValues = RequestValues<typeof BOUNCE, "flush">;
 
 /** Done means synced (append), queued (flush) or gone (drop); on failure the caller keeps the recipient. */

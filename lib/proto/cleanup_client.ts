@@ -44,6 +44,7 @@ const LINE_LIMIT = 2048;
 /** Seconds that cleanup may take for its first and for its last answer, and to take more when its window is full. */
 const ANSWER_TIMEOUT = 100;
 
+/** How a message is submitted. */
 export interface SubmissionOptions {
   /** Bytes of text in one record (line_length_limit). */
   readonly lineLimit?: number;

@@ -30,10 +30,14 @@ export interface RewriteRetry {
   readonly why: string;
 }
 
+/** Where an address leads, or why nobody can tell now. */
 export type ResolveOutcome = Resolved | RewriteRetry;
+/** An address in standard form, or why nobody can tell now. */
 export type RewriteOutcome = { readonly kind: "rewritten"; readonly address: string } | RewriteRetry;
+/** Whose address it is: local ones are completed with our own domain. */
 export type RewriteContext = "local" | "remote";
 
+/** How the client behaves. */
 export interface RewriteClientOptions {
   /**
    * False when the configuration has no sender_dependent_* maps: then all senders share what is remembered of a

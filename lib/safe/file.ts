@@ -29,6 +29,7 @@ export interface FileStat {
   readonly changed: number;
 }
 
+/** What opening an existing file came to. */
 export type Opened =
   | { readonly kind: "opened"; readonly file: SafeFile }
   | { readonly kind: "missing" }

@@ -26,6 +26,7 @@ export type Attempt =
   /** Whether a permission is in force; without a target, whether all of its kind is. */
   | { readonly op: "query"; readonly kind: PermissionKind; readonly target?: string };
 
+/** The kinds of permission that the runtime knows. */
 export type PermissionKind = "read" | "write" | "net" | "run" | "sys" | "env" | "ffi" | "import";
 
 /**

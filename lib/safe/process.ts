@@ -267,6 +267,7 @@ export function ownUid(): number {
   return Deno.uid() ?? 0;
 }
 
+/** Our own group id. */
 export function ownGid(): number {
   return Deno.gid() ?? 0;
 }

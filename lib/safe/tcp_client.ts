@@ -16,6 +16,7 @@ export type StreamTarget =
   | { readonly kind: "inet"; readonly host: string; readonly port: number; readonly family: 0 | 4 | 6 }
   | { readonly kind: "unix"; readonly path: string };
 
+/** A connection, or why there is none. */
 export type StreamConnected =
   | { readonly kind: "connected"; readonly channel: Channel }
   /** `refused`: nobody listens, or the backlog is full, so that a later attempt may do better. */

@@ -16,6 +16,7 @@ export type ListenAddress =
   | { readonly kind: "inet"; readonly host: string; readonly port: number; readonly family: 0 | 4 | 6 }
   | { readonly kind: "unix"; readonly path: string };
 
+/** A listener, or why there is none. */
 export type Listening =
   | { readonly kind: "listening"; readonly server: StreamServer }
   | { readonly kind: "failed"; readonly why: string };

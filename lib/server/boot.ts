@@ -65,6 +65,7 @@ export type Status =
   | { readonly word: "security"; readonly text: string }
   | { readonly word: "helper"; readonly token: string; readonly task: HelperTask };
 
+/** One message as its line. */
 export function formatLine(message: Control | Status): string {
   return JSON.stringify(message) + "\n";
 }

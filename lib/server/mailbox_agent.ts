@@ -22,7 +22,9 @@ import { type DELIVERY } from "../proto/protocols.ts";
 import { type HelperTask } from "./boot.ts";
 import { type MailboxHelperPool } from "./mailbox_helper.ts";
 
+/** A delivery request of qmgr. */
 export type DeliveryRequest = RequestValues<typeof DELIVERY, "deliver">;
+/** One of its recipients. */
 export type DeliveryRecipient = DeliveryRequest["recipients"][number];
 
 /** Recipients of one request that are worked on at once. */

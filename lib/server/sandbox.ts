@@ -39,6 +39,7 @@ export interface Plan {
   readonly boot: Boot;
 }
 
+/** Where a service listens. */
 export type Endpoint =
   | {
     readonly kind: "unix";

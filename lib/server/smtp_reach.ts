@@ -16,6 +16,7 @@ import { parseKnownPorts, parsePort } from "../smtp/client_policy.ts";
 // Server skeleton
 import type { Denial, Grant } from "./sandbox.ts";
 
+/** What the client is granted and refused. */
 export interface SmtpReach {
   readonly grants: readonly Grant[];
   readonly denials: readonly Denial[];

@@ -17,6 +17,7 @@ import type { ClientPolicy } from "./client_policy.ts";
 
 type InetDestination = Extract<Destination, { kind: "inet" }>;
 
+/** The hosts of a destination, or why there are none. */
 export type HostLookup =
   | { readonly kind: "hosts"; readonly hosts: readonly Host[]; readonly final: boolean }
   | {

@@ -33,6 +33,7 @@ export interface ReusePolicy {
   readonly count: number;
 }
 
+/** What the client does, in one value. */
 export interface ClientPolicy {
   readonly dialect: Dialect;
   /** Name in EHLO, HELO or LHLO. */

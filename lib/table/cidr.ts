@@ -16,8 +16,10 @@ interface CidrTest {
   readonly negated: boolean;
 }
 
+/** One rule of a cidr table. */
 export type CidrRule = Rule<CidrTest, string>;
 
+/** How the rules of a cidr table are written. */
 export const CIDR_SYNTAX: RuleSyntax<CidrTest, string> = {
   condition: parseTest,
   rule: (text, place) => {

@@ -31,6 +31,7 @@ function unmap(bytes: Uint8Array): IpAddress {
   return bytes[10] === 0xff && bytes[11] === 0xff ? bytes.subarray(12) : bytes;
 }
 
+/** A network, or what is wrong with its text. */
 export type ParsedNetwork =
   | { readonly kind: "network"; readonly network: IpNetwork }
   | { readonly kind: "bad"; readonly why: string };

@@ -22,6 +22,7 @@ const CLASSES = [
   "xdigit",
 ] as const;
 
+/** One of the character classes of POSIX. */
 export type BracketClass = typeof CLASSES[number];
 
 /** Code points from `first` to `last`. */
@@ -30,6 +31,7 @@ export interface BracketRange {
   readonly last: number;
 }
 
+/** A bracket expression taken apart. */
 export interface Bracket {
   readonly negated: boolean;
   readonly parts: readonly (BracketRange | BracketClass)[];

@@ -21,6 +21,7 @@ interface RegexpTest {
   readonly negated: boolean;
 }
 
+/** One rule of a regexp table. */
 export type RegexpRule = Rule<RegexpTest, Template>;
 
 /** The syntax of regexp tables; `paranoid` forbids `$1` in results, for tables whose results name files or commands. */

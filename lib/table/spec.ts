@@ -8,6 +8,7 @@ import { isAlnum } from "../vstring/ascii.ts";
 // Tables
 import { looksLikeIpv6 } from "./ip_network.ts";
 
+/** The type and the name of a table, or what is wrong. */
 export type SplitSpec =
   | { readonly kind: "spec"; readonly type: string; readonly name: string }
   | { readonly kind: "bad"; readonly why: string };

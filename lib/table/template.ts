@@ -14,6 +14,7 @@ export interface Template {
   readonly highest: number;
 }
 
+/** A result with its places for groups, or what is wrong. */
 export type ParsedTemplate = Template | { readonly kind: "bad"; readonly why: string };
 
 const UNDERSCORE = 0x5f;

@@ -5,29 +5,42 @@
  * @module
  */
 
+/** The byte 0. */
 export const NUL = 0x00;
+/** Horizontal tab. */
 export const TAB = 0x09;
+/** Line feed. */
 export const LF = 0x0a;
+/** Carriage return. */
 export const CR = 0x0d;
+/** Space. */
 export const SPACE = 0x20;
+/** Full stop. */
 export const DOT = 0x2e;
+/** Colon. */
 export const COLON = 0x3a;
+/** Opening angle bracket. */
 export const LESS = 0x3c;
+/** Closing angle bracket. */
 export const GREATER = 0x3e;
+/** At sign. */
 export const AT = 0x40;
 
 /** CR LF as bytes. */
 export const CRLF: Uint8Array = new Uint8Array([CR, LF]);
 
+/** 0 to 9. */
 export function isDigit(byte: number): boolean {
   return byte >= 0x30 && byte <= 0x39;
 }
 
+/** An ASCII letter. */
 export function isAlpha(byte: number): boolean {
   const lower = byte | 0x20;
   return lower >= 0x61 && lower <= 0x7a;
 }
 
+/** An ASCII letter or digit. */
 export function isAlnum(byte: number): boolean {
   return isDigit(byte) || isAlpha(byte);
 }

@@ -193,6 +193,11 @@ export class Postern implements AsyncDisposable {
     return filesBelow(`${this.paths.queue}/${queue}`);
   }
 
+  /** The logs of reasons why messages wait. */
+  deferLogs(): string[] {
+    return filesBelow(`${this.paths.queue}/defer`);
+  }
+
   /** The messages of a mailbox, in the order of their file names. */
   mailbox(user: string): Uint8Array<ArrayBuffer>[] {
     return filesBelow(`${this.paths.mail}/${user}/new`).sort().map((path) => Deno.readFileSync(path));
