@@ -201,6 +201,8 @@ class FilePrinter {
   #marker(text: string, next: State): void {
     this.#state = next;
     if (!this.#options.envelope) return;
+    if (this.#continues && !this.#options.names && !this.#options.offsets) this.#out.byte(LF);
+    this.#continues = false;
     this.#prefix();
     this.#out.text(`*** ${text} ${this.#name} ***\n`);
   }
@@ -217,6 +219,7 @@ class FilePrinter {
     if (this.#state === "header" && !isHeaderLine(data)) {
       if (starts && !this.#options.body) {
         this.#state = "body";
+        this.#continues = false;
         return this.#leaveContent();
       }
       // As in Postfix, the body begins with the second piece of a very long header line too.
@@ -247,7 +250,8 @@ class FilePrinter {
   /** Skips what is left of the content, or ends when nothing behind it is wanted. */
   #leaveContent(): "go on" | "stop" {
     if (!this.#options.envelope) return "stop";
-    if (this.#contentEnd > 0) this.#reader.seek(this.#contentEnd);
+    // Only forward: a second content marker behind the content would send the reader round and round.
+    if (this.#contentEnd > this.#reader.position) this.#reader.seek(this.#contentEnd);
     return "go on";
   }
 
@@ -277,7 +281,7 @@ class FilePrinter {
     if (this.#sizes++ > 0) return this.warn("file contains multiple size records");
     const size = leadingNumber(value);
     const start = size === undefined ? undefined : leadingNumber(value.slice(NUMBER_WIDTH + 1));
-    if (size === undefined || start === undefined) {
+    if (size === undefined || start === undefined || size <= 0 || start <= 0) {
       this.warn(`invalid size record: ${printable(value, 100)}`);
       if (this.#options.envelope) return;
       throw new BadRecordError(`${this.#name}: it does not say where the content is`);

@@ -90,12 +90,11 @@ function splitAt(
   return parts;
 }
 
-/** `Description: text`. */
+/** `Security: text`, which goes on as a sentence; a description often begins with a program's name. */
 function splitLabel(line: string): { readonly name: string; readonly rest: string } | undefined {
-  const match = /^([A-Z][a-z]+(?: [a-z]+)?): (.*)$/.exec(line);
-  return match !== null && sectionName(match[1]!) !== undefined
-    ? { name: match[1]!, rest: match[2]! }
-    : undefined;
+  const [, name, text] = /^([A-Z][a-z]+(?: [a-z]+)?): (.+)$/.exec(line) ?? [];
+  if (name === undefined || text === undefined || sectionName(name) === undefined) return undefined;
+  return { name, rest: name === "Description" ? text : text[0]!.toUpperCase() + text.slice(1) };
 }
 
 function sectionName(text: string): SectionName | undefined {

@@ -76,7 +76,7 @@ function main(options: Options, log: Logger): void {
   const supervisor = new Supervisor(options.directory, locateCode(runtimePath()), errors, log);
   const queue = supervisor.configuration.settings.queue_directory;
   const lock = MasterLock.take(queue, processId());
-  supervisor.start();
+  supervisor.begin();
   const status = new StatusFile(queue, supervisor);
   log.info(`daemon started -- configuration ${options.directory}`);
   onSignal("SIGHUP", () => supervisor.reload());

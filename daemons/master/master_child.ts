@@ -42,8 +42,12 @@ export class MasterChild {
     this.#child = child;
     this.#host = host;
     this.#options = options;
+  }
+
+  /** From now on its owner hears of it: to be called once when the owner has it on its list, and not before. */
+  follow(): void {
     this.#listen().catch((error) => this.kill(`its status channel failed: ${error}`));
-    child.ended.then((how) => options.ended(this, how));
+    this.#child.ended.then((how) => this.#options.ended(this, how));
   }
 
   tell(control: Control): void {

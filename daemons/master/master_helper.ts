@@ -31,6 +31,9 @@ export function checkHelperTask(command: string, request: unknown, configuration
   if (!isAbsolute(task.path) || normalize(task.path) !== stripSlash(task.path) || task.path.includes("\0")) {
     return refused(`path "${task.path}" is not absolute and plain`);
   }
+  if (task.path.includes(",")) {
+    return refused(`path "${task.path}" has a comma, which no flag of the runtime can name`);
+  }
   const separate = hasSeparateUsers(configuration);
   const why = command === "local"
     ? checkLocal(task, configuration)

@@ -71,11 +71,17 @@ export function prepareQueue(
  * Removes files that were being written when the system went down: their clients got no 250. Only for a start, when
  * nobody writes one.
  */
-export function purgeIncomplete(configuration: Configuration, log: Logger): void {
-  const directory = `${configuration.settings.queue_directory}/incoming`;
+export function purgeIncomplete(configuration: Configuration, log: Pick<Logger, "info">): void {
+  const { queue_directory, hash_queue_names, hash_queue_depth } = configuration.settings;
+  const depth = hash_queue_names.includes("incoming") ? hash_queue_depth : 0;
+  purgeBelow(`${queue_directory}/incoming`, depth, log);
+}
+
+function purgeBelow(directory: string, depth: number, log: Pick<Logger, "info">): void {
   for (const name of listDirectory(directory)) {
     const path = `${directory}/${name}`;
     const stat = lookAt(path);
+    if (stat?.kind === "directory" && depth > 0) purgeBelow(path, depth - 1, log);
     if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) === QUEUE_FILE_READY) continue;
     removeFile(path);
     log.info(`${name}: removed (incomplete message of an earlier run)`);

@@ -145,6 +145,7 @@ export class MasterService {
       (child) => {
         this.#starting--;
         this.#children.add(child);
+        child.follow();
         if (this.#closed) child.retire();
       },
       (error) => {
@@ -163,14 +164,18 @@ export class MasterService {
   #onEnded(child: MasterChild, how: { status: number; signal: string }): void {
     this.#children.delete(child);
     const command = this.plan.service.command;
-    if (!child.expected && (how.status !== 0 || how.signal !== "")) {
+    const bad = how.status !== 0 || how.signal !== "";
+    if (!child.expected && (bad || !child.ready)) {
       const what = how.signal === "" ? `exit status ${how.status}` : `killed by signal ${how.signal}`;
       this.#host.log.warning(`process ${command} pid ${child.pid} ${what}`);
-      if (Date.now() - child.started < YOUNG || !child.ready) {
-        this.#throttle();
-        this.#host.log.warning(`${command}: bad command startup -- throttling`);
-      }
-    } else if (child.ready) this.#pause = 0;
+    }
+    // One that never was ready has not worked, whatever its exit status says.
+    const old = child.ready && Date.now() - child.started >= YOUNG;
+    if (child.expected || old || (child.ready && !bad)) this.#pause = 0;
+    else {
+      this.#throttle();
+      this.#host.log.warning(`${command}: bad command startup -- throttling`);
+    }
     this.#again();
   }
 

@@ -8,8 +8,8 @@ import type { Logger } from "../../lib/log/log.ts";
 import { type BoundListener, findUser, openHandedConnection, startProcess } from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
-import type { Status } from "../../lib/server/boot.ts";
-import { type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
+import { HEARTBEAT_INTERVAL, type Status } from "../../lib/server/boot.ts";
+import { auditEnvironment, type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
 import { hasSeparateUsers, type Identity, serviceIdentity } from "../../lib/server/identity.ts";
 import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
@@ -33,6 +33,8 @@ import {
 const WATCH_INTERVAL = 5000;
 /** What a stop waits for before it kills, milliseconds. */
 const STOP_GRACE = 5000;
+/** The least silence that means anything, seconds: a daemon that is well says so every HEARTBEAT_INTERVAL. */
+const LEAST_SILENCE = 2 * HEARTBEAT_INTERVAL;
 
 /** The configuration cannot be used; nothing was started or changed. */
 export class ConfigurationError extends Error {
@@ -45,7 +47,7 @@ export class ConfigurationError extends Error {
 }
 
 /** Runs a mail system. */
-export class Supervisor {
+export class Supervisor implements ServiceHost {
   readonly log: Logger;
   readonly #directory: string;
   readonly #code: CodeLocation;
@@ -95,9 +97,9 @@ export class Supervisor {
   }
 
   /** Binds every socket, all or none, then starts what must run. */
-  start(): void {
+  begin(): void {
     const plans = this.#planner.plans();
-    this.#checkIdentities();
+    checkIdentities(this.#configuration);
     prepareQueue(this.#configuration.settings.queue_directory, this.#identity("postern"), this.log);
     purgeIncomplete(this.#configuration, this.log);
     const bound: MasterService[] = [];
@@ -121,26 +123,36 @@ export class Supervisor {
 
   /** Takes a new configuration; one that is wrong is reported and changes nothing. */
   reload(): void {
+    if (this.#stopping) return;
     let configuration: Configuration;
     try {
       configuration = this.#load();
+      checkIdentities(configuration);
+      this.#refuseMove(configuration);
     } catch (error) {
-      if (!(error instanceof ConfigurationError)) throw error;
-      for (const problem of error.problems) {
-        this.log.warning(formatProblem(problem));
-      }
+      const problems = error instanceof ConfigurationError
+        ? error.problems.map(formatProblem)
+        : [error instanceof Error ? error.message : String(error)];
+      for (const problem of problems) this.log.warning(problem);
       this.log.warning("the new configuration is not used: the old one stays");
       return;
     }
     this.#replace(configuration);
   }
 
+  /** The lock and what daemons have in hand are in the directory that we started with. */
+  #refuseMove(configuration: Configuration): void {
+    if (configuration.settings.queue_directory === this.#configuration.settings.queue_directory) return;
+    throw new Error("Cannot change queue_directory: it takes a stop and a start");
+  }
+
   #replace(configuration: Configuration): void {
     const planner = this.#makePlanner(configuration);
-    const plans = new Map(planner.plans().map((plan) => [plan.entry.name, plan]));
+    const plans = new Map<string, Plan>();
     // Bind what is new before anything old is touched, so that a port in use leaves the system as it was.
     const fresh: MasterService[] = [];
     try {
+      for (const plan of planner.plans()) plans.set(plan.entry.name, plan);
       for (const plan of plans.values()) {
         const old = this.#services.get(plan.entry.name);
         if (old === undefined || !sameEndpoint(old.plan.endpoint, plan.endpoint)) {
@@ -164,6 +176,7 @@ export class Supervisor {
       } else {
         this.#services.delete(name);
         service.close();
+        unlinkSockets(service, plan);
       }
     }
     for (const service of fresh) {
@@ -195,12 +208,12 @@ export class Supervisor {
     for (let wait = 0; this.processes().length > 0 && wait < 100; wait++) await pause(20);
     for (const service of this.#services.values()) {
       service.close();
-      if (service.plan.endpoint.kind === "unix") removeFile(service.plan.endpoint.path);
+      unlinkSockets(service);
     }
   }
 
   /** Starts a child. */
-  startChild(plan: Plan, descriptors: readonly number[], options: ChildOptions): Promise<MasterChild> {
+  start(plan: Plan, descriptors: readonly number[], options: ChildOptions): Promise<MasterChild> {
     return this.#inTurn(() => this.#spawn(plan, descriptors, options));
   }
 
@@ -217,7 +230,7 @@ export class Supervisor {
     const child = await startProcess({
       program: this.#code.runtime,
       args: plan.args,
-      environment: daemonEnvironment(this.#code),
+      environment: { ...daemonEnvironment(this.#code), ...auditEnvironment(plan.service.command) },
       descriptors,
       errors: this.#errors,
       ...(identity === undefined ? {} : { identity }),
@@ -252,30 +265,12 @@ export class Supervisor {
     if (plan.service.startsHelpers && plan.endpoint.kind === "unix") {
       helpers = bindHelperSocket(helperPath(plan.endpoint.path), this.#owners());
     }
-    const host: ServiceHost = {
-      log: this.log,
-      throttleTime: this.throttleTime,
-      defaultProcessLimit: this.defaultProcessLimit,
-      start: (p, descriptors, options) => this.startChild(p, descriptors, options),
-    };
-    return new MasterService(plan, listeners, helpers, host);
+    return new MasterService(plan, listeners, helpers, this);
   }
 
   #owners(): SocketOwners | undefined {
     const [mail, net] = [this.#identity("postern"), this.#identity("postern-net")];
     return mail === undefined || net === undefined ? undefined : { mail, net };
-  }
-
-  #checkIdentities(): void {
-    const { mail_owner, net_owner } = this.#configuration.settings;
-    if (!hasSeparateUsers(this.#configuration)) return;
-    for (const name of [mail_owner, net_owner]) {
-      const user = findUser(name);
-      if (user === undefined) {
-        throw new Error(`Cannot start: there is no user "${name}" (mail_owner, net_owner)`);
-      }
-      if (user.uid === 0) throw new Error(`Cannot start: user "${name}" is root`);
-    }
   }
 
   #identity(runAs: Service["runAs"], task?: Identity): Identity | undefined {
@@ -326,6 +321,7 @@ export class Supervisor {
           },
         });
         this.#helpers.add(child);
+        child.follow();
       } catch (error) {
         connection.close();
         throw error;
@@ -334,9 +330,9 @@ export class Supervisor {
   }
 
   #watch(): void {
-    const limit = this.#configuration.settings.daemon_watchdog_timeout * 1000;
+    const limit = Math.max(LEAST_SILENCE, this.#configuration.settings.daemon_watchdog_timeout);
     for (const { child } of this.processes()) {
-      if (Date.now() - child.lastAlive > limit) child.kill(`it was silent for ${limit / 1000} seconds`);
+      if (Date.now() - child.lastAlive > limit * 1000) child.kill(`it was silent for ${limit} seconds`);
     }
   }
 
@@ -361,6 +357,28 @@ export class Supervisor {
       if (!after.has(key)) this.log.info(`sandbox of ${plan.entry.name}: removed ${key}`);
     }
   }
+}
+
+/** Throws when the users that the configuration names cannot be used. */
+function checkIdentities(configuration: Configuration): void {
+  const { mail_owner, net_owner } = configuration.settings;
+  if (!hasSeparateUsers(configuration)) return;
+  for (const name of [mail_owner, net_owner]) {
+    const user = findUser(name);
+    if (user === undefined) {
+      throw new Error(`Cannot start: there is no user "${name}" (mail_owner, net_owner)`);
+    }
+    if (user.uid === 0) throw new Error(`Cannot start: user "${name}" is root`);
+  }
+}
+
+/** Removes the sockets of a service that is closed, except where its successor has bound its own. */
+function unlinkSockets({ plan, helperListener }: MasterService, successor?: Plan): void {
+  if (plan.endpoint.kind !== "unix") return;
+  const { path } = plan.endpoint;
+  if (successor?.endpoint.kind === "unix" && successor.endpoint.path === path) return;
+  removeFile(path);
+  if (helperListener !== undefined) removeFile(helperPath(path));
 }
 
 function helperPath(path: string): string {

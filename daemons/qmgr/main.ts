@@ -32,7 +32,7 @@
  * @module
  */
 // Safe primitives
-import { lookAt, setFileTime } from "../../lib/safe/file.ts";
+import { setFileTime } from "../../lib/safe/file.ts";
 // Utility
 import { transportParameter } from "../../lib/config/transport.ts";
 import type { Handler } from "../../lib/ipc/server.ts";
@@ -105,7 +105,7 @@ function makeManager(context: QmgrContext, queue: QueueDirectory, roomMade: () =
       name,
       context.client(DELIVERY, name),
       rulesOf(context, name),
-      settings.minimal_backoff_time * 1000,
+      { destination: settings.minimal_backoff_time * 1000, transport: settings.transport_retry_time * 1000 },
       {
         settled: (message, recipient, outcome) => manager.settled(message, recipient, outcome),
         unsettled: (entry, recipients, error) => manager.unsettled(transport, entry, recipients, error),
@@ -136,8 +136,9 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   const scanner = new QueueScanner(queue, manager, settings.qmgr_message_active_limit, log);
   context.onRetire(async () => {
     scanner.stop();
+    manager.stop();
     // What agents have in hand is waited for: given to another agent meanwhile, it would arrive twice.
-    for (let waited = 0; manager.size > 0 && waited < RETIREMENT_WAIT; waited += RETIREMENT_STEP) {
+    for (let waited = 0; manager.busy > 0 && waited < RETIREMENT_WAIT; waited += RETIREMENT_STEP) {
       await new Promise((resolve) => setTimeout(resolve, RETIREMENT_STEP));
     }
   });
@@ -160,8 +161,8 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
       }
       case "deliver": {
         const id = toQueueId(message.queueId);
-        const found = id !== undefined && (manager.has(id) || manager.take(id, "deferred", true) ||
-          (lookAt(queue.path("incoming", id)) !== undefined && manager.take(id, "incoming", true)));
+        const found = id !== undefined && (manager.has(id) || manager.take(id, "deferred", { flush: true }) ||
+          manager.take(id, "incoming", { flush: true }));
         return exchange.reply("done", { found });
       }
     }

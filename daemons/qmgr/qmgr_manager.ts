@@ -5,8 +5,7 @@
 // Safe primitives
 import { lookAt, removeFile, setFileMode, setFileTime } from "../../lib/safe/file.ts";
 // Utility
-import type { IpcError } from "../../lib/ipc/client.ts";
-import type { IpcClient } from "../../lib/ipc/client.ts";
+import type { IpcClient, IpcError } from "../../lib/ipc/client.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -26,15 +25,18 @@ import { BadRecordError } from "../../lib/mail/record.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
 import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_client.ts";
-import type { BOUNCE } from "../../lib/proto/protocols.ts";
+import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
-import { ActiveMessage, type Entry } from "./qmgr_message.ts";
+import { ActiveMessage, type Entry, type HowTaken } from "./qmgr_message.ts";
 import type { DestinationQueue } from "./qmgr_queue.ts";
+import { cutText } from "./qmgr_request.ts";
 import type { Outcome, Transport } from "./qmgr_transport.ts";
 
-/** Deliveries of one message that may end with the agent's death before it is put on hold. */
+/** Deaths of agents that have a message in hand before it is put on hold. */
 const CRASH_LIMIT = 3;
+const NEXTHOP_LIMIT = DELIVERY.requests.deliver.fields.nexthop.most;
+const UNAVAILABLE = "4.3.0 mail transport unavailable";
 /** Most recipients that are read at once. */
 const BATCH_LIMIT = 5000;
 
@@ -88,6 +90,21 @@ export class QueueManager {
     return this.#active.has(id);
   }
 
+  /** Recipients that were read and are not settled, of all messages. */
+  get recipients(): number {
+    return this.#recipients;
+  }
+
+  /** Deliveries that agents have in hand. */
+  get busy(): number {
+    return this.#transports.values().reduce((sum, transport) => sum + transport.busy, 0);
+  }
+
+  /** Starts no further delivery. */
+  stop(): void {
+    for (const transport of this.#transports.values()) transport.stop();
+  }
+
   /** Forgets that destinations are dead. */
   revive(): void {
     for (const transport of this.#transports.values()) transport.revive();
@@ -96,40 +113,59 @@ export class QueueManager {
   /**
    * Takes a message into the active queue and starts its delivery; false when the file is gone or not ready.
    *
-   * @param flush deliver at once, whatever is known of destinations
+   * @param how `flush`: deliver at once, whatever is known of destinations; `fresh`: cleanup has just told of it
    */
-  take(id: QueueId, from: QueueName, flush: boolean): boolean {
-    const { queue, log } = this.#options;
+  take(id: QueueId, from: QueueName, how: { readonly flush?: boolean; readonly fresh?: boolean }): boolean {
+    const { queue } = this.#options;
     if (this.#active.has(id)) return false;
-    const mode = from === "incoming" && !flush ? undefined : lookAt(queue.path(from, id))?.mode;
+    // Everybody may send hints: a file that cleanup is still writing must stay where it is.
+    const stat = lookAt(queue.path(from, id));
+    if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY) return false;
     if (!queue.move(id, from, "active")) return false;
-    const path = queue.path("active", id);
-    const forced = flush || ((mode ?? 0) & QUEUE_FILE_FLUSH) !== 0;
-    const expireNow = ((mode ?? 0) & QUEUE_FILE_EXPIRE) !== 0;
-    let opened: ReturnType<typeof ActiveMessage.open>;
+    const opened = this.#open(id, {
+      flush: how.flush === true || (stat.mode & QUEUE_FILE_FLUSH) !== 0,
+      expireNow: (stat.mode & QUEUE_FILE_EXPIRE) !== 0,
+      fresh: how.fresh === true && from === "incoming",
+    });
+    if (opened === undefined) return true;
+    const { message, recipients } = opened;
+    // The bit has done its work; the next attempt is an ordinary one.
+    if ((stat.mode & QUEUE_FILE_FLUSH) !== 0) setFileMode(message.path, stat.mode & ~QUEUE_FILE_FLUSH);
+    this.#start(message, recipients);
+    return true;
+  }
+
+  /** Opens a file of the active queue; one that is damaged is set aside. */
+  #open(id: QueueId, how: HowTaken): ReturnType<typeof ActiveMessage.open> | undefined {
     try {
-      opened = ActiveMessage.open(id, path, this.#batchSize(), { flush: forced, expireNow });
+      return ActiveMessage.open(id, this.#options.queue.path("active", id), this.#batchSize(), how);
     } catch (error) {
       if (!(error instanceof BadRecordError)) throw error;
-      log.warning(`${id}: ${error.message}: saved in corrupt queue`);
-      queue.move(id, "active", "corrupt");
-      return true;
+      this.#saveCorrupt(id, error);
+      return undefined;
     }
-    const { message, recipients } = opened;
-    // The bits have done their work; the next attempt is an ordinary one.
-    if (forced && ((mode ?? 0) & QUEUE_FILE_FLUSH) !== 0) setFileMode(path, QUEUE_FILE_READY);
+  }
+
+  #saveCorrupt(id: QueueId, error: BadRecordError): void {
+    const moved = this.#options.queue.move(id, "active", "corrupt");
+    this.#options.log.warning(`${id}: ${error.message}${moved ? ": saved in corrupt queue" : ""}`);
+  }
+
+  #start(message: ActiveMessage, recipients: readonly EnvelopeRecipient[]): void {
+    const { log, defer } = this.#options;
+    const { id } = message;
+    this.#recipients += recipients.length;
     this.#active.set(id, message);
     const { envelope } = message;
     log.info(
       `${id}: from=<${printable(quoteAddress(envelope.sender))}>, size=${envelope.size.contentLength}, ` +
         `nrcpt=${envelope.size.recipientCount} (queue active)`,
     );
-    if (from === "incoming") this.#assign(message, recipients);
+    if (message.how.fresh) this.#assign(message, recipients);
     else {
       // Its recipients are all in the file still, so what the log says of an earlier attempt is out of date.
-      dropLog(this.#options.defer, id).then(() => this.#assign(message, recipients));
+      dropLog(defer, id).then(() => this.#assign(message, recipients));
     }
-    return true;
   }
 
   #batchSize(): number {
@@ -139,9 +175,8 @@ export class QueueManager {
 
   /** Resolves recipients and gives each to its transport; those that are known at once need no waiting. */
   #assign(message: ActiveMessage, recipients: readonly EnvelopeRecipient[]): void {
-    this.#recipients += recipients.length;
     if (recipients.length === 0) return this.#finishBatch(message);
-    if (message.expireNow) {
+    if (message.how.expireNow) {
       for (const recipient of recipients) {
         this.#deferLocally(message, recipient, "4.7.0", "message is administratively expired");
       }
@@ -165,7 +200,7 @@ export class QueueManager {
     const { transport: name, nexthop } = this.#override(message, resolved);
     const resolvedRecipient = { ...recipient, address: resolved.recipient };
     if (resolved.bad) return this.#send("error", "5.1.3 bad address syntax", message, resolvedRecipient);
-    if (this.#options.deferTransports.has(name) && !message.flush) {
+    if (this.#options.deferTransports.has(name) && !message.how.flush) {
       return this.#send("retry", "4.3.2 deferred transport", message, resolvedRecipient);
     }
     this.#send(name, nexthop, message, resolvedRecipient);
@@ -191,12 +226,13 @@ export class QueueManager {
         `mail transport "${printable(name, 100)}" unavailable`,
       );
     }
+    if (transport.down && !message.how.flush) return this.#putOff(UNAVAILABLE, message, recipient, name);
     const plain = name === "error" || name === "retry";
     const queueName = transport.perRecipient && !plain
       ? `${asciiLower(recipient.address)}@${nexthop}`
       : asciiLower(nexthop);
     const queue = transport.queue(queueName, nexthop);
-    if (queue.deadUntil > 0 && !message.flush) {
+    if (queue.dead && !message.how.flush) {
       if (queue.deadUntil > Date.now()) return this.#suspend(queue, message, recipient);
       queue.revive();
     }
@@ -205,10 +241,18 @@ export class QueueManager {
 
   /** The destination is dead for now: the retry transport says so for the recipient. */
   #suspend(queue: DestinationQueue, message: ActiveMessage, recipient: EnvelopeRecipient): void {
-    const reason = `delivery temporarily suspended: ${queue.deadReason}`;
     const status = withClass(queue.deadStatus || "4.0.0", "4");
-    if (this.#transports.has("retry")) this.#send("retry", `${status} ${reason}`, message, recipient);
-    else this.#deferLocally(message, recipient, status, reason);
+    this.#putOff(`${status} delivery temporarily suspended: ${queue.deadReason}`, message, recipient);
+  }
+
+  /** Gives a recipient to the retry transport, and defers it here when that is the one in trouble. */
+  #putOff(text: string, message: ActiveMessage, recipient: EnvelopeRecipient, troubled = ""): void {
+    const cut = cutText(text, NEXTHOP_LIMIT);
+    if (troubled !== "retry" && this.#transports.has("retry")) {
+      return this.#send("retry", cut, message, recipient);
+    }
+    const space = cut.indexOf(" ");
+    this.#deferLocally(message, recipient, cut.slice(0, space), cut.slice(space + 1));
   }
 
   /** A destination died: what waited for it is put off. */
@@ -232,7 +276,10 @@ export class QueueManager {
       }
       return;
     }
-    message.crashes++;
+    if (!error.reached) return this.#unreachable(transport, [{ ...entry, recipients: [...recipients] }]);
+    // One death ends all deliveries that the agent had in hand, and counts once.
+    if (message.lastCrash !== error) message.crashes++;
+    message.lastCrash = error;
     if (message.crashes >= CRASH_LIMIT) {
       const reason = `mail transport ${transport.name} failed ${message.crashes} times`;
       for (const recipient of recipients) this.#deferLocally(message, recipient, "4.3.0", reason);
@@ -240,6 +287,14 @@ export class QueueManager {
     }
     // The agent was killed or restarted: its work is given to the next one at once.
     transport.again({ message, recipients: [...recipients], queue: entry.queue });
+  }
+
+  /** No process of the agent came: that is no message's fault. What waits for it is put off. */
+  #unreachable(transport: Transport, entries: readonly Entry[]): void {
+    const waiting = transport.down ? [] : transport.goDown();
+    for (const { message, recipients } of [...entries, ...waiting]) {
+      for (const recipient of recipients) this.#putOff(UNAVAILABLE, message, recipient, transport.name);
+    }
   }
 
   #deferLocally(message: ActiveMessage, recipient: EnvelopeRecipient, status: string, reason: string): void {
@@ -273,7 +328,8 @@ export class QueueManager {
 
   /** The last recipient of a message that will be removed needs no mark. */
   #done(message: ActiveMessage, recipient: EnvelopeRecipient): void {
-    const last = message.outstanding === 1 && message.deferred === 0 && !message.hasMore && !message.bounced;
+    const last = message.outstanding === 1 && message.deferred === 0 && !message.hasMore &&
+      !message.bounced && !message.traced;
     if (!last) message.markDone(recipient.offset);
   }
 
@@ -312,17 +368,34 @@ export class QueueManager {
   /** Every recipient that was read is settled: the bounce, then more recipients, then the end. */
   #finishBatch(message: ActiveMessage): void {
     // Most messages end here, with nothing to wait for.
-    if (!message.bounced && !message.traced && message.deferred === 0 && !message.hasMore) {
-      return this.#remove(message);
-    }
+    if (
+      !message.bounced && !message.traced && message.deferred === 0 && !message.hasMore &&
+      !message.mayHaveLogs
+    ) return this.#remove(message);
     this.#finishSlowly(message).catch((error) => {
+      if (error instanceof BadRecordError) {
+        message.close();
+        this.#saveCorrupt(message.id, error);
+        return this.#leave(message);
+      }
       this.#options.log.warning(`${message.id}: ${error instanceof Error ? error.message : error}`);
       this.#defer(message);
     });
   }
 
+  /**
+   * What an earlier attempt left: its recipients are marked as done, so without these logs nobody would ever hear
+   * of them.
+   */
+  #findLogs(message: ActiveMessage): void {
+    const { queue } = this.#options;
+    message.bounced ||= lookAt(queue.path("bounce", message.id)) !== undefined;
+    message.traced ||= lookAt(queue.path("trace", message.id)) !== undefined;
+  }
+
   async #finishSlowly(message: ActiveMessage): Promise<void> {
     const { bounce, trace, log } = this.#options;
+    if (message.mayHaveLogs) this.#findLogs(message);
     if (message.bounced) {
       const sent = await sendReport(bounce, this.#reportValues(message, "failure"));
       if (sent.kind === "done") message.bounced = false;
@@ -334,6 +407,7 @@ export class QueueManager {
     }
     if (message.hasMore) {
       const recipients = message.readMore(this.#batchSize());
+      this.#recipients += recipients.length;
       if (recipients.length > 0) return this.#assign(message, recipients);
     }
     if (message.traced) {
@@ -349,8 +423,8 @@ export class QueueManager {
     const { envelope } = message;
     const age = Date.now() / 1000 - envelope.createTime;
     const lifetime = envelope.sender === "" ? Math.min(times.bounceLifetime, times.lifetime) : times.lifetime;
-    if (message.expireNow || age >= lifetime) {
-      const how = message.expireNow ? "force-expired" : "expired";
+    if (message.how.expireNow || age >= lifetime) {
+      const how = message.how.expireNow ? "force-expired" : "expired";
       log.info(
         `${message.id}: from=<${
           printable(quoteAddress(envelope.sender))

@@ -12,8 +12,11 @@ import {
 } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError, RECORD } from "../../lib/mail/record.ts";
+// Server skeleton
+import { ADDRESS_LIMIT, DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
 import type { DestinationQueue } from "./qmgr_queue.ts";
+import { textFits } from "./qmgr_request.ts";
 
 /** One delivery request: recipients of one message for one destination. */
 export interface Entry {
@@ -22,6 +25,16 @@ export interface Entry {
   queue: DestinationQueue;
 }
 
+/** What is known of a message before its file is read. */
+export interface HowTaken {
+  /** Deliver at once, whatever is known of destinations (postqueue -i). */
+  readonly flush: boolean;
+  readonly expireNow: boolean;
+  /** cleanup has just told of it: nobody has tried to deliver it. */
+  readonly fresh: boolean;
+}
+
+const ENVELOPE_ID_LIMIT = DELIVERY.requests.deliver.fields.envelopeId.most;
 const DONE_MARK = new Uint8Array([RECORD.DONE]);
 /** Recipients passed over at once on the way to the end of a file. */
 const LOOK_AHEAD = 1000;
@@ -35,9 +48,7 @@ export class ActiveMessage {
   readonly envelope: Envelope;
   /** When it came into the active queue, milliseconds since 1970. */
   readonly activeTime = Date.now();
-  /** Deliver at once, whatever is known of destinations (postqueue -i). */
-  readonly flush: boolean;
-  readonly expireNow: boolean;
+  readonly how: HowTaken;
   /** Recipients read and not settled. */
   outstanding = 0;
   /** Recipients that will be tried again. */
@@ -45,8 +56,10 @@ export class ActiveMessage {
   /** Something stands in the bounce log, the trace log. */
   bounced = false;
   traced = false;
-  /** Deliveries that ended with the agent's death. */
+  /** Deaths of agents that had it in hand, and what the last one was reported as. */
   crashes = 0;
+  lastCrash: unknown;
+  #taken = 0;
   readonly #reader: EnvelopeReader;
   #readFile: SafeFile | undefined;
   #markFile: SafeFile | undefined;
@@ -56,15 +69,14 @@ export class ActiveMessage {
     path: string,
     file: SafeFile,
     reader: EnvelopeReader,
-    how: { readonly flush: boolean; readonly expireNow: boolean },
+    how: HowTaken,
     envelope: Envelope,
   ) {
     this.id = id;
     this.path = path;
     this.#readFile = file;
     this.#reader = reader;
-    this.flush = how.flush;
-    this.expireNow = how.expireNow;
+    this.how = how;
     this.envelope = envelope;
   }
 
@@ -77,7 +89,7 @@ export class ActiveMessage {
     id: QueueId,
     path: string,
     most: number,
-    how: { readonly flush: boolean; readonly expireNow: boolean },
+    how: HowTaken,
   ): { message: ActiveMessage; recipients: EnvelopeRecipient[] } {
     const opened = openOwn(path, "read");
     if (opened.kind === "missing") throw new BadRecordError("Cannot open queue file: it is gone");
@@ -85,8 +97,11 @@ export class ActiveMessage {
     const file = opened.file;
     try {
       const reader = new EnvelopeReader((buffer, offset) => file.read(buffer, offset));
-      const recipients = reader.recipients(most);
+      const found = reader.recipients(most);
       const message = new ActiveMessage(id, path, file, reader, how, wholeEnvelope(file, reader));
+      refuseLong(message.envelope);
+      // A redirected message goes to one address, once: its first recipient stands for all of them.
+      const recipients = message.redirected ? found.slice(0, 1) : found;
       message.#took(recipients);
       return { message, recipients };
     } catch (error) {
@@ -97,7 +112,19 @@ export class ActiveMessage {
 
   /** True when the file has recipients that have not been read. */
   get hasMore(): boolean {
-    return !this.#reader.finished;
+    return !this.#reader.finished && !this.redirected;
+  }
+
+  get redirected(): boolean {
+    return this.envelope.redirect !== "";
+  }
+
+  /**
+   * False when it is certain that this is the first attempt. Otherwise logs of an earlier one may stand on disk,
+   * whatever memory says: an attempt may have ended with the queue manager's own death.
+   */
+  get mayHaveLogs(): boolean {
+    return !this.how.fresh || this.#taken !== this.envelope.size.recipientCount;
   }
 
   /** Reads up to `most` further recipients. */
@@ -125,8 +152,10 @@ export class ActiveMessage {
   }
 
   #took(recipients: readonly EnvelopeRecipient[]): void {
+    refuseLongRecipients(recipients);
     this.outstanding += recipients.length;
-    if (!this.#reader.finished) return;
+    this.#taken += recipients.length;
+    if (this.hasMore) return;
     this.#readFile?.close();
     this.#readFile = undefined;
   }
@@ -140,6 +169,25 @@ export class ActiveMessage {
       this.#markFile = opened.file;
     }
     return this.#markFile;
+  }
+}
+
+/** Envelope texts that no daemon handles: cleanup writes none, another program may have. */
+function refuseLong({ sender, redirect, envelopeId }: Envelope): void {
+  if (!textFits(sender, ADDRESS_LIMIT) || !textFits(redirect, ADDRESS_LIMIT)) {
+    throw new BadRecordError("Cannot use queue file: it has an address that is too long");
+  }
+  if (!textFits(envelopeId, ENVELOPE_ID_LIMIT)) {
+    throw new BadRecordError("Cannot use queue file: its envelope id is too long");
+  }
+}
+
+function refuseLongRecipients(recipients: readonly EnvelopeRecipient[]): void {
+  for (const { address, originalRecipient, dsnOriginalRecipient } of recipients) {
+    if (
+      !textFits(address, ADDRESS_LIMIT) || !textFits(originalRecipient, ADDRESS_LIMIT) ||
+      !textFits(dsnOriginalRecipient, ADDRESS_LIMIT)
+    ) throw new BadRecordError("Cannot use queue file: it has an address that is too long");
   }
 }
 

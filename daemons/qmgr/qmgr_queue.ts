@@ -43,6 +43,8 @@ export class DestinationQueue {
   deadReason = "";
   deadStatus = "";
   readonly #rules: ConcurrencyRules;
+  /** The window of a destination of which nothing is known. */
+  readonly #initial: number;
   #success = 0;
   #failure = 0;
   #failedCohorts = 0;
@@ -53,7 +55,8 @@ export class DestinationQueue {
     this.name = name;
     this.nexthop = nexthop;
     this.#rules = rules;
-    this.window = rules.limit > 0 ? Math.min(rules.initial, rules.limit) : rules.initial;
+    this.#initial = rules.limit > 0 ? Math.min(rules.initial, rules.limit) : rules.initial;
+    this.window = this.#initial;
   }
 
   /** Entries that wait. */
@@ -103,29 +106,31 @@ export class DestinationQueue {
     return entries;
   }
 
-  /** A delivery told nothing bad of the destination: the window may grow. */
+  /** True while nothing is sent there. */
+  get dead(): boolean {
+    return this.deadUntil > 0;
+  }
+
+  /** A delivery, which still counts as busy, told nothing bad of the destination: the window may grow. */
   succeeded(): void {
-    const { limit, initial, positive } = this.#rules;
+    const { limit, positive } = this.#rules;
     this.#failedCohorts = 0;
+    if (this.dead) return this.revive();
     // It grows only while it is used.
-    if ((limit > 0 && this.window >= limit) || this.window >= this.busy + initial) return;
+    if ((limit > 0 && this.window >= limit) || this.window >= this.busy + this.#initial) return;
     const step = positive(this.window);
     this.#success += step;
+    // Half a step early: thirds do not add up to one.
     while (this.#success + step / 2 >= 1) {
       this.window++;
       this.#success--;
       this.#failure = 0;
-      if (limit > 0 && this.window >= limit) {
-        this.window = limit;
-        this.#success = 0;
-        break;
-      }
-      if (step === 0) break;
     }
+    if (limit > 0) this.window = Math.min(limit, this.window);
   }
 
   /**
-   * A delivery found the destination in trouble: the window shrinks.
+   * A delivery, which still counts as busy, found the destination in trouble: the window shrinks.
    *
    * @returns true when there were so many failures that the destination counts as dead
    */
@@ -135,24 +140,22 @@ export class DestinationQueue {
     if (failedCohortLimit > 0 && this.#failedCohorts >= failedCohortLimit) return true;
     const step = negative(this.window);
     this.#failure -= step;
-    while (this.#failure - step / 2 < 0 && step > 0) {
+    // Down at 1 the count goes on, so that failures still weigh against successes.
+    while (this.#failure - step / 2 < 0) {
       this.window--;
       this.#failure++;
       this.#success = 0;
-      if (this.window <= 1) break;
     }
     this.window = Math.max(1, this.window);
     return false;
   }
 
-  /** Alive again, with a small window. */
+  /** Alive again: nobody knows what it can take, beyond what it has in hand. */
   revive(): void {
     this.deadUntil = 0;
     this.#failedCohorts = 0;
-    this.window = Math.max(
-      1,
-      this.busy,
-      this.#rules.limit > 0 ? Math.min(this.#rules.initial, this.#rules.limit) : this.#rules.initial,
-    );
+    this.#success = 0;
+    this.#failure = 0;
+    this.window = this.busy > 0 ? this.busy : this.#initial;
   }
 }

@@ -117,7 +117,7 @@ export class QueueScanner {
         this.#hints = [];
         this.#hintHead = 0;
       }
-      this.#manager.take(id, "incoming", false);
+      this.#manager.take(id, "incoming", { fresh: true });
       return true;
     }
     if (this.#incoming === undefined && this.#incomingAgain) {
@@ -143,7 +143,7 @@ export class QueueScanner {
       this.#log.warning(`${id}: file time is in the future: reset`);
       setFileTime(path, Date.now());
     }
-    this.#manager.take(id, "incoming", false);
+    this.#manager.take(id, "incoming", {});
   }
 
   #takeDeferred(): boolean {
@@ -162,7 +162,7 @@ export class QueueScanner {
     if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY) return true;
     const forced = (stat.mode & (QUEUE_FILE_FLUSH | QUEUE_FILE_EXPIRE)) !== 0;
     if (this.#ignoreTime || forced || stat.modified <= Date.now()) {
-      this.#manager.take(next.value, "deferred", false);
+      this.#manager.take(next.value, "deferred", {});
     }
     return true;
   }

@@ -11,6 +11,7 @@ import type { DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
 import type { ActiveMessage, Entry } from "./qmgr_message.ts";
 import { type ConcurrencyRules, DestinationQueue } from "./qmgr_queue.ts";
+import { deliveryRequest } from "./qmgr_request.ts";
 
 /** One recipient's outcome, as the agent told it. */
 export type Outcome = Extract<Reply<typeof DELIVERY>, { is: "recipient" }>;
@@ -18,6 +19,14 @@ export type Outcome = Extract<Reply<typeof DELIVERY>, { is: "recipient" }>;
 /** A transport's parameters. */
 export interface TransportRules extends ConcurrencyRules {
   readonly recipientLimit: number;
+}
+
+/** How long trouble is left alone, milliseconds. */
+export interface RetryTimes {
+  /** A dead destination: minimal_backoff_time. */
+  readonly destination: number;
+  /** A transport whose agent cannot be reached: transport_retry_time. */
+  readonly transport: number;
 }
 
 /** What a transport tells the manager. */
@@ -33,27 +42,32 @@ export interface TransportEvents {
 /** A transport of master.toml. */
 export class Transport {
   readonly name: string;
-  readonly #client: IpcClient<typeof DELIVERY>;
+  readonly #client: Pick<IpcClient<typeof DELIVERY>, "open">;
   readonly #rules: TransportRules;
-  readonly #retryTime: number;
+  readonly #retry: RetryTimes;
   readonly #events: TransportEvents;
   readonly #queues = new Map<string, DestinationQueue>();
   /** Destinations that have something to do, in turn. */
   #round: DestinationQueue[] = [];
+  /** Destinations that died, the oldest death first. */
+  readonly #dead: DestinationQueue[] = [];
+  /** Milliseconds since 1970 until which the agent is not asked, since it could not be reached; 0: it is well. */
+  #downUntil = 0;
+  #busy = 0;
   #scheduled = false;
+  #stopped = false;
 
-  /** @param retryTime how long a dead destination is left alone, milliseconds (minimal_backoff_time) */
   constructor(
     name: string,
-    client: IpcClient<typeof DELIVERY>,
+    client: Pick<IpcClient<typeof DELIVERY>, "open">,
     rules: TransportRules,
-    retryTime: number,
+    retry: RetryTimes,
     events: TransportEvents,
   ) {
     this.name = name;
     this.#client = client;
     this.#rules = rules;
-    this.#retryTime = retryTime;
+    this.#retry = retry;
     this.#events = events;
   }
 
@@ -94,9 +108,33 @@ export class Transport {
     this.#schedule();
   }
 
-  /** Forgets that destinations are dead (postqueue -f). */
+  /** Forgets that destinations are dead and that the agent was away (postqueue -f). */
   revive(): void {
-    for (const queue of this.#queues.values()) queue.revive();
+    this.#downUntil = 0;
+    for (const queue of this.#queues.values()) {
+      if (queue.dead) queue.revive();
+    }
+  }
+
+  /** Deliveries that the agent has in hand. */
+  get busy(): number {
+    return this.#busy;
+  }
+
+  /** Starts no further delivery. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** True while the agent is left alone because it could not be reached. */
+  get down(): boolean {
+    return this.#downUntil > Date.now();
+  }
+
+  /** The agent could not be reached: what waits for it is handed back. */
+  goDown(): Entry[] {
+    this.#downUntil = Date.now() + this.#retry.transport;
+    return [...this.#queues.values()].flatMap((queue) => queue.drain());
   }
 
   /** One round is made for all entries that one turn of the event loop brings. */
@@ -111,6 +149,8 @@ export class Transport {
 
   /** Goes round the destinations, one delivery each, until none may have another. */
   #dispatch(): void {
+    if (this.#stopped) return;
+    this.#forgetDead();
     let progress = true;
     while (progress) {
       progress = false;
@@ -129,18 +169,25 @@ export class Transport {
 
   /** A destination with nothing to do and nothing to remember is dropped. */
   #forget(queue: DestinationQueue): void {
-    if (queue.busy === 0 && queue.waiting === 0 && queue.deadUntil < Date.now()) {
-      this.#queues.delete(queue.name);
-    }
+    if (queue.busy > 0 || queue.waiting > 0 || queue.deadUntil > Date.now()) return;
+    if (this.#queues.get(queue.name) === queue) this.#queues.delete(queue.name);
+  }
+
+  /** Without this, a destination that died and never got mail again would be remembered for ever. */
+  #forgetDead(): void {
+    const now = Date.now();
+    while (this.#dead.length > 0 && this.#dead[0]!.deadUntil <= now) this.#forget(this.#dead.shift()!);
   }
 
   #deliver(queue: DestinationQueue, entry: Entry): void {
     queue.busy++;
+    this.#busy++;
     const open = new Map(entry.recipients.map((recipient) => [recipient.offset, recipient]));
     const over = (site: string, siteStatus: string, error: IpcError | undefined) => {
+      this.#busy--;
+      if (error === undefined) this.#feedback(queue, site, siteStatus);
       queue.busy--;
       if (open.size > 0) this.#events.unsettled(entry, [...open.values()], error);
-      if (error === undefined) this.#feedback(queue, site, siteStatus);
       if (queue.waiting > 0) this.#schedule();
       else this.#forget(queue);
     };
@@ -157,41 +204,12 @@ export class Transport {
 
   #feedback(queue: DestinationQueue, site: string, siteStatus: string): void {
     if (site === "") return queue.succeeded();
-    if (!queue.failed()) return;
-    queue.deadUntil = Date.now() + this.#retryTime;
+    // What was under way when it died tells nothing new.
+    if (queue.dead || !queue.failed()) return;
+    queue.deadUntil = Date.now() + this.#retry.destination;
     queue.deadReason = site;
     queue.deadStatus = siteStatus;
+    this.#dead.push(queue);
     this.#events.died(queue, queue.drain());
   }
-}
-
-function deliveryRequest({ message, recipients, queue }: Entry) {
-  const { envelope } = message;
-  const attribute = (name: string) => envelope.attributes.get(name) ?? "";
-  const encoding = attribute("encoding");
-  return {
-    queueId: message.id,
-    queueName: "active",
-    dataOffset: envelope.size.dataOffset,
-    dataSize: envelope.size.contentLength,
-    nexthop: queue.nexthop,
-    encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
-    smtputf8: (envelope.size.sendOptions & 1) !== 0,
-    sender: envelope.sender,
-    envelopeId: envelope.envelopeId,
-    ret: envelope.ret,
-    arrivalTime: envelope.arrivalTime,
-    activeTime: message.activeTime,
-    clientName: attribute("log_client_name"),
-    clientAddress: attribute("log_client_address"),
-    clientPort: attribute("log_client_port"),
-    protocolName: attribute("log_protocol_name"),
-    heloName: attribute("log_helo_name"),
-    saslMethod: attribute("sasl_method"),
-    saslUsername: attribute("sasl_username"),
-    saslSender: attribute("sasl_sender"),
-    logIdent: attribute("log_ident"),
-    rewriteContext: attribute("rewrite_context") === "remote" ? "remote" : "local",
-    recipients,
-  } as const;
 }

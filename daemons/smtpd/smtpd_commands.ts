@@ -252,7 +252,7 @@ function vrfy(session: Session, argument: Uint8Array): Result {
   const target = wrapped(argument);
   const path = parsePathArgument(target, "to", { strict: false, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.badRecipient, REPLY.badRecipient);
-  if (path.address === "") return REPLY.badRecipient;
+  if (path.address === "" || path.parameters.length > 0) return REPLY.badRecipient;
   return session.server.checkRecipient(session, "VRFY", path.address).then((refusal) =>
     refusal ?? `252 2.0.0 ${shown(decodeText(argument))}`
   );

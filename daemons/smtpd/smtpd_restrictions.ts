@@ -307,7 +307,7 @@ function accessRefusal(
   subject: (text: string) => string,
 ): ReplyText {
   const split = splitStatus(text, status);
-  return refusal(code, split.status, subject(split.text || "Access denied"));
+  return refusal(code, split.status, subject(shown(split.text) || "Access denied"));
 }
 
 function isReplyCode(word: string): boolean {

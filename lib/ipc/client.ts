@@ -23,9 +23,12 @@ import type { Protocol, Reply, RequestValues } from "./protocol.ts";
 export class IpcError extends Error {
   override name = "IpcError";
   readonly kind: "lost" | "timeout" | "protocol";
-  constructor(kind: "lost" | "timeout" | "protocol", message: string) {
+  /** False when no process of the service was there: nobody saw the request. */
+  readonly reached: boolean;
+  constructor(kind: "lost" | "timeout" | "protocol", message: string, reached = true) {
     super(message);
     this.kind = kind;
+    this.reached = reached;
   }
 }
 
@@ -182,7 +185,7 @@ export class IpcClient<P extends Protocol> {
         pause = Math.min(pause, 40);
       }
     }
-    throw new IpcError("lost", `Cannot reach service ${this.#protocol.name} at "${this.#path}": ${why}`);
+    throw new IpcError("lost", `Cannot reach service ${this.#protocol.name} at "${this.#path}": ${why}`, false);
   }
 
   #greet(channel: Channel): Promise<Connection> {
@@ -272,7 +275,7 @@ class Connection {
 
   /** Ends a connection that did not greet in time. */
   giveUp(): void {
-    this.#fail(new IpcError("timeout", `Service ${this.#protocol.name} did not greet in time`));
+    this.#fail(new IpcError("timeout", `Service ${this.#protocol.name} did not greet in time`, false));
   }
 
   adopt(exchange: Exchange<Protocol>): void {

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { environmentVariable } from "../safe/process.ts";
+
 /** Heap of a daemon, MiB. ArrayBuffers are outside it; the systemd unit bounds the whole. */
 export const HEAP_LIMIT = 512;
 
@@ -54,4 +56,18 @@ export function trustedFlags(code: CodeLocation, npm: boolean): string[] {
 /** The whole environment of a daemon. */
 export function daemonEnvironment(code: CodeLocation): { readonly [name: string]: string } {
   return { DENO_DIR: code.cache, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TZ: ":/etc/localtime" };
+}
+
+/** Variable of master's own environment: the directory of the records that `auditEnvironment` asks for. */
+const AUDIT_VARIABLE = "POSTERN_AUDIT_DIRECTORY";
+
+/**
+ * What is added to a daemon's environment where master's own names a directory for it: the runtime then records each
+ * use of a permission there, one file for each process. No installation sets it; the file is written by the runtime
+ * and takes no permission of the daemon.
+ */
+export function auditEnvironment(command: string): { readonly [name: string]: string } {
+  const directory = environmentVariable(AUDIT_VARIABLE) ?? "";
+  if (directory === "") return {};
+  return { DENO_AUDIT_PERMISSIONS: `${directory}/${command}.${crypto.randomUUID()}.jsonl` };
 }

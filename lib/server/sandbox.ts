@@ -141,7 +141,7 @@ export class Planner {
   args(service: Service, grants: readonly Grant[], denials: readonly Denial[], entry?: string): string[] {
     const flags = ["read", "write", "net", "run", "sys"].flatMap((kind) => {
       const objects = [
-        ...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => escapeObject(grant.object))),
+        ...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => flagObject(grant.object))),
       ];
       return objects.length === 0 ? [] : [`--allow-${kind}=${objects.join(",")}`];
     });
@@ -305,9 +305,12 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
   });
 }
 
-/** A comma ends an item of a flag's list; two of them stand for one. */
-function escapeObject(object: string): string {
-  return object.includes(",") ? object.split(",").join(",,") : object;
+/** The object as it stands in a flag's list, where a comma ends an item and nothing can stand for one. */
+function flagObject(object: string): string {
+  if (object.includes(",")) {
+    throw new Error(`Cannot grant "${object}": the runtime's flags cannot name a comma`);
+  }
+  return object;
 }
 
 /** Listening sockets of an endpoint. */

@@ -55,6 +55,12 @@ const HEADER_CASES: {
     lines: ['To: x@y, "q, r" <z@w>, Group: a@b, c@d;', "cc: e@f (comment, more)", "Subject: x", "", "hi"],
   },
   {
+    name: "RFC 5322 section 3.6.3: Bcc gives recipients and is not revealed",
+    message: "To: x@y\nBCC: a@b,\n\tc@d\nBcc : e@f\nSubject: x\nbcc:\n\nBcc: body\n",
+    recipients: ["x@y", "a@b", "c@d", "e@f"],
+    lines: ["To: x@y", "Subject: x", "", "Bcc: body"],
+  },
+  {
     name: "recipients of the command line count too",
     args: ["extra@arg"],
     message: "To: x@y\n\n",

@@ -121,7 +121,7 @@ for (const { name, args, says } of PARITY) {
   });
 }
 
-Deno.test("over LMTP the final dot is answered for each recipient, as Debian's does", async () => {
+Deno.test("RFC 2033 section 4.2: over LMTP the final dot is answered for each recipient, as Debian's does", async () => {
   for (const args of [["-L"], ["-L", "-r", "."]]) {
     const says = ["LHLO x", "HELO x", ...MESSAGE, "NOOP", "NOOP"];
     const [mine, theirs] = await Promise.all([session("ours", args, says), session("debians", args, says)]);

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { SERVICES } from "../../daemons/services.ts";
 import { loadConfiguration } from "../../lib/config/configuration.ts";
 import { formatProblem } from "../../lib/config/problem.ts";
+import { RESTRICTION_NAMES } from "../../lib/config/restriction_names.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
 import { escapeAngles, parseManual } from "../../scripts/manual_doc.ts";
 import { findOutdated, ROOT } from "../../scripts/manual.ts";
@@ -157,6 +158,12 @@ Deno.test("a name in the guide that looks like a parameter is one", () => {
 
 /** Restrictions, and words of the log that have underscores. */
 const RESTRICTION_LIKE = /^(permit|reject|defer|check|warn)_|^queue_id$/;
+
+Deno.test("the guide names every restriction that there is, and no other", () => {
+  const section = read("docs/administration.md").split("## Who may send what")[1]!.split("```")[0]!;
+  const named = [...section.matchAll(/`((?:permit|reject|defer|check)[a-z_]*)`/g)].map(([, name]) => name);
+  assert.deepEqual([...new Set(named)].sort(), [...RESTRICTION_NAMES].sort());
+});
 
 Deno.test("a manual in each of the three ways of writing it is read alike", () => {
   const plain =

@@ -39,7 +39,10 @@ with smtplib.SMTP("127.0.0.1", job["port"], timeout=60) as client:
                     client.send(content)
                     code, text = client.getreply()
             else:
-                code, text = client.data(content)
+                try:
+                    code, text = client.data(content)
+                except smtplib.SMTPDataError as error:
+                    code, text = error.smtp_code, error.smtp_error
         if code != 250:
             client.rset()
         results.append({"rcpt": rcpt, "code": code, "text": text.decode()})

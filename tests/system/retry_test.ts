@@ -45,7 +45,7 @@ Deno.test("mail for a dead port is deferred, listed with its reason, and sent on
       "one@far.test",
       "two@far.test",
       "",
-      "-- 1 Kbytes in 1 Request.",
+      "-- 0 Kbytes in 1 Request.",
       "",
     ]);
     assert.equal((await postern.run(["mailq"])).output, listed.output);

@@ -166,7 +166,7 @@ const HEADERS_ONLY: Readonly<
   Record<string, { readonly ret?: number; readonly limit?: number; readonly claim?: number }>
 > = {
   "RET=HDRS": { ret: 2 },
-  "a message over bounce_size_limit": { limit: 50 },
+  "RFC 3461 section 6.2: RET=FULL of a message over bounce_size_limit": { ret: 1, limit: 50 },
   "a message of unknown size": { claim: 0 },
 };
 

@@ -5,6 +5,7 @@ import { type LocalSettings, type LocalSources } from "../../../daemons/local/lo
 import { type ServerExchange } from "../../../lib/ipc/server.ts";
 import { type Logger } from "../../../lib/log/log.ts";
 import { type MailboxOutcome, outcomeOf } from "../../../lib/mail/mailbox_outcome.ts";
+import { NOTIFY } from "../../../lib/mail/notify.ts";
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
 import { CLEANUP_STATUS, type DELIVERY } from "../../../lib/proto/protocols.ts";
 import { type HelperTask } from "../../../lib/server/boot.ts";
@@ -294,6 +295,28 @@ Deno.test("A list's new message has an envelope of its own", async () => {
       record.startsWith("Aenvelope_id") || record.startsWith("Anotify") || record.startsWith("O")
     ),
   );
+});
+
+Deno.test("RFC 3461 section 5.2.7.1: an alias's members keep NOTIFY without SUCCESS, a list's start anew", async () => {
+  const { NEVER, SUCCESS, FAILURE, DELAY } = NOTIFY;
+  const cases: readonly (readonly [asked: number, alias: readonly string[]])[] = [
+    [0, []],
+    [NEVER, [`Anotify_flags=${NEVER}`]],
+    [SUCCESS, []],
+    [SUCCESS | FAILURE, [`Anotify_flags=${FAILURE}`]],
+    [SUCCESS | FAILURE | DELAY, [`Anotify_flags=${FAILURE | DELAY}`]],
+  ];
+  for (const [notify, expected] of cases) {
+    for (const owner of [false, true]) {
+      using world = new World();
+      world.aliases = { list: "x@other.org", ...(owner ? { "owner-list": "bob" } : {}) };
+      const address = "list@example.com";
+      const recipient = { offset: 1, address, originalRecipient: "", dsnOriginalRecipient: "", notify };
+      await world.deliver([], { recipients: [recipient] });
+      const sent = world.submitted[0]!.filter((record) => record.startsWith("Anotify_flags"));
+      assert.deepEqual(sent, owner ? [] : expected, `${notify} ${owner}`);
+    }
+  }
 });
 
 Deno.test("A target that cannot be served postpones the whole recipient before any copy is made", async () => {

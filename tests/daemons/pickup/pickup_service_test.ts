@@ -34,7 +34,7 @@ function spoil(change: (list: (readonly [string, string | Uint8Array])[]) => voi
   return records(...list);
 }
 
-Deno.test("an honest file goes to cleanup with a Received header, is logged with its uid and removed", async () => {
+Deno.test("RFC 5321 section 4.4: an honest file goes to cleanup with a Received header, is logged with its uid and removed", async () => {
   await using bench = await PickupBench.start();
   bench.queue.drop("ABC123", records(...HONEST));
   await bench.pickup.scan();

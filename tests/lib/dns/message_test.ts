@@ -28,6 +28,12 @@ Deno.test("a query is what dns-packet reads", () => {
     assert.deepEqual(read.questions, [{ name: "_25._tcp.mx.example", type: "TLSA", class: "IN" }]);
     assert.equal(read.additionals?.length, edns ? 1 : 0);
     assert.equal((read as { flag_rd?: boolean }).flag_rd, true);
+  }
+});
+
+Deno.test("RFC 6840 section 5.7: a query sets AD, with EDNS and without", () => {
+  for (const edns of [true, false]) {
+    const read = packet.decode(Buffer.from(encodeQuery(1, "d.test", "MX", edns)));
     assert.equal((read as { flag_ad?: boolean }).flag_ad, true);
   }
 });
@@ -190,6 +196,16 @@ Deno.test("DNS-29: thousands of records are cut at the limit, quickly", () => {
   const text = Array.from({ length: 255 }, () => [255, ...new Uint8Array(255)]).flat();
   const big = decodeMessage(raw([[RECORD_TYPE.TXT, text]])).answers[0]!.data;
   assert.ok(big.kind === "text" && big.text.length === 255 * 255);
+});
+
+Deno.test("RFC 1035 section 3.3.14: a TXT record is strings, each with its length before it, to the record's end", () => {
+  const read = (rdata: readonly number[]) => decodeMessage(raw([[RECORD_TYPE.TXT, rdata]])).answers[0]?.data;
+  const long = Array.from({ length: 255 }, () => 0x78);
+  assert.deepEqual(read([1, 0x61]), { kind: "text", text: "a" });
+  assert.deepEqual(read([255, ...long, 1, 0x79]), { kind: "text", text: `${"x".repeat(255)}y` });
+  assert.deepEqual(read([2, 1, 1]), { kind: "text", text: "\x01\x01" });
+  assert.equal(read([2, 0x61]), undefined);
+  assert.equal(read([1, 0x61, 1]), undefined);
 });
 
 Deno.test("RFC 7208 section 3.3: the strings of a TXT record are one text, with nothing between", () => {

@@ -216,6 +216,29 @@ Deno.test("DNS-23: packets with another id, another question or no answer bit ar
   );
 });
 
+Deno.test("RFC 5452 section 9: id and port are unpredictable, and an answer to another question is not believed", async () => {
+  const rounds = 40;
+  await withResolver(
+    (query) => [
+      { ...reply(query, []), questions: [{ name: "e.test", type: "A", class: "IN" }] },
+      reply(query, [{ name: query.questions![0]!.name, type: "A", ttl: 60, data: "192.0.2.1" }]),
+    ],
+    undefined,
+    async (resolver, server) => {
+      for (let i = 0; i < rounds; i++) {
+        assert.deepEqual(values(await resolver.query(`d${i}.test`, "A")), ["192.0.2.1"]);
+      }
+      // Sets keep the order of arrival: a counter would make all steps the same.
+      for (const set of [server.ids, server.ports]) {
+        const seen = [...set];
+        assert.ok(seen.length > rounds * 0.8, `${seen.length} of ${rounds}`);
+        const steps = new Set(seen.slice(1).map((value, i) => value - seen[i]!));
+        assert.ok(steps.size > rounds * 0.5, `${steps.size} steps`);
+      }
+    },
+  );
+});
+
 Deno.test("a packet from another port is never seen", async () => {
   const stranger = dgram.createSocket("udp4");
   await withResolver(
@@ -252,7 +275,7 @@ const truncated: Behaviour = (query) => [
   }),
 ];
 
-Deno.test("DNS-22: a truncated answer is asked for over TCP, and its content is not used", async () => {
+Deno.test("RFC 7766 section 5: a truncated answer is asked for over TCP, and its content is not used (DNS-22)", async () => {
   const many = Array.from(
     { length: 300 },
     (_, i): packet.Answer => ({ name: "d.test", type: "A", ttl: 60, data: `192.0.2.${i % 250}` }),

@@ -112,6 +112,20 @@ Deno.test("RFC 5321 section 4.1.2: paths are read by the grammar, with Postfix's
   }
 });
 
+Deno.test("RFC 5321 section 4.1.1.2: MAIL has FROM:, in any case, then the reverse-path and parameters", () => {
+  const mail = (text: string) => parsePathArgument(encodeText(text), "from", STRICT);
+  for (const word of ["FROM:", "from:", "FrOm:"]) {
+    const parsed = mail(`${word}<a@b.test> SIZE=5`);
+    assert.ok(parsed.kind === "path", word);
+    assert.equal(parsed.address, "a@b.test");
+    assert.deepEqual(parsed.parameters, [{ keyword: "SIZE", value: "5" }]);
+  }
+  for (const text of ["TO:<a@b.test>", "<a@b.test>", "FROM<a@b.test>", "FROM :<a@b.test>", "FRO", ""]) {
+    const parsed = mail(text);
+    assert.deepEqual([parsed.kind, parsed.kind === "bad" && parsed.what], ["bad", "command"], text);
+  }
+});
+
 Deno.test("RFC 5321 section 4.5.5: the null path is the empty address", () => {
   assert.deepEqual(parse("TO:<>"), { kind: "path", address: "", utf8: false, parameters: [] });
   assert.equal(outcome("TO:< >"), "(path)");

@@ -45,7 +45,7 @@ const CASES: readonly [name: string, main: string, grants: readonly string[], op
     "a relay by name and port",
     'relayhost = "relay.example.com:587"\n',
     ["0.0.0.0/0:25", "0.0.0.0/0:587"],
-    [],
+    PRIVATE,
   ],
   ["a relay on loopback", 'relayhost = "[127.0.0.1]:2525"\n', ["0.0.0.0/0:25", "0.0.0.0/0:2525"], [
     "127.0.0.0/8",

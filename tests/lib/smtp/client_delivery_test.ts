@@ -201,7 +201,7 @@ const FAILURES: readonly FailureCase[] = [
     texts: 1,
   },
   {
-    name: "an enhanced code of another class gives way to the reply's",
+    name: "RFC 2034 section 4: an enhanced code of another class gives way to the reply's",
     server: { answers: { RCPT: "550 4.1.1 x" } },
     expect: ["bounced 5.0.0"],
     site: "",
@@ -322,7 +322,11 @@ const FAILURES: readonly FailureCase[] = [
     reason: "message size 25 exceeds size limit 10 of server 127.0.0.1[127.0.0.1]",
     site: "",
   },
-  { name: "SIZE 0 is no limit", server: { keywords: ["SIZE 0"] }, expect: ["sent 2.0.0"] },
+  {
+    name: "RFC 1870 section 3: SIZE 0 is no limit",
+    server: { keywords: ["SIZE 0"] },
+    expect: ["sent 2.0.0"],
+  },
   { name: "SIZE -1 is no limit", server: { keywords: ["SIZE -1"] }, expect: ["sent 2.0.0"] },
   {
     name: "SIZE 10^30 is no limit",

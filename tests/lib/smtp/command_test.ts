@@ -25,6 +25,14 @@ Deno.test("RFC 5321 section 4.1.1.1: EHLO keywords are found in any case, and th
   assert.deepEqual(parseEhlo([]), NO_FEATURES);
 });
 
+Deno.test("RFC 1870 section 3: SIZE has a limit, or says nothing of one with zero, without a number and with none", () => {
+  for (const [line, limit] of [["SIZE 1000", 1000], ["SIZE 0", 0], ["SIZE", 0], ["SIZE 1e3", 0]] as const) {
+    const found = parseEhlo(["x", line]);
+    assert.deepEqual([found.size, found.sizeLimit], [true, limit], line);
+  }
+  assert.deepEqual([parseEhlo(["x"]).size, parseEhlo(["x"]).sizeLimit], [false, 0]);
+});
+
 Deno.test("RFC 6531 section 3.1: a server with SMTPUTF8 has 8BITMIME, whatever it forgot to say", () => {
   assert.equal(parseEhlo(["x", "SMTPUTF8"]).eightBitMime, true);
 });

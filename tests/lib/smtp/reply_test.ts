@@ -126,6 +126,15 @@ Deno.test("random bytes are a reply or an error, and never anything else", () =>
   }
 });
 
+Deno.test("RFC 2034 section 4: an enhanced code whose class is not the reply's is not believed", () => {
+  for (const code of ["250", "450", "550"]) {
+    for (const family of ["2", "4", "5"]) {
+      const [reply] = parseAll(encoder.encode(`${code} ${family}.1.1 x\r\n`));
+      assert.equal(reply?.status, code.startsWith(family) ? `${family}.1.1` : `${code[0]}.0.0`);
+    }
+  }
+});
+
 Deno.test("RFC 3463 section 2: an enhanced status code is three numbers of which the first is 2, 4 or 5", () => {
   for (
     const [text, status] of [["2.0.0 ok", "2.0.0"], ["5.7.123 x", "5.7.123"], ["4.0.0", "4.0.0"]] as const

@@ -57,6 +57,15 @@ Deno.test("mynetworks holds addresses by network, however they are written", asy
   }
 });
 
+Deno.test("RFC 3493 section 3.7: an IPv4 address in IPv6 form is the IPv4 address, and no other form is", () => {
+  const bytes = (text: string) => [...parseIpAddress(text) ?? []];
+  assert.deepEqual(bytes("::ffff:192.0.2.1"), [192, 0, 2, 1]);
+  assert.deepEqual(bytes("::FFFF:C000:201"), [192, 0, 2, 1]);
+  for (const other of ["::c000:201", "::fffe:c000:201", "::ff:c000:201", "::1:ffff:c000:201"]) {
+    assert.equal(bytes(other).length, 16, other);
+  }
+});
+
 Deno.test("a network of IPv4 in IPv6 form is one of IPv4", async () => {
   const list = parseAddressList(["[::ffff:10.0.0.0]/104"], how());
   assert.equal((await matchAddressList(list, "10.200.1.1")).kind, "found");

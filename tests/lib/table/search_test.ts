@@ -170,6 +170,17 @@ Deno.test("an extension begins at the first delimiter, but not for the system's 
   assert.deepEqual(split, { user: "owner", extension: "-list" });
 });
 
+Deno.test("RFC 5322 section 3.2.3: an atom has letters, digits, 19 other characters of ASCII, and all beyond it", () => {
+  const others = "!#$%&'*+-/=?^_`{|}~";
+  for (let code = 1; code < 0x80; code++) {
+    const character = String.fromCharCode(code);
+    const text = `a${character}b`;
+    const isAtom = /[a-z0-9.]/i.test(character) || others.includes(character);
+    assert.equal(quoteLocalpart(text) === text, isAtom, JSON.stringify(text));
+  }
+  assert.equal(quoteLocalpart("\u00e9\u4f60"), "\u00e9\u4f60");
+});
+
 Deno.test("RFC 5322 section 3.4.1: a local part that is no dot-atom is quoted", () => {
   const cases: [string, string][] = [
     ["user", "user"],

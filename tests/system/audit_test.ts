@@ -1,0 +1,252 @@
+import assert from "node:assert/strict";
+import { createSocket, type Socket } from "node:dgram";
+import { freePort, until } from "../commands/mail_system.ts";
+import { utf8 } from "../support/bytes.ts";
+import { decode, filesBelow, Postern } from "../support/postern.ts";
+import { sendWithPython } from "../support/smtplib.ts";
+
+/**
+ * What the daemons use, recorded by the runtime, beside what they declare (DESIGN section 1): a use that is not
+ * declared fails, and so does a declaration that nothing used.
+ */
+
+/** One permission that `postern sandbox` prints for a service. */
+interface Grant {
+  readonly kind: string;
+  readonly object: string;
+}
+
+interface Described {
+  readonly service: string;
+  readonly command: string;
+  readonly grants: readonly Grant[];
+}
+
+/** Answers that nowhere.test does not exist, and that every other name has the address 192.0.2.1. */
+class Resolver implements AsyncDisposable {
+  readonly #socket: Socket = createSocket("udp4");
+  readonly port: Promise<number>;
+
+  constructor() {
+    this.#socket.on("message", (query, from) => this.#socket.send(answerTo(query), from.port, from.address));
+    this.port = new Promise((resolve) => {
+      this.#socket.bind(0, "127.0.0.1", () => resolve(this.#socket.address().port));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
+  }
+}
+
+const ADDRESS_RECORD = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
+const TYPE_A = 1;
+
+/** RFC 1035 section 4.1: the question again, and behind it the record, if there is one. */
+function answerTo(query: Uint8Array): Uint8Array {
+  let end = 12;
+  while (query[end] !== 0) end += query[end]! + 1;
+  const exists = !decode(query.subarray(12, end)).includes("nowhere");
+  const record = exists && query[end + 2] === TYPE_A ? ADDRESS_RECORD : [];
+  const counts = [0, 1, 0, record.length === 0 ? 0 : 1, 0, 0, 0, 0];
+  const flags = [0x81, exists ? 0x80 : 0x83];
+  return Uint8Array.from([
+    ...query.subarray(0, 2),
+    ...flags,
+    ...counts,
+    ...query.subarray(12, end + 5),
+    ...record,
+  ]);
+}
+
+/** Declared, and used by nothing here, for the reason that stands with it. ROOT is the system's folder. */
+const UNUSED: Readonly<Record<string, string>> = {
+  "bounce read ROOT/queue/deferred":
+    "the protocol lets qmgr name either queue; it names active in every report here",
+  "lmtp net 0.0.0.0/0:24":
+    "the standard port: only a public address may be reached there without being named",
+  "smtp net 0.0.0.0/0:25": "the standard port, as with lmtp",
+  "qmgr read ROOT/queue/hold": "the hashed directory of a held message, as the next line",
+  "qmgr write ROOT/queue/hold":
+    "a message is put on hold after its delivery ended several agents (qmgr's own tests)",
+};
+
+Deno.test("the daemons use what they declare, and declare what they use", async (t) => {
+  const audit = Deno.makeTempDirSync({ prefix: "audit-" });
+  try {
+    await using resolver = new Resolver();
+    await using peer = await Postern.make();
+    await using lmtp = new LmtpSink();
+    await using postern = await Postern.make({ environment: { POSTERN_AUDIT_DIRECTORY: audit } });
+    configure(postern, peer, { resolver: await resolver.port, lmtp: lmtp.port });
+    await peer.start();
+    await postern.start();
+    const described: Described[] = JSON.parse((await postern.run(["sandbox", "--json"])).output);
+    await exercise(postern);
+    await postern.stop();
+    const used = readAudit(audit);
+    const commands = [...new Set(described.map(({ command }) => command))];
+    assert.ok([...used.keys()].every((command) => commands.includes(command)), [...used.keys()].join(" "));
+    for (const command of commands) {
+      const grants = described.filter((one) => one.command === command).flatMap((one) => one.grants);
+      await t.step(command, () => compare(postern, command, grants, used.get(command) ?? []));
+    }
+    await t.step(
+      "the sandbox refused nothing",
+      () => assert.doesNotMatch(postern.log(), /security event|NotCapable/),
+    );
+  } finally {
+    Deno.removeSync(audit, { recursive: true });
+  }
+});
+
+/** Debian's smtp-sink, which speaks LMTP. */
+class LmtpSink implements AsyncDisposable {
+  readonly port = freePort();
+  readonly #child: Deno.ChildProcess;
+
+  constructor() {
+    const user = Deno.uid() === 0 ? ["-u", "nobody"] : [];
+    const args = [...user, "-L", `127.0.0.1:${this.port}`, "10"];
+    this.#child = new Deno.Command("/usr/sbin/smtp-sink", { args, stderr: "null" }).spawn();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGTERM");
+    await this.#child.status;
+  }
+}
+
+/** A route to every agent, a table wherever one can be, names to look up. */
+function configure(
+  postern: Postern,
+  peer: Postern,
+  ports: { readonly resolver: number; readonly lmtp: number },
+): void {
+  const { configuration, root } = postern.paths;
+  const tables = {
+    aliases: "list: one@example.test, two@far.test\nfailing: x@error.test\n",
+    virtual: "alias@example.test one@example.test\n",
+    transport: [
+      `far.test smtp:[127.0.0.1]:${peer.port}`,
+      `dead.test smtp:[127.0.0.1]:${freePort()}`,
+      `lmtp.test lmtp:inet:127.0.0.1:${ports.lmtp}`,
+      "lmtp-name.test lmtp:inet:nowhere.test",
+      "discard.test discard:",
+      "error.test error:5.1.1 gone for good",
+      "retry.test retry:4.3.2 not now",
+      "",
+    ].join("\n"),
+  };
+  for (const [name, text] of Object.entries(tables)) Deno.writeTextFileSync(`${configuration}/${name}`, text);
+  Deno.mkdirSync(`${root}/spool`);
+  postern.set({
+    myhostname: '"postern.test"',
+    // A directory in each of them has to be looked for before a file is moved there.
+    hash_queue_names: '["deferred", "defer", "bounce", "trace", "corrupt", "hold"]',
+    mydestination: '["local.test"]',
+    alias_maps: '["texthash:$config_directory/aliases"]',
+    local_recipient_maps: '["$alias_maps", "unix:passwd.byname"]',
+    mail_spool_directory: `"${root}/spool"`,
+    virtual_alias_maps: '["texthash:$config_directory/virtual"]',
+    transport_maps: '["texthash:$config_directory/transport"]',
+    default_transport: '"smtp:"',
+    relay_domains: '["relay.test"]',
+    relay_transport: `"relay:[127.0.0.1]:${peer.port}"`,
+    resolver: `"127.0.0.1:${ports.resolver}"`,
+    smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
+    smtpd_sender_restrictions: '["reject_unknown_sender_domain"]',
+  });
+  peer.set({ virtual_mailbox_domains: '["far.test", "relay.test"]', virtual_mailbox_maps: '["static:box"]' });
+}
+
+const LOCAL = [
+  "one@example.test",
+  "alias@example.test",
+  `${someUser()}@local.test`,
+  "list@local.test",
+  "failing@local.test",
+];
+const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry"].map((name) =>
+  `x@${name}.test`
+);
+
+/** A login name that is not root's: a mailbox of root's is not delivered to. */
+function someUser(): string {
+  const users = Deno.readTextFileSync("/etc/passwd").split("\n").map((line) => line.split(":"));
+  return users.find(([, , uid]) => uid !== undefined && uid !== "0")![0]!;
+}
+
+/** Mail by every way that there is, and two files that are none. */
+async function exercise(postern: Postern): Promise<void> {
+  const { queue } = postern.paths;
+  const content = utf8("From: me\r\nSubject: audit\r\n\r\ntext\r\n");
+  const [sent, refused] = await sendWithPython(postern.port, [
+    { from: "one@example.test", to: [...LOCAL, ...ELSEWHERE], content },
+    { from: "x@nowhere.test", to: ["one@example.test"], content },
+  ]);
+  assert.equal(sent!.code, 250, `${sent!.text}\n${postern.log()}`);
+  assert.deepEqual(sent!.rcpt, [...LOCAL, ...ELSEWHERE].map(() => 250));
+  assert.deepEqual(refused!.rcpt, [450]);
+  for (const [directory, name] of [["incoming", "A0000A0001"], ["maildrop", "A0000A0002"]] as const) {
+    Deno.writeTextFileSync(`${queue}/${directory}/${name}`, "no queue file\n", { mode: 0o700 });
+  }
+  const sendmail = ["sendmail", "-f", "one@example.test"];
+  const text = "Subject: posted\n\ntext\n";
+  assert.equal((await postern.run([...sendmail, "unknown@example.test"], text)).status, 0);
+  assert.equal((await postern.run([...sendmail, "-N", "success", "one@example.test"], text)).status, 0);
+  assert.equal((await postern.run(["postqueue", "-f"])).status, 0);
+  // In the mailbox: directly, by two aliases, two reports of failures and one of success.
+  await postern.mail("one", 6);
+  assert.ok(await until(() => postern.queued("corrupt").length === 2), postern.log());
+  assert.ok(
+    await until(() => postern.queued("deferred").length === 1 && postern.queued("active").length === 0),
+    postern.log(),
+  );
+  assert.equal((await postern.run(["mailq"])).status, 0);
+}
+
+/** What each daemon used. */
+function readAudit(directory: string): Map<string, Grant[]> {
+  const used = new Map<string, Grant[]>();
+  for (const path of filesBelow(directory)) {
+    const command = path.slice(directory.length + 1).split(".")[0]!;
+    const uses = decode(Deno.readFileSync(path)).split("\n").filter((line) => line !== "").map(
+      (line): Grant => {
+        const { permission, value } = JSON.parse(line);
+        return { kind: permission, object: value };
+      },
+    );
+    used.set(command, [...used.get(command) ?? [], ...uses]);
+  }
+  return used;
+}
+
+/** Demands that each use is declared and each declaration used. */
+function compare(postern: Postern, command: string, grants: readonly Grant[], uses: readonly Grant[]): void {
+  const shown = ({ kind, object }: Grant) =>
+    `${command} ${kind} ${object.replaceAll(postern.paths.root, "ROOT")}`;
+  const undeclared = uses.filter((use) => !grants.some((grant) => covers(grant, use)));
+  assert.deepEqual([...new Set(undeclared.map(shown))], [], "used, not declared");
+  const unused = grants.filter((grant) => !uses.some((use) => covers(grant, use)));
+  const unexplained = new Set(unused.map(shown).filter((line) => !Object.hasOwn(UNUSED, line)));
+  assert.deepEqual([...unexplained], [], "declared, not used");
+  const explained = Object.keys(UNUSED).filter((line) => line.startsWith(`${command} `));
+  const wrong = explained.filter((line) => !unused.some((grant) => shown(grant) === line));
+  assert.deepEqual(wrong, [], "in the list of what is not used, and used or not declared");
+}
+
+/** Any host, behind it a port. */
+const ANY_HOST = "0.0.0.0/0";
+/** Stands for the one mailbox of a helper in what `postern sandbox` prints. */
+const ONE_MAILBOX = "ONE-MAILBOX";
+
+/** True when the permission allows the use. */
+function covers(grant: Grant, use: Grant): boolean {
+  if (grant.kind !== use.kind) return false;
+  if (grant.object.startsWith(ANY_HOST)) return use.object.endsWith(grant.object.slice(ANY_HOST.length));
+  if (grant.object.endsWith(`/${ONE_MAILBOX}`)) {
+    return use.object.startsWith(grant.object.slice(0, -ONE_MAILBOX.length));
+  }
+  return use.object === grant.object || use.object.startsWith(`${grant.object}/`);
+}
