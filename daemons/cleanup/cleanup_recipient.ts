@@ -4,14 +4,14 @@
  */
 // Utility
 import { asciiLower } from "../../lib/vstring/ascii.ts";
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { domainOf, joinAddress, unquoteAddress } from "../../lib/mail/address.ts";
-import { findHeaderAddresses } from "../../lib/mail/header_address.ts";
+import { domainOf, joinAddress } from "../../lib/mail/address.ts";
 // Server skeleton
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+// This program
+import { parseAliasValue } from "./cleanup_alias.ts";
 
 /** Limits of one recipient's expansion. */
 export interface AliasLimits {
@@ -30,9 +30,6 @@ export type Expanded =
   | { readonly kind: "retry"; readonly why: string }
   /** The aliases pass a limit, as when they go round; somebody has to mend them. */
   | { readonly kind: "unreasonable"; readonly why: string };
-
-/** Most tokens in an alias's value. */
-const TOKEN_LIMIT = 10_240;
 
 /** Rewrites and expands addresses. */
 export class AddressPipeline {
@@ -100,7 +97,10 @@ export class AddressPipeline {
         continue;
       }
       if (depth >= this.#limits.recursion) return tooBig(first, "recursion");
-      for (const raw of parseAliasValue(found.value)) {
+      const targets = parseAliasValue(found.value);
+      // Without this a recipient would vanish.
+      if (targets.length === 0) return nobody(address, found.value);
+      for (const raw of targets) {
         const extended = this.#propagate && found.extension !== ""
           ? withExtension(raw, found.extension)
           : raw;
@@ -124,11 +124,11 @@ function tooBig(address: string, what: string): Expanded {
   };
 }
 
-/** The addresses of an alias's value, internal form. */
-function parseAliasValue(value: string): string[] {
-  return findHeaderAddresses(encodeText(value), TOKEN_LIMIT).addresses.map((one) =>
-    unquoteAddress(one.address)
-  );
+function nobody(address: string, value: string): Expanded {
+  const why = `virtual_alias_maps lookup of ${printable(address)} returns non-address result "${
+    printable(value, 100)
+  }"`;
+  return { kind: "retry", why };
 }
 
 function withExtension(address: string, extension: string): string {

@@ -10,8 +10,9 @@ export type Feedback = (window: number) => number;
 /** Parses 1, 0.5, 1/3, 1/concurrency, 1/sqrt_concurrency; undefined when it is none of these or not from 0 to 1. */
 export function parseFeedback(text: string): Feedback | undefined {
   const slash = text.indexOf("/");
-  const value = Number(slash < 0 ? text : text.slice(0, slash));
-  if (!Number.isFinite(value) || value < 0 || value > 1 || text === "") return undefined;
+  const numerator = slash < 0 ? text : text.slice(0, slash);
+  const value = Number(numerator);
+  if (!Number.isFinite(value) || value < 0 || value > 1 || numerator === "") return undefined;
   if (slash < 0) return () => value;
   const divisor = text.slice(slash + 1);
   if (divisor === "concurrency") return (window) => value / window;

@@ -69,7 +69,6 @@ export const SERVICE = {
     "strict_rfc821_envelopes",
     "unknown_address_reject_code",
     "unknown_client_reject_code",
-    "unknown_hostname_reject_code",
     "unknown_local_recipient_reject_code",
     "unknown_relay_recipient_reject_code",
     "unknown_virtual_alias_reject_code",

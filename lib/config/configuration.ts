@@ -84,9 +84,8 @@ export class Configuration {
   }
 
   /** The values as a service sees them. */
-  scopeOf(entry: ServiceEntry, extra: ReadonlyMap<string, string> = new Map()): Scope {
-    const own = new Map([...extra].map(([name, text]) => [name, { ...entry.place, text }]));
-    return serviceScope(this.#source, entry, own);
+  scopeOf(entry: ServiceEntry): Scope {
+    return serviceScope(this.#source, entry);
   }
 }
 
@@ -100,15 +99,11 @@ function isDisabled(entry: ServiceEntry, items: readonly string[]): boolean {
 }
 
 /** The scope of a service: its overrides and names before all else. */
-export function serviceScope(
-  source: ScopeSource,
-  entry: ServiceEntry,
-  extra: ScopeSource["layers"][number] = new Map(),
-): Scope {
+export function serviceScope(source: ScopeSource, entry: ServiceEntry): Scope {
   const names = new Map(
     [...source.names, ["service_name", entry.name], ["process_name", entry.command]] as const,
   );
-  return new Scope({ ...source, names, layers: [extra, entry.parameters, ...source.layers] });
+  return new Scope({ ...source, names, layers: [entry.parameters, ...source.layers] });
 }
 
 /**
@@ -117,15 +112,13 @@ export function serviceScope(
  * `transportParameter`.
  *
  * @param names the `parameters` of its service.ts
- * @param extra texts that count before all others, as `stress` from master
  */
 export function settingsFor<K extends ParameterName>(
   configuration: Configuration,
   entry: ServiceEntry,
   names: readonly K[],
-  extra: ReadonlyMap<string, string> = new Map(),
 ): Settings<K> {
-  const scope = configuration.scopeOf(entry, extra);
+  const scope = configuration.scopeOf(entry);
   const wanted = new Set<string>(names);
   const all = new Set<string>(names);
   for (const [suffix, base] of Object.entries(TRANSPORT_PARAMETERS)) {
@@ -250,7 +243,6 @@ function hasError(problems: readonly Problem[]): boolean {
 
 /** Parameters that name a transport, `transport` or `transport:nexthop`. */
 const TRANSPORT_NAMES = [
-  "best_mx_transport",
   "default_transport",
   "fallback_transport",
   "local_transport",

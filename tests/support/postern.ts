@@ -160,6 +160,12 @@ export class Postern implements AsyncDisposable {
     return found;
   }
 
+  /** Number of the master that runs. */
+  get master(): number {
+    if (this.#master === undefined) throw new Error("No master runs");
+    return this.#master.pid;
+  }
+
   /** Numbers of the processes that run a daemon. */
   pids(command: string): number[] {
     return this.processes().filter(({ args }) => args.at(-1)?.endsWith(`/daemons/${command}/main.ts`)).map((

@@ -144,20 +144,32 @@ export class Postfix implements AsyncDisposable {
     throw new Error(`${name} has ${this.mailbox(name).length} of ${count} messages:\n${this.log()}`);
   }
 
-  /** Numbers of its processes: master, by its pid file, and its children. */
-  pids(): number[] {
-    const master = readPid(`${this.queue}/pid/master.pid`);
-    if (master === undefined) return [];
-    const children = `/proc/${master}/task/${master}/children`;
-    return [master, ...Deno.readTextFileSync(children).split(" ").filter((word) => word !== "").map(Number)];
+  /** Number of the master that runs; undefined when there is none. */
+  get master(): number | undefined {
+    return readPid(`${this.queue}/pid/master.pid`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const pids = this.pids();
+    const { master } = this;
+    const pids = master === undefined ? [] : withChildren(master);
     await this.run(POSTFIX, ["stop"]);
     const gone = () => pids.every((pid) => !exists(`/proc/${pid}`));
     if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
     Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+/** Numbers of a process and of its children, whichever of its threads started them; empty when it is gone. */
+export function withChildren(pid: number): number[] {
+  try {
+    const threads = [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name }) =>
+      `/proc/${pid}/task/${name}/children`
+    );
+    const children = threads.flatMap((path) => Deno.readTextFileSync(path).split(" "));
+    return [pid, ...children.filter((word) => word !== "").map(Number)];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
   }
 }
 

@@ -58,7 +58,7 @@ Deno.test("each way to search reaches the tables of the parameter", async () => 
     [ask("local_recipient_maps", "address", "Postmaster@mx.test"), found("root")],
     [ask("local_recipient_maps", "address", "odd name@mx.test"), found("root")],
     [ask("local_recipient_maps", "address", "nobody-here@mx.test"), MISSING],
-    [ask("canonical_maps", "address", "a@b"), MISSING],
+    [ask("relocated_maps", "address", "a@b"), MISSING],
   ];
   for (const [request, expected] of cases) {
     assert.deepEqual(await service.find(request), expected, JSON.stringify(request));

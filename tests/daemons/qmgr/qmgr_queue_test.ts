@@ -101,8 +101,8 @@ for (
   const [negative, windows] of [
     // One step would leave the count at exactly 0, which is not yet above half a step: Postfix takes the second too.
     ["1", [8, 7, 6, 5]],
-    ["1/2", [9, 9, 8, 8]],
-    ["1/3", [9, 9, 9, 8]],
+    ["1/2", [9, 8, 8, 7]],
+    ["1/3", [9, 9, 8, 8]],
     ["0", [10, 10, 10]],
   ] as const
 ) {

@@ -42,12 +42,6 @@ Deno.test("some defaults, at Postfix's newest compatibility level", () => {
   assert.equal(settings.local_destination_concurrency_limit, 2);
 });
 
-Deno.test("stress changes what depends on it", () => {
-  const { settings } = loadGood('stress = "yes"');
-  assert.equal(settings.smtpd_timeout, 10);
-  assert.equal(settings.smtpd_hard_error_limit, 1);
-});
-
 const HOST_NAMES: readonly (readonly [string, string, string, string])[] = [
   ["mail.example.com", "", "mail.example.com", "example.com"],
   ["mail", "", "mail.localdomain", "localdomain"],
