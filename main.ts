@@ -49,6 +49,7 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["postconf", { purpose: "prints parameters", load: () => import("./commands/postconf.ts") }],
   ["postdrop", { purpose: "takes mail into maildrop/, for sendmail", load: () => import("./commands/postdrop.ts") }],
   ["postkick", { purpose: "wakes a service of the mail system", load: () => import("./commands/postkick.ts") }],
+  ["postlock", { purpose: "runs a command while a mailbox is locked", load: () => import("./commands/postlock.ts") }],
   ["postlog", { purpose: "writes lines to the log", load: () => import("./commands/postlog.ts") }],
   ["postmap", { purpose: "checks and queries lookup tables", load: () => import("./commands/postmap.ts") }],
   ["postqueue", { purpose: "lists and flushes the queue", load: () => import("./commands/postqueue.ts") }],

@@ -36,21 +36,12 @@
  */
 // Safe primitives
 import { connectUnixChannel } from "../lib/safe/channel.ts";
-import { lookAt } from "../lib/safe/file.ts";
-import { findLogin } from "../lib/safe/login.ts";
-import { findUser, ownUid } from "../lib/safe/process.ts";
 // Utility
 import type { Configuration } from "../lib/config/configuration.ts";
 import { IpcClient, IpcError } from "../lib/ipc/client.ts";
 import { asciiLower } from "../lib/vstring/ascii.ts";
 import { printable } from "../lib/vstring/printable.ts";
-import {
-  listSubject,
-  type MatchList,
-  matchList,
-  parseDomainList,
-  parseList,
-} from "../lib/table/match_list.ts";
+import { parseDomainList } from "../lib/table/match_list.ts";
 import { openTableSoftly } from "../lib/table/open.ts";
 import { parentStyle } from "../lib/table/parameter_lists.ts";
 // Mail
@@ -64,6 +55,7 @@ import { QMGR, SHOWQ } from "../lib/proto/protocols.ts";
 // This program
 import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { parseOptions } from "./options.ts";
+import { authorize, currentUser, isPrivileged, listHas, type QueueUser } from "./postqueue_access.ts";
 import { JsonPrinter, type PrintedMessage, type QueuePrinter, TablePrinter } from "./postqueue_print.ts";
 import { EX } from "./sysexits.ts";
 import { sendTrigger } from "./trigger.ts";
@@ -91,22 +83,23 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   const { mode, value, configDirectory } = readRequest(args);
   const { settings } = (configDirectory === undefined ? env : makeEnv(env.programName, configDirectory))
     .config();
+  const user = currentUser();
   switch (mode) {
     case "p":
     case "j":
-      await authorize("authorized_mailq_users", "view", settings);
-      await list(mode, settings, env);
+      await authorize("authorized_mailq_users", "view", settings, user);
+      await list(mode, settings, user, env);
       return EX.OK;
     case "f":
-      await authorize("authorized_flush_users", "flush", settings);
+      await authorize("authorized_flush_users", "flush", settings, user);
       await flushAll(settings);
       return EX.OK;
     case "i":
-      await authorize("authorized_flush_users", "flush", settings);
+      await authorize("authorized_flush_users", "flush", settings, user);
       await flushOne(value, settings);
       return EX.OK;
     default:
-      await authorize("authorized_flush_users", "flush", settings);
+      await authorize("authorized_flush_users", "flush", settings, user);
       await flushSite(value, settings);
       return EX.OK;
   }
@@ -127,39 +120,7 @@ function readRequest(args: readonly string[]): PostqueueRequest {
   return { mode: first.letter, value: first.value, configDirectory };
 }
 
-/** Throws unless the list has the user who runs this; the superuser and the queue's owner need no mention in it. */
-async function authorize(
-  parameter: "authorized_mailq_users" | "authorized_flush_users",
-  action: "view" | "flush",
-  settings: Settings,
-): Promise<void> {
-  if (isPrivileged(settings)) return;
-  const uid = ownUid();
-  const name = findLogin(uid)?.name ?? "unknown";
-  const list = parseList(settings[parameter], {
-    kind: "string",
-    parents: "plain",
-    name: parameter,
-    open: (spec) => openTableSoftly(spec),
-  });
-  if (await isIn(list, "string", name)) return;
-  throw new CommandError(`fatal: User ${name}(${uid}) is not allowed to ${action} the mail queue`, EX.NOPERM);
-}
-
-/** True when the list has the name; a table that cannot be asked is an error, not a no. */
-async function isIn(list: MatchList, kind: "string" | "domain", name: string): Promise<boolean> {
-  const outcome = await matchList(list, listSubject(kind, name));
-  if (outcome.kind === "retry") throw new CommandError(`fatal: ${outcome.why}`, EX.TEMPFAIL);
-  return outcome.kind === "found";
-}
-
-function isPrivileged(settings: Settings): boolean {
-  const uid = ownUid();
-  if (uid === 0 || lookAt(settings.queue_directory)?.uid === uid) return true;
-  return settings.mail_owner !== "" && findUser(settings.mail_owner)?.uid === uid;
-}
-
-async function list(mode: "p" | "j", settings: Settings, env: CommandEnv): Promise<void> {
+async function list(mode: "p" | "j", settings: Settings, user: QueueUser, env: CommandEnv): Promise<void> {
   const printer: QueuePrinter = mode === "j"
     ? new JsonPrinter(settings.empty_address_recipient, env.out)
     : new TablePrinter(settings.enable_long_queue_ids, settings.empty_address_recipient, env.out);
@@ -167,7 +128,7 @@ async function list(mode: "p" | "j", settings: Settings, env: CommandEnv): Promi
   const path = socketPath(settings, SHOWQ_SERVICE);
   const why = await unreachable(path);
   if (why === undefined) await listRemote(path, take);
-  else if (isPrivileged(settings)) {
+  else if (isPrivileged(user, settings)) {
     env.err(
       `${env.programName}: warning: Mail system is down -- accessing queue directly ` +
         `(Connect to the Postern showq service: ${why})\n`,
@@ -244,7 +205,7 @@ async function flushSite(site: string, settings: Settings): Promise<void> {
     name: "fast_flush_domains",
     open: (spec) => openTableSoftly(spec),
   });
-  if (!await isIn(list, "domain", domain)) {
+  if (!await listHas(list, "domain", domain)) {
     throw new CommandError(
       `fatal: Flush service is not configured for destination "${printable(site)}"`,
       EX.UNAVAILABLE,

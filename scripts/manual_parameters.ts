@@ -106,9 +106,8 @@ export function typeText({ type, min, max, values, absolute }: Parameter): strin
 }
 
 /** One parameter in the list of a daemon's page. */
-export function parameterItem({ name, row, users }: ParameterUse): string {
-  const without = users.length === 0 ? " Without effect in this version." : "";
-  return `- \`${name}\` (${code(defaultText(row))}): ${escapeAngles(row.doc)}.${without}`;
+export function parameterItem({ name, row }: ParameterUse): string {
+  return `- \`${name}\` (${code(defaultText(row))}): ${escapeAngles(row.doc)}.`;
 }
 
 /** Text in backquotes that may hold backquotes. */
@@ -118,8 +117,6 @@ function code(text: string): string {
 
 /** docs/parameters.md. */
 export function parametersPage(uses: readonly ParameterUse[], notice: string): string {
-  const used = uses.filter(({ users }) => users.length > 0);
-  const unused = uses.filter(({ users }) => users.length === 0);
   return `# Parameters
 
 ${notice}
@@ -133,7 +130,7 @@ and the programs that read it.
 
 | Parameter | Type | Default | Meaning | Used by |
 |---|---|---|---|---|
-${used.map(tableRow).join("\n")}
+${uses.map(tableRow).join("\n")}
 
 ## Parameters of one transport
 
@@ -144,12 +141,6 @@ the right counts.
 | Ending | Default |
 |---|---|
 ${transportRows(uses)}
-
-## Accepted, without effect in this version
-
-These names are read and their values are checked. No program makes use of them yet.
-
-${unused.map(({ name, row }) => `- \`${name}\`: ${escapeAngles(row.doc)}.`).join("\n")}
 `;
 }
 

@@ -12,8 +12,8 @@ import { IN_CI, missingNeeds, type Need } from "./support/tools.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Folders whose tests start processes, open many sockets or measure: their files run one after another. */
-const SERIAL: readonly string[] = ["attacks", "commands", "daemons", "scripts", "system"];
+/** Folders whose tests run whole mail systems, count processes or measure: their files run one after another. */
+const SERIAL: readonly string[] = ["attacks", "scripts", "system"];
 /** Folders without tests of their own. */
 const WITHOUT_TESTS: readonly string[] = ["support", "tmp", "dialogues"];
 /** What the tests use of a machine beside Deno. */
@@ -33,6 +33,10 @@ const skipped: string[] = [];
 const failed: string[] = [];
 /** Files whose tests did not even begin, which no report has. */
 const notLoaded: string[] = [];
+/** Tests by the seconds that they took. */
+const times: [seconds: number, name: string][] = [];
+/** So many of the slowest tests are named at the end, if they took a second at least. */
+const SLOWEST = 10;
 
 /** Runs Deno and shows what it says. */
 async function deno(args: readonly string[], limit = GROUP_LIMIT): Promise<boolean> {
@@ -130,6 +134,7 @@ function readReport(xml: string): Count {
     const head = part.slice(0, part.indexOf(">\n"));
     const name = `${attribute(head, "classname")}: ${attribute(head, "name")}`;
     const body = part.slice(head.length);
+    times.push([Number(attribute(head, "time")), name]);
     if (/^\s*>?\s*<skipped\/>/.test(body)) {
       count.skipped++;
       skipped.push(name);
@@ -196,9 +201,12 @@ else {
   await step("types", ["check", "--quiet", ...codePaths()]);
   await step("lint", ["lint", "--quiet"]);
   await step("format", ["fmt", "--check", "--quiet"]);
-  await test("tests of parts", parallel, ["--parallel"]);
-  await test("tests of programs and whole systems", serial, []);
+  await test("tests of parts and programs", parallel, ["--parallel"]);
+  await test("tests of whole systems", serial, []);
 }
+const slowest = times.sort(([a], [b]) => b - a).slice(0, SLOWEST).filter(([took]) => took >= 1);
+if (slowest.length > 0) console.log("\nSlowest:");
+for (const [took, name] of slowest) console.log(`  ${took.toFixed(0)} s  ${name}`);
 if (skipped.length > 0) {
   console.log(
     `\nSkipped${

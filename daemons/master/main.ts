@@ -71,9 +71,10 @@ function parseOptions(args: readonly string[]): Options {
 }
 
 /** Runs the mail system until a signal ends it. */
-function main(options: Options, log: Logger): void {
+function main(options: Options, early: Logger): void {
   const errors = options.logFile === undefined ? "inherit" : openLogDescriptor(options.logFile, 0o600);
-  const supervisor = new Supervisor(options.directory, locateCode(runtimePath()), errors, log);
+  const supervisor = new Supervisor(options.directory, locateCode(runtimePath()), errors, early);
+  const { log } = supervisor;
   const queue = supervisor.configuration.settings.queue_directory;
   const lock = MasterLock.take(queue, processId());
   supervisor.begin();

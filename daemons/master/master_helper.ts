@@ -28,7 +28,10 @@ export type Checked = { readonly kind: "allowed"; readonly task: HelperTask } | 
 export function checkHelperTask(command: string, request: unknown, configuration: Configuration): Checked {
   const task = toTask(request);
   if (task === undefined) return refused("request is malformed");
-  if (!isAbsolute(task.path) || normalize(task.path) !== stripSlash(task.path) || task.path.includes("\0")) {
+  if (
+    !isAbsolute(task.path) || normalize(task.path) !== task.path || task.path.endsWith("/") ||
+    task.path.includes("\0")
+  ) {
     return refused(`path "${task.path}" is not absolute and plain`);
   }
   if (task.path.includes(",")) {
@@ -41,7 +44,7 @@ export function checkHelperTask(command: string, request: unknown, configuration
   if (why !== undefined) return refused(why);
   // Without separate users there is one identity, ours, whatever was asked for.
   const identity = separate ? spoolGroup(task) : { uid: ownUid(), gid: ownGid() };
-  return { kind: "allowed", task: { ...task, ...identity, path: stripSlash(task.path) } };
+  return { kind: "allowed", task: { ...task, ...identity } };
 }
 
 /** In a spool directory that its group may write, as Debian's /var/mail, the lock file is made with that group. */
@@ -80,7 +83,7 @@ function checkLocal(task: HelperTask, configuration: Configuration): string | un
   const expected = home_mailbox === ""
     ? `${stripSlash(mail_spool_directory)}/${task.user}`
     : `${stripSlash(user.home)}/${stripSlash(home_mailbox)}`;
-  if (stripSlash(task.path) !== expected) return `"${task.path}" is not the mailbox of "${task.user}"`;
+  if (task.path !== expected) return `"${task.path}" is not the mailbox of "${task.user}"`;
   return undefined;
 }
 

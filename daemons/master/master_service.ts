@@ -111,7 +111,8 @@ export class MasterService {
     this.plan = plan;
     this.#pause = 0;
     this.#resumeAt = 0;
-    if (!changed) return;
+    // What was throttled is tried again: the new configuration may be its cure.
+    if (!changed) return this.#again();
     for (const child of this.#children) child.retire();
     this.ensure();
   }

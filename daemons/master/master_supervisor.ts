@@ -4,7 +4,7 @@
 // Utility
 import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
 import { formatProblem, type Problem } from "../../lib/config/problem.ts";
-import type { Logger } from "../../lib/log/log.ts";
+import { type Logger, makeLogger } from "../../lib/log/log.ts";
 import { type BoundListener, findUser, openHandedConnection, startProcess } from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
@@ -48,7 +48,7 @@ export class ConfigurationError extends Error {
 
 /** Runs a mail system. */
 export class Supervisor implements ServiceHost {
-  readonly log: Logger;
+  #log: Logger;
   readonly #directory: string;
   readonly #code: CodeLocation;
   readonly #errors: "inherit" | number;
@@ -65,15 +65,22 @@ export class Supervisor implements ServiceHost {
   /**
    * Reads the configuration; throws a `ConfigurationError` and starts nothing when it is wrong.
    *
+   * @param log for what is said before the configuration is known
    * @param errors where the log goes: our own standard error, or a descriptor
    */
   constructor(directory: string, code: CodeLocation, errors: "inherit" | number, log: Logger) {
     this.#directory = directory;
     this.#code = code;
     this.#errors = errors;
-    this.log = log;
+    this.#log = log;
     this.#configuration = this.#load();
+    this.#log = loggerFor(this.#configuration);
     this.#planner = this.#makePlanner(this.#configuration);
+  }
+
+  /** The log, in the form that the configuration wants. */
+  get log(): Logger {
+    return this.#log;
   }
 
   get configuration(): Configuration {
@@ -107,7 +114,10 @@ export class Supervisor implements ServiceHost {
       for (const plan of plans) bound.push(this.#bind(plan));
       refuseShared(bound);
     } catch (error) {
-      for (const service of bound) service.close();
+      for (const service of bound) {
+        service.close();
+        unlinkSockets(service);
+      }
       throw error;
     }
     for (const service of bound) this.#services.set(service.name, service);
@@ -153,7 +163,8 @@ export class Supervisor implements ServiceHost {
     const fresh: MasterService[] = [];
     try {
       for (const plan of planner.plans()) plans.set(plan.entry.name, plan);
-      for (const plan of plans.values()) {
+      // Ports first: one that is in use is found before the socket of a service that stays is replaced.
+      for (const plan of [...plans.values()].sort((a, b) => portsFirst(a.endpoint, b.endpoint))) {
         const old = this.#services.get(plan.entry.name);
         if (old === undefined || !sameEndpoint(old.plan.endpoint, plan.endpoint)) {
           fresh.push(this.#bind(plan));
@@ -166,6 +177,7 @@ export class Supervisor implements ServiceHost {
       return;
     }
     this.#configuration = configuration;
+    this.#log = loggerFor(configuration);
     this.#planner = planner;
     const kept = new Set(this.#kept(plans, fresh));
     for (const [name, service] of [...this.#services]) {
@@ -381,6 +393,10 @@ function unlinkSockets({ plan, helperListener }: MasterService, successor?: Plan
   if (helperListener !== undefined) removeFile(helperPath(path));
 }
 
+function portsFirst(a: Endpoint, b: Endpoint): number {
+  return Number(a.kind === "unix") - Number(b.kind === "unix");
+}
+
 function helperPath(path: string): string {
   return `${path}.helpers`;
 }
@@ -395,4 +411,14 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
 
 function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Master's own log, by the parameters that shape its daemons' logs. */
+function loggerFor({ settings }: Configuration): Logger {
+  return makeLogger({
+    program: "master",
+    syslogName: settings.syslog_name,
+    hostName: systemFacts().hostName,
+    format: settings.log_format === "json" ? "json" : "postfix",
+  });
 }

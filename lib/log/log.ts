@@ -168,7 +168,8 @@ function findField(text: string, key: string): number {
 
 function endOfWord(text: string, start: number): number {
   let end = start;
-  while (end < text.length && text[end] !== " " && text[end] !== ",") end++;
+  // A value ends at a blank, a comma, or the colon that "uid=0:" has behind it.
+  while (end < text.length && !" ,".includes(text[end]!) && text.slice(end, end + 2) !== ": ") end++;
   return end;
 }
 

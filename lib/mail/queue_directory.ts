@@ -75,8 +75,10 @@ export class QueueDirectory {
   *#idsBelow(directory: string, depth: number): Generator<QueueId> {
     for (const name of listDirectory(directory)) {
       // With hashing, a one-character directory is a hash directory; a file on the way down is found as well.
-      if (depth > 0 && name.length === 1) yield* this.#idsBelow(`${directory}/${name}`, depth - 1);
-      else {
+      if (depth > 0 && name.length === 1) {
+        const below = `${directory}/${name}`;
+        if (lookAt(below)?.kind === "directory") yield* this.#idsBelow(below, depth - 1);
+      } else {
         const id = toQueueId(name);
         if (id !== undefined && name.length > 1) yield id;
       }

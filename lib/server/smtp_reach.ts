@@ -43,7 +43,12 @@ export const FORBIDDEN_NETWORKS: readonly string[] = [
 ];
 
 /** Parameters whose values are next hops, and those whose values are `transport:nexthop`. */
-const NEXTHOP_PARAMETERS = ["relayhost", "smtp_fallback_relay", "lmtp_fallback_relay"] as const;
+const NEXTHOP_PARAMETERS = [
+  "relayhost",
+  "smtp_fallback_relay",
+  "lmtp_fallback_relay",
+  "smtp_trusted_nexthops",
+] as const;
 const TRANSPORT_PARAMETERS = [
   "default_transport",
   "relay_transport",

@@ -231,7 +231,9 @@ for (const [name, bytes] of Object.entries(FILES)) {
       using bench = new QueueBench();
       bench.put("active/4F2A01", bytes);
       const path = bench.path("active/4F2A01");
-      for (const options of OPTIONS) {
+      // Debian's waits a second before it ends with an error: a few options must do for what is damaged.
+      const damaged = /^cut in|^a pointer to itself|^a malformed pointer/.test(name);
+      for (const options of damaged ? [[], ["-vo"], ["-b"]] : OPTIONS) {
         // Debian's follows such a pointer for ever once records are named.
         if (name === "a pointer to itself" && options.join("").includes("v")) continue;
         const want = debian([...options, path], bench.path("active"));

@@ -31,7 +31,7 @@ async function postconf(configuration: Configuration, ...args: string[]): Promis
 const MAIN = `
   mydestination = ["$myhostname", "localhost"]
   smtpd_helo_required = false
-  slow-smtp_destination_rate_delay = "1s"
+  slow-smtp_destination_recipient_limit = 7
   relayhost = ""
   myorigin = "$place"
   [variables]
@@ -56,7 +56,7 @@ const CASES: readonly (readonly [readonly string[], string])[] = [
       "myorigin = $place",
       "place = example.org",
       "relayhost =",
-      "slow-smtp_destination_rate_delay = 1s",
+      "slow-smtp_destination_recipient_limit = 7",
       "smtpd_helo_required = no",
       "",
     ].join("\n"),
@@ -79,7 +79,7 @@ Deno.test("postconf without names prints every parameter once, sorted by code po
     const name of [
       "2bounce_notice_recipient",
       "place",
-      "slow-smtp_destination_rate_delay",
+      "slow-smtp_destination_recipient_limit",
       "virtual_uid_maps",
     ]
   ) {
@@ -176,7 +176,7 @@ Deno.test({
           "smtpd_helo_required",
           "mydestination",
           "relayhost",
-          "smtpd_timeout",
+          "smtp_helo_timeout",
           "queue_run_delay",
         ];
         const { stdout } = new Deno.Command(POSTCONF, { args: ["-c", directory, ...args] }).outputSync();

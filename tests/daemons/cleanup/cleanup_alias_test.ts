@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { parseAliasValue } from "../../../daemons/cleanup/cleanup_alias.ts";
+import { Postfix } from "../../support/postfix.ts";
+import { Random } from "../../support/random.ts";
+import { testNeeding } from "../../support/tools.ts";
+
+/** Right-hand sides of virtual aliases, and the addresses in them, internal form. */
+const VALUES: readonly (readonly [value: string, addresses: readonly string[]])[] = [
+  ["b@y.test", ["b@y.test"]],
+  ["b@y.test c@y.test", ["b@y.test", "c@y.test"]],
+  ["b@y.test,c@y.test", ["b@y.test", "c@y.test"]],
+  ["b@y.test;c@y.test", ["b@y.test", "c@y.test"]],
+  ['b@y.test, "c d"@y.test e@y.test', ["b@y.test", "c d@y.test", "e@y.test"]],
+  ["Bob Smith <bob@y.test>, c@y.test", ["bob@y.test", "c@y.test"]],
+  ['"Smith, Bob" <bob@y.test>', ["bob@y.test"]],
+  ["<b@y.test> <c@y.test>", ["b@y.test", "c@y.test"]],
+  ["group: m@y.test, n@y.test;", ["m@y.test", "n@y.test"]],
+  ["b@y.test(comment) c@y.test", ["b@y.test", "c@y.test"]],
+  ["(a (nested) comment) b@y.test", ["b@y.test"]],
+  ["b @ y.test", ["b@y.test"]],
+  ["a b c", ["a", "b", "c"]],
+  ["\tb@y.test \t , ,c@y.test,", ["b@y.test", "c@y.test"]],
+];
+
+/** Right-hand sides without an address. */
+const NOBODY = ["", " ", ",", ";", "(only comment)", "()", "<>"];
+
+Deno.test("cleanup: an alias's value holds addresses, separated as virtual(5) has it", () => {
+  for (const [value, addresses] of VALUES) assert.deepEqual(parseAliasValue(value), addresses, value);
+});
+
+Deno.test("cleanup: an alias's value without an address is empty", () => {
+  for (const value of NOBODY) assert.deepEqual(parseAliasValue(value), [], value);
+});
+
+Deno.test("cleanup: no alias's value makes the reader throw or take long", () => {
+  const random = new Random(41);
+  const parts = ["a", "@", ".", " ", ",", ";", ":", "<", ">", '"', "\\", "(", ")", "[", "]", "\t", "\u00fc"];
+  for (let round = 0; round < 3000; round++) {
+    parseAliasValue(Array.from({ length: random.below(30) }, () => random.pick(parts)).join(""));
+  }
+  const started = performance.now();
+  for (const one of ["(", "<", '"', "[", "\\", "a ", "a,", ":", "((a)"]) parseAliasValue(one.repeat(50_000));
+  assert.ok(performance.now() - started < 5000);
+});
+
+testNeeding(
+  ["root", "postfix"],
+  "cleanup: an alias's value means to us what it means to Postfix",
+  async () => {
+    await using postfix = await Postfix.start({
+      settings: {
+        virtual_alias_maps: "texthash:$root/virtual",
+        default_transport: "discard",
+        myorigin: "origin.test",
+      },
+    });
+    const table = VALUES.map(([value], i) => `v${i}@x.test ${value.trim()}\n`).join("");
+    Deno.writeTextFileSync(`${postfix.root}/virtual`, table);
+    const recipients = VALUES.map((_, i) => `v${i}@x.test`);
+    const sent = await postfix.run(
+      "/usr/sbin/sendmail",
+      ["-f", "s@z.test", ...recipients],
+      "Subject: x\n\nb\n",
+    );
+    assert.equal(sent.status, 0, sent.errors);
+    await postfix.untilLogged(/: removed/);
+    const found = new Map<string, string[]>();
+    for (const [, to = "", from = ""] of postfix.log().matchAll(/ to=<([^>]*)>, orig_to=<v(\d+)@x\.test>/g)) {
+      const address = to.replaceAll('"', "").replace("@origin.test", "");
+      found.set(from, [...found.get(from) ?? [], address]);
+    }
+    for (const [i, [value, addresses]] of VALUES.entries()) {
+      assert.deepEqual(found.get(String(i))?.sort(), [...addresses].sort(), value);
+    }
+  },
+);

@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { Postern } from "../../support/postern.ts";
+import { TinyFileSystem } from "../../support/temporary.ts";
+import { testNeeding } from "../../support/tools.ts";
+import { sendMessage, SmtpClient } from "../../dialogues/smtp_client.ts";
+import { until } from "../../commands/mail_system.ts";
+import { CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
+import { ACCEPTED, CleanupHost, submit } from "./cleanup_support.ts";
+
+const QUEUED = /^250 2\.0\.0 Ok: queued as ([0-9A-F]+)$/;
+
+testNeeding(
+  ["root"],
+  "cleanup: on a full disk a message gets WRITE and leaves nothing; when there is room it goes on",
+  async () => {
+    using disk = TinyFileSystem.mount(256);
+    assert.ok(disk !== undefined, "this root may not mount");
+    using host = new CleanupHost({ queue: disk.path });
+    const big = { lines: ["", ...Array.from({ length: 400 }, () => "x".repeat(1000))] };
+    for (let round = 0; round < 3; round++) {
+      assert.deepEqual(await submit(host, big), { status: CLEANUP_STATUS.WRITE, reason: "" });
+      assert.deepEqual(host.files(), []);
+    }
+    assert.equal(host.hints.length, 0);
+    assert.deepEqual(await submit(host), ACCEPTED);
+    // Full to the last byte: not even a small one, and it says so.
+    Deno.removeSync(host.files()[0]![0]);
+    Deno.writeFileSync(`${disk.path}/ballast`, new Uint8Array(128 * 1024));
+    const ballast = Deno.openSync(`${disk.path}/ballast`, { append: true });
+    try {
+      for (;;) if (ballast.writeSync(new Uint8Array(4096)) === 0) break;
+    } catch {
+      // It is full now.
+    }
+    ballast.close();
+    assert.equal((await submit(host)).status, CLEANUP_STATUS.WRITE);
+    Deno.removeSync(`${disk.path}/ballast`);
+    assert.deepEqual(await submit(host), ACCEPTED);
+  },
+);
+
+/** A system call as strace wrote it down. */
+interface Call {
+  readonly time: number;
+  readonly text: string;
+}
+
+/** Watches the system calls of a process; `inject` makes some of them fail. */
+class Trace implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #path: string;
+
+  private constructor(process: Deno.ChildProcess, path: string) {
+    this.#process = process;
+    this.#path = path;
+  }
+
+  static async attach(pid: number, calls: string, ...more: string[]): Promise<Trace> {
+    const path = Deno.makeTempFileSync({ prefix: "postern-strace-" });
+    const args = ["-f", "-ttt", "-y", "-e", `trace=${calls}`, ...more, "-o", path, "-p", String(pid)];
+    const process = new Deno.Command("strace", { args, stdin: "null", stdout: "null", stderr: "piped" })
+      .spawn();
+    // It says "Process N attached" once it watches.
+    const reader = process.stderr.getReader();
+    const { value } = await reader.read();
+    const said = new TextDecoder().decode(value);
+    if (!said.includes("attached")) throw new Error(`strace: ${said}`);
+    (async () => {
+      while (!(await reader.read()).done);
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return new Trace(process, path);
+  }
+
+  calls(): Call[] {
+    return Deno.readTextFileSync(this.#path).split("\n").flatMap((line) => {
+      const match = /^\d+ +(\d+\.\d+) (.*)$/.exec(line);
+      return match === null ? [] : [{ time: Number(match[1]) * 1000, text: match[2]! }];
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#process.kill("SIGINT");
+    } catch {
+      // What it watched has ended, and it with it.
+    }
+    await this.#process.status;
+    Deno.removeSync(this.#path);
+  }
+}
+
+const DISCARD = {
+  default_transport: '"discard:"',
+  virtual_mailbox_domains: "[]",
+  mydestination: "[]",
+  mynetworks: '["127.0.0.0/8"]',
+  smtpd_relay_restrictions: '["permit_mynetworks", "reject"]',
+};
+
+testNeeding(
+  ["root", "strace"],
+  "cleanup: each message that got 250 had its file synced before that, and after it the directory that names it",
+  async () => {
+    await using system = await Postern.start({ settings: DISCARD });
+    assert.match(await sendMessage(system.port), QUEUED);
+    await using trace = await Trace.attach(system.pids("cleanup")[0]!, "fsync,fdatasync");
+    const acknowledged: [id: string, time: number][] = [];
+    await Promise.all(Array.from({ length: 8 }, async () => {
+      for (let i = 0; i < 6; i++) {
+        const reply = await sendMessage(system.port);
+        acknowledged.push([QUEUED.exec(reply)![1]!, Date.now()]);
+      }
+    }));
+    const calls = trace.calls().filter(({ text }) => text.endsWith("= 0"));
+    assert.equal(acknowledged.length, 48);
+    for (const [id, time] of acknowledged) {
+      const file = calls.find(({ text }) =>
+        text.includes(`/incoming/${id}>`) || text.includes(`/active/${id}>`)
+      );
+      assert.ok(file !== undefined, `${id} was not synced`);
+      const directory = calls.find((call) => call.time > file.time && /\/incoming>\)/.test(call.text));
+      assert.ok(
+        directory !== undefined && directory.time < time,
+        `the name of ${id} was not synced before its 250`,
+      );
+    }
+  },
+);
+
+testNeeding(
+  ["root", "strace"],
+  "cleanup: a sync that fails is the client's 451, nothing is queued, and the next message goes through",
+  async () => {
+    await using system = await Postern.start({ settings: DISCARD });
+    assert.match(await sendMessage(system.port), QUEUED);
+    await system.untilEmpty();
+    {
+      await using _ = await Trace.attach(
+        system.pids("cleanup")[0]!,
+        "fsync,fdatasync",
+        "-e",
+        "inject=fsync,fdatasync:error=EIO",
+      );
+      for (let i = 0; i < 5; i++) {
+        assert.equal(
+          await sendMessage(system.port),
+          "451 4.3.0 Error: queue file write error",
+        );
+      }
+    }
+    assert.match(await sendMessage(system.port), QUEUED);
+    await system.untilEmpty();
+    assert.equal([...system.log().matchAll(/: removed\n/g)].length, 2);
+  },
+);
+
+/** Where the process is killed: the system call, which one of them, and whether what it was about may be complete by then. */
+const CRASHES: readonly (readonly [name: string, inject: string, complete: boolean])[] = [
+  ["before the name is given", "rename,renameat,renameat2:signal=KILL", false],
+  ["before the file is marked complete", "chmod,fchmod,fchmodat:signal=KILL", false],
+  ["before the file is synced", "fsync,fdatasync:signal=KILL:when=1", true],
+  ["before the directory is synced", "fsync,fdatasync:signal=KILL:when=2", true],
+];
+
+for (const [name, inject, complete] of CRASHES) {
+  testNeeding(
+    ["root", "strace"],
+    `cleanup: killed ${name}, it loses nothing that was acknowledged and keeps nothing incomplete`,
+    async () => {
+      await using system = await Postern.start({ settings: { ...DISCARD, max_idle: '"1000s"' } });
+      const before = QUEUED.exec(await sendMessage(system.port))![1]!;
+      const [pid] = system.pids("cleanup");
+      const calls = inject.slice(0, inject.indexOf(":"));
+      let reply: string;
+      {
+        await using _ = await Trace.attach(pid!, calls, "-e", `inject=${inject}`);
+        reply = await sendMessage(system.port, { text: "Subject: killed\r\n\r\nx" });
+      }
+      assert.match(reply, /^4/);
+      assert.ok(await until(() => !system.pids("cleanup").includes(pid!)));
+      await system.stop();
+      await system.start();
+      const after = QUEUED.exec(await sendMessage(system.port))![1]!;
+      await system.untilEmpty();
+      for (const id of [before, after]) assert.ok(system.log().includes(`${id}: removed`), id);
+      // An unacknowledged message may be delivered only when it was complete: its client may send it twice.
+      const removed = [...system.log().matchAll(/: removed\n/g)].length;
+      assert.ok(removed === 2 || (complete && removed === 3), `${removed} messages were delivered`);
+      assert.equal(system.queued("incoming").length, 0);
+      assert.equal(system.queued("corrupt").length, 0);
+    },
+  );
+}
+
+testNeeding(
+  ["root"],
+  "cleanup: killed in the middle of a message it leaves nothing, and the client hears 451",
+  async () => {
+    await using system = await Postern.start({ settings: DISCARD });
+    assert.match(await sendMessage(system.port), QUEUED);
+    using client = await SmtpClient.connect(system.port);
+    await client.reply();
+    assert.match(
+      await client.says("EHLO x", "MAIL FROM:<a@example.com>", "RCPT TO:<one@example.test>", "DATA"),
+      /^354/,
+    );
+    await client.send(`Subject: half\r\n\r\n${"x".repeat(70_000)}\r\n`);
+    await until(() => system.queued("incoming").length === 1);
+    Deno.kill(system.pids("cleanup")[0]!, "SIGKILL");
+    await until(() => system.log().includes("killed by signal SIGKILL"));
+    await client.send("more\r\n");
+    assert.equal(await client.say("."), "451 4.3.0 Error: queue file write error");
+    // The session goes on with the next process.
+    assert.match(
+      await client.says(
+        "MAIL FROM:<a@example.com>",
+        "RCPT TO:<one@example.test>",
+        "DATA",
+        "Subject: whole\r\n\r\nx\r\n.",
+      ),
+      QUEUED,
+    );
+    await system.stop();
+    await system.start();
+    await system.untilEmpty();
+    assert.match(system.log(), /: removed \(incomplete message of an earlier run\)/);
+  },
+);
