@@ -36,7 +36,7 @@
 import { openLogDescriptor, runtimePath } from "../../lib/safe/process.ts";
 import { exitProcess, inputChunks, onSignal, onUncaughtError, processId } from "../../lib/safe/stdio.ts";
 // Utility
-import { formatProblem } from "../../lib/config/problem.ts";
+import { describeProblem } from "../../lib/config/problem.ts";
 import { fatal, type Logger, makeLogger, panic } from "../../lib/log/log.ts";
 // Server skeleton
 import { locateCode } from "../../lib/server/code_location.ts";
@@ -116,7 +116,7 @@ try {
 } catch (error) {
   if (error instanceof ConfigurationError) {
     for (const problem of error.problems) {
-      log.error(formatProblem(problem));
+      log.error(describeProblem(problem));
     }
   }
   fatal(log, error instanceof Error ? error.message : String(error));

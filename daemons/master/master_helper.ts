@@ -12,6 +12,8 @@ import { hasSeparateUsers } from "../../lib/server/identity.ts";
 const GROUP_WRITE = 0o020;
 /** Longest mailbox path, bytes. */
 const PATH_LIMIT = 4000;
+/** Largest user or group number. */
+const ID_MOST = 0x7fffffff;
 
 /** The task in a request as it may be carried out, or why not. */
 export type Checked = { readonly kind: "allowed"; readonly task: HelperTask } | {
@@ -66,8 +68,13 @@ function toTask(request: unknown): HelperTask | undefined {
   if (kind !== "mailbox" || !formatOk || typeof path !== "string" || typeof user !== "string") {
     return undefined;
   }
-  if (path.length > PATH_LIMIT || !Number.isSafeInteger(uid) || !Number.isSafeInteger(gid)) return undefined;
-  return { kind, path, format, user, uid: uid as number, gid: gid as number };
+  if (path.length > PATH_LIMIT || !isId(uid) || !isId(gid)) return undefined;
+  return { kind, path, format, user, uid, gid };
+}
+
+/** A number beyond 32 bits would be cut on its way into the system: 2 to the 32nd power is root. */
+function isId(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= ID_MOST;
 }
 
 function stripSlash(path: string): string {

@@ -3,7 +3,7 @@
  */
 // Utility
 import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
-import { formatProblem, type Problem } from "../../lib/config/problem.ts";
+import { describeProblem, type Problem } from "../../lib/config/problem.ts";
 import { type Logger, makeLogger } from "../../lib/log/log.ts";
 import { type BoundListener, findUser, openHandedConnection, startProcess } from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
@@ -141,7 +141,7 @@ export class Supervisor implements ServiceHost {
       this.#refuseMove(configuration);
     } catch (error) {
       const problems = error instanceof ConfigurationError
-        ? error.problems.map(formatProblem)
+        ? error.problems.map(describeProblem)
         : [error instanceof Error ? error.message : String(error)];
       for (const problem of problems) this.log.warning(problem);
       this.log.warning("the new configuration is not used: the old one stays");
@@ -263,7 +263,7 @@ export class Supervisor implements ServiceHost {
     const problems = [...found, ...(configuration === undefined ? [] : findTableProblems(configuration))];
     const errors = problems.filter((problem) => problem.severity === "error");
     if (configuration === undefined || errors.length > 0) throw new ConfigurationError(errors);
-    for (const problem of problems) this.log.warning(formatProblem(problem));
+    for (const problem of problems) this.log.warning(describeProblem(problem));
     return configuration;
   }
 

@@ -31,8 +31,13 @@ export function formatPlace(place: Place): string {
 
 /** One line: `error: FILE:LINE: what is wrong (what to do)`. */
 export function formatProblem(problem: Problem): string {
+  return `${problem.severity}: ${describeProblem(problem)}`;
+}
+
+/** The same without its severity, for a log that has its own word for it. */
+export function describeProblem(problem: Problem): string {
   const cure = problem.cure === undefined ? "" : ` (${problem.cure})`;
-  return `${problem.severity}: ${formatPlace(problem)}: ${problem.text}${cure}`;
+  return `${formatPlace(problem)}: ${problem.text}${cure}`;
 }
 
 /** An error at a place. */

@@ -185,7 +185,11 @@ export class IpcClient<P extends Protocol> {
         pause = Math.min(pause, 40);
       }
     }
-    throw new IpcError("lost", `Cannot reach service ${this.#protocol.name} at "${this.#path}": ${why}`, false);
+    throw new IpcError(
+      "lost",
+      `Cannot reach service ${this.#protocol.name} at "${this.#path}": ${why}`,
+      false,
+    );
   }
 
   #greet(channel: Channel): Promise<Connection> {

@@ -68,8 +68,8 @@ function checkOne(spec: string, name: string, scope: Scope, configuration: Confi
   };
   const namedAt = scope.setting(name) ?? { file: `${configuration.directory}/main.toml`, line: 0 };
   return checkTables([spec], how).map((found) => {
-    // A fault in the table's file stands there; one in the spec itself stands where the parameter is set.
-    const place = found.file === spec ? namedAt : { file: found.file, line: found.line };
+    // A fault in a line of the table's file stands there; one of the table as a whole where the parameter is set.
+    const place = found.file === spec || found.line === 0 ? namedAt : { file: found.file, line: found.line };
     const text = `table "${spec}" of "${name}": ${found.text}`;
     return found.severity === "fault" ? errorAt(place, text) : warningAt(place, text);
   });

@@ -84,6 +84,9 @@ for (
     ["a uid that is no number", { uid: "5000" }],
     ["a uid that is no integer", { uid: 5000.5 }],
     ["a uid beyond all", { uid: Number.MAX_VALUE }],
+    ["a uid that is root's when cut to 32 bits", { uid: 2 ** 32 }],
+    ["a gid that is root's when cut to 32 bits", { gid: 2 ** 32 }],
+    ["a uid that is -1 in 32 bits", { uid: 2 ** 32 - 1 }],
     ["no uid", { uid: undefined }],
     ["no user", { user: null }],
   ] as const
