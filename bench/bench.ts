@@ -53,16 +53,21 @@ function positive(name: string, text: string): number {
 }
 
 /** Runs both systems, or Postern alone, below a directory. */
-async function runSection(name: string, directory: string, { pairs, load }: Options): Promise<Section> {
+async function runSection(
+  name: string,
+  directory: string,
+  { pairs, load }: Options,
+  signal: AbortSignal,
+): Promise<Section> {
   await using stack = new AsyncDisposableStack();
   const systems: Running[] = [];
   if (hasPostfix()) systems.push(stack.use(await startPostfix(directory)));
   systems.push(stack.use(await startPostern(directory)));
   const warmUp = { ...load, messages: Math.max(load.sessions, Math.ceil(load.messages / 4)) };
-  for (const system of systems) await measure(system, warmUp);
+  for (const system of systems) await measure(system, warmUp, signal);
   const figures = new Map<string, Figures[]>(systems.map((system) => [system.name, []]));
   for (let pair = 0; pair < pairs; pair++) {
-    for (const system of systems) figures.get(system.name)!.push(await measure(system, load));
+    for (const system of systems) figures.get(system.name)!.push(await measure(system, load, signal));
   }
   const place = `${directory}, ${fileSystemType(directory)}`;
   return { name, place, postern: figures.get("Postern")!, postfix: figures.get("Postfix") ?? [] };
@@ -92,12 +97,12 @@ class MountedTmpfs implements Disposable {
 }
 
 /** Every section that can be measured here, one after the other. */
-async function* sections(options: Options): AsyncGenerator<Section> {
-  yield await runSection("disk", options.disk, options);
-  if (options.tmpfs !== undefined) yield await runSection("tmpfs", options.tmpfs, options);
+async function* sections(options: Options, signal: AbortSignal): AsyncGenerator<Section> {
+  yield await runSection("disk", options.disk, options, signal);
+  if (options.tmpfs !== undefined) yield await runSection("tmpfs", options.tmpfs, options, signal);
   else if (Deno.uid() === 0) {
     using tmpfs = new MountedTmpfs();
-    yield await runSection("tmpfs", tmpfs.path, options);
+    yield await runSection("tmpfs", tmpfs.path, options, signal);
   }
 }
 
@@ -121,8 +126,11 @@ async function main(options: Options): Promise<void> {
       "Debian's Postfix is not measured: it takes root, and `apt-get install postfix` where it is missing.\n",
     );
   }
+  // Ctrl-C stops both systems, and unmounts what was mounted.
+  const interrupted = new AbortController();
+  Deno.addSignalListener("SIGINT", () => interrupted.abort(new Error("Interrupted")));
   const done: Section[] = [];
-  for await (const section of sections(options)) {
+  for await (const section of sections(options, interrupted.signal)) {
     done.push(section);
     say(formatSection(section));
   }
@@ -132,4 +140,10 @@ async function main(options: Options): Promise<void> {
   }
 }
 
-await main(readOptions(Deno.args));
+try {
+  await main(readOptions(Deno.args));
+} catch (error) {
+  console.error(`bench: ${error instanceof Error ? error.message : error}`);
+  Deno.exit(1);
+}
+Deno.exit(0); // a listener for signals would keep the process alive

@@ -37,7 +37,8 @@ export interface Figures {
   readonly memory: number;
 }
 
-const SMTP_SOURCE = "/usr/sbin/smtp-source";
+const DEBIANS_SOURCE = "/usr/sbin/smtp-source";
+const MAIN = new URL("../main.ts", import.meta.url).pathname;
 /** How often memory is looked at, milliseconds. */
 const MEMORY_INTERVAL = 100;
 /** How often the queue is looked at, milliseconds. */
@@ -49,17 +50,20 @@ const TICKS = 100;
 const PAGE = 4096;
 const MEBI = 1024 * 1024;
 
-/** Sends the load through the system and gives the figures; throws when a message did not come through. */
-export async function measure(system: System, load: Load): Promise<Figures> {
+/**
+ * Sends the load through the system and gives the figures; throws when a message did not come through, and when
+ * `signal` says that it shall end.
+ */
+export async function measure(system: System, load: Load, signal: AbortSignal): Promise<Figures> {
   const delivered = system.delivered();
   const cpu = cpuTime(system.pids());
   let memory = 0;
   const watch = setInterval(() => memory = Math.max(memory, residentSize(system.pids())), MEMORY_INTERVAL);
   try {
     const started = performance.now();
-    await send(system, load);
+    await send(system, load, signal);
     const accepted = performance.now() - started;
-    await drained(system);
+    await drained(system, signal);
     const all = performance.now() - started;
     const used = cpuTime(system.pids()) - cpu;
     memory = Math.max(memory, residentSize(system.pids()));
@@ -75,19 +79,37 @@ export async function measure(system: System, load: Load): Promise<Figures> {
   }
 }
 
-/** Drives the system with Debian's smtp-source, which keeps its connections open (-d). */
-async function send(system: System, { messages, sessions, length }: Load): Promise<void> {
+/** Drives the system with Debian's smtp-source, or with ours where that is missing; connections stay open (-d). */
+async function send(
+  system: System,
+  { messages, sessions, length }: Load,
+  signal: AbortSignal,
+): Promise<void> {
   const load = ["-d", "-s", sessions, "-m", messages, "-l", length].map(String);
-  const args = [...load, "-f", "me@bench.test", "-t", "you@far.test", `127.0.0.1:${system.port}`];
-  const done = await new Deno.Command(SMTP_SOURCE, { args, stdout: "null", stderr: "piped" }).output();
+  const target = ["-f", "me@bench.test", "-t", "you@far.test", `127.0.0.1:${system.port}`];
+  const [program, ...first] = hasDebians()
+    ? [DEBIANS_SOURCE]
+    : [Deno.execPath(), "run", "-A", MAIN, "smtp-source"];
+  const args = [...first, ...load, ...target];
+  const done = await new Deno.Command(program!, { args, signal, stdout: "null", stderr: "piped" }).output();
+  signal.throwIfAborted();
   if (!done.success) {
     throw new Error(`Cannot send to ${system.name}: ${new TextDecoder().decode(done.stderr)}`);
   }
 }
 
-async function drained(system: System): Promise<void> {
+function hasDebians(): boolean {
+  try {
+    return Deno.statSync(DEBIANS_SOURCE).isFile;
+  } catch {
+    return false;
+  }
+}
+
+async function drained(system: System, signal: AbortSignal): Promise<void> {
   const deadline = Date.now() + DRAIN_LIMIT;
   while (!system.queues.every(isEmpty)) {
+    signal.throwIfAborted();
     if (Date.now() > deadline) {
       throw new Error(`Cannot measure ${system.name}: its queue does not become empty`);
     }

@@ -83,7 +83,11 @@ const DULL: readonly RegExp[] = [
   /^running \d+ tests? from /,
   /\.\.\. (ok|ignored) \(.*\)$/,
   /^.* \.\.\.$/,
-  /^Check /,
+  /^(Check|Download) /,
+  /^Stack backtrace:$/,
+  /^ +0: <unknown>$/,
+  /__proto__.*which Deno disables by default/,
+  /--unsafe-proto/,
   /^(Checked|Formatted) \d+ files?$/,
 ];
 
@@ -208,9 +212,10 @@ const slowest = times.sort(([a], [b]) => b - a).slice(0, SLOWEST).filter(([took]
 if (slowest.length > 0) console.log("\nSlowest:");
 for (const [took, name] of slowest) console.log(`  ${took.toFixed(0)} s  ${name}`);
 if (skipped.length > 0) {
+  const wanting = missingNeeds([...TOOLS, "root"]);
   console.log(
     `\nSkipped${
-      missing.length > 0 ? `, as far as nothing else is said for want of ${missing.join(", ")}` : ""
+      wanting.length > 0 ? ` (where no other reason is given: for want of ${wanting.join(", ")})` : ""
     }:`,
   );
   for (const name of skipped) console.log(`  ${name}`);

@@ -29,6 +29,8 @@
  *
  * LIMITS
  *   Finding the number of a listener's descriptor takes Linux's /proc.
+ *   daemon_watchdog_timeout counts as 10 seconds when it is less: daemons say every 5 that they are well.
+ *   A new queue_directory takes a stop and a start; so does an address that overlaps with one in use.
  *
  * @module
  */

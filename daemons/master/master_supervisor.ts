@@ -31,6 +31,8 @@ import {
 
 /** How often silence is looked for, milliseconds. */
 const WATCH_INTERVAL = 5000;
+/** local and virtual each keep mailbox_helper_limit helpers; as many again may be on their way out. */
+const HELPERS_PER_LIMIT = 4;
 /** What a stop waits for before it kills, milliseconds. */
 const STOP_GRACE = 5000;
 /** The least silence that means anything, seconds: a daemon that is well says so every HEARTBEAT_INTERVAL. */
@@ -305,6 +307,8 @@ export class Supervisor implements ServiceHost {
     if (service === undefined || !service.plan.service.startsHelpers || !isToken(token)) {
       return refuse("Cannot start mailbox helper: this service starts none");
     }
+    const most = HELPERS_PER_LIMIT * this.#configuration.settings.mailbox_helper_limit;
+    if (this.#helpers.size >= most) return refuse(`Cannot start mailbox helper: there are ${most}`);
     const checked = checkHelperTask(service.plan.service.command, request.task, this.#configuration);
     if (checked.kind === "refused") return refuse(checked.why);
     const endpoint = service.plan.endpoint;
