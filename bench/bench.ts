@@ -146,4 +146,3 @@ try {
   console.error(`bench: ${error instanceof Error ? error.message : error}`);
   Deno.exit(1);
 }
-Deno.exit(0); // a listener for signals would keep the process alive

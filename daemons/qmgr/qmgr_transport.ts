@@ -16,6 +16,9 @@ import { deliveryRequest } from "./qmgr_request.ts";
 /** One recipient's outcome, as the agent told it. */
 export type Outcome = Extract<Reply<typeof DELIVERY>, { is: "recipient" }>;
 
+/** Most recipients in one request whatever the parameter says: the widest of them fit into a frame. */
+const REQUEST_MOST = 2000;
+
 /** A transport's parameters. */
 export interface TransportRules extends ConcurrencyRules {
   readonly recipientLimit: number;
@@ -89,8 +92,9 @@ export class Transport {
   /** Adds a recipient: to the message's last entry for the destination, or to a new one. */
   add(queue: DestinationQueue, message: ActiveMessage, recipient: EnvelopeRecipient): void {
     const last = queue.last;
-    const limit = this.#rules.recipientLimit;
-    if (last !== undefined && last.message === message && (limit === 0 || last.recipients.length < limit)) {
+    const { recipientLimit } = this.#rules;
+    const limit = recipientLimit > 0 ? Math.min(recipientLimit, REQUEST_MOST) : REQUEST_MOST;
+    if (last !== undefined && last.message === message && last.recipients.length < limit) {
       last.recipients.push(recipient);
       return;
     }

@@ -9,6 +9,7 @@
  * @module
  */
 import dgram from "node:dgram";
+import { parseIpv6 } from "../vstring/ip_address.ts";
 import { describe, errorCode, isSandboxRefusal } from "./error.ts";
 
 /** Why a connection could not be made or went away. */
@@ -132,6 +133,8 @@ function hostOf(address: Deno.Addr): string {
  * @throws NetworkError with the system's reason
  */
 export async function connectTcp(address: string, port: number, timeoutMs: number): Promise<Connection> {
+  // Deno's denials of IPv4 networks do not see an IPv4 address in IPv6 form (::ffff:127.0.0.1): it stays outside.
+  if (isMappedIpv4(address)) throw new NetworkError("denied", "IPv4 address in IPv6 form");
   const options = { hostname: address, port, transport: "tcp", autoSelectFamily: false } as const;
   const connecting = timeoutMs > 0
     ? Deno.connect({ ...options, signal: AbortSignal.timeout(timeoutMs) })
@@ -143,6 +146,12 @@ export async function connectTcp(address: string, port: number, timeoutMs: numbe
   } catch (error) {
     throw connectFailure(error);
   }
+}
+
+/** True for what RFC 4291 section 2.5.5.2 maps: ten bytes of zero, two of 0xff, then an IPv4 address. */
+function isMappedIpv4(address: string): boolean {
+  const bytes = parseIpv6(address);
+  return bytes !== undefined && bytes.subarray(0, 12).every((byte, i) => byte === (i < 10 ? 0 : 0xff));
 }
 
 /**

@@ -66,6 +66,9 @@ export interface HostOptions {
   readonly cleanup?: Handler<typeof CLEANUP>;
 }
 
+/** Most bytes that one read of a socket gives. */
+const READ_SIZE = 65_536;
+
 /** A client of one session. */
 export class TestClient {
   readonly channel: MemoryChannel;
@@ -97,9 +100,10 @@ export class TestClient {
     server.start({ data: (bytes) => this.session.data(bytes), closed: () => this.session.closed() });
   }
 
-  /** Sends bytes as one segment. */
+  /** Sends bytes as one segment, or as many as a socket would read them in. */
   send(bytes: Uint8Array | string): void {
-    this.channel.write(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes);
+    const all = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
+    for (let at = 0; at < all.length; at += READ_SIZE) this.channel.write(all.subarray(at, at + READ_SIZE));
   }
 
   /** The next whole reply, its lines joined by LF; the end of the session gives an empty string. */

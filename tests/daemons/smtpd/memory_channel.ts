@@ -15,6 +15,7 @@ export class MemoryChannel {
   #other: MemoryChannel | undefined;
   #events: ChannelEvents | undefined;
   #waiting: Uint8Array[] = [];
+  #next = 0;
   #peerOver = false;
   #scheduled = false;
 
@@ -74,10 +75,13 @@ export class MemoryChannel {
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
-      while (this.#waiting.length > 0 && !this.paused && this.#events !== undefined && !this.over) {
-        this.#events.data(this.#waiting.shift()!);
+      while (this.#next < this.#waiting.length && !this.paused && this.#events !== undefined && !this.over) {
+        this.#events.data(this.#waiting[this.#next++]!);
       }
-      if (this.#waiting.length > 0 || !this.#peerOver || this.over || this.#events === undefined) return;
+      if (this.#next < this.#waiting.length) return;
+      this.#waiting = [];
+      this.#next = 0;
+      if (!this.#peerOver || this.over || this.#events === undefined) return;
       this.over = true;
       this.#events.closed(undefined);
     });

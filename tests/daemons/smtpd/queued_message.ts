@@ -1,7 +1,7 @@
 /** What a committed queue file holds, for tests. Not a test itself. @module */
 import { EnvelopeReader } from "../../../lib/mail/queue_file.ts";
 import { RECORD, RecordCursor } from "../../../lib/mail/record.ts";
-import { concat, utf8 } from "../../support/bytes.ts";
+import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
 
 export interface QueuedMessage {
   readonly id: string;
@@ -35,13 +35,13 @@ export function readQueued(id: string, bytes: Uint8Array): QueuedMessage {
   const envelope = reader.envelope();
   const { dataOffset, contentSize } = envelope.size;
   const cursor = new RecordCursor(bytes, dataOffset, dataOffset + contentSize);
-  const parts: Uint8Array[] = [];
+  const out = new ByteBuilder(contentSize, contentSize);
   while (cursor.next()) {
-    if (cursor.type === RECORD.NORMAL) parts.push(cursor.data, utf8("\n"));
-    else if (cursor.type === RECORD.CONTINUED) parts.push(cursor.data);
+    if (cursor.type === RECORD.NORMAL) out.bytes(cursor.data).byte(0x0a);
+    else if (cursor.type === RECORD.CONTINUED) out.bytes(cursor.data);
     else throw new Error(`record type ${cursor.type} in the content`);
   }
-  const content = concat(...parts);
+  const content = out.copy();
   const text = latin1(content);
   const separator = text.indexOf("\n\n");
   return {

@@ -147,3 +147,13 @@ Deno.test("under the sandbox a connection that is not granted is told as denied"
     new TextDecoder().decode(output.stderr),
   );
 });
+
+Deno.test("RFC 4291 section 2.5.5.2: an IPv4 address in IPv6 form is not connected to", async () => {
+  for (const address of ["::ffff:127.0.0.1", "::FFFF:7f00:1", "0:0:0:0:0:ffff:0.0.0.0"]) {
+    await assert.rejects(
+      connectTcp(address, 25, 1000),
+      (error: unknown) => error instanceof NetworkError && error.kind === "denied",
+      address,
+    );
+  }
+});
