@@ -15,8 +15,8 @@ import { ContentReader, EnvelopeReader, type SizeRecord } from "../../lib/mail/q
 import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
 
-/** The queues that a message may stand in when it is reported on. */
-const QUEUES = ["active", "deferred"] as const;
+/** Where a message stands when it is reported on. */
+const QUEUES = ["active"] as const;
 const MESSAGE_ID = "message-id:";
 /** Longest Message-ID that is repeated in a report, bytes: one line of RFC 5322. */
 const MESSAGE_ID_LIMIT = 998;

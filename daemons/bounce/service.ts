@@ -11,7 +11,7 @@ export const SERVICE = {
   skeleton: "ipc",
   serves: "bounce",
   connects: ["cleanup"],
-  reads: ["queue/active", "queue/deferred", "queue/bounce", "queue/defer", "queue/trace"],
+  reads: ["queue/active", "queue/bounce", "queue/defer", "queue/trace"],
   writes: ["queue/bounce", "queue/defer", "queue/trace"],
   inet: "none",
   runs: [],

@@ -160,8 +160,7 @@ function unsupported({ keyword, value }: PathParameter): ReplyText {
 function mailParameter(session: Session, parameter: PathParameter): ReplyText | undefined {
   const { keyword, value } = parameter;
   const { settings } = session.server;
-  const esmtp = session.greeting?.esmtp === true;
-  if (esmtp && keyword === "SIZE") {
+  if (keyword === "SIZE") {
     const size = parseDecimal(value ?? "");
     if (size === undefined) return "501 5.5.4 Bad message size syntax";
     // RFC 1870 section 6.1: a message that is declared too large may be refused at once.
@@ -169,7 +168,7 @@ function mailParameter(session: Session, parameter: PathParameter): ReplyText | 
       ? REPLY.sizeExceeded
       : undefined;
   }
-  if (esmtp && keyword === "BODY") {
+  if (keyword === "BODY") {
     const body = asciiUpper(value ?? "");
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
   }

@@ -12,10 +12,11 @@ import { isValidHostname } from "../../lib/mail/domain.ts";
 import { splitStatus } from "../../lib/mail/status_code.ts";
 // Server skeleton
 import type { MapSearch } from "../../lib/proto/proxymap_client.ts";
+import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // This program
 import { DUNNO, OK, type Question, reject, type Services, type Verdict } from "./smtpd_policy.ts";
 import { checkRecipientExists } from "./smtpd_recipient.ts";
-import { refusal, type ReplyText, shown } from "./smtpd_reply.ts";
+import { lookupFailure, refusal, type ReplyText, shown } from "./smtpd_reply.ts";
 
 /** One element of a list, ready to run. */
 interface Element {
@@ -174,7 +175,7 @@ const ROWS: Readonly<Record<RestrictionName, Row>> = {
       ? DUNNO
       : needsDomain(services, SENDER(q, "need fully-qualified address")),
   reject_non_fqdn_recipient: (services) => (q) =>
-    q.recipient === undefined || isFullyQualified(domainOf(q.recipient)) || isPostmaster(q.recipient)
+    q.recipient === undefined || isFullyQualified(domainOf(q.recipient))
       ? DUNNO
       : needsDomain(services, RECIPIENT(q, "need fully-qualified address")),
   reject_invalid_helo_hostname: ({ settings }) => (q) =>
@@ -192,15 +193,20 @@ const ROWS: Readonly<Record<RestrictionName, Row>> = {
     return reject(refusal(code, "4.7.25", text));
   },
   reject_unknown_sender_domain: (services) => (q) =>
-    q.sender ? checkDomain(services, domainOf(q.sender), SENDER_DOMAIN, q) : DUNNO,
+    q.sender ? checkSenderDomain(services, q.sender, q) : DUNNO,
   reject_unknown_recipient_domain: atRecipient((services, q) =>
-    isOurs(q) ? DUNNO : checkDomain(services, domainOf(q.recipient!), RECIPIENT_DOMAIN, q)
+    isFinal(q.resolved!) ? DUNNO : checkDomain(services, domainOf(q.recipient!), RECIPIENT_DOMAIN, q)
   ),
   check_client_access: accessOf("check_client_access"),
   check_helo_access: accessOf("check_helo_access"),
   check_sender_access: accessOf("check_sender_access"),
   check_recipient_access: accessOf("check_recipient_access"),
 };
+
+/** True for an address whose mail ends here: its domain need not be in DNS. */
+function isFinal({ class: addressClass }: Resolved): boolean {
+  return addressClass === "local" || addressClass === "alias" || addressClass === "virtual";
+}
 
 /** True when mail for the recipient is ours to take: a final class or relay_domains, and not routed on by its local part. */
 export function isOurs(question: Question): boolean {
@@ -216,11 +222,6 @@ function isLiteral(domain: string): boolean {
   return domain.startsWith("[") && domain.endsWith("]");
 }
 
-/** RFC 5321 section 4.5.1: postmaster without a domain must be accepted. */
-export function isPostmaster(address: string): boolean {
-  return asciiUpper(address) === "POSTMASTER";
-}
-
 /** How a domain that cannot be answered is refused. */
 interface DomainWords {
   readonly subject: Subject;
@@ -230,6 +231,13 @@ interface DomainWords {
 
 const SENDER_DOMAIN: DomainWords = { subject: SENDER, unknown: "4.1.8", nullMx: [550, "5.7.27"] };
 const RECIPIENT_DOMAIN: DomainWords = { subject: RECIPIENT, unknown: "4.1.2", nullMx: [556, "5.1.10"] };
+
+/** A sender in a domain of ours is there, whatever DNS says of it. */
+async function checkSenderDomain(services: Services, sender: string, question: Question): Promise<Verdict> {
+  const resolved = await services.rewrite.resolve("", sender);
+  if (resolved.kind === "retry") return reject(lookupFailure(sender));
+  return isFinal(resolved) ? DUNNO : checkDomain(services, domainOf(sender), SENDER_DOMAIN, question);
+}
 
 /** Whether mail could be answered: the domain has an MX or an address, and says not that it takes none. */
 async function checkDomain(

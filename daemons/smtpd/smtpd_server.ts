@@ -2,6 +2,7 @@
  * What all sessions of a process share: settings, services, the restriction lists, the clock for deadlines.
  */
 // Utility
+import { equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -16,7 +17,7 @@ import { DateClock } from "./smtpd_received.ts";
 import type { Question, Services, SmtpdSettings } from "./smtpd_policy.ts";
 import { checkRecipientExists } from "./smtpd_recipient.ts";
 import { lookupFailure, REPLY, type ReplyText } from "./smtpd_reply.ts";
-import { isPostmaster, type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
+import { type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
@@ -175,6 +176,8 @@ export class Server {
    * @param stage the command, for the log
    */
   async checkRecipient(session: Session, stage: string, recipient: string): Promise<ReplyText | undefined> {
+    // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
+    if (isPostmaster(recipient)) return undefined;
     const refuse = (reply: ReplyText) => {
       session.logReject("reject", stage, reply, recipient);
       return reply;
@@ -187,7 +190,7 @@ export class Server {
       if (verdict.kind === "reject") return refuse(verdict.reply);
     }
     if (resolved.bad) return refuse(REPLY.badRecipient);
-    if (this.settings.smtpd_reject_unlisted_recipient && !isPostmaster(recipient)) {
+    if (this.settings.smtpd_reject_unlisted_recipient) {
       const verdict = await checkRecipientExists(this.#services, recipient, resolved);
       if (verdict.kind === "reject") return refuse(verdict.reply);
     }
@@ -248,6 +251,10 @@ export class Server {
     if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
     this.#accepted.set(key, Date.now() + ACCEPTED_TIME);
   }
+}
+
+function isPostmaster(address: string): boolean {
+  return equalsIgnoreCase(address, "postmaster");
 }
 
 function acceptedKey(session: Session, recipient: string): string {
