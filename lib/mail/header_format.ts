@@ -9,8 +9,6 @@ import { printable } from "../vstring/printable.ts";
 import { isAtomText, quoteAddress, quoteString } from "./address.ts";
 import { formatIdDate } from "./date.ts";
 
-/** Longest line that is made by folding, unless one word is longer (RFC 5322 section 2.1.1). */
-export const FOLD_WIDTH = 78;
 /** Longest encoded word (RFC 2047 section 2). */
 const ENCODED_WORD_LIMIT = 75;
 const ENCODED_WORD_START = "=?utf-8?Q?";

@@ -243,6 +243,11 @@ const CASES: Readonly<Record<string, Case>> = {
     settings: { ...sender("reject_unknown_sender_domain"), unknown_address_reject_code: "550" },
     reply: "550 5.1.8 <a@ext.test>: Sender address rejected: Domain not found",
   },
+  "reject_unknown_sender_domain does not ask for our own": {
+    settings: sender("reject_unknown_sender_domain"),
+    sender: "alice@local.test",
+    reply: OK,
+  },
   "a domain with an MX is known": {
     settings: sender("reject_unknown_sender_domain"),
     dns: { "ext.test MX": FOUND },
