@@ -187,11 +187,6 @@ export function matchDomainList(list: MatchList, name: string): Promise<Outcome>
   return matchList(list, { name: asciiLower(name), address: undefined, addressText: "" });
 }
 
-/** Whether the list holds the client; its name may be empty or "unknown". */
-export function matchAddressList(list: MatchList, address: string, name = ""): Promise<Outcome> {
-  return matchList(list, { name: asciiLower(name), address: parseIpAddress(address), addressText: address });
-}
-
 /** Whether the list holds the subject. */
 export async function matchList(list: MatchList, subject: ListSubject): Promise<Outcome> {
   const place = literalPlace(list, subject);

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import {
   listProblems,
   listSubject,
-  matchAddressList,
   matchDomainList,
+  type MatchList,
   matchList,
   matchLiteral,
   parseAddressList,
@@ -13,6 +13,11 @@ import {
 import { inNetwork, parseIpAddress, parseIpNetwork } from "../../../lib/table/ip_network.ts";
 import { openTable } from "../../../lib/table/open.ts";
 import { CountingTable, seeded } from "./table_support.ts";
+
+/** Whether a list of addresses holds the client; its name may be empty. */
+function matchAddressList(list: MatchList, address: string, name = "") {
+  return matchList(list, listSubject("address", `${name} ${address}`));
+}
 
 const how = (parents: "plain" | "dotted" = "dotted") => ({
   parents,
