@@ -286,7 +286,9 @@ export class QueueManager {
       return;
     }
     // The agent was killed or restarted: its work is given to the next one at once.
-    transport.again({ message, recipients: [...recipients], queue: entry.queue });
+    const again = { message, recipients: [...recipients], queue: entry.queue };
+    if (message.crashes < CRASH_LIMIT - 1) transport.again(again);
+    else transport.againAlone(again);
   }
 
   /** No process of the agent came: that is no message's fault. What waits for it is put off. */

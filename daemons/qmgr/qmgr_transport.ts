@@ -57,6 +57,9 @@ export class Transport {
   /** Milliseconds since 1970 until which the agent is not asked, since it could not be reached; 0: it is well. */
   #downUntil = 0;
   #busy = 0;
+  /** What is delivered one at a time, and whether one is under way. */
+  readonly #alone: Entry[] = [];
+  #tryingAlone = false;
   #scheduled = false;
   #stopped = false;
 
@@ -112,6 +115,15 @@ export class Transport {
     this.#schedule();
   }
 
+  /**
+   * Delivers an entry while no other of its kind is under way: a message that ends its agent then does not take the
+   * blame for it to others that were in hand with it each time.
+   */
+  againAlone(entry: Entry): void {
+    this.#alone.push(entry);
+    this.#schedule();
+  }
+
   /** Forgets that destinations are dead and that the agent was away (postqueue -f). */
   revive(): void {
     this.#downUntil = 0;
@@ -138,7 +150,7 @@ export class Transport {
   /** The agent could not be reached: what waits for it is handed back. */
   goDown(): Entry[] {
     this.#downUntil = Date.now() + this.#retry.transport;
-    return [...this.#queues.values()].flatMap((queue) => queue.drain());
+    return [...[...this.#queues.values()].flatMap((queue) => queue.drain()), ...this.#alone.splice(0)];
   }
 
   /** One round is made for all entries that one turn of the event loop brings. */
@@ -155,6 +167,7 @@ export class Transport {
   #dispatch(): void {
     if (this.#stopped) return;
     this.#forgetDead();
+    this.#dispatchAlone();
     let progress = true;
     while (progress) {
       progress = false;
@@ -171,6 +184,18 @@ export class Transport {
     }
   }
 
+  #dispatchAlone(): void {
+    if (this.#tryingAlone) return;
+    const entry = this.#alone.shift();
+    if (entry === undefined) return;
+    this.#tryingAlone = true;
+    entry.queue = this.queue(entry.queue.name, entry.queue.nexthop);
+    this.#deliver(entry.queue, entry, () => {
+      this.#tryingAlone = false;
+      if (this.#alone.length > 0) this.#schedule();
+    });
+  }
+
   /** A destination with nothing to do and nothing to remember is dropped. */
   #forget(queue: DestinationQueue): void {
     if (queue.busy > 0 || queue.waiting > 0 || queue.deadUntil > Date.now()) return;
@@ -183,7 +208,7 @@ export class Transport {
     while (this.#dead.length > 0 && this.#dead[0]!.deadUntil <= now) this.#forget(this.#dead.shift()!);
   }
 
-  #deliver(queue: DestinationQueue, entry: Entry): void {
+  #deliver(queue: DestinationQueue, entry: Entry, ended: () => void = () => {}): void {
     queue.busy++;
     this.#busy++;
     const open = new Map(entry.recipients.map((recipient) => [recipient.offset, recipient]));
@@ -191,6 +216,7 @@ export class Transport {
       this.#busy--;
       if (error === undefined) this.#feedback(queue, site, siteStatus);
       queue.busy--;
+      ended();
       if (open.size > 0) this.#events.unsettled(entry, [...open.values()], error);
       if (queue.waiting > 0) this.#schedule();
       else this.#forget(queue);

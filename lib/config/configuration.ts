@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { normalize } from "../safe/path.ts";
 import type { SystemFacts } from "./defaults.ts";
 import { type ListFile, ListFiles } from "./list_files.ts";
 import { readMainFile } from "./main_file.ts";
@@ -188,6 +189,7 @@ export function loadConfiguration(directory: string, facts: SystemFacts, options
   checkTransports(configuration, transports, problems);
   checkRestrictions(configuration, problems);
   checkRelaying(configuration, problems);
+  checkQueueDirectory(configuration, main.path, problems);
   return hasError(problems) ? { problems } : { configuration, problems };
 }
 
@@ -264,6 +266,22 @@ function checkTransports(
     const text = `"${name}": ${MASTER_FILE} has no service "${transport}", its mail will wait`;
     problems.push(warningAt(place, text, didYouMean(transport, transports)));
   }
+}
+
+/** Below these Deno opens nothing without all permissions, whatever paths the flags name. */
+const SPECIAL_DIRECTORIES: readonly string[] = ["/dev", "/proc", "/sys"];
+
+/** Refuses a queue that no daemon could use. */
+function checkQueueDirectory(configuration: Configuration, file: string, problems: Problem[]): void {
+  const path = normalize(configuration.settings.queue_directory);
+  const special = SPECIAL_DIRECTORIES.find((one) => path === one || path.startsWith(`${one}/`));
+  if (special === undefined) return;
+  const place = configuration.place("queue_directory") ?? { file, line: 0 };
+  const text =
+    `"queue_directory": no daemon may use "${path}", as Deno keeps ${special} for programs with all permissions`;
+  problems.push(
+    errorAt(place, text, "use a directory on an ordinary file system; tmpfs may be mounted anywhere"),
+  );
 }
 
 /** Rules one of which must be in a list of smtpd, or strangers may send anywhere (Postfix demands the same). */

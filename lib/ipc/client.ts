@@ -201,6 +201,8 @@ export class IpcClient<P extends Protocol> {
           clearTimeout(late);
           if (!this.#closed) this.#connection = connection;
           resolve(connection);
+          // Closed meanwhile: who waits for the connection has it in this turn of the event loop, nobody later.
+          if (this.#closed) setTimeout(() => connection.leave(), 0);
         },
         leaving: () => {
           if (this.#connection === connection) this.#connection = undefined;

@@ -185,7 +185,7 @@ export class MailHost implements AsyncDisposable {
   constructor(options: HostOptions = {}) {
     this.queue = Deno.makeTempDirSync({ dir: memoryDirectory(), prefix: "postern-host-" });
     Deno.mkdirSync(`${this.queue}/incoming`);
-    this.configuration = configure({ ...options.settings, queue_directory: `"${this.queue}"` });
+    this.configuration = configure(options.settings ?? {});
     const note = (prefix: string) => (text: string) => void this.log.push(prefix + text);
     const logger: Logger = {
       info: note(""),
@@ -199,11 +199,12 @@ export class MailHost implements AsyncDisposable {
     const maps = new MapClient(proxymap, settings);
     const rewrite = this.#rewrite(logger, proxymap);
     const trouble = (what: string, error: unknown) => logger.warning(`${what}: ${error}`);
+    const cleanupSettings = settingsOf(this.configuration, CLEANUP_SERVICE.parameters);
     this.#cleanup = new CleanupService({
-      settings: settingsOf(this.configuration, CLEANUP_SERVICE.parameters),
+      settings: { ...cleanupSettings, queue_directory: this.queue },
       log: logger,
       rewrite: new RewriteClient(rewrite),
-      maps: new MapClient(proxymap, settingsOf(this.configuration, CLEANUP_SERVICE.parameters)),
+      maps: new MapClient(proxymap, cleanupSettings),
       qmgr: {
         send: (_type, fields) => void this.hints.push((fields as { queueId: string }).queueId),
       } satisfies Pick<IpcClient<typeof QMGR>, "send">,
