@@ -41,6 +41,11 @@ export function inheritedCount(variable: (name: string) => string | undefined, p
   return parseDecimal(variable("LISTEN_FDS") ?? "", MOST) ?? 0;
 }
 
+/** The system's names of all sockets that listen on TCP addresses. */
+export function listeningTcpSockets(): Set<string> {
+  return new Set(SOCKET_TABLES.flatMap((path) => [...parseSocketTable(readTable(path)).keys()]));
+}
+
 /** The inherited sockets that listen on TCP addresses, lowest descriptor first. */
 export function inheritedListeners(): InheritedListener[] {
   const count = inheritedCount((name) => Deno.env.get(name), Deno.pid);

@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { describe, isMissing, SystemError } from "./error.ts";
 import { readTextFile } from "./file.ts";
-import { coverInherited, findInherited, inheritedListeners } from "./inherited.ts";
+import { coverInherited, findInherited, inheritedListeners, listeningTcpSockets } from "./inherited.ts";
 import { linesOf } from "./stdio.ts";
 import { encodeText } from "../vstring/byte_builder.ts";
 
@@ -101,7 +101,11 @@ export function bindTcp(host: string, port: number): BoundListener {
       close: () => {}, // it is whose who bound it, and there again when the configuration comes back to it
     };
   }
-  return bind(`${host}:${port}`, () => Deno.listen({ hostname: host, port }));
+  const listens = () => {
+    const listening = listeningTcpSockets();
+    return (socket: string) => listening.has(socket);
+  };
+  return bind(`${host}:${port}`, () => Deno.listen({ hostname: host, port }), listens);
 }
 
 /** Binds a unix socket with exactly this mode; a socket that an earlier process left there is removed. */
@@ -115,12 +119,21 @@ export function bindUnix(path: string, mode: number): BoundListener {
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
-  const bound = bind(path, () => Deno.listen({ transport: "unix", path }));
+  const hasPath = () => {
+    const sockets = boundSockets();
+    return (socket: string) => sockets.get(socket) === path;
+  };
+  const bound = bind(path, () => Deno.listen({ transport: "unix", path }), hasPath);
   Deno.chmodSync(path, mode);
   return bound;
 }
 
-function bind(name: string, listen: () => Deno.Listener<Deno.Conn>): BoundListener {
+/** @param recognize asked after `listen`: tells a socket that can be the new one from others that come meanwhile */
+function bind(
+  name: string,
+  listen: () => Deno.Listener<Deno.Conn>,
+  recognize: () => (socket: string) => boolean,
+): BoundListener {
   const before = openSockets();
   let listener: Deno.Listener<Deno.Conn>;
   try {
@@ -128,7 +141,7 @@ function bind(name: string, listen: () => Deno.Listener<Deno.Conn>): BoundListen
   } catch (error) {
     throw new SystemError("listen on", name, error);
   }
-  const descriptor = newDescriptor(before, name);
+  const descriptor = newDescriptor(before, name, recognize());
   return {
     descriptor,
     noticeClient: async () => {
@@ -159,7 +172,8 @@ export async function openHandedConnection(path: string, first: string): Promise
     throw new SystemError("connect to", path, error);
   }
   try {
-    const descriptor = newDescriptor(before, path, boundSockets());
+    const bound = boundSockets();
+    const descriptor = newDescriptor(before, path, (socket) => !bound.has(socket));
     await connection.write(encodeText(first));
     return { descriptor, close: () => connection.close() };
   } catch (error) {
@@ -171,12 +185,12 @@ export async function openHandedConnection(path: string, first: string): Promise
 /** Largest list of the system's unix sockets that is read, bytes. */
 const UNIX_SOCKETS_LIMIT = 64 * 1024 * 1024;
 
-/** The unix sockets that have a path: listeners, and what was accepted from them. */
-function boundSockets(): Set<string> {
-  const found = new Set<string>();
+/** The unix sockets that have a path, and the path: listeners, and what was accepted from them. */
+function boundSockets(): Map<string, string> {
+  const found = new Map<string, string>();
   for (const line of readTextFile("/proc/self/net/unix", UNIX_SOCKETS_LIMIT).split("\n")) {
-    const [, , , , , , inode, path] = line.split(" ").filter((word) => word !== "");
-    if (path !== undefined) found.add(`socket:[${inode}]`);
+    const [, , , , , , inode, ...path] = line.split(" ").filter((word) => word !== "");
+    if (path.length > 0) found.set(`socket:[${inode}]`, path.join(" "));
   }
   return found;
 }
@@ -198,15 +212,15 @@ function openSockets(): Map<number, string> {
 /**
  * The one socket that was not there before: Deno does not tell the number of a listener's descriptor.
  *
- * @param other sockets that it cannot be: while we wait, a client may arrive somewhere else
+ * @param fits whether a socket can be it: while we wait, a client may arrive somewhere else
  */
 function newDescriptor(
   before: ReadonlyMap<number, string>,
   name: string,
-  other: ReadonlySet<string> = new Set(),
+  fits: (socket: string) => boolean,
 ): number {
   const fresh = [...openSockets()].filter(([descriptor, target]) =>
-    before.get(descriptor) !== target && !other.has(target)
+    before.get(descriptor) !== target && fits(target)
   );
   if (fresh.length !== 1) {
     throw new SystemError("find descriptor of", name, new Error(`${fresh.length} sockets are new`));

@@ -20,6 +20,6 @@ for (const [nexthop, outcome] of TABLE) {
     assert.equal(settled.finished, 1);
     const [, status, , ...text] = outcome.split(" ");
     assert.ok(settled.log[1]!.startsWith("4F2A: to=<b@example.com>, relay=none, delay=2"));
-    assert.ok(settled.log[1]!.endsWith(`, dsn=${status}, status=sent (${text.join(" ")})`), settled.log[1]);
+    assert.ok(settled.log[1]!.endsWith(`, dsn=${status}, status=sent (${text.join(" ")})`), settled.log[1]!);
   });
 }

@@ -33,7 +33,7 @@ for (const [service, soft, nexthop, outcome] of TABLE) {
     );
     assert.ok(
       settled.log[1]!.endsWith(`, dsn=${status}, status=${shown} (${text.join(" ")})`),
-      settled.log[1],
+      settled.log[1]!,
     );
   });
 }
