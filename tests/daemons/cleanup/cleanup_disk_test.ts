@@ -45,6 +45,17 @@ interface Call {
   readonly text: string;
 }
 
+/** True when every thread of the process has a tracer. */
+function isTraced(pid: number): boolean {
+  try {
+    return [...Deno.readDirSync(`/proc/${pid}/task`)].every(({ name }) =>
+      !Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`).includes("TracerPid:\t0\n")
+    );
+  } catch {
+    return false; // a thread ended meanwhile: look again
+  }
+}
+
 /** Watches the system calls of a process; `inject` makes some of them fail. */
 class Trace implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
@@ -68,8 +79,23 @@ class Trace implements AsyncDisposable {
     (async () => {
       while (!(await reader.read()).done);
     })();
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    // It attaches to one thread after the other: all are watched when each names a tracer.
+    assert.ok(await until(() => isTraced(pid)), `strace did not attach to every thread of ${pid}`);
     return new Trace(process, path);
+  }
+
+  /**
+   * Ends strace once the process that it watches has been killed: it may miss the end of one thread, and then the
+   * process is held half dead, with its sockets open.
+   */
+  async letGoWhenKilled(): Promise<void> {
+    const killed = () => Deno.readTextFileSync(this.#path).includes("+++ killed by SIGKILL +++");
+    assert.ok(await until(killed), "the process was not killed");
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
   }
 
   /** The calls that succeeded, in the order in which they ended. */
@@ -180,8 +206,10 @@ for (const [name, inject, complete, below] of CRASHES) {
       {
         // strace counts calls per thread: the directory's sync is told from the file's by its path.
         const only = below === undefined ? [] : ["-P", `${system.paths.queue}/${below}`];
-        await using _ = await Trace.attach(pid!, calls, "-e", `inject=${inject}`, ...only);
+        await using trace = await Trace.attach(pid!, calls, "-e", `inject=${inject}`, ...only);
+        const killed = trace.letGoWhenKilled();
         reply = await sendMessage(system.port, { text: "Subject: killed\r\n\r\nx" });
+        await killed;
       }
       assert.match(reply, /^4/);
       assert.ok(await until(() => !system.pids("cleanup").includes(pid!)));
