@@ -70,6 +70,21 @@ export async function addressSearch(
   return withExtension(await lookupAll(tables, at, false), extension);
 }
 
+/** The address as it is, then without its extension. */
+async function wholeAddress(
+  tables: readonly Table[],
+  address: string,
+  how: ExtensionHow,
+): Promise<SearchOutcome> {
+  const { localpart, domain } = splitAddress(address);
+  const { user, extension } = splitExtension(localpart, how);
+  const at = domain === undefined ? "" : `@${domain}`;
+  const full = await lookupAddress(tables, localpart, at, true);
+  if (full.kind !== "missing") return withExtension(full, "");
+  const bare = extension === "" ? MISSING : await lookupAddress(tables, user, at, false);
+  return withExtension(bare, extension);
+}
+
 /** The search of check_sender_access and check_recipient_access: address, domain and parents, then the local part. */
 export async function accessSearch(
   tables: readonly Table[],
@@ -79,11 +94,8 @@ export async function accessSearch(
 ): Promise<SearchOutcome> {
   const { localpart, domain } = splitAddress(address);
   const { user, extension } = splitExtension(localpart, how);
-  const at = domain === undefined ? "" : `@${domain}`;
-  const full = await lookupAddress(tables, localpart, at, true);
-  if (full.kind !== "missing") return withExtension(full, "");
-  const bare = extension === "" ? MISSING : await lookupAddress(tables, user, at, false);
-  if (bare.kind !== "missing") return withExtension(bare, extension);
+  const whole = await wholeAddress(tables, address, how);
+  if (whole.kind !== "missing") return whole;
   const byDomain = domain === undefined
     ? MISSING
     : await lookupEach(tables, domainKeys(domain, parents), false);
@@ -110,12 +122,9 @@ export async function transportSearch(
   parents: ParentStyle,
 ): Promise<SearchOutcome> {
   const { localpart, domain } = splitAddress(address);
-  const { user, extension } = splitExtension(localpart, how);
-  const at = domain === undefined ? "" : `@${domain}`;
-  const full = await lookupAddress(tables, localpart, at, true);
-  if (full.kind !== "missing") return withExtension(full, "");
-  const bare = extension === "" ? MISSING : await lookupAddress(tables, user, at, false);
-  if (bare.kind !== "missing") return withExtension(bare, extension);
+  const { extension } = splitExtension(localpart, how);
+  const whole = await wholeAddress(tables, address, how);
+  if (whole.kind !== "missing") return whole;
   const keys = domain === undefined ? [] : domainKeys(domain, parents);
   return withExtension(await lookupEach(tables, [...keys, "*"], false), extension);
 }
