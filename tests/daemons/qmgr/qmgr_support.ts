@@ -223,6 +223,8 @@ export class QmgrBench implements Disposable {
   resolved: string[] = [];
   roomMade: () => void = () => {};
   mostRecipients = 0;
+  /** Messages of the journal that were removed. */
+  readonly gone: QueueId[] = [];
 
   constructor(options: BenchOptions = {}) {
     for (const name of QUEUES) Deno.mkdirSync(this.#directory.at(name));
@@ -257,6 +259,7 @@ export class QmgrBench implements Disposable {
       recipientLimit: options.recipientLimit ?? 20_000,
       recipientMinimum: 10,
       deferTransports: new Set(options.deferTransports ?? []),
+      gone: (id) => void this.gone.push(id),
       roomMade: () => this.roomMade(),
     });
     for (const name of options.transports ?? ["smtp", "retry", "error"]) this.#addTransport(name, options);
