@@ -6,13 +6,13 @@
  */
 import { freePort, until } from "../tests/commands/mail_system.ts";
 import type { Load } from "./cases.ts";
-import type { ProbeTask } from "./latency_probe.ts";
+import type { ProbeResult, ProbeTask } from "./latency_probe.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const PROBE = new URL("latency_probe.ts", import.meta.url).pathname;
 const SENDER = "me@bench.test";
 /** Milliseconds between two messages of a probe beside a load: at most some tens of messages a second. */
-const PROBE_PAUSE = 40;
+const PROBE_PAUSE = 20;
 /** What one load may take, milliseconds. */
 const LOAD_LIMIT = 600_000;
 /** Connections that smtp-sink lets wait. */
@@ -126,8 +126,8 @@ export class Probe implements AsyncDisposable {
     writer.releaseLock();
   }
 
-  /** Lets it end its message and its task, and gives the latencies of all its messages, milliseconds. */
-  async latencies(signal: AbortSignal): Promise<number[]> {
+  /** Lets it end its message and its task, and gives what it waited for. */
+  async result(signal: AbortSignal): Promise<ProbeResult> {
     const stop = () => this.#process.kill("SIGKILL");
     signal.addEventListener("abort", stop);
     await this.#process.stdin.close();
@@ -156,11 +156,11 @@ async function kill(child: Deno.ChildProcess): Promise<void> {
   await child.status;
 }
 
-/** What a load did: seconds until the last message was accepted, all messages that were sent, probe's latencies. */
+/** What a load did: seconds until the last message was accepted, all messages that were sent, the probe's waits. */
 export interface Sent {
   readonly seconds: number;
   readonly messages: number;
-  readonly latencies: readonly number[];
+  readonly probe: ProbeResult;
 }
 
 /** Sends a load to a port, with a probe that is connected to it. */
@@ -168,7 +168,11 @@ export async function send(port: number, load: Load, probe: Probe, signal: Abort
   const started = performance.now();
   await probe.go();
   if (load.client === "smtp-source") await runSource(port, load, signal);
-  const latencies = await probe.latencies(signal);
+  const result = await probe.result(signal);
   const beside = load.client === "smtp-source" ? load.messages : 0;
-  return { seconds: (performance.now() - started) / 1000, messages: beside + latencies.length, latencies };
+  return {
+    seconds: (performance.now() - started) / 1000,
+    messages: beside + result.finals.length,
+    probe: result,
+  };
 }

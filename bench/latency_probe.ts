@@ -3,8 +3,8 @@
  * its own so that the benchmark's other work does not delay it.
  *
  * `latency_probe.ts TASK`, TASK being a `ProbeTask` as JSON. It connects, prints "ready", and begins when it reads
- * something. It ends after `count` messages; with count 0, when its standard input ends. Then it prints the latencies
- * in milliseconds as a JSON array.
+ * something. It ends after `count` messages; with count 0, when its standard input ends. Then it prints a
+ * `ProbeResult` as JSON.
  *
  * @module
  */
@@ -23,6 +23,14 @@ export interface ProbeTask {
   readonly count: number;
   /** Milliseconds between two messages. */
   readonly pause: number;
+}
+
+/** What the probe waited for with each message, milliseconds. */
+export interface ProbeResult {
+  /** From the final dot to the 250. */
+  readonly finals: number[];
+  /** From MAIL to the 250. */
+  readonly transactions: number[];
 }
 
 const CRLF = "\r\n";
@@ -87,20 +95,29 @@ function recipientsOf({ recipients, domains, to }: ProbeTask): string[] {
   return Array.from({ length: recipients }, (_, i) => `${i}${local}@d${i % domains}.${domain}`);
 }
 
-/** Sends one message; gives the milliseconds from the final dot to the 250. */
+/** Sends one message and adds what it took. */
 async function sendMessage(
   session: Session,
   from: string,
   recipients: readonly string[],
   content: readonly Uint8Array[],
-): Promise<number> {
+  { finals, transactions }: ProbeResult,
+): Promise<void> {
+  const started = performance.now();
   await session.command(`MAIL FROM:<${from}>`, "2");
   for (const recipient of recipients) await session.command(`RCPT TO:<${recipient}>`, "2");
   await session.command("DATA", "3");
   for (const piece of content) await session.write(piece);
-  const started = performance.now();
+  const dot = performance.now();
   await session.command(".", "2");
-  return performance.now() - started;
+  const ended = performance.now();
+  finals.push(toMicroseconds(ended - dot));
+  transactions.push(toMicroseconds(ended - started));
+}
+
+/** Milliseconds without the digits that mean nothing. */
+function toMicroseconds(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000;
 }
 
 async function main(task: ProbeTask): Promise<void> {
@@ -113,14 +130,13 @@ async function main(task: ProbeTask): Promise<void> {
   if ((await input.read()).done) return;
   let ended = false;
   input.read().then(() => ended = true);
-  const latencies: number[] = [];
-  while (task.count > 0 ? latencies.length < task.count : !ended) {
-    const latency = await sendMessage(session, task.from, recipients, content);
-    latencies.push(Math.round(latency * 1000) / 1000);
+  const result: ProbeResult = { finals: [], transactions: [] };
+  while (task.count > 0 ? result.finals.length < task.count : !ended) {
+    await sendMessage(session, task.from, recipients, content, result);
     if (task.pause > 0) await new Promise((resolve) => setTimeout(resolve, task.pause));
   }
   await session.command("QUIT", "2");
-  console.log(JSON.stringify(latencies));
+  console.log(JSON.stringify(result));
 }
 
 if (import.meta.main) {

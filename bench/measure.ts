@@ -6,6 +6,7 @@
  */
 import type { Load } from "./cases.ts";
 import { Probe, send } from "./clients.ts";
+import type { ProbeResult } from "./latency_probe.ts";
 import { cpuTime, type DaemonSizes, MemoryWatch } from "./processes.ts";
 
 /** A mail system that runs. */
@@ -34,8 +35,8 @@ export interface Figures {
   readonly rss: number;
   /** The same where a shared page counts as its share. */
   readonly pss: number;
-  /** Milliseconds from the final dot to the 250, of the probe's messages. */
-  readonly latencies: readonly number[];
+  /** What the probe's messages waited for. */
+  readonly probe: ProbeResult;
   /** Largest process of each watched daemon, MiB. */
   readonly daemons: DaemonSizes;
 }
@@ -75,7 +76,7 @@ export async function measure(
     cpu: (used / sent.messages) * 1000,
     rss: memory.resident,
     pss: memory.proportional,
-    latencies: sent.latencies,
+    probe: sent.probe,
     daemons: memory.daemons,
   };
 }

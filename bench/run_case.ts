@@ -23,7 +23,7 @@ const WARM_UP = 0.25;
 /** How long a system is left alone before its idle memory is read, milliseconds. */
 const IDLE = 1000;
 
-/** A directory that is removed with everything in it. */
+/** A directory for what the load needs, removed with everything in it. */
 class WorkDirectory implements Disposable {
   readonly path: string;
 
@@ -51,7 +51,8 @@ export async function runCase(
   const systems: Running[] = [];
   for (const start of hasPostfix() ? [startPostfix, startPostern] : [startPostern]) {
     signal.throwIfAborted();
-    systems.push(stack.use(await start(directory.path, settingsFor(row, load, directory.path, sink.port))));
+    // Not below our directory: the paths of their sockets may not be long.
+    systems.push(stack.use(await start(below, settingsFor(row, load, directory.path, sink.port))));
   }
   const idle: DaemonSizes[] = [];
   const figures = systems.map((): Figures[] => []);
