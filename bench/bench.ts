@@ -3,11 +3,11 @@
  * time that a client waits for the final 250. docs/performance.md says what is measured and how.
  *
  * `deno task bench [--quick] [--case a,b,...] [--place disk,tmpfs] [--pairs N] [--messages N] [--disk DIR]
- * [--tmpfs DIR] [--out DIR]`. Both systems run at the same time on the same file system, each with a directory of its
+ * [--tmpfs DIR] [--out DIR] [--postfix NAME=VALUE]...`. Both systems run at the same time on the same file system, each with a directory of its
  * own, and are driven in turn, Postfix then Postern, by the same load. It measures on the disk, below --disk (default:
  * the system's temporary directory), and on a tmpfs: the one of --tmpfs, or one that it mounts below the temporary
  * directory when root runs it. Tables go to standard output; table.txt, figures.json and chart.svg into --out
- * (default: .bench), after every case anew.
+ * (default: .bench), after every case anew. --postfix sets a parameter of Postfix, which has its defaults otherwise.
  *
  * Without Postfix, or without root, which Postfix needs, Postern alone is measured.
  *
@@ -36,7 +36,7 @@ interface Place {
 }
 
 /** What --quick is. */
-const QUICK: Extent = { pairs: 2, messages: 600 };
+const QUICK = { pairs: 2, messages: 600 };
 const PLACES: readonly string[] = ["disk", "tmpfs"];
 
 function readOptions(args: readonly string[]): Options {
@@ -51,6 +51,7 @@ function readOptions(args: readonly string[]): Options {
       disk: { type: "string", default: Deno.env.get("TMPDIR") ?? "/tmp" },
       tmpfs: { type: "string" },
       out: { type: "string", default: ".bench" },
+      postfix: { type: "string", multiple: true, default: [] },
     },
   });
   const extent = values.quick ? QUICK : { pairs: 5, messages: FULL };
@@ -62,6 +63,7 @@ function readOptions(args: readonly string[]): Options {
     disk: values.disk,
     tmpfs: values.tmpfs,
     out: values.out,
+    postfix: Object.fromEntries(values.postfix.map(splitSetting)),
   };
 }
 
@@ -71,6 +73,12 @@ function positive(name: string, text: string): number {
     throw new Error(`--${name} "${text}" is not a positive number`);
   }
   return value;
+}
+
+function splitSetting(text: string): [name: string, value: string] {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new Error(`--postfix "${text}" is not NAME=VALUE`);
+  return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
 function findCase(letter: string): Case {
@@ -114,10 +122,15 @@ async function* sections(options: Options, signal: AbortSignal): AsyncGenerator<
 }
 
 /** Writes all that was measured so far. */
-function writeReport(directory: string, heading: string, machine: Machine, done: readonly Section[]): void {
+function writeReport(options: Options, heading: string, machine: Machine, done: readonly Section[]): void {
+  const { out: directory, pairs, messages, postfix } = options;
   Deno.mkdirSync(directory, { recursive: true });
   const text = [heading, ...done.map(formatSection), formatOverview(done)].join("\n");
-  const json = JSON.stringify({ machine, sections: done.map(sectionJson) }, undefined, 2);
+  const json = JSON.stringify(
+    { machine, pairs, messages, postfix, sections: done.map(sectionJson) },
+    undefined,
+    2,
+  );
   Deno.writeTextFileSync(`${directory}/table.txt`, text);
   Deno.writeTextFileSync(`${directory}/figures.json`, json + "\n");
   Deno.writeTextFileSync(`${directory}/chart.svg`, drawChart(done, heading.split("\n").join("; ")));
@@ -125,7 +138,8 @@ function writeReport(directory: string, heading: string, machine: Machine, done:
 
 async function main(options: Options, signal: AbortSignal): Promise<void> {
   const machine = readMachine(hasPostfix());
-  const heading = `${options.pairs} pairs of runs; ${describeMachine(machine)}\n`;
+  const tuned = Object.entries(options.postfix).map(([name, value]) => ` ${name}=${value}`).join("");
+  const heading = `${options.pairs} pairs of runs; ${describeMachine(machine)}${tuned}\n`;
   console.log(heading);
   if (!hasPostfix()) {
     console.error(
@@ -136,7 +150,7 @@ async function main(options: Options, signal: AbortSignal): Promise<void> {
   for await (const section of sections(options, signal)) {
     done.push(section);
     console.log(formatSection(section));
-    writeReport(options.out, heading, machine, done);
+    writeReport(options, heading, machine, done);
   }
   console.log(formatOverview(done));
   console.log(`Written to ${options.out}: table.txt, figures.json, chart.svg`);

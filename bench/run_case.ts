@@ -16,6 +16,8 @@ export interface Extent {
   readonly pairs: number;
   /** --messages. */
   readonly messages: number;
+  /** Parameters of Postfix that differ from its defaults. */
+  readonly postfix: Settings;
 }
 
 /** The part of a load that is sent before the first pair. */
@@ -49,11 +51,11 @@ export async function runCase(
   await using stack = new AsyncDisposableStack();
   const sink = stack.use(await Sink.start());
   const systems: Running[] = [];
-  for (const start of hasPostfix() ? [startPostfix, startPostern] : [startPostern]) {
-    signal.throwIfAborted();
-    // Not below our directory: the paths of their sockets may not be long.
-    systems.push(stack.use(await start(below, settingsFor(row, load, directory.path, sink.port))));
-  }
+  const settings = () => settingsFor(row, load, directory.path, sink.port);
+  // Not below our directory: the paths of their sockets may not be long.
+  if (hasPostfix()) systems.push(stack.use(await startPostfix(below, { ...settings(), ...extent.postfix })));
+  signal.throwIfAborted();
+  systems.push(stack.use(await startPostern(below, settings())));
   const idle: DaemonSizes[] = [];
   const figures = systems.map((): Figures[] => []);
   for (const system of systems) idle.push(await prepare(row, system, load, extent.messages, signal));
