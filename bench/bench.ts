@@ -133,7 +133,7 @@ function writeReport(options: Options, heading: string, machine: Machine, done: 
   );
   Deno.writeTextFileSync(`${directory}/table.txt`, text);
   Deno.writeTextFileSync(`${directory}/figures.json`, json + "\n");
-  Deno.writeTextFileSync(`${directory}/chart.svg`, drawChart(done, heading.split("\n").join("; ")));
+  Deno.writeTextFileSync(`${directory}/chart.svg`, drawChart(done, heading.trim().replaceAll("\n", "; ")));
 }
 
 async function main(options: Options, signal: AbortSignal): Promise<void> {
