@@ -8,7 +8,7 @@ import { asciiLower, COLON, isBlank, LF, trimBlanks } from "../../lib/vstring/as
 // Mail
 import { formatMailDate } from "../../lib/mail/date.ts";
 import { headerNameLength } from "../../lib/mail/header.ts";
-import { findHeaderAddresses, replaceInHeader } from "../../lib/mail/header_address.ts";
+import { findHeaderAddresses, type HeaderAddress, replaceInHeader } from "../../lib/mail/header_address.ts";
 import { formatFrom, formatMessageId } from "../../lib/mail/header_format.ts";
 
 /** Longest header name that is looked at, bytes; a longer one is no header that cleanup knows. */
@@ -86,23 +86,41 @@ export function isAddressHeader(name: string): boolean {
   return ADDRESS_HEADERS.has(name);
 }
 
+/** Gives addresses of headers their canonical form, external form both. */
+export interface HeaderRewriter {
+  /** The canonical form when it is known without asking anybody. */
+  knownHeader(address: string): string | undefined;
+  rewriteHeader(address: string): Promise<string>;
+}
+
 /**
- * An address header with each address in canonical form and every other byte as it was.
- *
- * @param rewrite gives an address its canonical form, external form both
+ * An address header with each address in canonical form and every other byte as it was; a promise when somebody has
+ * to be asked for one.
  */
-export async function rewriteAddressHeader(
+export function rewriteAddressHeader(
   field: Uint8Array,
   tokenLimit: number,
-  rewrite: (address: string) => Promise<string>,
-): Promise<Uint8Array> {
+  canonical: HeaderRewriter,
+): Uint8Array | Promise<Uint8Array> {
   const colon = field.indexOf(COLON) + 1;
+  const found = findHeaderAddresses(field.subarray(colon), tokenLimit).addresses;
+  const known = found.map(({ address }) => canonical.knownHeader(address));
+  if (known.every((text) => text !== undefined)) return replaceAddresses(field, colon, found, known);
+  return Promise.all(found.map(({ address }) => canonical.rewriteHeader(address))).then((texts) =>
+    replaceAddresses(field, colon, found, texts)
+  );
+}
+
+function replaceAddresses(
+  field: Uint8Array,
+  colon: number,
+  found: readonly HeaderAddress[],
+  texts: readonly string[],
+): Uint8Array {
   const value = field.subarray(colon);
-  const replacements = [];
-  for (const { start, end, address } of findHeaderAddresses(value, tokenLimit).addresses) {
-    const canonical = await rewrite(address);
-    if (canonical !== address) replacements.push({ start, end, text: canonical });
-  }
+  const replacements = found.flatMap(({ start, end, address }, i) =>
+    texts[i] === address ? [] : [{ start, end, text: texts[i]! }]
+  );
   if (replacements.length === 0) return field;
   const changed = replaceInHeader(value, replacements);
   return new ByteBuilder(colon + changed.length, colon + changed.length).slice(field, 0, colon).bytes(changed)

@@ -211,7 +211,7 @@ export class CleanupMessage {
       case RECORD.FROM:
         return this.#takeSender(decodeText(data));
       case RECORD.ATTRIBUTE:
-        return this.#takeAttribute(decodeText(data));
+        return this.#takeAttribute(data);
       case RECORD.ORIGINAL:
         this.#pending.original = decodeText(data);
         return undefined;
@@ -260,23 +260,24 @@ export class CleanupMessage {
     appendRecord(records, RECORD.WARN, String(due).padStart(NUMBER_WIDTH));
   }
 
-  #takeAttribute(pair: string): undefined {
-    const equals = pair.indexOf("=");
-    const name = pair.slice(0, Math.max(0, equals));
-    const value = pair.slice(equals + 1);
+  /** Most attributes are passed on as they are: only those that cleanup acts on are made into text. */
+  #takeAttribute(pair: Uint8Array): undefined {
+    const equals = pair.indexOf(EQUALS);
+    const name = decodeText(pair.subarray(0, Math.max(0, equals)));
+    const perRecipient = name === "notify_flags" || name === "dsn_orig_rcpt";
     if (
-      !ATTRIBUTES.has(name) || hasControl(value) ||
-      ++this.#attributes > ATTRIBUTE_LIMIT && !isPerRecipient(name)
+      !ATTRIBUTES.has(name) || hasControlByte(pair) || !perRecipient && ++this.#attributes > ATTRIBUTE_LIMIT
     ) {
       return this.#fail(CLEANUP_STATUS.BAD, `attribute "${printable(name)}"`);
     }
-    if (name === "notify_flags") this.#pending.notify = value;
-    else if (name === "dsn_orig_rcpt") this.#pending.dsnOriginal = value;
+    const value = () => decodeText(pair.subarray(equals + 1));
+    if (name === "notify_flags") this.#pending.notify = value();
+    else if (name === "dsn_orig_rcpt") this.#pending.dsnOriginal = value();
     else {
-      if (name === "rewrite_context") this.#localContext = value === "local";
-      if (name === "encoding") this.#encoding = value;
-      if (name === "sendopts") this.#sendOptions = parseDecimal(value, 0xff) ?? 0;
-      appendAttribute(this.#out.records, name, value);
+      if (name === "rewrite_context") this.#localContext = value() === "local";
+      if (name === "encoding") this.#encoding = value();
+      if (name === "sendopts") this.#sendOptions = parseDecimal(value(), 0xff) ?? 0;
+      appendRecord(this.#out.records, RECORD.ATTRIBUTE, pair);
     }
     return undefined;
   }
@@ -420,8 +421,12 @@ export class CleanupMessage {
       this.#putField(field.view());
       return undefined;
     }
-    const rewrite = (address: string) => this.#addresses.rewriteHeader(address);
-    return rewriteAddressHeader(field.view(), this.#rules.headerTokenLimit, rewrite).then((changed) => {
+    const rewritten = rewriteAddressHeader(field.view(), this.#rules.headerTokenLimit, this.#addresses);
+    if (rewritten instanceof Uint8Array) {
+      this.#putField(rewritten);
+      return undefined;
+    }
+    return rewritten.then((changed) => {
       if (!this.#abandoned) this.#putField(changed);
     });
   }
@@ -570,17 +575,20 @@ export class CleanupMessage {
 }
 
 const NOTHING = new Uint8Array(0);
-
-function isPerRecipient(name: string): boolean {
-  return name === "notify_flags" || name === "dsn_orig_rcpt";
-}
+const EQUALS = 0x3d;
+const DEL = 0x7f;
 
 /** True when text that stands in the envelope has a control character: it could end a line elsewhere. */
 function hasControl(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
-    if (unit < SPACE || unit === 0x7f) return true;
+    if (unit < SPACE || unit === DEL) return true;
   }
+  return false;
+}
+
+function hasControlByte(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i]! < SPACE || bytes[i] === DEL) return true;
   return false;
 }
 

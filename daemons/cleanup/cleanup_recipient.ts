@@ -64,6 +64,11 @@ export class AddressPipeline {
     return this.#rewrite.rewriteInternal("local", address);
   }
 
+  /** The canonical form of an address in a header when it is known without asking anybody, external form both. */
+  knownHeader(address: string): string | undefined {
+    return this.#rewrite.cachedHeaderRewrite("local", address);
+  }
+
   /** The canonical form of an address in a header, external form both; as it was when nobody can tell now. */
   async rewriteHeader(address: string): Promise<string> {
     const outcome = await this.#rewrite.rewrite("local", address);

@@ -89,9 +89,10 @@ function makeManager(
   const { settings } = context;
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
+  const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
   const manager = new QueueManager({
     queue,
-    rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters }),
+    rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),
     bounce: context.client(BOUNCE, "bounce"),
     defer: context.client(BOUNCE, "defer"),
     trace: context.client(BOUNCE, "trace"),

@@ -52,8 +52,10 @@ export const SERVICE = {
     "queue_directory",
     "queue_run_delay",
     "recipient_delimiter",
+    "relocated_maps",
     "sender_dependent_default_transport_maps",
     "sender_dependent_relayhost_maps",
+    "transport_maps",
     "transport_retry_time",
   ],
 } as const satisfies Service;

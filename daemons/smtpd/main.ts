@@ -109,11 +109,12 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const { settings } = context;
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
+  const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
   const services: Services = {
     settings,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
-    rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters }),
+    rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),
   };
   const cleanup = context.client(CLEANUP, "cleanup");
   const server = new Server(services, cleanup, context.log, (what, error) => context.trouble(what, error));

@@ -15,11 +15,16 @@ const CHUNK_ROOM = 64 * 1024;
 /** Longest record of text, whatever line_length_limit says: with its head it fits into that room. */
 const RECORD_MOST = 30_000;
 
+/** A buffer for one reader after another. */
+export function recordBuffer(): ByteBuilder {
+  return new ByteBuilder(CHUNK_ROOM, 2048);
+}
+
 /** Cuts DATA into records. */
 export class DataReader {
   readonly #lineLimit: number;
   readonly #sizeLimit: number;
-  readonly #out = new ByteBuilder(CHUNK_ROOM, 2048);
+  readonly #out: ByteBuilder;
   readonly #emit: (records: Uint8Array) => void;
   #carry: Uint8Array | undefined;
   /** The line before this one ended in CR LF; the one before the first is DATA itself. */
@@ -35,8 +40,15 @@ export class DataReader {
    * @param lineLimit longer lines become several records (line_length_limit)
    * @param sizeLimit beyond this many bytes the text is read and dropped; 0: no limit (message_size_limit)
    * @param emit takes whole records, which are valid during the call only
+   * @param buffer where records are gathered, empty; nobody else uses it meanwhile
    */
-  constructor(lineLimit: number, sizeLimit: number, emit: (records: Uint8Array) => void) {
+  constructor(
+    lineLimit: number,
+    sizeLimit: number,
+    emit: (records: Uint8Array) => void,
+    buffer: ByteBuilder = recordBuffer(),
+  ) {
+    this.#out = buffer;
     this.#lineLimit = Math.min(lineLimit, RECORD_MOST);
     this.#sizeLimit = sizeLimit;
     this.#emit = emit;

@@ -2,6 +2,7 @@
  * Replies, as text without the last line end. What a peer sent goes into one only through `printable`.
  */
 // Utility
+import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 
 /** A reply: "250 2.0.0 Ok". */
@@ -36,6 +37,16 @@ export const REPLY = {
   notSmtp: "221 2.7.0 Error: I can break rules, too. Goodbye.",
   queueFileError: "451 4.3.0 Error: queue file write error",
 } as const;
+
+/** Those replies as they go over the wire: most of what a client gets. */
+const WIRE: ReadonlyMap<string, Uint8Array> = new Map(
+  Object.values(REPLY).map((reply) => [`${reply}\r\n`, encodeText(`${reply}\r\n`)]),
+);
+
+/** Replies with their line ends as bytes, not to be changed. */
+export function replyBytes(replies: string): Uint8Array {
+  return WIRE.get(replies) ?? encodeText(replies);
+}
 
 /** Longest text of a peer's in a reply, UTF-16 units. */
 const SHOWN_LIMIT = 320;

@@ -5,7 +5,7 @@
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
+import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
@@ -14,8 +14,9 @@ import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import type { Peer } from "./smtpd_peer.ts";
-import { endsSession, isErrorReply, REPLY, type ReplyText, soften } from "./smtpd_reply.ts";
+import { endsSession, isErrorReply, REPLY, replyBytes, type ReplyText, soften } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
+import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 
@@ -57,6 +58,8 @@ export class Session {
   #junk = 0;
   readonly #deadline: Deadline;
   readonly #counts = new CommandCounts();
+  /** For the records of one message after the other. */
+  #records: ByteBuilder | undefined;
 
   constructor(server: Server, peer: Peer, trusted: boolean, channel: SessionChannel, done: () => void) {
     this.server = server;
@@ -183,7 +186,8 @@ export class Session {
     }, this.server.date(Date.now()));
     this.log.info(`${transaction.id}: client=${this.client}`);
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
-    const pending = transaction.beginData(facts, limits, received);
+    this.#records ??= recordBuffer();
+    const pending = transaction.beginData(facts, limits, received, this.#records);
     if (pending !== undefined) return pending.then(() => this.#inviteData(transaction));
     this.#inviteData(transaction);
     return undefined;
@@ -389,7 +393,7 @@ export class Session {
   /** Sends the replies that were gathered, and closes when the session is over. */
   #flush(): void {
     if (this.#out !== "") {
-      this.#channel.write(encodeText(this.#out));
+      this.#channel.write(replyBytes(this.#out));
       this.#out = "";
     }
     if (this.#phase === "closed") this.#end();

@@ -97,15 +97,17 @@ export class Transaction {
    * recipients that cleanup has to take some first.
    *
    * @param received lines of the Received header
+   * @param buffer for the records, free until the message is over
    */
   beginData(
     facts: SessionFacts,
     limits: { readonly line: number; readonly size: number },
     received: readonly string[],
+    buffer?: ByteBuilder,
   ): Promise<void> | undefined {
     // The first chunk holds the envelope as far as it is short, the header and the beginning of the text.
     const emit = (records: Uint8Array) => this.#exchange!.send("records", { records });
-    const reader = new DataReader(limits.line, limits.size, emit);
+    const reader = new DataReader(limits.line, limits.size, emit, buffer?.clear());
     this.reader = reader;
     this.#putEnvelope(reader.records, facts);
     return this.#putRecipients(reader, 0, received);

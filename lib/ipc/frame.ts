@@ -21,6 +21,8 @@ export const FRAME = {
 export const HEAD_LENGTH = 5;
 /** No frame of any protocol is longer. */
 export const FRAME_LIMIT = 8 * 1024 * 1024;
+/** A write buffer that has grown beyond this is not kept for the next write, bytes. */
+const SPARE_SIZE = 65536;
 /** Bytes of one exchange that may be under way before the server has taken them. */
 export const WINDOW = 256 * 1024;
 
@@ -87,7 +89,7 @@ function digest(text: string): string {
 export class FrameWriter {
   readonly #channel: Channel;
   #out: ByteBuilder | undefined;
-  #size = 1024;
+  #spare: ByteBuilder | undefined;
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -116,7 +118,8 @@ export class FrameWriter {
 
   #begin(): ByteBuilder {
     if (this.#out === undefined) {
-      this.#out = new ByteBuilder(FRAME_LIMIT * 8, this.#size);
+      this.#out = this.#spare ?? new ByteBuilder(FRAME_LIMIT * 8, 1024);
+      this.#spare = undefined;
       queueMicrotask(() => this.flush());
     } else if (this.#out.length > FRAME_LIMIT) {
       this.flush();
@@ -130,9 +133,9 @@ export class FrameWriter {
     const out = this.#out;
     if (out === undefined) return;
     this.#out = undefined;
-    // The next gathering starts at the size that this one took, within reason.
-    this.#size = Math.min(65536, Math.max(256, out.length));
     this.#channel.write(out.view());
+    // Most writes are done at once, and the buffer is free again; the channel keeps what it could not send.
+    if (this.#channel.pending === 0 && out.capacity <= SPARE_SIZE) this.#spare = out.clear();
   }
 }
 

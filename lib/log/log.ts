@@ -39,11 +39,18 @@ export interface LogOptions {
   readonly debug?: boolean;
 }
 
-/** Gathers lines and writes them together once per turn of the event loop: a write per line would cost more than the line. */
+/** Lines that follow one another this closely are written together, milliseconds. */
+const GATHERING = 10;
+
+/**
+ * Gathers lines and writes them together: the first ones at the end of the turn of the event loop, those that follow
+ * after a short while. A write for each line, and a timer for each turn, would cost more than the lines.
+ */
 class LineHandler extends BaseHandler {
   readonly #options: LogOptions;
   #pending = "";
   #scheduled = false;
+  #written = 0;
   #second = -1;
   #stamp = "";
 
@@ -59,7 +66,7 @@ class LineHandler extends BaseHandler {
 
   override format(record: LogRecord): string {
     const text = printable(record.msg, LINE_LIMIT);
-    return this.#options.format === "json" ? this.#json(record, text) : this.#line(record, text);
+    return this.#options.format === "json" ? this.#json(record, text) : this.#line(text);
   }
 
   override log(line: string): void {
@@ -67,10 +74,13 @@ class LineHandler extends BaseHandler {
     if (this.#pending.length > PENDING_LIMIT) this.flush();
     else if (!this.#scheduled) {
       this.#scheduled = true;
+      const now = Date.now();
+      const wait = Math.max(0, Math.min(GATHERING, this.#written + GATHERING - now));
+      this.#written = now + wait;
       setTimeout(() => {
         this.#scheduled = false;
         this.flush();
-      }, 0);
+      }, wait);
     }
   }
 
@@ -80,9 +90,9 @@ class LineHandler extends BaseHandler {
     if (text !== "") writeError(encodeText(text));
   }
 
-  #line(record: LogRecord, text: string): string {
+  #line(text: string): string {
     const { syslogName, program, hostName } = this.#options;
-    return `${this.#time(record)} ${hostName} ${syslogName}/${program}[${processId()}]: ${text}\n`;
+    return `${this.#time()} ${hostName} ${syslogName}/${program}[${processId()}]: ${text}\n`;
   }
 
   #json(record: LogRecord, text: string): string {
@@ -101,10 +111,11 @@ class LineHandler extends BaseHandler {
   }
 
   /** "Nov  3 05:06:02", made once a second. */
-  #time(record: LogRecord): string {
-    const date = record.datetime;
-    const second = Math.floor(date.getTime() / 1000);
+  #time(): string {
+    const now = Date.now();
+    const second = Math.floor(now / 1000);
     if (second !== this.#second) {
+      const date = new Date(now);
       this.#second = second;
       this.#stamp = `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${
         date.toTimeString().slice(0, 8)

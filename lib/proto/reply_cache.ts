@@ -65,14 +65,15 @@ export class ReplyCache<V> {
     const underWay = this.#asked.get(key);
     if (underWay !== undefined) return underWay;
     const answer = ask().then((value) => {
-      if (keep(value)) this.#put(key, value);
+      if (keep(value)) this.put(key, value);
       return value;
     }).finally(() => this.#asked.delete(key));
     this.#asked.set(key, answer);
     return answer;
   }
 
-  #put(key: string, value: V): void {
+  /** Remembers a reply. */
+  put(key: string, value: V): void {
     this.#entries.delete(key);
     this.#entries.set(key, { value, expires: this.#now() + this.#lifetime });
     this.#latest = key;

@@ -44,6 +44,11 @@ export interface RewriteClientOptions {
    * recipient. Default true.
    */
   readonly senderMatters?: boolean;
+  /**
+   * False when the configuration has no table that is asked for a whole address (transport_maps, relocated_maps): then
+   * all plain addresses of a domain share what is remembered of one. Default true.
+   */
+  readonly localpartMatters?: boolean;
   /** A clock for the cache, milliseconds; default: the monotonic one. */
   readonly now?: () => number;
 }
@@ -52,12 +57,14 @@ export interface RewriteClientOptions {
 export class RewriteClient {
   readonly #client: Pick<IpcClient<typeof REWRITE>, "call">;
   readonly #senderMatters: boolean;
+  readonly #localpartMatters: boolean;
   readonly #rewritten: ReplyCache<RewriteOutcome>;
   readonly #resolved: ReplyCache<ResolveOutcome>;
 
   constructor(client: Pick<IpcClient<typeof REWRITE>, "call">, options: RewriteClientOptions = {}) {
     this.#client = client;
     this.#senderMatters = options.senderMatters ?? true;
+    this.#localpartMatters = options.localpartMatters ?? true;
     this.#rewritten = new ReplyCache(CACHE_LIMIT, CACHE_LIFETIME, options.now);
     this.#resolved = new ReplyCache(CACHE_LIMIT, CACHE_LIFETIME, options.now);
   }
@@ -88,19 +95,46 @@ export class RewriteClient {
     return known?.kind === "rewritten" ? unquoteAddress(known.address) : undefined;
   }
 
+  /** What `rewrite` would say, when that is known at once. */
+  cachedHeaderRewrite(context: RewriteContext, address: string): string | undefined {
+    if (isStandard(address, lastUnquotedAt(address)) || !fits(address)) return address;
+    const known = this.#rewritten.get(rewriteKey(context, address));
+    return known?.kind === "rewritten" ? known.address : undefined;
+  }
+
   /** Class, transport and next hop of a recipient. Both addresses in internal form. */
   async resolve(sender: string, address: string): Promise<ResolveOutcome> {
     if (!fits(address)) return tooLong(address);
     const from = this.#senderMatters && fits(sender) ? sender : "";
     const ask = () => this.#askResolve(from, address);
-    return await this.#resolved.ask(resolveKey(from, address), ask, isAnswer);
+    const shared = this.#sharedKey(from, address);
+    if (shared === undefined) return await this.#resolved.ask(resolveKey(from, address), ask, isAnswer);
+    const known = this.#resolved.get(shared);
+    if (known?.kind === "resolved") return { ...known, recipient: address };
+    // Each asks for itself: an answer that is about this address alone must not be given to others who wait.
+    const outcome = await ask();
+    const share = outcome.kind === "resolved" && outcome.recipient === address && !outcome.bad &&
+      !outcome.routed;
+    if (share) this.#resolved.put(shared, outcome);
+    return outcome;
+  }
+
+  /** The key of what all plain addresses of a domain have in common. */
+  #sharedKey(sender: string, address: string): string | undefined {
+    if (this.#localpartMatters) return undefined;
+    const at = address.lastIndexOf("@");
+    return isStandard(address, at) && isPlain(address, at)
+      ? resolveKey(sender, address.slice(at))
+      : undefined;
   }
 
   /** What `resolve` would say, when it is remembered. */
   cachedResolve(sender: string, address: string): Resolved | undefined {
     const from = this.#senderMatters && fits(sender) ? sender : "";
-    const known = this.#resolved.get(resolveKey(from, address));
-    return known?.kind === "resolved" ? known : undefined;
+    const shared = this.#sharedKey(from, address);
+    const known = this.#resolved.get(shared ?? resolveKey(from, address));
+    if (known?.kind !== "resolved") return undefined;
+    return shared === undefined ? known : { ...known, recipient: address };
   }
 
   async #askRewrite(context: RewriteContext, address: string): Promise<RewriteOutcome> {
@@ -166,6 +200,19 @@ function tooLong(address: string): Resolved {
 
 function isStandardInternal(address: string): boolean {
   return address === "" || isStandard(address, address.lastIndexOf("@"));
+}
+
+/**
+ * True when no rule looks into the local part: letters, digits and what stands in words. A program could take one
+ * with a hyphen in front for an option (allow_min_user).
+ */
+function isPlain(address: string, at: number): boolean {
+  if (address.charCodeAt(0) === HYPHEN) return false;
+  for (let i = 0; i < at; i++) {
+    const unit = address.charCodeAt(i);
+    if (!isAlnum(unit) && unit !== DOT && unit !== HYPHEN && unit !== UNDERSCORE) return false;
+  }
+  return true;
 }
 
 /**

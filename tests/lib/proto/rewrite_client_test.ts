@@ -33,7 +33,7 @@ class FakeConnection {
   }
 }
 
-function makeClient(options: { senderMatters?: boolean } = {}) {
+function makeClient(options: { senderMatters?: boolean; localpartMatters?: boolean } = {}) {
   const connection = new FakeConnection();
   let now = 0;
   const client = new RewriteClient(connection, { ...options, now: () => now });
@@ -99,6 +99,44 @@ Deno.test("senders are told apart, unless they make no difference", async () => 
   const together = makeClient({ senderMatters: false });
   await together.client.resolve("a", "b@evil.test");
   assert.ok(together.client.cachedResolve("other", "b@evil.test"));
+});
+
+Deno.test("where no table asks for whole addresses, the plain ones of a domain share an answer, each with its own recipient", async () => {
+  const { client, connection, wait } = makeClient({ localpartMatters: false });
+  for (const address of ["a@far.test", "b.c@far.test", "d-e_1@far.test"]) {
+    const answer = await client.resolve("", address);
+    assert.ok(answer.kind === "resolved");
+    assert.equal(answer.recipient, address);
+    assert.equal(answer.nexthop, "far.test");
+    assert.equal(client.cachedResolve("", address)?.recipient, address);
+  }
+  assert.equal(connection.asked.length, 1);
+  await client.resolve("", "a@other.test");
+  assert.equal(connection.asked.length, 2);
+  wait(11);
+  assert.equal(client.cachedResolve("", "a@far.test"), undefined);
+});
+
+Deno.test("an address whose local part some rule may look into never shares an answer", async () => {
+  const { client, connection } = makeClient({ localpartMatters: false });
+  await client.resolve("", "a@far.test");
+  const special = [
+    "-f@far.test",
+    "a%b@far.test",
+    "a!b@far.test",
+    "a b@far.test",
+    "a@b@far.test",
+    "a@far",
+    "a",
+  ];
+  for (const address of special) {
+    assert.equal(client.cachedResolve("", address), undefined, address);
+    const alone = await makeClient().client.resolve("", address);
+    assert.deepEqual(await client.resolve("", address), alone);
+  }
+  assert.equal(connection.asked.length, 1 + special.length);
+  const minus = await client.resolve("", "-f@far.test");
+  assert.ok(minus.kind === "resolved" && minus.bad);
 });
 
 Deno.test("identical questions at the same time are one request", async () => {
