@@ -3,7 +3,7 @@
  * headers go, which are made when they are missing (postfix-map section 7.3).
  */
 // Utility
-import { ByteBuilder, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
+import { ByteBuilder, decodeSlice, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
 import { asciiLower, COLON, isBlank, LF, trimBlanks } from "../../lib/vstring/ascii.ts";
 // Mail
 import { formatMailDate } from "../../lib/mail/date.ts";
@@ -52,7 +52,7 @@ export function headerNameOf(line: Uint8Array): string {
   const length = headerNameLength(line, 0, line.length);
   return length === 0 || length > NAME_LIMIT
     ? (length === 0 ? "" : "?")
-    : asciiLower(decodeText(line.subarray(0, length)));
+    : asciiLower(decodeSlice(line, 0, length));
 }
 
 /** Notes what a header tells. */

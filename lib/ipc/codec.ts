@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { ByteBuilder, decodeText, encodeText } from "../vstring/byte_builder.ts";
+import { type ByteBuilder, decodeSlice, encodeText } from "../vstring/byte_builder.ts";
 import type { Field, Fields } from "./protocol.ts";
 
 /** A peer sent something that its protocol does not have: the connection is closed. */
@@ -76,22 +76,11 @@ function tooLong(name: string, length: number, most: number): RangeError {
   return new RangeError(`Cannot send field "${name}": ${length} is more than ${most}`);
 }
 
-/** Strings are mostly short ASCII: they go out unit by unit, without a call into the encoder. */
+/** Strings are mostly short ASCII: then their length is known without encoding them. */
 function encodeTextField(out: ByteBuilder, name: string, most: number, value: string): void {
-  const length = value.length;
-  if (length < 48) {
-    const start = out.claim(length + 1);
-    const raw = out.raw();
-    let i = 0;
-    for (; i < length; i++) {
-      const unit = value.charCodeAt(i);
-      if (unit > 0x7f) break;
-      raw[start + 1 + i] = unit;
-    }
-    if (i === length && length <= most) {
-      raw[start] = length;
-      return;
-    }
+  if (value.length < 0x80 && value.length <= most) {
+    const start = out.length;
+    if (out.byte(value.length).ascii(value)) return;
     out.truncate(start);
   }
   const bytes = encodeText(value);
@@ -204,18 +193,7 @@ class Source {
   text(length: number): string {
     if (length > this.left()) throw new CodecError("Cannot read message: it is cut off");
     const start = this.#at;
-    const end = start + length;
-    this.#at = end;
-    if (length < 48) {
-      let text = "";
-      let i = start;
-      for (; i < end; i++) {
-        const byte = this.#bytes[i]!;
-        if (byte > 0x7f) break;
-        text += String.fromCharCode(byte);
-      }
-      if (i === end) return text;
-    }
-    return decodeText(this.#bytes.subarray(start, end));
+    this.#at = start + length;
+    return decodeSlice(this.#bytes, start, this.#at);
   }
 }

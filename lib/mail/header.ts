@@ -6,7 +6,7 @@
  * @module
  */
 import { COLON, CR, isBlank, LF, SPACE, startsWithIgnoreCase, TAB } from "../vstring/ascii.ts";
-import { decodeText } from "../vstring/byte_builder.ts";
+import { decodeSlice, decodeText } from "../vstring/byte_builder.ts";
 
 const DEL = 0x7f;
 
@@ -82,7 +82,7 @@ export function unfoldText(value: Uint8Array): string {
   let start = 0;
   while (start < length && isBlank(out[start]!)) start++;
   while (length > start && isBlank(out[length - 1]!)) length--;
-  return decodeText(out.subarray(start, length));
+  return decodeSlice(out, start, length);
 }
 
 /** Offset of the LF that ends the line at `start`, or the end of the content. */

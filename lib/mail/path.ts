@@ -11,7 +11,7 @@
  */
 import { AT, COLON, DOT, GREATER, isAlnum, isBlank, LESS, startsWithIgnoreCase } from "../vstring/ascii.ts";
 import { asciiUpper, SPACE } from "../vstring/ascii.ts";
-import { decodeText, isUtf8 } from "../vstring/byte_builder.ts";
+import { decodeSlice, isUtf8 } from "../vstring/byte_builder.ts";
 import { printable } from "../vstring/printable.ts";
 import { type EnvelopeText, envelopeText, isAtomText } from "./address.ts";
 import { isValidDomain } from "./domain.ts";
@@ -128,14 +128,7 @@ class Cursor {
 
   /** Text from `start` to here. */
   text(start: number): string {
-    const { bytes, at } = this;
-    // A decoder call costs more than the few ASCII bytes of most addresses.
-    let out = "";
-    for (let i = start; i < at; i++) {
-      if (bytes[i]! > DEL) return decodeText(bytes.subarray(start, at));
-      out += String.fromCharCode(bytes[i]!);
-    }
-    return out;
+    return decodeSlice(this.bytes, start, this.at);
   }
 }
 

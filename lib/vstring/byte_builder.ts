@@ -191,11 +191,32 @@ const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * survives a round trip whatever it holds.
  */
 export function decodeText(bytes: Uint8Array): string {
-  try {
-    return STRICT.decode(bytes);
-  } catch {
-    return decodeEscaped(bytes);
+  return decodeSlice(bytes, 0, bytes.length);
+}
+
+/** The same of the bytes from `start` up to `end`. */
+export function decodeSlice(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start <= COPY_LIMIT) {
+    const text = asciiText(bytes, start, end);
+    if (text !== undefined) return text;
   }
+  const part = bytes.subarray(start, end);
+  try {
+    return STRICT.decode(part);
+  } catch {
+    return decodeEscaped(part);
+  }
+}
+
+/** Text of ASCII bytes: for short ones a call of the decoder costs several times as much. */
+function asciiText(bytes: Uint8Array, start: number, end: number): string | undefined {
+  const units = new Array<number>(end - start);
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i]!;
+    if (byte > 0x7f) return undefined;
+    units[i - start] = byte;
+  }
+  return String.fromCharCode.apply(null, units);
 }
 
 /** True when the bytes are valid UTF-8. */
