@@ -31,7 +31,7 @@
  * @module
  */
 // Safe primitives
-import { afterPendingInput, type Channel } from "../../lib/safe/channel.ts";
+import { type Channel, InputGate } from "../../lib/safe/channel.ts";
 // Server skeleton
 import { CLEANUP, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
@@ -52,7 +52,13 @@ const EARLY_LIMIT = 4096;
 const REFUSED_SESSIONS = 100;
 
 /** Finds out who the client is and runs its session. */
-function serve(server: Server, services: Services, channel: Channel, done: () => void): void {
+function serve(
+  server: Server,
+  services: Services,
+  gate: InputGate,
+  channel: Channel,
+  done: () => void,
+): void {
   const address = canonicalAddress(channel.remoteAddress);
   const serverAddress = canonicalAddress(channel.localAddress);
   let early: Uint8Array = new Uint8Array(0);
@@ -94,7 +100,7 @@ function serve(server: Server, services: Services, channel: Channel, done: () =>
     };
     const trusted = server.isTrusted(peer);
     // What the client has sent already must be seen before the greeting.
-    if (typeof trusted === "boolean") afterPendingInput(() => greet(trusted));
+    if (typeof trusted === "boolean") gate.pass(() => greet(trusted));
     else trusted.then(greet, drop);
   };
   if (services.settings.smtpd_peername_lookup && !isLoopback(address)) {
@@ -118,10 +124,11 @@ function start(context: Context<typeof SERVICE>): StreamService {
   };
   const cleanup = context.client(CLEANUP, "cleanup");
   const server = new Server(services, cleanup, context.log, (what, error) => context.trouble(what, error));
+  const gate = new InputGate();
   context.every(1, () => server.checkDeadlines());
   return {
     sessionLimit: settings.smtpd_session_limit + REFUSED_SESSIONS,
-    session: (channel, done) => serve(server, services, channel, done),
+    session: (channel, done) => serve(server, services, gate, channel, done),
   };
 }
 

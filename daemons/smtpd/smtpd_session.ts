@@ -28,7 +28,7 @@ const EARLY_SAMPLE = 100;
 type Phase = "connecting" | "command" | "busy" | "data" | "closed";
 
 /** What a session needs of its connection. */
-export type SessionChannel = Pick<Channel, "write" | "pause" | "resume" | "finish">;
+export type SessionChannel = Pick<Channel, "write" | "pause" | "resume" | "finish" | "close">;
 
 /** What a session remembers besides its transaction. */
 export interface Greeting {
@@ -52,6 +52,8 @@ export class Session {
   #out = "";
   /** Nothing more comes from the client. */
   #inputEnded = false;
+  /** The client has said QUIT. */
+  #quit = false;
   /** What the client did last, as the log names it. */
   #where = "CONNECT";
   #errors = 0;
@@ -301,7 +303,10 @@ export class Session {
     const refused = reply !== undefined && isErrorReply(reply);
     if (!refused) this.#counts.accepted(name);
     if (reply !== undefined) this.reply(reply);
-    if (name === "quit") this.#phase = "closed";
+    if (name === "quit") {
+      this.#quit = true;
+      this.#phase = "closed";
+    }
     if (this.#isClosed()) return false;
     if (refused) this.#errors++;
     const { settings } = this.server;
@@ -403,7 +408,9 @@ export class Session {
     this.#phase = "closed";
     if (!this.server.forget(this)) return;
     this.resetTransaction();
-    this.#channel.finish();
+    // A client that has taken its leave sends no more; any other is listened to until it has seen the last reply.
+    if (this.#quit && this.#input.length === 0) this.#channel.close();
+    else this.#channel.finish();
     this.log.info(`disconnect from ${this.client}${this.#counts.text(COUNTED)}`);
     this.#done();
   }

@@ -52,6 +52,10 @@ export class MemoryChannel {
     this.#schedule();
   }
 
+  close(): void {
+    this.finish();
+  }
+
   finish(): void {
     if (this.over) return;
     this.over = true;
