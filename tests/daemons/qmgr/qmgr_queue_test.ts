@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { type ConcurrencyRules, DestinationQueue, parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
+import {
+  type ConcurrencyRules,
+  destinationName,
+  DestinationQueue,
+  parseFeedback,
+} from "../../../daemons/qmgr/qmgr_queue.ts";
 
 /** Concurrency feedback (postfix-map section 3.5): the numbers are those of Postfix's qmgr_queue.c. */
 
@@ -174,19 +179,45 @@ Deno.test("a good delivery that was under way when the destination died revives 
   assert.equal(one.window, 2);
 });
 
-Deno.test("entries come out in the order in which they went in, also past the point where the list is cut", () => {
-  const one = queue();
-  const entry = (id: number) => ({ id }) as never;
-  let next = 0;
-  const ids = () => (one.shift() as unknown as { id: number } | undefined)?.id;
-  for (let i = 0; i < 5000; i++) one.push(entry(i));
-  for (; next < 4000; next++) assert.equal(ids(), next);
-  one.unshift(entry(-1));
-  assert.equal(one.waiting, 1001);
-  assert.equal(ids(), -1);
-  one.push(entry(5000));
-  for (; next <= 5000; next++) assert.equal(ids(), next);
-  assert.equal(ids(), undefined);
-  assert.equal(one.waiting, 0);
-  assert.equal(one.last, undefined);
+for (
+  const [address, perRecipient, name] of [
+    ["User@Example.Test", false, "hub.test"],
+    ["User@Example.Test", true, "user@hub.test"],
+    ["user+lists@example.test", true, "user@hub.test"],
+    ["+lists@example.test", true, "+lists@hub.test"],
+    ["a@b@example.test", true, "a@b@hub.test"],
+    ["user", true, "user@hub.test"],
+    ["Postmaster+x@example.test", true, "postmaster@hub.test"],
+  ] as const
+) {
+  const kind = perRecipient ? "one recipient" : "many recipients";
+  Deno.test(`with ${kind} to a delivery, ${address} by way of Hub.Test has the destination ${name}`, () => {
+    const rule = {
+      recipient_delimiter: "+",
+      owner_request_special: true,
+      double_bounce_sender: "double-bounce",
+    };
+    assert.equal(destinationName(address, "Hub.Test", perRecipient, rule), name);
+  });
+}
+
+Deno.test("destination_concurrency_feedback_debug: each step is told, and what came of it", () => {
+  const lines: string[] = [];
+  const one = new DestinationQueue("example.test", "example.test", {
+    initial: 5,
+    limit: 20,
+    positive: parseFeedback("1/2")!,
+    negative: parseFeedback("1/5")!,
+    failedCohortLimit: 1,
+    debug: (text) => lines.push(text),
+  });
+  one.busy = 5;
+  one.succeeded();
+  one.failed();
+  assert.deepEqual(lines, [
+    "qmgr_queue_unthrottle: feedback 0.5",
+    "qmgr_queue_unthrottle: queue example.test: limit 20 window 5 success 0.5 failure 0 fail_cohorts 0",
+    "qmgr_queue_throttle: feedback 0.2",
+    "qmgr_queue_throttle: queue example.test: limit 20 window 4 success 0 failure 0.8 fail_cohorts 0.2",
+  ]);
 });

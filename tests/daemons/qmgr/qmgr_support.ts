@@ -1,6 +1,6 @@
 /** A queue manager on a real queue directory, with agents, resolver and logs of the test. Not a test itself. @module */
 import { QueueManager } from "../../../daemons/qmgr/qmgr_manager.ts";
-import { type ConcurrencyRules, parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
+import { parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
 import { Transport, type TransportRules } from "../../../daemons/qmgr/qmgr_transport.ts";
 import { type IpcClient, IpcError } from "../../../lib/ipc/client.ts";
 import { encodeFields } from "../../../lib/ipc/codec.ts";
@@ -188,6 +188,30 @@ function remove(path: string): void {
   }
 }
 
+/** Postfix's defaults. */
+export const DEFAULT_RULES: TransportRules = {
+  initial: 5,
+  limit: 20,
+  concurrency: 400,
+  positive: parseFeedback("1")!,
+  negative: parseFeedback("1")!,
+  failedCohortLimit: 1,
+  recipientLimit: 50,
+  slotCost: 5,
+  slotLoan: 3,
+  slotDiscount: 50,
+  minimumSlots: 3,
+  pool: 20_000,
+  extraPool: 1000,
+  refillLimit: 100,
+  refillDelay: 5000,
+  recipientMinimum: 10,
+  rateDelay: 0,
+  transportRateDelay: 0,
+  clogLimit: 4000,
+  clogPause: 300_000,
+};
+
 /** What differs from a manager with the transports smtp and retry. */
 export interface BenchOptions {
   readonly transports?: readonly string[];
@@ -223,6 +247,7 @@ export class QmgrBench implements Disposable {
   resolved: string[] = [];
   roomMade: () => void = () => {};
   mostRecipients = 0;
+  readonly clogged: string[] = [];
 
   constructor(options: BenchOptions = {}) {
     for (const name of QUEUES) Deno.mkdirSync(this.#directory.at(name));
@@ -257,6 +282,11 @@ export class QmgrBench implements Disposable {
       recipientLimit: options.recipientLimit ?? 20_000,
       recipientMinimum: 10,
       deferTransports: new Set(options.deferTransports ?? []),
+      extension: {
+        recipient_delimiter: "+",
+        owner_request_special: true,
+        double_bounce_sender: "double-bounce",
+      },
       roomMade: () => this.roomMade(),
     });
     for (const name of options.transports ?? ["smtp", "retry", "error"]) this.#addTransport(name, options);
@@ -267,24 +297,19 @@ export class QmgrBench implements Disposable {
   }
 
   #addTransport(name: string, { rules, retry }: BenchOptions): void {
-    const concurrency: ConcurrencyRules = {
-      initial: 5,
-      limit: 20,
-      positive: parseFeedback("1")!,
-      negative: parseFeedback("1")!,
-      failedCohortLimit: 1,
-    };
     const agent = new FakeAgent();
     this.agents.set(name, agent);
     const transport: Transport = new Transport(
       name,
       agent,
-      { ...concurrency, recipientLimit: 50, ...rules },
+      { ...DEFAULT_RULES, ...rules },
       retry ?? { destination: 300_000, transport: 60_000 },
       {
         settled: (message, recipient, told) => this.manager.settled(message, recipient, told),
         unsettled: (entry, recipients, error) => this.manager.unsettled(transport, entry, recipients, error),
         died: (destination, entries) => this.manager.died(destination, entries),
+        refill: (message, most) => this.manager.refill(message, most),
+        clogged: (destination) => void this.clogged.push(destination.nexthop),
       },
     );
     this.manager.addTransport(transport);
