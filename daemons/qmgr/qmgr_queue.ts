@@ -43,6 +43,11 @@ export function destinationName(
   return asciiLower(`${user}@${nexthop}`);
 }
 
+/** A number with six digits, as Postfix logs it. */
+function shown(value: number): string {
+  return String(Number(value.toPrecision(6)));
+}
+
 /** A transport's rules for its destinations. */
 export interface ConcurrencyRules {
   readonly initial: number;
@@ -139,9 +144,15 @@ export class DestinationQueue {
     this.#failedCohorts = 0;
     if (this.dead) return this.revive();
     // It grows only while it is used.
-    if ((limit > 0 && this.window >= limit) || this.window >= this.busy + this.#initial) return;
-    const step = positive(this.window);
-    this.#rules.debug?.(`qmgr_queue_unthrottle: feedback ${step}`);
+    if ((limit <= 0 || this.window < limit) && this.window < this.busy + this.#initial) {
+      this.#grow(positive(this.window));
+    }
+    this.#tell("qmgr_queue_unthrottle");
+  }
+
+  #grow(step: number): void {
+    const { limit, debug } = this.#rules;
+    debug?.(`qmgr_queue_unthrottle: feedback ${shown(step)}`);
     this.#success += step;
     // Half a step early: thirds do not add up to one.
     while (this.#success + step / 2 >= 1) {
@@ -150,7 +161,6 @@ export class DestinationQueue {
       this.#failure = 0;
     }
     if (limit > 0) this.window = Math.min(limit, this.window);
-    this.#tell("qmgr_queue_unthrottle");
   }
 
   /**
@@ -159,11 +169,14 @@ export class DestinationQueue {
    * @returns true when there were so many failures that the destination counts as dead
    */
   failed(): boolean {
-    const { failedCohortLimit, negative } = this.#rules;
+    const { failedCohortLimit, negative, debug } = this.#rules;
     this.#failedCohorts += 1 / this.window;
-    if (failedCohortLimit > 0 && this.#failedCohorts >= failedCohortLimit) return true;
+    if (failedCohortLimit > 0 && this.#failedCohorts >= failedCohortLimit) {
+      this.#tell("qmgr_queue_throttle", 0);
+      return true;
+    }
     const step = negative(this.window);
-    this.#rules.debug?.(`qmgr_queue_throttle: feedback ${step}`);
+    debug?.(`qmgr_queue_throttle: feedback ${shown(step)}`);
     this.#failure -= step;
     // Down at 1 the count goes on, so that failures still weigh against successes.
     while (this.#failure - step / 2 < 0) {
@@ -176,13 +189,14 @@ export class DestinationQueue {
     return false;
   }
 
-  #tell(what: string): void {
+  #tell(what: string, window = this.window): void {
     const { debug, limit } = this.#rules;
-    debug?.(
-      `${what}: queue ${
-        printable(this.name)
-      }: limit ${limit} window ${this.window} success ${this.#success} ` +
-        `failure ${this.#failure} fail_cohorts ${this.#failedCohorts}`,
+    if (debug === undefined) return;
+    debug(
+      `${what}: queue ${printable(this.name)}: limit ${limit} window ${window} success ${
+        shown(this.#success)
+      } ` +
+        `failure ${shown(this.#failure)} fail_cohorts ${shown(this.#failedCohorts)}`,
     );
   }
 

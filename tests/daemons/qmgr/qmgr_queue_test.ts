@@ -201,23 +201,48 @@ for (
   });
 }
 
-Deno.test("destination_concurrency_feedback_debug: each step is told, and what came of it", () => {
+/** A destination with feedback 1/3, an initial concurrency of 3 and a limit of 4, and what it tells. */
+function talkative() {
   const lines: string[] = [];
-  const one = new DestinationQueue("example.test", "example.test", {
-    initial: 5,
-    limit: 20,
-    positive: parseFeedback("1/2")!,
-    negative: parseFeedback("1/5")!,
-    failedCohortLimit: 1,
-    debug: (text) => lines.push(text),
+  const one = new DestinationQueue("[127.0.0.1]:25", "[127.0.0.1]:25", {
+    initial: 3,
+    limit: 4,
+    positive: parseFeedback("1/3")!,
+    negative: parseFeedback("1/3")!,
+    failedCohortLimit: 2,
+    debug: (text) => lines.push(text.replace("queue [127.0.0.1]:25: limit 4 ", "")),
   });
-  one.busy = 5;
-  one.succeeded();
-  one.failed();
+  return { one, lines };
+}
+
+// The lines are those that Postfix 3.7 logged with the same settings.
+Deno.test("destination_concurrency_feedback_debug: success, in the words and numbers of Postfix", () => {
+  const { one, lines } = talkative();
+  for (let i = 0; i < 4; i++) {
+    one.busy = one.window;
+    one.succeeded();
+  }
   assert.deepEqual(lines, [
-    "qmgr_queue_unthrottle: feedback 0.5",
-    "qmgr_queue_unthrottle: queue example.test: limit 20 window 5 success 0.5 failure 0 fail_cohorts 0",
-    "qmgr_queue_throttle: feedback 0.2",
-    "qmgr_queue_throttle: queue example.test: limit 20 window 4 success 0 failure 0.8 fail_cohorts 0.2",
+    "qmgr_queue_unthrottle: feedback 0.333333",
+    "qmgr_queue_unthrottle: window 3 success 0.333333 failure 0 fail_cohorts 0",
+    "qmgr_queue_unthrottle: feedback 0.333333",
+    "qmgr_queue_unthrottle: window 3 success 0.666667 failure 0 fail_cohorts 0",
+    "qmgr_queue_unthrottle: feedback 0.333333",
+    "qmgr_queue_unthrottle: window 4 success 0 failure 0 fail_cohorts 0",
+    "qmgr_queue_unthrottle: window 4 success 0 failure 0 fail_cohorts 0",
+  ]);
+});
+
+Deno.test("destination_concurrency_feedback_debug: failure, in the words and numbers of Postfix", () => {
+  const { one, lines } = talkative();
+  assert.deepEqual([1, 2, 3, 4].map(() => one.failed()), [false, false, false, true]);
+  assert.deepEqual(lines, [
+    "qmgr_queue_throttle: feedback 0.333333",
+    "qmgr_queue_throttle: window 2 success 0 failure 0.666667 fail_cohorts 0.333333",
+    "qmgr_queue_throttle: feedback 0.333333",
+    "qmgr_queue_throttle: window 2 success 0 failure 0.333333 fail_cohorts 0.833333",
+    "qmgr_queue_throttle: feedback 0.333333",
+    "qmgr_queue_throttle: window 1 success 0 failure 1 fail_cohorts 1.33333",
+    "qmgr_queue_throttle: window 0 success 0 failure 1 fail_cohorts 2.33333",
   ]);
 });
