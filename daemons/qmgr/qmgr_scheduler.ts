@@ -23,7 +23,7 @@ import { RecipientPool, type RecipientRules } from "./qmgr_recipients.ts";
 
 /** Most recipients in one request whatever the parameter says: the widest of them fit into a frame. */
 const REQUEST_MOST = 2000;
-/** With so many destinations ready, those who wait for them are looked for in the jobs' list. */
+/** With more destinations ready than this, the list of jobs is searched, and not that of each destination. */
 const FEW_READY = 8;
 
 /** Parameters of the order of deliveries. */
@@ -298,8 +298,8 @@ export class Scheduler {
    */
   #weigh(job: Job, now: number): boolean {
     const current = this.#searchedFor!;
-    // A job that others preempted has had its turn: it is only waiting for them.
-    if (job === current || job.isParent) return true;
+    // Those in front come first anyhow, and one that others preempted has had its turn.
+    if (job.order <= current.order || job.isParent) return true;
     const waited = (now - job.message.activeTime) / 1000 + 1;
     if (waited < this.#bestScore || (waited === this.#bestScore && job.order > this.#best!.order)) {
       return false;
