@@ -55,6 +55,7 @@ class Load {
       settled: () => void this.#settled++,
       unsettled: () => {},
       died: () => {},
+      givenUp: () => {},
       refill: () => {},
       clogged: () => {},
     });

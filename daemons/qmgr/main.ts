@@ -26,7 +26,8 @@
  * DIAGNOSTICS
  *   "ID: from=<...>, size=N, nrcpt=N (queue active)", "ID: removed", "status=expired, returned to sender". A damaged
  *   file is moved to corrupt/ with a warning. "mail for NEXTHOP is using up N of M active queue entries": mail for one
- *   destination is more than a fifth of qmgr_message_active_limit.
+ *   destination is more than a fifth of qmgr_message_active_limit. "delivery took longer than daemon_timeout": the agent
+ *   still has it, and may deliver it yet; here it is put off.
  *
  * PARAMETERS
  *   See service.ts, and <transport>_destination_concurrency_limit and its relatives.
@@ -53,6 +54,7 @@ import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
 import { CLOG_SHARE, clogWarnings } from "./qmgr_clog.ts";
+import { SWEEPS } from "./qmgr_hand.ts";
 import { QueueManager } from "./qmgr_manager.ts";
 import { type Feedback, parseFeedback } from "./qmgr_queue.ts";
 import { QueueScanner } from "./qmgr_scan.ts";
@@ -139,6 +141,8 @@ function makeManager(context: QmgrContext, queue: QueueDirectory, roomMade: () =
         settled: (message, recipient, outcome) => manager.settled(message, recipient, outcome),
         unsettled: (entry, recipients, error) => manager.unsettled(transport, entry, recipients, error),
         died: (destination, entries) => manager.died(destination, entries),
+        givenUp: ({ message }) =>
+          context.log.warning(`${message.id}: ${name}: delivery took longer than daemon_timeout: given up`),
         refill: (message, most) => manager.refill(message, most),
         clogged: (destination) => {
           for (const line of clogWarnings(name, rules, destination, manager.size, settings)) {
@@ -181,6 +185,7 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   scanner.scanIncoming();
   scanner.scanDeferred(false);
   context.every(settings.queue_run_delay, () => scanner.scanDeferred(false));
+  context.every(settings.daemon_timeout / SWEEPS, () => manager.sweep());
   context.onWakeup(() => scanner.scanIncoming());
   return (exchange, message) => {
     switch (message.is) {

@@ -100,6 +100,11 @@ export class QueueManager {
     return this.#transports.values().reduce((sum, transport) => sum + transport.busy, 0);
   }
 
+  /** Gives up deliveries that take too long. */
+  sweep(): void {
+    for (const transport of this.#transports.values()) transport.sweep();
+  }
+
   /** Starts no further delivery. */
   stop(): void {
     for (const transport of this.#transports.values()) transport.stop();

@@ -10,7 +10,7 @@ import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 import type { DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
 import { type Clock, SYSTEM_CLOCK } from "./qmgr_clock.ts";
-import { Hand } from "./qmgr_hand.ts";
+import { Hand, Hands } from "./qmgr_hand.ts";
 import type { QueuedEntry } from "./qmgr_job.ts";
 import type { ActiveMessage, Entry } from "./qmgr_message.ts";
 import { type ConcurrencyRules, DestinationQueue } from "./qmgr_queue.ts";
@@ -19,6 +19,9 @@ import { Scheduler, type SchedulerRules } from "./qmgr_scheduler.ts";
 
 /** One recipient's outcome, as the agent told it. */
 export type Outcome = Extract<Reply<typeof DELIVERY>, { is: "recipient" }>;
+
+/** What a destination is said to be in trouble with whose delivery did not end. */
+const GIVEN_UP = "unknown mail transport error";
 
 /** A transport's parameters. */
 export interface TransportRules extends ConcurrencyRules, SchedulerRules {
@@ -49,6 +52,8 @@ export interface TransportEvents {
   unsettled(entry: Entry, recipients: readonly EnvelopeRecipient[], error: IpcError | undefined): void;
   /** A destination is dead: what waits for it must go elsewhere. */
   died(queue: DestinationQueue, entries: readonly Entry[]): void;
+  /** A delivery took longer than daemon_timeout: what is left of it is told as unsettled next. */
+  givenUp(entry: Entry): void;
   /** There is room for so many more recipients of a message. */
   refill(message: ActiveMessage, most: number): void;
   /** Mail for one destination fills the active queue. */
@@ -70,6 +75,7 @@ export class Transport {
   /** Milliseconds since 1970 until which the agent is not asked, since it could not be reached; 0: it is well. */
   #downUntil = 0;
   #busy = 0;
+  readonly #hands = new Hands();
   /** What is delivered one at a time, and whether one is under way. */
   readonly #alone: Entry[] = [];
   #tryingAlone = false;
@@ -143,6 +149,15 @@ export class Transport {
   /** Deliveries that the agent has in hand. */
   get busy(): number {
     return this.#busy;
+  }
+
+  /** Gives up deliveries that were in hand at so many calls of this before. */
+  sweep(): void {
+    this.#hands.sweep((hand) => {
+      hand.exchange?.cancel();
+      this.#events.givenUp(hand.entry);
+      hand.over(GIVEN_UP, "4.3.0", undefined);
+    });
   }
 
   /** Starts no further delivery. */
@@ -226,13 +241,15 @@ export class Transport {
   #deliver(entry: Entry, queued: QueuedEntry | undefined): void {
     this.#busy++;
     if (this.#rules.transportRateDelay > 0) this.#rest();
-    const hand = new Hand(entry.recipients);
-    const over = (site: string, siteStatus: string, error: IpcError | undefined) => {
+    const hand = new Hand(entry);
+    this.#hands.add(hand);
+    const over = hand.over = (site, siteStatus, error) => {
+      this.#hands.remove(hand);
       this.#ended(entry, queued, site, siteStatus, error);
       if (!hand.empty) this.#events.unsettled(entry, hand.left(), error);
       this.#afterwards(entry.queue);
     };
-    const exchange = this.#client.open((reply) => {
+    const exchange = hand.exchange = this.#client.open((reply) => {
       if (reply.is === "finished") return over(reply.site, reply.siteStatus, undefined);
       // An agent may speak only of recipients that it was given, and once of each.
       const recipient = hand.take(reply.offset);

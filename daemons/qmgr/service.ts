@@ -23,6 +23,7 @@ export const SERVICE = {
   endsWhenIdle: false,
   parameters: [
     "bounce_queue_lifetime",
+    "daemon_timeout",
     "default_delivery_slot_cost",
     "default_delivery_slot_discount",
     "default_delivery_slot_loan",

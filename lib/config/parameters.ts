@@ -65,6 +65,7 @@ export const PARAMETERS = {
   bounce_queue_lifetime: { type: "duration", default: "5d", max: 8640000, doc: "How long a bounce stays in the queue" },
   bounce_size_limit: { type: "integer", default: "50000", min: 1, doc: "Most bytes of a message that are returned with its bounce" },
   config_directory: { type: "string", default: "", absolute: true, computed: true, doc: "Where main.toml and master.toml are; default: the directory that was read" },
+  daemon_timeout: { type: "duration", default: "18000s", min: 1, doc: "How long an agent may take for one delivery" },
   daemon_watchdog_timeout: { type: "duration", default: "60s", min: 2, doc: "Own: how long a daemon may be silent before master kills it" },
   default_database_type: { type: "string", default: "texthash", min: 1, doc: "Table type of defaults that name a file" },
   default_delivery_slot_cost: { type: "integer", default: "5", doc: "Entries of a message that earn one delivery for shorter messages behind it; below 2: none passes" },

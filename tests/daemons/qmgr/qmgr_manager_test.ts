@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { SWEEPS } from "../../../daemons/qmgr/qmgr_hand.ts";
 import { IpcError } from "../../../lib/ipc/client.ts";
 import { NOTIFY } from "../../../lib/mail/notify.ts";
 import { until } from "../../commands/mail_system.ts";
@@ -712,6 +713,28 @@ Deno.test("no more deliveries go to a destination at once than its window allows
     agent.inHand[at]!.finish();
   }
   await bench.settle();
+});
+
+Deno.test("a delivery that never ends is given up: what is left of it is deferred, and nothing else", async () => {
+  using bench = new QmgrBench({ rules: { initial: 1, limit: 1 } });
+  const agent = bench.agent();
+  agent.act = undefined;
+  const id = bench.start({ recipients: ["a@x.test", "b@x.test"] });
+  await until(() => agent.inHand.length === 1);
+  const stuck = agent.inHand[0]!;
+  for (let i = 0; i < SWEEPS; i++) bench.manager.sweep();
+  stuck.tell("a@x.test", "sent");
+  agent.act = byName;
+  const next = bench.start({ recipients: ["sent@x.test"] }, "A2");
+  bench.manager.sweep();
+  await bench.settle();
+  assert.deepEqual(bench.marks(id, "deferred"), ["D a@x.test", "R b@x.test"]);
+  assert.equal(bench.defer.appended[0]!.reason, "unknown mail transport error");
+  assert.ok(bench.logged(`${id}: given up`));
+  assert.equal(stuck.cancelled, true);
+  assert.deepEqual(bench.where(next), [], "its place is free");
+  assert.equal(bench.manager.busy, 0);
+  for (let i = 0; i <= 2 * SWEEPS; i++) bench.manager.sweep();
 });
 
 Deno.test("after stop no delivery begins; what is in hand is finished", async () => {

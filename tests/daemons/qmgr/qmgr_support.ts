@@ -89,6 +89,8 @@ export interface InHand {
   tell(address: string, result: "sent" | "bounced" | "deferred"): void;
   finish(site?: string, siteStatus?: string): void;
   die(error: IpcError): void;
+  /** True when qmgr broke it off. */
+  cancelled: boolean;
 }
 
 /** An agent: it encodes what it is sent, as the real client does, and does with it what the test says. */
@@ -101,28 +103,33 @@ export class FakeAgent implements Pick<IpcClient<typeof DELIVERY>, "open"> {
     delivery.finish();
   };
 
-  open: IpcClient<typeof DELIVERY>["open"] = (onReply, onError) => ({
-    send: (_type, fields) => {
-      const request = fields as Delivery;
-      encodeFields(new ByteBuilder(1 << 24), DELIVERY.requests.deliver.fields, request);
-      this.requests.push(request);
-      const delivery: InHand = {
-        request,
-        tell: (address, result) => {
-          const { offset } = request.recipients.find((one) => one.address === address)!;
-          onReply({ is: "recipient", offset, ...outcome(result) });
-        },
-        finish: (site = "", siteStatus = "") => onReply({ is: "finished", site, siteStatus }),
-        die: onError,
-      };
-      this.inHand.push(delivery);
-      const act = this.act;
-      if (act !== undefined) setTimeout(() => act(delivery), 0);
-    },
-    ready: () => true,
-    drained: () => Promise.resolve(),
-    cancel: () => {},
-  });
+  open: IpcClient<typeof DELIVERY>["open"] = (onReply, onError) => {
+    let cancel = () => {};
+    return {
+      send: (_type, fields) => {
+        const request = fields as Delivery;
+        encodeFields(new ByteBuilder(1 << 24), DELIVERY.requests.deliver.fields, request);
+        this.requests.push(request);
+        const delivery: InHand = {
+          request,
+          tell: (address, result) => {
+            const { offset } = request.recipients.find((one) => one.address === address)!;
+            onReply({ is: "recipient", offset, ...outcome(result) });
+          },
+          finish: (site = "", siteStatus = "") => onReply({ is: "finished", site, siteStatus }),
+          die: onError,
+          cancelled: false,
+        };
+        cancel = () => delivery.cancelled = true;
+        this.inHand.push(delivery);
+        const act = this.act;
+        if (act !== undefined) setTimeout(() => act(delivery), 0);
+      },
+      ready: () => true,
+      drained: () => Promise.resolve(),
+      cancel: () => cancel(),
+    };
+  };
 
   /** Addresses of all recipients that it was given, in order. */
   get addresses(): string[] {
@@ -308,6 +315,7 @@ export class QmgrBench implements Disposable {
         settled: (message, recipient, told) => this.manager.settled(message, recipient, told),
         unsettled: (entry, recipients, error) => this.manager.unsettled(transport, entry, recipients, error),
         died: (destination, entries) => this.manager.died(destination, entries),
+        givenUp: ({ message }) => void this.lines.push(`${message.id}: given up`),
         refill: (message, most) => this.manager.refill(message, most),
         clogged: (destination) => void this.clogged.push(destination.nexthop),
       },

@@ -143,6 +143,9 @@ export class Simulation {
         this.died.push(queue);
         for (const { message, recipients } of entries) for (const _ of recipients) this.#settled(message);
       },
+      givenUp: () => {
+        throw new Error("nothing takes that long in the simulation");
+      },
       refill: (message, most) => {
         this.refills.push(most);
         this.#readers.get(message.id)!(most);
