@@ -1,46 +1,69 @@
 /**
- * Postern beside Debian's Postfix: messages per second from end to end, processor time per message, and memory.
+ * Postern beside Debian's Postfix: messages per second from end to end, processor time per message, memory, and the
+ * time that a client waits for the final 250. docs/performance.md says what is measured and how.
  *
- * `deno task bench [--pairs N] [--messages N] [--disk DIR] [--tmpfs DIR] [--json]`. Both systems run at the same time
- * on the same file system, each with a directory of its own, and are driven in turn, Postfix then Postern, by the same
- * `smtp-source -s 20 -d` with messages of 1 KiB; the discard transport drops them. Before the first pair each gets a
- * quarter of the load to warm up. It measures on the disk, below --disk (default: the system's temporary directory),
- * and on a tmpfs: the one of --tmpfs, or one that it mounts below the temporary directory when root runs it.
+ * `deno task bench [--quick] [--case a,b,...] [--place disk,tmpfs] [--pairs N] [--messages N] [--disk DIR]
+ * [--tmpfs DIR] [--out DIR] [--postfix NAME=VALUE]...`. Both systems run at the same time on the same file system, each with a directory of its
+ * own, and are driven in turn, Postfix then Postern, by the same load. It measures on the disk, below --disk (default:
+ * the system's temporary directory), and on a tmpfs: the one of --tmpfs, or one that it mounts below the temporary
+ * directory when root runs it. Tables go to standard output; table.txt, figures.json and chart.svg into --out
+ * (default: .bench), after every case anew. --postfix sets a parameter of Postfix, which has its defaults otherwise.
  *
  * Without Postfix, or without root, which Postfix needs, Postern alone is measured.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Figures, type Load, measure } from "./measure.ts";
-import { formatSection, type Section, sectionJson } from "./report.ts";
-import { hasPostfix, type Running, startPostern, startPostfix } from "./systems.ts";
+import { type Case, CASES, FULL } from "./cases.ts";
+import { drawChart } from "./chart.ts";
+import { describeMachine, fileSystemType, type Machine, MountedTmpfs, readMachine } from "./machine.ts";
+import { formatOverview, formatSection, type Section, sectionJson } from "./report.ts";
+import { type Extent, measureClient, runCase } from "./run_case.ts";
+import { hasPostfix } from "./systems.ts";
 
-interface Options {
-  readonly pairs: number;
-  readonly load: Load;
+interface Options extends Extent {
+  readonly cases: readonly Case[];
+  readonly places: readonly string[];
   readonly disk: string;
   readonly tmpfs: string | undefined;
-  readonly json: boolean;
+  readonly out: string;
 }
+
+/** A directory to measure in. */
+interface Place {
+  readonly name: string;
+  readonly directory: string;
+}
+
+/** What --quick is. */
+const QUICK = { pairs: 2, messages: 600 };
+const PLACES: readonly string[] = ["disk", "tmpfs"];
 
 function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: args.filter((arg) => arg !== "--"),
     options: {
-      pairs: { type: "string", default: "3" },
-      messages: { type: "string", default: "4000" },
+      quick: { type: "boolean", default: false },
+      case: { type: "string", default: CASES.map(({ letter }) => letter).join(",") },
+      place: { type: "string", default: PLACES.join(",") },
+      pairs: { type: "string" },
+      messages: { type: "string" },
       disk: { type: "string", default: Deno.env.get("TMPDIR") ?? "/tmp" },
       tmpfs: { type: "string" },
-      json: { type: "boolean", default: false },
+      out: { type: "string", default: ".bench" },
+      postfix: { type: "string", multiple: true, default: [] },
     },
   });
+  const extent = values.quick ? QUICK : { pairs: 5, messages: FULL };
   return {
-    pairs: positive("pairs", values.pairs),
-    load: { messages: positive("messages", values.messages), sessions: 20, length: 1024 },
+    pairs: positive("pairs", values.pairs ?? String(extent.pairs)),
+    messages: positive("messages", values.messages ?? String(extent.messages)),
+    cases: values.case.split(",").map(findCase),
+    places: values.place.split(",").map(checkPlace),
     disk: values.disk,
     tmpfs: values.tmpfs,
-    json: values.json,
+    out: values.out,
+    postfix: Object.fromEntries(values.postfix.map(splitSetting)),
   };
 }
 
@@ -52,97 +75,98 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-/** Runs both systems, or Postern alone, below a directory. */
-async function runSection(
-  name: string,
-  directory: string,
-  { pairs, load }: Options,
-  signal: AbortSignal,
-): Promise<Section> {
-  await using stack = new AsyncDisposableStack();
-  const systems: Running[] = [];
-  if (hasPostfix()) systems.push(stack.use(await startPostfix(directory)));
-  systems.push(stack.use(await startPostern(directory)));
-  const warmUp = { ...load, messages: Math.max(load.sessions, Math.ceil(load.messages / 4)) };
-  for (const system of systems) await measure(system, warmUp, signal);
-  const figures = new Map<string, Figures[]>(systems.map((system) => [system.name, []]));
-  for (let pair = 0; pair < pairs; pair++) {
-    for (const system of systems) figures.get(system.name)!.push(await measure(system, load, signal));
-  }
-  const place = `${directory}, ${fileSystemType(directory)}`;
-  return { name, place, postern: figures.get("Postern")!, postfix: figures.get("Postfix") ?? [] };
+function splitSetting(text: string): [name: string, value: string] {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new Error(`--postfix "${text}" is not NAME=VALUE`);
+  return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
-function fileSystemType(directory: string): string {
-  const done = new Deno.Command("stat", { args: ["-f", "-c", "%T", directory] }).outputSync();
-  return new TextDecoder().decode(done.stdout).split("\n")[0]!;
+function findCase(letter: string): Case {
+  const found = CASES.find((row) => row.letter === letter);
+  if (found !== undefined) return found;
+  const known = CASES.map((row) => `  ${row.letter}  ${row.title}`).join("\n");
+  throw new Error(`--case "${letter}" is not known; these are:\n${known}`);
 }
 
-/** A tmpfs that is mounted while it is used. */
-class MountedTmpfs implements Disposable {
-  readonly path: string = Deno.makeTempDirSync({ prefix: "postern-bench-" });
-
-  constructor() {
-    const args = ["-t", "tmpfs", "-o", "size=2g,mode=755", "tmpfs", this.path];
-    const done = new Deno.Command("mount", { args, stderr: "piped" }).outputSync();
-    if (done.success) return;
-    Deno.removeSync(this.path);
-    throw new Error(`Cannot mount tmpfs: ${new TextDecoder().decode(done.stderr)}`);
-  }
-
-  [Symbol.dispose](): void {
-    new Deno.Command("umount", { args: [this.path] }).outputSync();
-    Deno.removeSync(this.path);
-  }
+function checkPlace(name: string): string {
+  if (PLACES.includes(name)) return name;
+  throw new Error(`--place "${name}" is neither disk nor tmpfs`);
 }
 
-/** Every section that can be measured here, one after the other. */
+/** Where it can be measured. What is mounted for it is put on the stack. */
+function openPlaces(options: Options, stack: DisposableStack): Place[] {
+  const places: Place[] = [];
+  if (options.places.includes("disk")) places.push({ name: "disk", directory: options.disk });
+  if (!options.places.includes("tmpfs")) return places;
+  if (options.tmpfs !== undefined) places.push({ name: "tmpfs", directory: options.tmpfs });
+  else if (Deno.uid() === 0) places.push({ name: "tmpfs", directory: stack.use(new MountedTmpfs()).path });
+  else console.error("Nothing is measured on tmpfs: mounting one takes root, and --tmpfs names none.\n");
+  return places;
+}
+
+/** Every case at every place, one after the other. */
 async function* sections(options: Options, signal: AbortSignal): AsyncGenerator<Section> {
-  yield await runSection("disk", options.disk, options, signal);
-  if (options.tmpfs !== undefined) yield await runSection("tmpfs", options.tmpfs, options, signal);
-  else if (Deno.uid() === 0) {
-    using tmpfs = new MountedTmpfs();
-    yield await runSection("tmpfs", tmpfs.path, options, signal);
+  using stack = new DisposableStack();
+  const places = openPlaces(options, stack);
+  for (const row of options.cases) {
+    const load = row.load(options.messages);
+    const clientAlone = await measureClient(load, signal);
+    for (const { name, directory } of places) {
+      const runs = await runCase(row, directory, options, signal);
+      const place = `${directory}, ${fileSystemType(directory)}`;
+      const deferred = row.deferred?.(options.messages) ?? 0;
+      const { letter, title } = row;
+      yield { letter, title, name, place, load, deferred, clientAlone, ...runs };
+    }
   }
 }
 
-async function main(options: Options): Promise<void> {
-  const say = (text: string) => options.json || console.log(text);
-  const { messages, sessions, length } = options.load;
-  const machine = {
-    cpus: navigator.hardwareConcurrency,
-    load: Deno.loadavg()[0]!,
-    kernel: Deno.osRelease(),
-    runtime: Deno.version.deno,
-  };
-  say(
-    `${options.pairs} pairs of ${messages} messages of ${length} bytes over ${sessions} sessions; ${machine.cpus} CPUs, ` +
-      `load average before the start ${
-        machine.load.toFixed(2)
-      }, Linux ${machine.kernel}, Deno ${machine.runtime}\n`,
+/** Writes all that was measured so far. */
+function writeReport(options: Options, heading: string, machine: Machine, done: readonly Section[]): void {
+  const { out: directory, pairs, messages, postfix } = options;
+  Deno.mkdirSync(directory, { recursive: true });
+  const text = [heading, ...done.map(formatSection), formatOverview(done)].join("\n");
+  const json = JSON.stringify(
+    { machine, pairs, messages, postfix, sections: done.map(sectionJson) },
+    undefined,
+    2,
   );
+  Deno.writeTextFileSync(`${directory}/table.txt`, text);
+  Deno.writeTextFileSync(`${directory}/figures.json`, json + "\n");
+  Deno.writeTextFileSync(`${directory}/chart.svg`, drawChart(done, heading.trim().replaceAll("\n", "; ")));
+}
+
+async function main(options: Options, signal: AbortSignal): Promise<void> {
+  const machine = readMachine(hasPostfix());
+  const tuned = Object.entries(options.postfix).map(([name, value]) => ` ${name}=${value}`).join("");
+  const heading = `${options.pairs} pairs of runs; ${describeMachine(machine)}${tuned}\n`;
+  console.log(heading);
   if (!hasPostfix()) {
     console.error(
       "Debian's Postfix is not measured: it takes root, and `apt-get install postfix` where it is missing.\n",
     );
   }
-  // Ctrl-C stops both systems, and unmounts what was mounted.
-  const interrupted = new AbortController();
-  Deno.addSignalListener("SIGINT", () => interrupted.abort(new Error("Interrupted")));
   const done: Section[] = [];
-  for await (const section of sections(options, interrupted.signal)) {
+  for await (const section of sections(options, signal)) {
     done.push(section);
-    say(formatSection(section));
+    console.log(formatSection(section));
+    writeReport(options, heading, machine, done);
   }
-  if (options.json) {
-    const result = { load: options.load, machine, sections: done.map((section) => sectionJson(section)) };
-    console.log(JSON.stringify(result, undefined, 2));
-  }
+  console.log(formatOverview(done));
+  console.log(`Written to ${options.out}: table.txt, figures.json, chart.svg`);
 }
 
+// Ctrl-C stops both systems, and unmounts what was mounted. A second one changes nothing: that may take seconds.
+const interrupted = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(name, () => interrupted.abort(new Error(`ended by ${name}`)));
+}
 try {
-  await main(readOptions(Deno.args));
+  await main(readOptions(Deno.args), interrupted.signal);
+  Deno.exit(0);
 } catch (error) {
-  console.error(`bench: ${error instanceof Error ? error.message : error}`);
-  Deno.exit(1);
+  // What fails then, fails as its peer was interrupted as well.
+  const why = interrupted.signal.aborted ? interrupted.signal.reason : error;
+  console.error(`bench: ${why instanceof Error ? why.message : why}`);
+  Deno.exit(interrupted.signal.aborted ? 130 : 1);
 }

@@ -2,6 +2,8 @@
  * One message on its way into a queue file: records come in, canonical records go out. On an error it goes on
  * reading to the end, so that the client never blocks, and then says what was wrong.
  */
+// Safe primitives
+import type { SystemError } from "../../lib/safe/error.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import { ByteBuilder, decodeText } from "../../lib/vstring/byte_builder.ts";
@@ -22,7 +24,7 @@ import {
   RecordCursor,
 } from "../../lib/mail/record.ts";
 // Server skeleton
-import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
+import { CLEANUP_FLAG, CLEANUP_STATUS, ENVELOPE_LIMIT } from "../../lib/proto/protocols.ts";
 // This program
 import {
   continuesHeader,
@@ -502,35 +504,38 @@ export class CleanupMessage {
   // --- end
 
   /**
-   * Commits the file, or throws it away when something was wrong. Undefined when it is done at once.
+   * Commits the file, or throws it away when something was wrong.
    *
-   * @param report gets the status and a reason; after OK the message is safe on the disk
+   * @param report gets the status and a reason, once; after OK the message is safe on the disk
+   * @param failed gets the disk's trouble instead; the file is still there
    */
-  finish(report: (status: number, reason: string) => void): Promise<void> | undefined {
+  finish(report: (status: number, reason: string) => void, failed: (failure: SystemError) => void): void {
     if (this.#status === CLEANUP_STATUS.OK && this.#phase !== "done") {
       this.#fail(CLEANUP_STATUS.BAD, "message without end");
     }
     if (this.#status !== CLEANUP_STATUS.OK) {
       this.abandon();
-      report(this.#status, this.#reason);
-      return undefined;
+      return report(this.#status, this.#reason);
     }
     const utf8 = (this.#flags & CLEANUP_FLAG.SMTPUTF8) !== 0 ? SENDOPT_SMTPUTF8_REQUESTED : 0;
-    const committed = this.#out.commit({
+    this.#out.commit({
       contentSize: this.#contentEnd - this.#dataOffset,
       dataOffset: this.#dataOffset,
       recipientCount: this.#recipients,
       qmgrFlags: this.#returned === "" ? 0 : QMGR_READ_ALL,
       contentLength: this.#contentLength,
       sendOptions: this.#sendOptions | utf8,
-    });
-    const done = () => {
-      this.#out.close();
-      report(CLEANUP_STATUS.OK, "");
-    };
-    if (committed !== undefined) return committed.then(done);
-    done();
-    return undefined;
+    }, (failure) => failure === undefined ? report(CLEANUP_STATUS.OK, "") : failed(failure));
+  }
+
+  /**
+   * The file without its content, for `finish` to pass on: what stands before and what behind. Undefined when it is
+   * not in memory, or is so long that it is better read from the file, a part at a time.
+   */
+  envelope(): { readonly head: Uint8Array; readonly tail: Uint8Array } | undefined {
+    if (!this.#out.whole || this.#dataOffset > ENVELOPE_LIMIT) return undefined;
+    const file = this.#out.records.view();
+    return { head: file.subarray(0, this.#dataOffset), tail: file.subarray(this.#contentEnd) };
   }
 
   /** Removes the file: the client broke off, or the message was refused. */

@@ -1,8 +1,9 @@
 /**
- * The queue file while it is written: created under a temporary name, renamed to the id that its inode gives,
- * complete only when its mode says so and both its data and its name are on the disk.
+ * The queue file while it is written: it has a temporary name, which nobody takes for a message, until it is complete
+ * and on the disk. Then it gets the id that its inode gives.
  */
 // Safe primitives
+import { SystemError } from "../../lib/safe/error.ts";
 import { removeFile, safeCreate, type SafeFile } from "../../lib/safe/file.ts";
 import { dirname } from "../../lib/safe/path.ts";
 import { processId } from "../../lib/safe/stdio.ts";
@@ -10,48 +11,56 @@ import { SyncGate } from "../../lib/safe/sync.ts";
 // Utility
 import { ByteBuilder, encodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
-import { QUEUE_FILE_READY, QUEUE_FILE_UNREADY, type QueueDirectory } from "../../lib/mail/queue_directory.ts";
+import { QUEUE_FILE_READY, type QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { formatSizeRecord, type SizeRecord } from "../../lib/mail/queue_file.ts";
 import { makeQueueId, type QueueId } from "../../lib/mail/queue_id.ts";
+import { JOURNAL_ENTRY_LIMIT, type Journaled, JournalWriter } from "../../lib/mail/queue_journal.ts";
 import { appendRecord, RECORD } from "../../lib/mail/record.ts";
 
 /** Bytes that are gathered before they are written. */
-const WRITE_SIZE = 128 * 1024;
+const WRITE_SIZE = JOURNAL_ENTRY_LIMIT;
 /** Attempts to find a free name before something is badly wrong. */
 const NAME_ATTEMPTS = 1000;
 /** Offset of the size record's data: behind its type byte and length. */
 const SIZE_DATA_OFFSET = 2;
+/** Buffers that are kept for the next messages. */
+const SPARE_BUFFERS = 64;
+/** A buffer that has grown beyond this is not kept, bytes. */
+const SPARE_SIZE = 16 * 1024;
 
 /** Makes queue files in incoming/. */
 export class QueueFileMaker implements Disposable {
   readonly #queue: QueueDirectory;
   readonly #longIds: boolean;
+  readonly #journal: JournalWriter;
   readonly #gates = new Map<string, SyncGate>();
+  readonly #buffers: ByteBuilder[] = [];
   #lastTime = 0;
 
-  constructor(queue: QueueDirectory, longIds: boolean) {
+  /** @param boot boot id of the system */
+  constructor(queue: QueueDirectory, longIds: boolean, boot: string) {
     this.#queue = queue;
     this.#longIds = longIds;
+    this.#journal = new JournalWriter(queue.directory("journal"), boot);
   }
 
-  /** Creates an empty file with its final name; it is not ready, so nobody reads it. */
+  /** Creates an empty file. */
   create(): QueueFileOutput {
     const incoming = this.#queue.directory("incoming");
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
-      const temporary = `${incoming}/${this.#microseconds()}.${processId()}`;
-      const made = safeCreate(temporary, QUEUE_FILE_UNREADY);
-      if (made.kind === "created") return this.#named(made.file);
+      const time = this.#microseconds();
+      // The dot sets it apart from every queue id.
+      const made = safeCreate(`${incoming}/${time}.${processId()}`, QUEUE_FILE_READY);
+      if (made.kind === "created") return this.#identified(made.file, time);
     }
     throw new Error(`Cannot create queue file: no free name in "${incoming}"`);
   }
 
-  #named(file: SafeFile): QueueFileOutput {
+  #identified(file: SafeFile, time: number): QueueFileOutput {
     try {
-      const time = this.#microseconds();
       const id = makeQueueId(time, file.stat().inode, this.#longIds);
-      this.#queue.ensureHash("incoming", id);
-      file.rename(this.#queue.path("incoming", id));
-      return new QueueFileOutput(id, file, this, Math.floor(time / 1000));
+      const buffer = this.#buffers.pop() ?? new ByteBuilder(WRITE_SIZE * 8, 2048);
+      return new QueueFileOutput(id, file, this, Math.floor(time / 1000), buffer);
     } catch (error) {
       file.close();
       removeFile(file.path);
@@ -59,19 +68,45 @@ export class QueueFileMaker implements Disposable {
     }
   }
 
-  /** Makes the file durable in its directory, and where incoming/ is hashed, that directory and those above it too. */
-  commit(file: SafeFile): Promise<void> | undefined {
-    const incoming = this.#queue.directory("incoming");
-    const directory = dirname(file.path);
-    const pending = this.#gate(directory).commit(file);
-    return directory === incoming ? pending : this.#commitAbove(directory, incoming, pending);
+  /** Makes a file durable by way of the journal, which has all of its content, and gives it its name. */
+  commitSmall(id: QueueId, file: SafeFile, content: Uint8Array, done: Journaled): void {
+    this.#journal.add(id, content, (failure) => done(failure ?? this.#name(id, file)));
   }
 
-  async #commitAbove(directory: string, top: string, pending: Promise<void> | undefined): Promise<void> {
-    await pending;
-    for (let above = directory; above !== top;) {
-      above = dirname(above);
-      await this.#gate(above).directory();
+  /** Makes a file durable by itself, and gives it its name. */
+  commitLarge(id: QueueId, file: SafeFile, done: Journaled): void {
+    this.#commitLarge(id, file).then(() => done(undefined), (error) => {
+      if (!(error instanceof SystemError)) throw error;
+      done(error);
+    });
+  }
+
+  async #commitLarge(id: QueueId, file: SafeFile): Promise<void> {
+    await file.sync();
+    const failure = this.#name(id, file);
+    if (failure !== undefined) throw failure;
+    const incoming = this.#queue.directory("incoming");
+    let directory = dirname(file.path);
+    await this.#gate(directory).sync();
+    // Where incoming/ is hashed, the directories above it may be new as well.
+    while (directory !== incoming) await this.#gate(directory = dirname(directory)).sync();
+  }
+
+  #name(id: QueueId, file: SafeFile): SystemError | undefined {
+    try {
+      this.#queue.ensureHash("incoming", id);
+      file.rename(this.#queue.path("incoming", id));
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      return error;
+    }
+  }
+
+  /** Takes a buffer back. */
+  recycle(buffer: ByteBuilder): void {
+    if (this.#buffers.length < SPARE_BUFFERS && buffer.capacity <= SPARE_SIZE) {
+      this.#buffers.push(buffer.clear());
     }
   }
 
@@ -82,6 +117,7 @@ export class QueueFileMaker implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#journal[Symbol.dispose]();
     for (const gate of this.#gates.values()) gate[Symbol.dispose]();
     this.#gates.clear();
   }
@@ -97,19 +133,20 @@ export class QueueFileMaker implements Disposable {
 /** One queue file that is being written. */
 export class QueueFileOutput {
   readonly id: QueueId;
-  readonly file: SafeFile;
   /** Creation time, milliseconds since 1970. */
   readonly time: number;
+  readonly #file: SafeFile;
   readonly #maker: QueueFileMaker;
-  readonly #out = new ByteBuilder(WRITE_SIZE * 8, 2048);
+  readonly #out: ByteBuilder;
   #written = 0;
 
-  constructor(id: QueueId, file: SafeFile, maker: QueueFileMaker, time: number) {
+  constructor(id: QueueId, file: SafeFile, maker: QueueFileMaker, time: number, buffer: ByteBuilder) {
     this.id = id;
-    this.file = file;
+    this.#file = file;
     this.#maker = maker;
     this.time = time;
-    appendRecord(this.#out, RECORD.SIZE, formatSizeRecord(EMPTY_SIZE));
+    this.#out = buffer;
+    appendRecord(this.#out, RECORD.SIZE, EMPTY_SIZE_DATA);
   }
 
   /** Bytes so far, written or not. */
@@ -122,6 +159,11 @@ export class QueueFileOutput {
     return this.#out;
   }
 
+  /** True while nothing has been written yet: `records` has the whole file. */
+  get whole(): boolean {
+    return this.#written === 0;
+  }
+
   /** Writes what was gathered when it is much. */
   spill(): void {
     if (this.#out.length < WRITE_SIZE) return;
@@ -129,45 +171,48 @@ export class QueueFileOutput {
   }
 
   #flush(): void {
-    this.file.write(this.#out.view());
+    this.#file.write(this.#out.view());
     this.#written += this.#out.length;
     this.#out.clear();
   }
 
   /**
-   * Puts the size record in place, marks the file ready, and makes it durable. Returns undefined when that is done,
-   * else a promise. The mode is set before the sync: a crash in between leaves a short file that is marked ready,
-   * which every reader refuses as it has no end record.
+   * Puts the size record in place, makes the file durable and gives it its name. Nobody sees it before: what was not
+   * acknowledged is not there after a crash.
+   *
+   * @param done told once, after which the file is closed; with an error the file is still there
    */
-  commit(size: SizeRecord): Promise<void> | undefined {
+  commit(size: SizeRecord, done: Journaled): void {
     const data = encodeText(formatSizeRecord(size));
-    if (this.#written === 0) {
+    const ended: Journaled = (failure) => {
+      if (failure === undefined) this.#file.close();
+      done(failure);
+      if (failure === undefined) this.#maker.recycle(this.#out);
+    };
+    if (this.whole) {
       this.#out.patch(SIZE_DATA_OFFSET, data);
-      this.#flush();
+      this.#file.write(this.#out.view());
+      this.#maker.commitSmall(this.id, this.#file, this.#out.view(), ended);
     } else {
       this.#flush();
-      this.file.writeAt(SIZE_DATA_OFFSET, data);
+      this.#file.writeAt(SIZE_DATA_OFFSET, data);
+      this.#maker.commitLarge(this.id, this.#file, ended);
     }
-    this.file.setMode(QUEUE_FILE_READY);
-    return this.#maker.commit(this.file);
-  }
-
-  close(): void {
-    this.file.close();
   }
 
   /** Throws the file away: nothing of it was acknowledged. */
   abandon(): void {
-    this.file.close();
-    removeFile(this.file.path);
+    this.#file.close();
+    removeFile(this.#file.path);
+    this.#maker.recycle(this.#out);
   }
 }
 
-const EMPTY_SIZE: SizeRecord = {
+const EMPTY_SIZE_DATA = formatSizeRecord({
   contentSize: 0,
   dataOffset: 0,
   recipientCount: 0,
   qmgrFlags: 0,
   contentLength: 0,
   sendOptions: 0,
-};
+});

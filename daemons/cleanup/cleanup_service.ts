@@ -33,6 +33,10 @@ export interface CleanupParts {
   readonly rewrite: RewriteClient;
   readonly maps: MapLookup;
   readonly qmgr: Pick<IpcClient<typeof QMGR>, "send">;
+  /** Proves to qmgr that it is cleanup who speaks. */
+  readonly queueKey: string;
+  /** Boot id of the system. */
+  readonly bootId: string;
   /** Reports an error of one message; the sandbox's refusals are named as such. */
   trouble(what: string, error: unknown): void;
 }
@@ -74,7 +78,7 @@ export class CleanupService implements Disposable {
       settings.hash_queue_names,
       settings.hash_queue_depth,
     );
-    this.#maker = new QueueFileMaker(queue, settings.enable_long_queue_ids);
+    this.#maker = new QueueFileMaker(queue, settings.enable_long_queue_ids, parts.bootId);
     const limits = {
       expansion: settings.virtual_alias_expansion_limit,
       recursion: settings.virtual_alias_recursion_limit,
@@ -117,14 +121,23 @@ export class CleanupService implements Disposable {
     return made;
   }
 
-  #finish(exchange: Exchange): Promise<void> | undefined {
+  #finish(exchange: Exchange): undefined {
     const made = this.#open(exchange);
     // Past this point a client that goes away changes nothing: the message may be committed already.
     exchange.onCancel = undefined;
-    return made?.finish((status, reason) => {
-      if (status === CLEANUP_STATUS.OK) this.#parts.qmgr.send("queued", { queueId: made.queueId });
+    made?.finish((status, reason) => {
+      if (status === CLEANUP_STATUS.OK) this.#announce(made);
       exchange.reply("status", { status, reason });
-    });
+    }, (failure) => this.#failed(exchange, failure));
+  }
+
+  /** Tells qmgr of a message in incoming/, and its envelope if that is short, so that it need not open the file. */
+  #announce(made: CleanupMessage): void {
+    const { qmgr, queueKey: key } = this.#parts;
+    const { queueId } = made;
+    const envelope = made.envelope();
+    if (envelope === undefined) qmgr.send("queued", { queueId });
+    else qmgr.send("accepted", { key, queueId, ...envelope });
   }
 
   /** The disk's trouble is the client's 4xx; a message that cannot be read is the client's fault. */

@@ -5,11 +5,11 @@
  * DESCRIPTION
  *   Takes messages as records from smtpd, pickup, bounce and local; completes envelope addresses, expands
  *   recipients by virtual_alias_maps, removes and adds headers, and writes the file in incoming/. It answers OK only
- *   when the file and its name are on the disk, then tells qmgr. On an error it reads to the end, removes the file
- *   and says what was wrong. It is the only program that makes queue files.
+ *   when the message is on the disk: in the journal, which is synced once for all messages that wait, or as a file
+ *   where it is long. Then it tells qmgr. On an error it reads to the end, removes the file and says what was wrong. It is the only program that makes queue files.
  *
  * SECURITY
- *   Reads message content from strangers, through smtpd. It may write incoming/ and nothing else, runs nothing and
+ *   Reads message content from strangers, through smtpd. It may write incoming/ and journal/ and nothing else, runs nothing and
  *   reaches no network. Stray CR and LF are replaced before anything is stored; control characters in the envelope
  *   are refused. It is trusted with every message that comes in.
  *
@@ -45,6 +45,8 @@ await runIpcDaemon(SERVICE, CLEANUP, (context) => {
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     qmgr: context.client(QMGR, "qmgr"),
+    queueKey: context.queueKey,
+    bootId: context.bootId,
     trouble: (what, error) => context.trouble(what, error),
   });
   return (exchange, message) => service.handle(exchange, message);

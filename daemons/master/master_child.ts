@@ -4,6 +4,7 @@
 import type { Logger } from "../../lib/log/log.ts";
 import type { Child } from "../../lib/safe/process.ts";
 import { type Control, formatLine, parseStatus, type Status } from "../../lib/server/boot.ts";
+import type { Service } from "../../lib/server/service.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 
 /** What the owner of a child wants to hear. */
@@ -36,8 +37,12 @@ export class MasterChild {
   readonly #host: ChildHost;
   readonly #options: ChildOptions;
 
-  constructor(service: string, child: Child, host: ChildHost, options: ChildOptions) {
-    this.service = service;
+  /** It ends behind the others when the mail system stops. */
+  readonly endsLast: boolean;
+
+  constructor({ command, endsLast }: Service, child: Child, host: ChildHost, options: ChildOptions) {
+    this.service = command;
+    this.endsLast = endsLast === true;
     this.pid = child.pid;
     this.#child = child;
     this.#host = host;

@@ -15,6 +15,7 @@ import {
 } from "../../lib/safe/file.ts";
 import { ownUid } from "../../lib/safe/process.ts";
 import { QUEUE_FILE_READY } from "../../lib/mail/queue_directory.ts";
+import { toQueueId } from "../../lib/mail/queue_id.ts";
 
 /** Subdirectories, their modes, and whether the queue's owner or root owns them (postfix-map section 2.1). */
 const DIRECTORIES: readonly { readonly name: string; readonly mode: number; readonly root?: true }[] = [
@@ -26,6 +27,7 @@ const DIRECTORIES: readonly { readonly name: string; readonly mode: number; read
   { name: "flush", mode: 0o700 },
   { name: "hold", mode: 0o700 },
   { name: "incoming", mode: 0o700 },
+  { name: "journal", mode: 0o700 },
   { name: "saved", mode: 0o700 },
   { name: "trace", mode: 0o700 },
   // Local users write and search, and cannot list or remove: sticky.
@@ -82,7 +84,9 @@ function purgeBelow(directory: string, depth: number, log: Pick<Logger, "info">)
     const path = `${directory}/${name}`;
     const stat = lookAt(path);
     if (stat?.kind === "directory" && depth > 0) purgeBelow(path, depth - 1, log);
-    if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) === QUEUE_FILE_READY) continue;
+    if (stat?.kind !== "file") continue;
+    // cleanup's temporary names are no queue ids.
+    if ((stat.mode & QUEUE_FILE_READY) === QUEUE_FILE_READY && toQueueId(name) !== undefined) continue;
     removeFile(path);
     log.info(`${name}: removed (incomplete message of an earlier run)`);
   }

@@ -60,6 +60,8 @@ export class Supervisor implements ServiceHost {
   #configuration: Configuration;
   #planner: Planner;
   #spawning: Promise<unknown> = Promise.resolve();
+  /** Known to cleanup and qmgr; the same for all processes of this master. */
+  readonly #queueKey = crypto.randomUUID();
   #stopping = false;
   /** Permissions that the sandbox refused at run time, by daemon. */
   readonly securityEvents = new Map<string, number>();
@@ -214,16 +216,22 @@ export class Supervisor implements ServiceHost {
     for (const timer of this.#timers) clearInterval(timer);
     for (const service of this.#services.values()) service.stop();
     await this.#spawning;
-    const children = this.processes().map((one) => one.child);
-    for (const child of children) child.release();
-    const deadline = Date.now() + STOP_GRACE;
-    while (this.processes().length > 0 && Date.now() < deadline) await pause(20);
-    for (const { child } of this.processes()) child.kill("it did not end when it was told to");
+    await this.#release((child) => !child.endsLast);
+    await this.#release(() => true);
     for (let wait = 0; this.processes().length > 0 && wait < 100; wait++) await pause(20);
     for (const service of this.#services.values()) {
       service.close();
       unlinkSockets(service);
     }
+  }
+
+  /** Tells some of the children to end, and kills those that do not. */
+  async #release(chosen: (child: MasterChild) => boolean): Promise<void> {
+    const left = () => this.processes().filter(({ child }) => chosen(child));
+    for (const { child } of left()) child.release();
+    const deadline = Date.now() + STOP_GRACE;
+    while (left().length > 0 && Date.now() < deadline) await pause(20);
+    for (const { child } of left()) child.kill("it did not end when it was told to");
   }
 
   /** Starts a child. */
@@ -250,7 +258,7 @@ export class Supervisor implements ServiceHost {
       ...(identity === undefined ? {} : { identity }),
     });
     child.write(JSON.stringify(plan.boot) + "\n");
-    return new MasterChild(plan.service.command, child, {
+    return new MasterChild(plan.service, child, {
       log: this.log,
       security: (from, text) => this.#security(from, text),
       startHelper: (from, request) => this.#startHelper(from, request),
@@ -270,7 +278,7 @@ export class Supervisor implements ServiceHost {
   }
 
   #makePlanner(configuration: Configuration): Planner {
-    return new Planner(configuration, SERVICES, this.#code, systemFacts());
+    return new Planner(configuration, SERVICES, this.#code, systemFacts(), this.#queueKey);
   }
 
   #bind(plan: Plan): MasterService {

@@ -55,6 +55,7 @@ import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
 import { CLOG_SHARE, clogWarnings } from "./qmgr_clog.ts";
 import { SWEEPS } from "./qmgr_hand.ts";
+import { JournalKeeper } from "./qmgr_journal.ts";
 import { QueueManager } from "./qmgr_manager.ts";
 import { type Feedback, parseFeedback } from "./qmgr_queue.ts";
 import { QueueScanner } from "./qmgr_scan.ts";
@@ -64,6 +65,8 @@ import { SERVICE } from "./service.ts";
 /** How long deliveries under way hold up the end of the process, and how often they are looked at, milliseconds. */
 const RETIREMENT_WAIT = 30_000;
 const RETIREMENT_STEP = 50;
+/** How often the journal is looked at, seconds. */
+const JOURNAL_INTERVAL = 5;
 
 type QmgrContext = Context<typeof SERVICE>;
 
@@ -106,7 +109,12 @@ function rulesOf(context: QmgrContext, name: string): TransportRules {
   };
 }
 
-function makeManager(context: QmgrContext, queue: QueueDirectory, roomMade: () => void): QueueManager {
+function makeManager(
+  context: QmgrContext,
+  queue: QueueDirectory,
+  journal: JournalKeeper,
+  roomMade: () => void,
+): QueueManager {
   const { settings } = context;
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
@@ -128,6 +136,7 @@ function makeManager(context: QmgrContext, queue: QueueDirectory, roomMade: () =
     recipientMinimum: settings.qmgr_message_recipient_minimum,
     deferTransports: new Set(settings.defer_transports),
     extension: settings,
+    gone: (id) => journal.gone(id),
     roomMade,
   });
   for (const name of context.transports) {
@@ -171,7 +180,9 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
     settings.hash_queue_names,
     settings.hash_queue_depth,
   );
-  const manager = makeManager(context, queue, () => scanner.pump());
+  const journal = new JournalKeeper(queue, context.bootId, log);
+  journal.restore();
+  const manager = makeManager(context, queue, journal, () => scanner.pump());
   const scanner = new QueueScanner(queue, manager, settings.qmgr_message_active_limit, log);
   context.onRetire(async () => {
     scanner.stop();
@@ -186,11 +197,18 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   scanner.scanDeferred(false);
   context.every(settings.queue_run_delay, () => scanner.scanDeferred(false));
   context.every(settings.daemon_timeout / SWEEPS, () => manager.sweep());
+  context.every(JOURNAL_INTERVAL, () => journal.retire());
+  context.onEnd(() => journal.retire());
   context.onWakeup(() => scanner.scanIncoming());
   return (exchange, message) => {
     switch (message.is) {
       case "queued":
         return scanner.hint(message.queueId);
+      case "accepted":
+        // Without the key it is a hint like any other.
+        return message.key === context.queueKey
+          ? scanner.accept(message.queueId, message.head, message.tail)
+          : scanner.hint(message.queueId);
       case "trigger": {
         // A whole set counts together, so that A and F take effect before D and I.
         const asked = new Set(message.bytes);

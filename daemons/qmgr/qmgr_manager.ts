@@ -27,7 +27,7 @@ import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_clien
 import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
-import { ActiveMessage, type Entry, type HowTaken } from "./qmgr_message.ts";
+import { ActiveMessage, type Entry, type HowTaken, type KnownEnvelope } from "./qmgr_message.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
 import { cutText } from "./qmgr_request.ts";
@@ -35,6 +35,8 @@ import type { Outcome, Transport } from "./qmgr_transport.ts";
 
 /** Deaths of agents that have a message in hand before it is put on hold. */
 const CRASH_LIMIT = 3;
+/** A message that cleanup has just passed on with its envelope. */
+const FRESH: HowTaken = { flush: false, expireNow: false, fresh: true, journaled: true };
 const NEXTHOP_LIMIT = DELIVERY.requests.deliver.fields.nexthop.most;
 const UNAVAILABLE = "4.3.0 mail transport unavailable";
 
@@ -62,6 +64,8 @@ export interface ManagerOptions {
   readonly deferTransports: ReadonlySet<string>;
   /** How the user of an address is told from its extension. */
   readonly extension: ExtensionRule;
+  /** A message that cleanup passed on with its envelope was removed. */
+  readonly gone: (id: QueueId) => void;
   /** A message has left the active queue: there is room for another. */
   readonly roomMade: () => void;
 }
@@ -131,6 +135,7 @@ export class QueueManager {
       flush: how.flush === true || (stat.mode & QUEUE_FILE_FLUSH) !== 0,
       expireNow: (stat.mode & QUEUE_FILE_EXPIRE) !== 0,
       fresh: how.fresh === true && from === "incoming",
+      journaled: false,
     });
     if (opened === undefined) return true;
     const { message, recipients } = opened;
@@ -140,10 +145,22 @@ export class QueueManager {
     return true;
   }
 
+  /** Takes a new message of which cleanup has told the envelope; false when the file is gone. */
+  accept(id: QueueId, envelope: KnownEnvelope): boolean {
+    if (this.#active.has(id) || !this.#options.queue.move(id, "incoming", "active")) return false;
+    const opened = this.#open(id, FRESH, envelope);
+    if (opened !== undefined) this.#start(opened.message, opened.recipients);
+    return true;
+  }
+
   /** Opens a file of the active queue; one that is damaged is set aside. */
-  #open(id: QueueId, how: HowTaken): ReturnType<typeof ActiveMessage.open> | undefined {
+  #open(
+    id: QueueId,
+    how: HowTaken,
+    envelope?: KnownEnvelope,
+  ): ReturnType<typeof ActiveMessage.open> | undefined {
     try {
-      return ActiveMessage.open(id, this.#options.queue.path("active", id), this.#batchSize(), how);
+      return ActiveMessage.open(id, this.#options.queue.path("active", id), this.#batchSize(), how, envelope);
     } catch (error) {
       if (!(error instanceof BadRecordError)) throw error;
       this.#saveCorrupt(id, error);
@@ -484,6 +501,7 @@ export class QueueManager {
   #remove(message: ActiveMessage): void {
     message.close();
     removeFile(message.path);
+    if (message.how.journaled) this.#options.gone(message.id);
     this.#options.log.info(`${message.id}: removed`);
     this.#leave(message);
   }

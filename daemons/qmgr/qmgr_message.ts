@@ -11,7 +11,7 @@ import {
   QMGR_READ_ALL,
 } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
-import { BadRecordError, RECORD } from "../../lib/mail/record.ts";
+import { BadRecordError, type ReadAt, RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
 import { ADDRESS_LIMIT, DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
@@ -26,6 +26,13 @@ export interface Entry {
   readonly queue: DestinationQueue;
 }
 
+/** A queue file's records but for the content, in memory. */
+export interface KnownEnvelope {
+  readonly read: ReadAt;
+  /** Bytes that are best read at once. */
+  readonly window: number;
+}
+
 /** What is known of a message before its file is read. */
 export interface HowTaken {
   /** Deliver at once, whatever is known of destinations (postqueue -i). */
@@ -33,6 +40,8 @@ export interface HowTaken {
   readonly expireNow: boolean;
   /** cleanup has just told of it: nobody has tried to deliver it. */
   readonly fresh: boolean;
+  /** It is in the journal, by way of which it came. */
+  readonly journaled: boolean;
 }
 
 const ENVELOPE_ID_LIMIT = DELIVERY.requests.deliver.fields.envelopeId.most;
@@ -73,7 +82,7 @@ export class ActiveMessage {
   private constructor(
     id: QueueId,
     path: string,
-    file: SafeFile,
+    file: SafeFile | undefined,
     reader: EnvelopeReader,
     how: HowTaken,
     envelope: Envelope,
@@ -89,6 +98,7 @@ export class ActiveMessage {
   /**
    * Opens a file of the active queue and reads its first recipients.
    *
+   * @param known the file's envelope, valid during the call: the file is not opened when that is all
    * @throws BadRecordError when the file is damaged: it belongs into corrupt/
    */
   static open(
@@ -96,22 +106,22 @@ export class ActiveMessage {
     path: string,
     most: number,
     how: HowTaken,
+    known?: KnownEnvelope,
   ): { message: ActiveMessage; recipients: EnvelopeRecipient[] } {
-    const opened = openOwn(path, "read");
-    if (opened.kind === "missing") throw new BadRecordError("Cannot open queue file: it is gone");
-    if (opened.kind === "refused") throw new BadRecordError(`Cannot open queue file: it ${opened.why}`);
-    const file = opened.file;
+    const file = known === undefined ? openActive(path) : undefined;
     try {
-      const reader = new EnvelopeReader((buffer, offset) => file.read(buffer, offset));
+      const read = known?.read ?? ((buffer: Uint8Array, offset: number) => file!.read(buffer, offset));
+      const reader = new EnvelopeReader(read, known?.window);
       const found = reader.recipients(most);
-      const message = new ActiveMessage(id, path, file, reader, how, wholeEnvelope(file, reader));
+      if (known !== undefined && !reader.finished) return ActiveMessage.open(id, path, most, how);
+      const message = new ActiveMessage(id, path, file, reader, how, wholeEnvelope(read, reader));
       refuseLong(message.envelope);
       // A redirected message goes to one address, once: its first recipient stands for all of them.
       const recipients = message.redirected ? found.slice(0, 1) : found;
       message.#took(recipients);
       return { message, recipients };
     } catch (error) {
-      file.close();
+      file?.close();
       throw error;
     }
   }
@@ -194,6 +204,13 @@ export class ActiveMessage {
   }
 }
 
+function openActive(path: string): SafeFile {
+  const opened = openOwn(path, "read");
+  if (opened.kind === "missing") throw new BadRecordError("Cannot open queue file: it is gone");
+  if (opened.kind === "refused") throw new BadRecordError(`Cannot open queue file: it ${opened.why}`);
+  return opened.file;
+}
+
 /** Envelope texts that no daemon handles: cleanup writes none, another program may have. */
 function refuseLong({ sender, redirect, envelopeId }: Envelope): void {
   if (!textFits(sender, ADDRESS_LIMIT) || !textFits(redirect, ADDRESS_LIMIT)) {
@@ -214,10 +231,10 @@ function refuseLongRecipients(recipients: readonly EnvelopeRecipient[]): void {
 }
 
 /** The envelope, with what stands behind the recipients when the file says that it matters. */
-function wholeEnvelope(file: SafeFile, reader: EnvelopeReader): Envelope {
+function wholeEnvelope(read: ReadAt, reader: EnvelopeReader): Envelope {
   const envelope = reader.envelope();
   if (reader.finished || (envelope.size.qmgrFlags & QMGR_READ_ALL) === 0) return envelope;
-  const ahead = new EnvelopeReader((buffer, offset) => file.read(buffer, offset));
+  const ahead = new EnvelopeReader(read);
   while (!ahead.finished) ahead.recipients(LOOK_AHEAD);
   return ahead.envelope();
 }

@@ -14,6 +14,7 @@ import {
   type QueueDirectory,
 } from "../../lib/mail/queue_directory.ts";
 import { type QueueId, toQueueId } from "../../lib/mail/queue_id.ts";
+import type { ReadAt } from "../../lib/mail/record.ts";
 // This program
 import type { QueueManager } from "./qmgr_manager.ts";
 
@@ -23,6 +24,18 @@ const HINT_LIMIT = 100_000;
 const TURN = 64;
 /** A file that is dated further ahead than this is not due, milliseconds. */
 const FUTURE = 1000;
+
+/** Reads a queue file of which only the content is missing: where a reader goes on behind `head`, `tail` begins. */
+function envelopeReader(head: Uint8Array, tail: Uint8Array): ReadAt {
+  let contentEnd = -1;
+  return (buffer, offset) => {
+    if (offset >= head.length && contentEnd < 0) contentEnd = offset;
+    const part = offset < head.length ? head.subarray(offset) : tail.subarray(offset - contentEnd);
+    const count = Math.min(part.length, buffer.length);
+    buffer.set(count < part.length ? part.subarray(0, count) : part);
+    return count;
+  };
+}
 
 /** Feeds the queue manager. */
 export class QueueScanner {
@@ -55,6 +68,16 @@ export class QueueScanner {
     if (this.#hints.length - this.#hintHead >= HINT_LIMIT) this.#incomingAgain = true;
     else this.#hints.push(id);
     this.pump();
+  }
+
+  /** The same with the file's envelope: what stands before its content, and what behind. Both are valid during the call. */
+  accept(text: string, head: Uint8Array, tail: Uint8Array): void {
+    const id = toQueueId(text);
+    // What has to wait for room in the active queue is read from its file: memory must not grow with the queue.
+    const waits = this.#stopped || this.#hints.length > this.#hintHead ||
+      this.#manager.size >= this.#activeLimit;
+    if (waits || id === undefined) return this.hint(text);
+    this.#manager.accept(id, { window: head.length, read: envelopeReader(head, tail) });
   }
 
   /** Scans incoming/. */

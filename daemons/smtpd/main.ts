@@ -31,7 +31,7 @@
  * @module
  */
 // Safe primitives
-import type { Channel } from "../../lib/safe/channel.ts";
+import { afterPendingInput, type Channel } from "../../lib/safe/channel.ts";
 // Server skeleton
 import { CLEANUP, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
@@ -93,8 +93,8 @@ function serve(server: Server, services: Services, channel: Channel, done: () =>
       if (ended) session.ended();
     };
     const trusted = server.isTrusted(peer);
-    // One turn of the event loop brings what the client has sent already: it must be seen before the greeting.
-    if (typeof trusted === "boolean") setTimeout(() => greet(trusted), 0);
+    // What the client has sent already must be seen before the greeting.
+    if (typeof trusted === "boolean") afterPendingInput(() => greet(trusted));
     else trusted.then(greet, drop);
   };
   if (services.settings.smtpd_peername_lookup && !isLoopback(address)) {

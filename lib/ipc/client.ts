@@ -109,8 +109,10 @@ export class IpcClient<P extends Protocol> {
       connection.send(this.#requests.numberOf(type), 0, this.#requests.messages[type]!.fields, fields);
       return;
     }
+    // The sender may use its buffer again.
+    const kept = keep(fields);
     this.#connect().then(
-      (made) => made.send(this.#requests.numberOf(type), 0, this.#requests.messages[type]!.fields, fields),
+      (made) => made.send(this.#requests.numberOf(type), 0, this.#requests.messages[type]!.fields, kept),
       () => {},
     );
   }

@@ -18,7 +18,8 @@ export type QueueName =
   | "defer"
   | "trace"
   | "saved"
-  | "flush";
+  | "flush"
+  | "journal";
 
 /** Permission bits of a complete, committed file. */
 export const QUEUE_FILE_READY = 0o700;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type ByteBuilder, decodeText, encodeText } from "../vstring/byte_builder.ts";
+import { type ByteBuilder, decodeText } from "../vstring/byte_builder.ts";
 import { parseDecimal, trimBlanks } from "../vstring/ascii.ts";
 import { appendRecord, BadRecordError, NUMBER_WIDTH, type ReadAt, RECORD, RecordReader } from "./record.ts";
 
@@ -123,9 +123,9 @@ export class EnvelopeReader {
   #notify = 0;
   #pointers = 0;
 
-  /** @param from file offset to go on at, as `position` told; 0 for the start */
-  constructor(readAt: ReadAt) {
-    this.#reader = new RecordReader(readAt, 0);
+  /** @param window bytes that are read at once */
+  constructor(readAt: ReadAt, window?: number) {
+    this.#reader = new RecordReader(readAt, 0, window);
   }
 
   /** True when every recipient has been read and the E record seen. */
@@ -354,7 +354,7 @@ export class ContentReader {
 
 /** Appends `name=value` as an attribute record. */
 export function appendAttribute(out: ByteBuilder, name: string, value: string): void {
-  appendRecord(out, RECORD.ATTRIBUTE, encodeText(`${name}=${value}`));
+  appendRecord(out, RECORD.ATTRIBUTE, `${name}=${value}`);
 }
 
 /** Data of a T record for a time in milliseconds. */

@@ -55,6 +55,13 @@ export class BadRecordError extends Error {
 
 /** Appends one record. */
 export function appendRecord(out: ByteBuilder, type: number, data: Uint8Array | string): void {
+  if (typeof data === "string" && data.length < 0x80) {
+    // Most are short and ASCII: then their length is known without encoding them.
+    const start = out.length;
+    out.byte(type).byte(data.length);
+    if (out.ascii(data)) return;
+    out.truncate(start);
+  }
   const bytes = typeof data === "string" ? encodeText(data) : data;
   appendRecordHeader(out, type, bytes.length);
   out.bytes(bytes);

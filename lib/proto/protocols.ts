@@ -15,6 +15,8 @@ export const QUEUE_ID_LIMIT = 255;
 export const REASON_LIMIT = 4096;
 /** Most records bytes in one chunk from a client to cleanup. */
 export const CHUNK_LIMIT = 65536;
+/** Longest envelope that cleanup passes to qmgr with a message, bytes: beyond it reading the file costs less. */
+export const ENVELOPE_LIMIT = 16384;
 /** Most recipients in one delivery request. */
 export const REQUEST_RECIPIENT_LIMIT = 10000;
 
@@ -141,10 +143,23 @@ export const PROXYMAP = protocol({
 /** qmgr: told of new queue files and of what an administrator wants. */
 export const QMGR = protocol({
   name: "qmgr",
-  version: 1,
+  version: 2,
   requests: {
     /** A file is committed in incoming/. A hint: a scan finds it as well. */
     queued: { fields: { queueId: text(QUEUE_ID_LIMIT) }, oneway: true },
+    /**
+     * The same with the file's envelope: `head` is what stands before the content, `tail` what stands behind. Only
+     * from who knows the key that master gave cleanup and qmgr: anybody may connect, and an envelope is believed.
+     */
+    accepted: {
+      fields: {
+        key: text(64),
+        queueId: text(QUEUE_ID_LIMIT),
+        head: bytes(ENVELOPE_LIMIT),
+        tail: bytes(ENVELOPE_LIMIT),
+      },
+      oneway: true,
+    },
     /** Postfix's trigger bytes: W or I scan incoming, D scan deferred, A ignore file times, F forget dead destinations. */
     trigger: { fields: { bytes: text(64) }, oneway: true },
     /** Postfix's flush of one message. */

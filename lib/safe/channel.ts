@@ -165,6 +165,14 @@ function acceptAgain(server: net.Server): void {
   handle?.listen(BACKLOG);
 }
 
+/**
+ * Runs `work` once every channel that is open now has given what its peer had sent by now: input is looked for between
+ * one round of timers and the next, and the first round may follow without a look where this turn took long.
+ */
+export function afterPendingInput(work: () => void): void {
+  setTimeout(() => setTimeout(work, 0), 0);
+}
+
 /** Connects to a unix socket; the result says why it could not. */
 export function connectUnixChannel(
   path: string,

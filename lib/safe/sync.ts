@@ -1,21 +1,36 @@
 /**
  * Syncs that many share. On a disk a sync costs milliseconds, and one sync of a directory serves everybody who
- * waits for it; on a file system in memory it costs microseconds, less than the thread hop of an awaited call.
+ * waits for it; on a fast one it costs less than the thread hop of an awaited call.
  *
  * @module
  */
 import { SafeDirectory, type SafeFile } from "./file.ts";
 
-/** A blocking sync that takes longer than this shows that syncs are not cheap here, milliseconds. */
-const CHEAP = 0.2;
-/** One commit in so many is made without a thread, to see whether syncs have become cheap. */
-const PROBE_INTERVAL = 256;
+/** Syncs that take longer than this on the average are awaited instead of blocking the process, milliseconds. */
+const CHEAP = 2;
+/** Weight of one sync in the average. */
+const WEIGHT = 0.1;
+/** One sync in so many blocks all the same, to see whether syncs have become cheap. */
+const PROBE_INTERVAL = 64;
 
-/** Makes files and their names durable in one directory. */
+/** Syncs files in the way that costs least here. */
+export class SyncGauge {
+  #average = 0;
+  #syncs = 0;
+
+  /** Syncs the file: undefined when that is done, else a promise. Nobody may be answered before. */
+  sync(file: SafeFile): Promise<void> | undefined {
+    if (this.#average > CHEAP && ++this.#syncs % PROBE_INTERVAL !== 0) return file.sync();
+    const start = performance.now();
+    file.syncNow();
+    this.#average += (performance.now() - start - this.#average) * WEIGHT;
+    return undefined;
+  }
+}
+
+/** Makes names durable in one directory. */
 export class SyncGate implements Disposable {
   readonly #directory: SafeDirectory;
-  #cheap = true;
-  #commits = 0;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -23,26 +38,8 @@ export class SyncGate implements Disposable {
     this.#directory = new SafeDirectory(directory);
   }
 
-  /**
-   * Syncs the file, then the directory that names it. Returns undefined when that is done already, else a promise:
-   * the caller must not answer anybody before.
-   */
-  commit(file: SafeFile): Promise<void> | undefined {
-    if (!this.#cheap && ++this.#commits % PROBE_INTERVAL !== 0) return this.#commitSlowly(file);
-    const start = performance.now();
-    file.syncNow();
-    this.#directory.syncNow();
-    this.#cheap = performance.now() - start < CHEAP;
-    return undefined;
-  }
-
-  async #commitSlowly(file: SafeFile): Promise<void> {
-    await file.sync();
-    await this.directory();
-  }
-
   /** Syncs the directory. Whoever asks while a sync runs shares the next one: the running one may have begun too early. */
-  directory(): Promise<void> {
+  sync(): Promise<void> {
     if (this.#running === undefined) return this.#run();
     this.#next ??= this.#running.then(() => this.#run(), () => this.#run());
     return this.#next;

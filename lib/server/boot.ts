@@ -31,6 +31,10 @@ export interface Boot {
   readonly maxUse: number;
   /** Seconds without work after which it ends; 0: never. */
   readonly maxIdle: number;
+  /** Boot id of the system. */
+  readonly bootId: string;
+  /** What cleanup proves itself to qmgr with; only these two have it. */
+  readonly queueKey?: string;
   /** What a helper may write, and nothing for other daemons. */
   readonly helper?: HelperTask;
 }

@@ -34,6 +34,10 @@ export interface Context<S extends Service> {
   /** Name in master.toml. */
   readonly serviceName: string;
   readonly hostName: string;
+  /** Boot id of the system. */
+  readonly bootId: string;
+  /** What cleanup proves itself to qmgr with; empty for all others. */
+  readonly queueKey: string;
   /** Services that serve the delivery protocol. */
   readonly transports: readonly string[];
   /** A client of a service that the declaration names. The same client for the same service. */
@@ -52,6 +56,8 @@ export interface Context<S extends Service> {
   trouble(what: string, error: unknown): void;
   /** Runs `work` when the process is to end, and ends it when that is done. */
   onRetire(work: () => Promise<void>): void;
+  /** Runs `work` before the process ends because master is gone or the mail system stops; it has little time. */
+  onEnd(work: () => Promise<void>): void;
   /** Ends the process because it keeps state that no longer fits, when its work is done. */
   retire(): void;
 }
@@ -63,6 +69,8 @@ export class Process<S extends Service> implements Context<S> {
   readonly settings: Settings<S["parameters"][number]>;
   readonly serviceName: string;
   readonly hostName: string;
+  readonly bootId: string;
+  readonly queueKey: string;
   readonly transports: readonly string[];
   readonly #clients = new Map<string, IpcClient<Protocol>>();
   readonly #wakeups: (() => void | Promise<void>)[] = [];
@@ -71,6 +79,7 @@ export class Process<S extends Service> implements Context<S> {
     { resolve: (c: IpcClient<typeof MAILBOX>) => void; reject: (e: Error) => void }
   >();
   readonly #lastWork: (() => Promise<void>)[] = [];
+  readonly #endWork: (() => Promise<void>)[] = [];
   #nextToken = 1;
   #onRetire: (() => void) | undefined;
   #retireAsked = false;
@@ -80,6 +89,8 @@ export class Process<S extends Service> implements Context<S> {
     this.settings = Object.freeze({ ...boot.settings }) as Settings<S["parameters"][number]>;
     this.serviceName = boot.service;
     this.hostName = boot.log.hostName;
+    this.bootId = boot.bootId;
+    this.queueKey = boot.queueKey ?? "";
     this.transports = boot.transports;
     const program = boot.service === command ? command : programName(boot.service, command);
     this.log = makeLogger({ ...boot.log, program });
@@ -136,6 +147,10 @@ export class Process<S extends Service> implements Context<S> {
   /** What the daemon still has to do before the process ends. */
   async lastWork(): Promise<void> {
     await Promise.all(this.#lastWork.map((work) => work()));
+  }
+
+  onEnd(work: () => Promise<void>): void {
+    this.#endWork.push(work);
   }
 
   retire(): void {
@@ -204,6 +219,7 @@ export class Process<S extends Service> implements Context<S> {
       this.#obey(control);
     }
     // End-of-file on standard input: master is gone. No child survives it; what is unfinished is done again.
+    await Promise.all(this.#endWork.map((work) => work()));
     this.log.flush();
     exitProcess(0);
   }

@@ -57,6 +57,8 @@ export interface SystemFacts {
   readonly resolver: string;
   /** The machine has IPv6. */
   readonly ipv6: boolean;
+  /** Another one each time that the system is started. */
+  readonly bootId: string;
 }
 
 /** Makes the plans of one configuration. */
@@ -65,17 +67,21 @@ export class Planner {
   readonly #services: ReadonlyMap<string, Service>;
   readonly #code: CodeLocation;
   readonly #facts: SystemFacts;
+  readonly #queueKey: string;
 
+  /** @param queueKey what cleanup proves itself to qmgr with; nobody else is told. Without it nothing can be started */
   constructor(
     configuration: Configuration,
     services: ReadonlyMap<string, Service>,
     code: CodeLocation,
     facts: SystemFacts,
+    queueKey = "",
   ) {
     this.#configuration = configuration;
     this.#services = services;
     this.#code = code;
     this.#facts = facts;
+    this.#queueKey = queueKey;
   }
 
   /** The plan of every entry of master.toml. */
@@ -111,7 +117,7 @@ export class Planner {
       denials: reach.denials,
       args: this.args(service, grants, reach.denials),
       endpoint: this.endpoint(entry),
-      boot: this.#boot(entry, settings, sockets),
+      boot: this.#boot(entry, service, settings, sockets),
     };
   }
 
@@ -125,7 +131,7 @@ export class Planner {
       { kind: "write", object, because },
     ]);
     const helperEntry: ServiceEntry = { ...entry, name: command, command };
-    const boot = this.#boot(helperEntry, this.#settings(helperEntry, service), new Map());
+    const boot = this.#boot(helperEntry, service, this.#settings(helperEntry, service), new Map());
     return {
       entry: helperEntry,
       service,
@@ -210,7 +216,12 @@ export class Planner {
     return this.#services.get(entry.command)?.serves === "delivery";
   }
 
-  #boot(entry: ServiceEntry, settings: Record<string, unknown>, sockets: ReadonlyMap<string, string>): Boot {
+  #boot(
+    entry: ServiceEntry,
+    service: Service,
+    settings: Record<string, unknown>,
+    sockets: ReadonlyMap<string, string>,
+  ): Boot {
     const { settings: all } = this.#configuration;
     return {
       service: entry.name,
@@ -228,6 +239,8 @@ export class Planner {
       },
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
+      bootId: this.#facts.bootId,
+      ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }
 

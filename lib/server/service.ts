@@ -49,6 +49,10 @@ export interface Service {
   readonly startsHelpers?: true;
   /** Ends after `max_idle` without work. False for those that hold state or must be there at once. */
   readonly endsWhenIdle: boolean;
+  /** It is told the key by which qmgr knows cleanup. */
+  readonly knowsQueueKey?: true;
+  /** When the mail system stops it ends behind the others, as it has to see what they left. */
+  readonly endsLast?: true;
   /** It uses an npm package, so its process may load npm code from the cache. */
   readonly npm?: true;
   /** The parameters that it is told. A password or key reaches only those that name it here. */

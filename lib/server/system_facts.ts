@@ -15,8 +15,11 @@ export interface MachineFacts {
   /** Address and port of the first resolver, as "127.0.0.53:53". */
   readonly resolver: string;
   readonly ipv6: boolean;
+  /** Another one each time that the system is started. */
+  readonly bootId: string;
 }
 
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 const RESOLV_CONF = "/etc/resolv.conf";
 const RESOLV_CONF_LIMIT = 65536;
 
@@ -24,7 +27,13 @@ const RESOLV_CONF_LIMIT = 65536;
 export function systemFacts(): MachineFacts {
   const addresses = systemAddresses();
   const ipv6 = addresses.some((address) => address.includes(":"));
-  return { hostName: systemHostName(), addresses, resolver: systemResolver(), ipv6 };
+  return {
+    hostName: systemHostName(),
+    addresses,
+    resolver: systemResolver(),
+    ipv6,
+    bootId: splitBlanks(readTextFile(BOOT_ID, 100))[0]!,
+  };
 }
 
 /** The first nameserver of /etc/resolv.conf; the one on this machine when there is none, as resolvers do. */

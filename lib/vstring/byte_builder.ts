@@ -6,6 +6,8 @@
  */
 
 const ENCODER = new TextEncoder();
+/** Up to here a loop copies faster than a call that needs a view or an encoder, bytes. */
+const COPY_LIMIT = 128;
 
 /** Thrown when an append would pass the limit; the content stays as it was. */
 export class ByteLimitError extends Error {
@@ -40,6 +42,11 @@ export class ByteBuilder {
     return this.#length;
   }
 
+  /** Bytes that it has allocated. */
+  get capacity(): number {
+    return this.#bytes.length;
+  }
+
   /** Bytes that may still be appended. */
   get room(): number {
     return this.limit - this.#length;
@@ -60,13 +67,37 @@ export class ByteBuilder {
     return this;
   }
 
-  /** Appends `value` from `start` up to `end`, without making a view of it. */
+  /** Appends `value` from `start` up to `end`. */
   slice(value: Uint8Array, start: number, end: number): this {
-    return this.bytes(value.subarray(start, end));
+    const count = end - start;
+    // A view is an object of its own: for a line of text it costs more than the copy.
+    if (count > COPY_LIMIT) return this.bytes(value.subarray(start, end));
+    this.#reserve(count);
+    const bytes = this.#bytes;
+    let to = this.#length;
+    for (let i = start; i < end; i++) bytes[to++] = value[i]!;
+    this.#length = to;
+    return this;
+  }
+
+  /** Appends a string that has ASCII characters only, one byte each; false, and nothing appended, when it has others. */
+  ascii(value: string): boolean {
+    const count = value.length;
+    this.#reserve(count);
+    const bytes = this.#bytes;
+    const start = this.#length;
+    for (let i = 0; i < count; i++) {
+      const unit = value.charCodeAt(i);
+      if (unit > 0x7f) return false;
+      bytes[start + i] = unit;
+    }
+    this.#length = start + count;
+    return true;
   }
 
   /** Appends a string as UTF-8; lone surrogates that `decodeText` made become the bytes they stand for. */
   text(value: string): this {
+    if (value.length <= COPY_LIMIT && this.ascii(value)) return this;
     // Every UTF-16 unit is at most three bytes of UTF-8.
     if (!value.isWellFormed()) return this.bytes(encodeText(value));
     const most = value.length * 3;

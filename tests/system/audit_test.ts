@@ -64,7 +64,6 @@ const UNUSED: Readonly<Record<string, string>> = {
   "lmtp net 0.0.0.0/0:24":
     "the standard port: only a public address may be reached there without being named",
   "smtp net 0.0.0.0/0:25": "the standard port, as with lmtp",
-  "qmgr read ROOT/queue/hold": "the hashed directory of a held message, as the next line",
   "qmgr write ROOT/queue/hold":
     "a message is put on hold after its delivery ended several agents (qmgr's own tests)",
 };

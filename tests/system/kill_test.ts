@@ -27,8 +27,8 @@ const VICTIMS = [
 const ROUNDS = 2;
 /** What the whole run may take, milliseconds. */
 const RUN_LIMIT = 120_000;
-/** Executable by its owner: a queue file that is complete. */
-const READY = 0o100;
+/** The name of a queue file that is complete: cleanup's temporary names have a dot. */
+const COMPLETE = /\/[0-9A-F]+$/;
 
 /** Retries soon: the run must not wait for Postfix's minutes. */
 const SETTINGS = {
@@ -200,13 +200,7 @@ function story(postern: Postern, id: string): string {
 /** Complete messages in the queue. */
 function waiting(postern: Postern): string[] {
   return (["incoming", "active", "deferred", "hold"] as const).flatMap((queue) => postern.queued(queue))
-    .filter((path) => {
-      try {
-        return (Deno.lstatSync(path).mode! & READY) !== 0;
-      } catch {
-        return true; // it went on to another queue
-      }
-    });
+    .filter((path) => COMPLETE.test(path));
 }
 
 /** How often each number arrived: in its mailbox, or in a report to its sender. Throws for one that is not whole. */

@@ -104,7 +104,7 @@ class Trace implements AsyncDisposable {
     return Deno.readTextFileSync(this.#path).split("\n").flatMap((line): Call[] => {
       const [, thread = "", time, text = ""] = /^(\d+) +(\d+\.\d+) (.*)$/.exec(line) ?? [];
       if (text.endsWith("<unfinished ...>")) begun.set(thread, text);
-      if (!text.endsWith("= 0")) return [];
+      if (!/ = \d+$/.test(text)) return [];
       return [{ time: Number(time) * 1000, text: text.startsWith("<...") ? begun.get(thread) ?? "" : text }];
     });
   }
@@ -130,11 +130,16 @@ const DISCARD = {
 
 testNeeding(
   ["root", "strace"],
-  "cleanup: each message that got 250 had its file synced before that, and after it the directory that names it",
+  "cleanup: each message that got 250 was in the journal before that, and the journal was synced behind it",
   async () => {
     await using system = await Postern.start({ settings: DISCARD });
     assert.match(await sendMessage(system.port), QUEUED);
-    await using trace = await Trace.attach(system.pids("cleanup")[0]!, "fsync,fdatasync");
+    await using trace = await Trace.attach(
+      system.pids("cleanup")[0]!,
+      "write,fsync,fdatasync",
+      "-s",
+      "1000000",
+    );
     const acknowledged: [id: string, time: number][] = [];
     await Promise.all(Array.from({ length: 8 }, async () => {
       for (let i = 0; i < 6; i++) {
@@ -142,19 +147,42 @@ testNeeding(
         acknowledged.push([QUEUED.exec(reply)![1]!, Date.now()]);
       }
     }));
-    const calls = trace.calls();
+    const calls = trace.calls().filter(({ text }) => text.includes("/journal/"));
     assert.equal(acknowledged.length, 48);
     for (const [id, time] of acknowledged) {
-      const file = calls.find(({ text }) =>
-        text.includes(`/incoming/${id}>`) || text.includes(`/active/${id}>`)
-      );
-      assert.ok(file !== undefined, `${id} was not synced`);
-      const directory = calls.find((call) => call.time > file.time && /\/incoming>/.test(call.text));
-      assert.ok(
-        directory !== undefined && directory.time < time,
-        `the name of ${id} was not synced before its 250`,
-      );
+      const written = calls.find(({ text }) => text.startsWith("write(") && text.includes(id));
+      assert.ok(written !== undefined, `${id} was not written`);
+      const synced = calls.find((call) => call.time > written.time && /^f(data)?sync\(/.test(call.text));
+      assert.ok(synced !== undefined && synced.time < time, `${id} was not synced before its 250`);
+      assert.equal(segmentOf(synced.text), segmentOf(written.text));
     }
+  },
+);
+
+/** The journal's file that a call is about. */
+function segmentOf(call: string): string | undefined {
+  return /<([^>]*\/journal\/[^>]*)>/.exec(call)?.[1];
+}
+
+testNeeding(
+  ["root", "strace"],
+  "cleanup: a message that is too long for the journal has its file synced before its 250, and its name after it",
+  async () => {
+    await using system = await Postern.start({ settings: DISCARD });
+    assert.match(await sendMessage(system.port), QUEUED);
+    await using trace = await Trace.attach(
+      system.pids("cleanup")[0]!,
+      "fsync,fdatasync,rename,renameat,renameat2",
+    );
+    const text = `Subject: long\r\n\r\n${"x".repeat(70)}\r\n`.repeat(3000);
+    const id = QUEUED.exec(await sendMessage(system.port, { text }))![1]!;
+    const acknowledged = Date.now();
+    const calls = trace.calls();
+    const file = calls.find(({ text }) => /sync\(.*\/incoming\/\d+\.\d+>/.test(text));
+    const name = calls.find(({ text }) => text.startsWith("rename") && text.includes(`/incoming/${id}"`));
+    const directory = calls.find(({ time, text }) => time > (name?.time ?? 0) && /\/incoming>/.test(text));
+    assert.ok(file !== undefined && name !== undefined && directory !== undefined, JSON.stringify(calls));
+    assert.ok(file.time < name.time && name.time < directory.time && directory.time < acknowledged);
   },
 );
 
@@ -179,21 +207,23 @@ testNeeding(
         );
       }
     }
-    assert.match(await sendMessage(system.port), QUEUED);
+    const last = QUEUED.exec(await sendMessage(system.port))![1]!;
     await system.untilEmpty();
+    await system.untilLogged(`${last}: removed`);
     assert.equal([...system.log().matchAll(/: removed\n/g)].length, 2);
   },
 );
 
-/** Where the process is killed: at which system call, and whether the message may be complete by then. */
-const CRASHES: readonly (readonly [name: string, inject: string, complete: boolean, below?: string])[] = [
-  ["before the name is given", "rename,renameat,renameat2:signal=KILL", false],
-  ["before the file is marked complete", "chmod,fchmod,fchmodat:signal=KILL", false],
-  ["before the file is synced", "fsync,fdatasync:signal=KILL", true],
-  ["before the directory is synced", "fsync,fdatasync:signal=KILL", true, "incoming"],
+/** Where the process is killed: at which system call, whether the message may be complete by then, and on which file. */
+const CRASHES: readonly (readonly [name: string, calls: string, complete: boolean, journal?: true])[] = [
+  ["before the file is written", "write", false],
+  ["before the journal is written", "write", false, true],
+  ["before the journal is synced", "fsync,fdatasync", false, true],
+  ["before the name is given", "rename,renameat,renameat2", true],
+  ["before the answer is sent", "sendto", true],
 ];
 
-for (const [name, inject, complete, below] of CRASHES) {
+for (const [name, calls, complete, journal] of CRASHES) {
   testNeeding(
     ["root", "strace"],
     `cleanup: killed ${name}, it loses nothing that was acknowledged and keeps nothing incomplete`,
@@ -201,12 +231,11 @@ for (const [name, inject, complete, below] of CRASHES) {
       await using system = await Postern.start({ settings: { ...DISCARD, max_idle: '"1000s"' } });
       const before = QUEUED.exec(await sendMessage(system.port))![1]!;
       const [pid] = system.pids("cleanup");
-      const calls = inject.slice(0, inject.indexOf(":"));
       let reply: string;
       {
-        // strace counts calls per thread: the directory's sync is told from the file's by its path.
-        const only = below === undefined ? [] : ["-P", `${system.paths.queue}/${below}`];
-        await using trace = await Trace.attach(pid!, calls, "-e", `inject=${inject}`, ...only);
+        const segment = [...Deno.readDirSync(`${system.paths.queue}/journal`)][0]!.name;
+        const only = journal === undefined ? [] : ["-P", `${system.paths.queue}/journal/${segment}`];
+        await using trace = await Trace.attach(pid!, calls, "-e", `inject=${calls}:signal=KILL`, ...only);
         const killed = trace.letGoWhenKilled();
         reply = await sendMessage(system.port, { text: "Subject: killed\r\n\r\nx" });
         await killed;

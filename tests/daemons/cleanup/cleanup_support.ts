@@ -38,6 +38,7 @@ export class CleanupHost implements Disposable {
     this.#directory = options.queue === undefined ? new TemporaryDirectory() : undefined;
     this.queue = options.queue ?? this.#directory!.path;
     Deno.mkdirSync(`${this.queue}/incoming`, { recursive: true });
+    Deno.mkdirSync(`${this.queue}/journal`, { recursive: true });
     const settings = {
       virtual_alias_maps: options.aliases === undefined && !options.tableFails ? "[]" : '["inline:{x=y}"]',
       ...options.settings,
@@ -61,6 +62,8 @@ export class CleanupHost implements Disposable {
         },
       }),
       maps: tables(options),
+      queueKey: "key",
+      bootId: "boot",
       qmgr: { send: (_type, fields) => void this.hints.push((fields as { queueId: string }).queueId) },
       trouble: (what, error) =>
         void this.troubles.push(`${what}: ${error instanceof Error ? error.message : error}`),
@@ -126,6 +129,7 @@ export class Submission {
   queueId = "";
   answers: Answer[] = [];
   readonly #exchange: ServerExchange<typeof CLEANUP>;
+  readonly #answered = Promise.withResolvers<void>();
 
   constructor(host: CleanupHost) {
     this.#host = host;
@@ -135,7 +139,10 @@ export class Submission {
       cancelled: false,
       reply: (type, fields) => {
         if (type === "queueId") this.queueId = (fields as { queueId: string }).queueId;
-        else this.answers.push(fields as unknown as Answer);
+        else {
+          this.answers.push(fields as unknown as Answer);
+          this.#answered.resolve();
+        }
       },
     };
   }
@@ -156,9 +163,8 @@ export class Submission {
 
   async finish(): Promise<Answer> {
     await this.#host.service.handle(this.#exchange, { is: "finish" });
-    const answer = this.answers[0];
-    if (answer === undefined) throw new Error("cleanup did not answer");
-    return answer;
+    await this.#answered.promise;
+    return this.answers[0]!;
   }
 }
 

@@ -47,6 +47,7 @@ class Processes implements AsyncDisposable {
       log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
       maxUse: 0,
       maxIdle: 0,
+      bootId: "boot",
       helper: task,
     };
     child.stdin!.write(formatLine(boot as never));

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildOptions, MasterChild } from "../../../daemons/master/master_child.ts";
 import { MasterService, type ServiceHost } from "../../../daemons/master/master_service.ts";
 import type { Child } from "../../../lib/safe/process.ts";
+import type { Service } from "../../../lib/server/service.ts";
 import type { Plan } from "../../../lib/server/sandbox.ts";
 import { until } from "../../commands/mail_system.ts";
 
@@ -65,7 +66,7 @@ class Bench {
         options.begin?.(process);
         return Promise.resolve(
           new MasterChild(
-            "smtpd",
+            { command: "smtpd" } as Service,
             process.child,
             { log, security: () => {}, startHelper: () => {} },
             childOptions,

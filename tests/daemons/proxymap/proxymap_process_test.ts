@@ -38,6 +38,7 @@ function startDaemon(directory: string, settings: Boot["settings"], files: reado
     log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
     maxUse: 0,
     maxIdle: 0,
+    bootId: "boot",
   };
   child.stdin!.write(formatLine(boot as never));
   return { client: new IpcClient(PROXYMAP, socket), child, listener, log };

@@ -255,6 +255,8 @@ export class QmgrBench implements Disposable {
   roomMade: () => void = () => {};
   mostRecipients = 0;
   readonly clogged: string[] = [];
+  /** Messages of the journal that were removed. */
+  readonly gone: QueueId[] = [];
 
   constructor(options: BenchOptions = {}) {
     for (const name of QUEUES) Deno.mkdirSync(this.#directory.at(name));
@@ -294,6 +296,7 @@ export class QmgrBench implements Disposable {
         owner_request_special: true,
         double_bounce_sender: "double-bounce",
       },
+      gone: (id) => void this.gone.push(id),
       roomMade: () => this.roomMade(),
     });
     for (const name of options.transports ?? ["smtp", "retry", "error"]) this.#addTransport(name, options);

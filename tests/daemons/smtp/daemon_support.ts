@@ -42,6 +42,7 @@ export function startDaemon(
     log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
     maxUse: 0,
     maxIdle: 0,
+    bootId: "boot",
   };
   child.stdin!.write(`${JSON.stringify(boot)}\n`);
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));

@@ -185,6 +185,7 @@ export class MailHost implements AsyncDisposable {
   constructor(options: HostOptions = {}) {
     this.queue = Deno.makeTempDirSync({ dir: memoryDirectory(), prefix: "postern-host-" });
     Deno.mkdirSync(`${this.queue}/incoming`);
+    Deno.mkdirSync(`${this.queue}/journal`);
     this.configuration = configure(options.settings ?? {});
     const note = (prefix: string) => (text: string) => void this.log.push(prefix + text);
     const logger: Logger = {
@@ -205,6 +206,8 @@ export class MailHost implements AsyncDisposable {
       log: logger,
       rewrite: new RewriteClient(rewrite),
       maps: new MapClient(proxymap, cleanupSettings),
+      queueKey: "key",
+      bootId: "boot",
       qmgr: {
         send: (_type, fields) => void this.hints.push((fields as { queueId: string }).queueId),
       } satisfies Pick<IpcClient<typeof QMGR>, "send">,

@@ -837,7 +837,9 @@ Deno.test("session: a refusal is logged with what is known, by queue id once the
   await client.says(MAIL, "RCPT TO:<nobody@local.test>", RCPT);
   await settled();
   await client.say("RCPT TO:<victim@evil.test>");
-  const id = host.files()[0]!.path.split("/").at(-1);
+  await client.says("DATA");
+  const queued = await client.say("Subject: x\r\n\r\nx\r\n.");
+  const id = queued.slice("250 2.0.0 Ok: queued as ".length);
   assert.ok(host.log.includes(
     `NOQUEUE: reject: RCPT from unknown[198.51.100.9]: ${UNKNOWN_USER}; from=<a@ext.test> to=<nobody@local.test> proto=ESMTP helo=<c.test>`,
   ));

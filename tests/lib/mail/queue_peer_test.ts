@@ -74,8 +74,9 @@ testNeeding(
     for (const longIds of [true, false]) {
       using directory = new TemporaryDirectory();
       Deno.mkdirSync(directory.at("incoming"));
+      Deno.mkdirSync(directory.at("journal"));
       const queue = new QueueDirectory(directory.path, [], 0);
-      using maker = new QueueFileMaker(queue, longIds);
+      using maker = new QueueFileMaker(queue, longIds, "boot");
       const output = maker.create();
       const sample = sampleFile().bytes();
       // The writer made the size record itself.
@@ -86,8 +87,9 @@ testNeeding(
         while (!reader.finished) reader.recipients(100);
         return reader.envelope();
       })();
-      await output.commit(size);
-      output.close();
+      await new Promise<void>((resolve, reject) =>
+        output.commit(size, (failure) => failure === undefined ? resolve() : reject(failure))
+      );
       assert.deepEqual(Deno.readFileSync(directory.at(`incoming/${output.id}`)), sample);
       assert.equal(await postcat(directory, "-bhq", output.id), `${SAMPLE.lines.join("\n")}\n`);
       assert.equal(inodeOf(output.id), Deno.statSync(directory.at(`incoming/${output.id}`)).ino);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { safeCreate, SafeDirectory, type SafeFile } from "../../../lib/safe/file.ts";
-import { SyncGate } from "../../../lib/safe/sync.ts";
+import { SyncGate, SyncGauge } from "../../../lib/safe/sync.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 
 /** Counts the directory's syncs and holds each until it is let go. */
@@ -43,7 +43,7 @@ Deno.test("everybody who asks while a directory sync runs shares the next one, a
   using held = new HeldSyncs();
   using gate = new SyncGate(directory.path);
   const done: string[] = [];
-  const ask = (name: string) => gate.directory().then(() => done.push(name));
+  const ask = (name: string) => gate.sync().then(() => done.push(name));
   const all = [ask("first")];
   for (let i = 0; i < 100; i++) all.push(ask(`second ${i}`));
   assert.equal(held.started, 1);
@@ -67,90 +67,62 @@ Deno.test("a directory sync that fails fails those who waited for it, and the ne
   using directory = new TemporaryDirectory();
   using held = new HeldSyncs();
   using gate = new SyncGate(directory.path);
-  const first = assert.rejects(gate.directory(), /disk broke/);
-  const second = gate.directory();
+  const first = assert.rejects(gate.sync(), /disk broke/);
+  const second = gate.sync();
   await held.finish(new Error("disk broke"));
   await first;
   await held.finish();
   await second;
 });
 
-/** A file whose blocking sync is slow, so that the gate goes over to waiting. */
-function slowly(file: SafeFile): SafeFile {
+/** A file whose blocking sync takes this long, milliseconds. */
+function slowly(file: SafeFile, milliseconds: number): SafeFile {
   file.syncNow = () => {
-    const end = performance.now() + 2;
+    const end = performance.now() + milliseconds;
     while (performance.now() < end);
   };
   return file;
 }
 
-Deno.test("commit waits for the file's sync and for one of the directory that began after it", async () => {
-  using directory = new TemporaryDirectory();
-  using held = new HeldSyncs();
-  using gate = new SyncGate(directory.path);
-  using file = slowly(create(directory, "x"));
-  await gate.commit(file);
-  let syncFile: () => void = () => {};
-  file.sync = () => new Promise((resolve) => syncFile = resolve);
-  const early = gate.directory();
-  let committed = false;
-  const commit = gate.commit(file)!.then(() => committed = true);
-  syncFile();
-  await settle();
-  await held.finish();
-  await early;
-  assert.equal(committed, false, "the sync that ran already does not count");
-  await held.finish();
-  await commit;
-});
-
-Deno.test("a file whose sync fails is not committed, waited for or not", async () => {
-  using directory = new TemporaryDirectory();
-  using gate = new SyncGate(directory.path);
-  using broken = create(directory, "x");
-  broken.syncNow = () => {
-    throw new Error("disk broke");
-  };
-  assert.throws(() => gate.commit(broken), /disk broke/);
-  using file = slowly(create(directory, "y"));
-  await gate.commit(file);
-  file.sync = () => Promise.reject(new Error("disk broke"));
-  await assert.rejects(gate.commit(file)!, /disk broke/);
-});
-
-Deno.test("many commits at once need far fewer directory syncs than commits", async () => {
-  using directory = new TemporaryDirectory();
-  using gate = new SyncGate(directory.path);
-  const files = Array.from({ length: 200 }, (_, i) => slowly(create(directory, `f${i}`)));
-  await gate.commit(files[0]!);
-  let syncs = 0;
-  const original = SafeDirectory.prototype.sync;
-  SafeDirectory.prototype.sync = function (): Promise<void> {
-    syncs++;
-    return original.call(this);
-  };
-  try {
-    await Promise.all(files.map((file) => gate.commit(file)));
-    assert.ok(syncs > 0 && syncs < 150, `${syncs} syncs for 200 commits`);
-  } finally {
-    SafeDirectory.prototype.sync = original;
-    for (const file of files) file.close();
+/** Syncs until the gauge goes over to waiting. */
+function untilItWaits(gauge: SyncGauge, file: SafeFile): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const pending = gauge.sync(file);
+    if (pending !== undefined) return pending;
   }
-});
+  throw new Error("it goes on blocking");
+}
 
-Deno.test("a slow sync makes the gate wait with others, and it tries now and then whether syncs are cheap again", async () => {
+Deno.test("a sync that is cheap blocks, one that is slow is waited for, and now and then it is tried again", async () => {
   using directory = new TemporaryDirectory();
-  using gate = new SyncGate(directory.path);
-  using slow = slowly(create(directory, "x"));
-  assert.equal(gate.commit(slow), undefined, "done already, though slowly");
+  const gauge = new SyncGauge();
+  using slow = slowly(create(directory, "x"), 10);
+  assert.equal(gauge.sync(slow), undefined, "done already, though slowly");
+  await untilItWaits(gauge, slow);
   using quick = create(directory, "y");
   quick.syncNow = () => {};
   quick.sync = () => Promise.resolve();
   let waited = 0;
-  for (let pending = gate.commit(quick); pending !== undefined; pending = gate.commit(quick)) {
+  for (let done = 0; done < 50;) {
+    const pending = gauge.sync(quick);
+    if (pending === undefined) done++;
+    else waited++;
     await pending;
-    waited++;
     assert.ok(waited < 100_000, "it tries again");
   }
   assert.ok(waited > 10, "and not at once");
+});
+
+Deno.test("a sync that fails is told, waited for or not", async () => {
+  using directory = new TemporaryDirectory();
+  const gauge = new SyncGauge();
+  using broken = create(directory, "x");
+  broken.syncNow = () => {
+    throw new Error("disk broke");
+  };
+  assert.throws(() => gauge.sync(broken), /disk broke/);
+  using slow = slowly(create(directory, "y"), 10);
+  await untilItWaits(gauge, slow);
+  slow.sync = () => Promise.reject(new Error("disk broke"));
+  await assert.rejects(gauge.sync(slow)!, /disk broke/);
 });

@@ -13,7 +13,7 @@ const CODE: CodeLocation = {
   entry: (command) => `/code/daemons/${command}/main.ts`,
 };
 const BUNDLED: CodeLocation = { ...CODE, packages: undefined, entry: (command) => `/lib/${command}.js` };
-const FACTS = { hostName: "mx.test", resolver: "192.0.2.53:53", ipv6: false };
+const FACTS = { hostName: "mx.test", resolver: "192.0.2.53:53", ipv6: false, bootId: "boot" };
 
 const MASTER = `
 [[service]]
@@ -119,12 +119,12 @@ Deno.test("discard gets no grant of any kind", () => {
   assert.deepEqual(args.filter((arg) => /^--(allow|deny)-(?!import=)/.test(arg)), []);
 });
 
-Deno.test("cleanup writes incoming/ and no other part of the queue", () => {
+Deno.test("cleanup writes incoming/ and journal/ and no other part of the queue", () => {
   const { args } = plan("cleanup");
   const writes = granted(args, "--allow-write").filter((path) =>
     !path.startsWith("/q/private/") && !path.startsWith("/q/public/")
   );
-  assert.deepEqual(writes, ["/q/incoming"]);
+  assert.deepEqual(writes, ["/q/incoming", "/q/journal"]);
   assert.deepEqual(granted(args, "--allow-read").filter((path) => path === "/q" || path === "/"), []);
 });
 
