@@ -76,3 +76,56 @@ testNeeding(["root", "postfix", "python3"], "short messages pass a list as in De
     for (const server of servers) await server.stop();
   }
 });
+
+/** Milliseconds between the beginnings of deliveries, of messages that came together. */
+async function pauses(port: number, server: FakeServer, count: number): Promise<number[]> {
+  const content = utf8("Subject: test\r\n\r\nhello\r\n");
+  const begun: number[] = [];
+  const posts = Array.from(
+    { length: count },
+    () => ({ from: "a@example.test", to: ["b@slow.test"], content }),
+  );
+  await sendWithPython(port, posts);
+  const seen = await until(() => {
+    const deliveries = server.commands.filter((line) => line.startsWith("MAIL FROM:")).length;
+    while (begun.length < deliveries) begun.push(performance.now());
+    return begun.length === count;
+  }, 30_000);
+  assert.ok(seen, `${begun.length} deliveries`);
+  return begun.slice(1).map((time, i) => time - begun[i]!);
+}
+
+for (const name of ["smtp_destination_rate_delay", "smtp_transport_rate_delay"]) {
+  testNeeding(
+    ["root", "postfix", "python3"],
+    `${name}: deliveries are a second apart, as in Debian's Postfix`,
+    async () => {
+      const servers = [fakeServer(), fakeServer()];
+      try {
+        await using postfix = await Postfix.start({
+          settings: { relayhost: `[127.0.0.1]:${servers[0]!.port}`, [name]: "1s" },
+        });
+        await using postern = await Postern.start({
+          settings: {
+            default_transport: '"smtp:"',
+            relayhost: `"[127.0.0.1]:${servers[1]!.port}"`,
+            smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
+            [name]: '"1s"',
+          },
+        });
+        for (
+          const seen of await Promise.all([
+            pauses(postfix.port, servers[0]!, 4),
+            pauses(postern.port, servers[1]!, 4),
+          ])
+        ) {
+          // What is late at one end of a pause is early at the other.
+          assert.ok(seen.every((pause) => pause > 700), seen.join(" "));
+          assert.ok(seen.reduce((sum, pause) => sum + pause, 0) > 2700, seen.join(" "));
+        }
+      } finally {
+        for (const server of servers) await server.stop();
+      }
+    },
+  );
+}
