@@ -200,7 +200,7 @@ export const PARAMETERS = {
   proxy_interfaces: { type: "list", default: "", doc: "Addresses of this host outside a translating router" },
   qmgr_clog_warn_time: { type: "duration", default: "300s", doc: "Pause between warnings that mail for one destination fills the active queue; 0: none" },
   qmgr_message_active_limit: { type: "integer", default: "20000", min: 1, doc: "Most messages in the active queue" },
-  qmgr_message_recipient_limit: { type: "integer", default: "20000", min: 1, doc: "Most recipients in the queue manager's memory" },
+  qmgr_message_recipient_limit: { type: "integer", default: "20000", min: 1, doc: "Recipients in memory beyond which only qmgr_message_recipient_minimum are read of a message at first" },
   qmgr_message_recipient_minimum: { type: "integer", default: "10", min: 1, doc: "Recipients in memory that each message gets at least" },
   queue_directory: { type: "string", default: "/var/spool/postern", min: 1, absolute: true, doc: "Where the queue is" },
   queue_run_delay: { type: "duration", default: "300s", min: 1, doc: "Pause between looks at the deferred queue" },
