@@ -366,6 +366,59 @@ Deno.test("the next destination is that of the first job, and of its destination
   }
 });
 
+Deno.test("without preemption each entry is the one that a walk through the jobs in their order finds", () => {
+  let state = 777;
+  const random = (most: number) => (state = (state * 1103515245 + 12345) % 2147483648) % most;
+  const window = 2;
+  for (let round = 0; round < 20; round++) {
+    // What waits, as a walk would see it: for each message in order its recipients by destination.
+    const waiting = new Map<string, Map<string, number>>();
+    const busy = new Map<string, number>();
+    let seen = 0;
+    const simulation = new Simulation({
+      rules: {
+        concurrency: 1 + random(12),
+        recipientLimit: 1,
+        slotCost: 0,
+        initial: window,
+        limit: window,
+        positive: () => 0,
+      },
+      duration: () => 1 + random(2000),
+      watch: ({ queueId, nexthop }, what) => {
+        const under = busy.get(nexthop) ?? 0;
+        busy.set(nexthop, what === "begins" ? under + 1 : under - 1);
+        if (what === "ends") return;
+        seen++;
+        for (const [id, destinations] of waiting) {
+          if (id === queueId) break;
+          for (const [destination, count] of destinations) {
+            assert.ok(count === 0 || (busy.get(destination) ?? 0) >= window, `${queueId} before ${id}`);
+          }
+        }
+        assert.ok(under < window);
+        const mine = waiting.get(queueId)!;
+        mine.set(nexthop, mine.get(nexthop)! - 1);
+      },
+    });
+    let posted = 0;
+    for (let i = 0; i < 50; i++) {
+      const recipients = 1 + random(i % 7 === 0 ? 60 : 4);
+      const spread = 1 + random(12);
+      const to = (n: number) => `d${n % spread}.test`;
+      posted += recipients;
+      simulation.clock.later(i * random(300), () => {
+        const destinations = new Map<string, number>();
+        for (let n = 0; n < recipients; n++) destinations.set(to(n), (destinations.get(to(n)) ?? 0) + 1);
+        waiting.set(`m${i}`, destinations);
+        simulation.post({ id: `m${i}`, recipients, to });
+      });
+    }
+    simulation.clock.run();
+    assert.equal(seen, posted);
+  }
+});
+
 Deno.test("every recipient is delivered once, whatever comes in between", () => {
   let state = 12345;
   const random = (most: number) => (state = (state * 1103515245 + 12345) % 2147483648) % most;

@@ -103,6 +103,8 @@ export interface SimulationOptions {
   readonly rules?: Partial<TransportRules>;
   /** Milliseconds that a delivery takes. */
   readonly duration?: (delivery: Delivery) => number;
+  /** Is told of each delivery when it begins, and when it has ended. */
+  readonly watch?: (delivery: Delivery, what: "begins" | "ends") => void;
   /** What the agent says of the destination at the end; by default nothing. */
   readonly site?: (delivery: Delivery) => string;
   /** Recipients that are read of a message at first; by default as many as are read at once. */
@@ -223,6 +225,7 @@ export class Simulation {
     open: (onReply) => ({
       send: (_type, fields) => {
         const delivery = fields as Delivery;
+        this.#options.watch?.(delivery, "begins");
         this.order.push(delivery.queueId);
         this.destinations.push(delivery.nexthop);
         const story = this.stories.get(delivery.queueId)!;
@@ -231,6 +234,7 @@ export class Simulation {
         this.mostInHand = Math.max(this.mostInHand, ++this.inHand);
         this.clock.later(this.#options.duration?.(delivery) ?? 1000, () => {
           this.inHand--;
+          this.#options.watch?.(delivery, "ends");
           for (const { offset } of delivery.recipients) {
             onReply({ is: "recipient", offset } as never);
           }
