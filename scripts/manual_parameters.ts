@@ -10,7 +10,7 @@ import {
   PARAMETER_NAMES,
   type ParameterName,
 } from "../lib/config/parameters.ts";
-import { TRANSPORT_PARAMETERS } from "../lib/config/transport.ts";
+import { splitTransportParameter, TRANSPORT_PARAMETERS } from "../lib/config/transport.ts";
 import { splitList } from "../lib/config/values.ts";
 import { escapeAngles } from "./manual_doc.ts";
 import { codeBelow, codeOf, importsOf, type Program, wordsOf } from "./manual_sources.ts";
@@ -58,9 +58,11 @@ function masterWords(root: string): ReadonlySet<string> {
 /** A transport's parameter comes to whoever declares the one for all transports. */
 function declares(parameters: readonly ParameterName[], name: ParameterName): boolean {
   if (parameters.includes(name)) return true;
-  return Object.entries(TRANSPORT_PARAMETERS).some(([suffix, base]) =>
-    name.endsWith(`_${suffix}`) && parameters.includes(base)
-  );
+  const parts = splitTransportParameter(name);
+  if (parts === undefined || !parameters.includes(TRANSPORT_PARAMETERS[parts.suffix])) return false;
+  // smtpd_recipient_limit ends like a transport's, but smtpd is no transport.
+  const service = SERVICES.get(parts.transport);
+  return service === undefined || service.serves === "delivery";
 }
 
 /** Some code has the name, or the ending that smtp_ and lmtp_, or all transports, share. */

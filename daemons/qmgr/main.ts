@@ -9,6 +9,11 @@
  *   are all done is removed; one that waits is tried again later, the older the less often, and returned when it is
  *   too old.
  *
+ *   Within a transport messages are served in the order in which they came, except that short ones pass long ones that
+ *   have earned it for them (*_delivery_slot_cost and its relatives). Each destination has as many deliveries at once as
+ *   it has shown that it can take; one that fails is left alone for minimal_backoff_time. Of a long list only as many
+ *   recipients are in memory as *_recipient_limit allows.
+ *
  *   cleanup tells it of each new message, so nothing is scanned for; scans find what a crash left.
  *
  * SECURITY
@@ -20,14 +25,17 @@
  *
  * DIAGNOSTICS
  *   "ID: from=<...>, size=N, nrcpt=N (queue active)", "ID: removed", "status=expired, returned to sender". A damaged
- *   file is moved to corrupt/ with a warning.
+ *   file is moved to corrupt/ with a warning. "mail for NEXTHOP is using up N of M active queue entries": mail for one
+ *   destination is more than a fifth of qmgr_message_active_limit. "delivery took longer than daemon_timeout": the agent
+ *   still has it, and may deliver it yet; here it is put off.
  *
  * PARAMETERS
  *   See service.ts, and <transport>_destination_concurrency_limit and its relatives.
  *
  * LIMITS
- *   Messages of one transport are served in turn by destination; Postfix's preemption by job size, rate delays and
- *   in-flow control are not there.
+ *   No in-flow control: cleanup takes mail as fast as it comes. qmgr_daemon_timeout and qmgr_ipc_timeout are not there:
+ *   master watches over daemons that are silent, and a request that is not answered has a deadline of its own. The
+ *   state of rate delays, concurrency and dead destinations does not outlive the process.
  *
  * @module
  */
@@ -45,6 +53,8 @@ import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
+import { CLOG_SHARE, clogWarnings } from "./qmgr_clog.ts";
+import { SWEEPS } from "./qmgr_hand.ts";
 import { JournalKeeper } from "./qmgr_journal.ts";
 import { QueueManager } from "./qmgr_manager.ts";
 import { type Feedback, parseFeedback } from "./qmgr_queue.ts";
@@ -73,10 +83,29 @@ function rulesOf(context: QmgrContext, name: string): TransportRules {
   return {
     initial: transportParameter(settings, name, "initial_destination_concurrency"),
     limit: transportParameter(settings, name, "destination_concurrency_limit"),
+    concurrency: transportParameter(settings, name, "transport_concurrency_limit"),
     positive: feedback("destination_concurrency_positive_feedback"),
     negative: feedback("destination_concurrency_negative_feedback"),
     failedCohortLimit: transportParameter(settings, name, "destination_concurrency_failed_cohort_limit"),
+    debug: settings.destination_concurrency_feedback_debug && name !== "error" && name !== "retry"
+      ? (text) => context.log.info(text)
+      : undefined,
     recipientLimit: transportParameter(settings, name, "destination_recipient_limit"),
+    slotCost: transportParameter(settings, name, "delivery_slot_cost"),
+    slotLoan: transportParameter(settings, name, "delivery_slot_loan"),
+    slotDiscount: transportParameter(settings, name, "delivery_slot_discount"),
+    minimumSlots: transportParameter(settings, name, "minimum_delivery_slots"),
+    pool: transportParameter(settings, name, "recipient_limit"),
+    extraPool: transportParameter(settings, name, "extra_recipient_limit"),
+    refillLimit: transportParameter(settings, name, "recipient_refill_limit"),
+    refillDelay: transportParameter(settings, name, "recipient_refill_delay") * 1000,
+    recipientMinimum: settings.qmgr_message_recipient_minimum,
+    rateDelay: transportParameter(settings, name, "destination_rate_delay") * 1000,
+    transportRateDelay: transportParameter(settings, name, "transport_rate_delay") * 1000,
+    clogLimit: settings.helpful_warnings && settings.qmgr_clog_warn_time > 0
+      ? settings.qmgr_message_active_limit / CLOG_SHARE
+      : Infinity,
+    clogPause: settings.qmgr_clog_warn_time * 1000,
   };
 }
 
@@ -107,19 +136,29 @@ function makeManager(
     recipientLimit: settings.qmgr_message_recipient_limit,
     recipientMinimum: settings.qmgr_message_recipient_minimum,
     deferTransports: new Set(settings.defer_transports),
+    extension: settings,
     gone: (id) => journal.gone(id),
     roomMade,
   });
   for (const name of context.transports) {
+    const rules = rulesOf(context, name);
     const transport: Transport = new Transport(
       name,
       context.client(DELIVERY, name),
-      rulesOf(context, name),
+      rules,
       { destination: settings.minimal_backoff_time * 1000, transport: settings.transport_retry_time * 1000 },
       {
         settled: (message, recipient, outcome) => manager.settled(message, recipient, outcome),
         unsettled: (entry, recipients, error) => manager.unsettled(transport, entry, recipients, error),
         died: (destination, entries) => manager.died(destination, entries),
+        givenUp: ({ message }) =>
+          context.log.warning(`${message.id}: ${name}: delivery took longer than daemon_timeout: given up`),
+        refill: (message, most) => manager.refill(message, most),
+        clogged: (destination) => {
+          for (const line of clogWarnings(name, rules, destination, manager.size, settings)) {
+            context.log.warning(line);
+          }
+        },
       },
     );
     manager.addTransport(transport);
@@ -158,6 +197,7 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   scanner.scanIncoming();
   scanner.scanDeferred(false);
   context.every(settings.queue_run_delay, () => scanner.scanDeferred(false));
+  context.every(settings.daemon_timeout / SWEEPS, () => manager.sweep());
   context.every(JOURNAL_INTERVAL, () => journal.retire());
   context.onEnd(() => journal.retire());
   context.onWakeup(() => scanner.scanIncoming());

@@ -6,11 +6,10 @@
 import { lookAt, removeFile, setFileMode, setFileTime } from "../../lib/safe/file.ts";
 // Utility
 import type { IpcClient, IpcError } from "../../lib/ipc/client.ts";
-import { asciiLower } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Logger } from "../../lib/log/log.ts";
 // Mail
-import { domainOf, quoteAddress } from "../../lib/mail/address.ts";
+import { domainOf, type ExtensionRule, quoteAddress } from "../../lib/mail/address.ts";
 import {
   QUEUE_FILE_EXPIRE,
   QUEUE_FILE_FLUSH,
@@ -29,7 +28,8 @@ import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
 import { ActiveMessage, type Entry, type HowTaken, type KnownEnvelope } from "./qmgr_message.ts";
-import type { DestinationQueue } from "./qmgr_queue.ts";
+import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
+import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
 import { cutText } from "./qmgr_request.ts";
 import type { Outcome, Transport } from "./qmgr_transport.ts";
 
@@ -39,8 +39,6 @@ const CRASH_LIMIT = 3;
 const FRESH: HowTaken = { flush: false, expireNow: false, fresh: true, journaled: true };
 const NEXTHOP_LIMIT = DELIVERY.requests.deliver.fields.nexthop.most;
 const UNAVAILABLE = "4.3.0 mail transport unavailable";
-/** Most recipients that are read at once. */
-const BATCH_LIMIT = 5000;
 
 /** Times of the queue, seconds. */
 export interface QueueTimes {
@@ -64,6 +62,8 @@ export interface ManagerOptions {
   readonly recipientLimit: number;
   readonly recipientMinimum: number;
   readonly deferTransports: ReadonlySet<string>;
+  /** How the user of an address is told from its extension. */
+  readonly extension: ExtensionRule;
   /** A message that cleanup passed on with its envelope was removed. */
   readonly gone: (id: QueueId) => void;
   /** A message has left the active queue: there is room for another. */
@@ -102,6 +102,11 @@ export class QueueManager {
   /** Deliveries that agents have in hand. */
   get busy(): number {
     return this.#transports.values().reduce((sum, transport) => sum + transport.busy, 0);
+  }
+
+  /** Gives up deliveries that take too long. */
+  sweep(): void {
+    for (const transport of this.#transports.values()) transport.sweep();
   }
 
   /** Starts no further delivery. */
@@ -185,6 +190,20 @@ export class QueueManager {
     }
   }
 
+  /** The scheduler has room for more recipients of a message that has some in hand. */
+  refill(message: ActiveMessage, most: number): void {
+    let recipients: EnvelopeRecipient[];
+    try {
+      recipients = message.readMore(most);
+    } catch (error) {
+      // The damage is met again, and acted on, when those in hand are settled.
+      if (error instanceof BadRecordError) return;
+      throw error;
+    }
+    this.#recipients += recipients.length;
+    if (recipients.length > 0) this.#assign(message, recipients);
+  }
+
   #batchSize(): number {
     const { recipientLimit, recipientMinimum } = this.#options;
     return Math.min(BATCH_LIMIT, Math.max(recipientMinimum, recipientLimit - this.#recipients));
@@ -244,10 +263,8 @@ export class QueueManager {
       );
     }
     if (transport.down && !message.how.flush) return this.#putOff(UNAVAILABLE, message, recipient, name);
-    const plain = name === "error" || name === "retry";
-    const queueName = transport.perRecipient && !plain
-      ? `${asciiLower(recipient.address)}@${nexthop}`
-      : asciiLower(nexthop);
+    const perRecipient = transport.perRecipient && name !== "error" && name !== "retry";
+    const queueName = destinationName(recipient.address, nexthop, perRecipient, this.#options.extension);
     const queue = transport.queue(queueName, nexthop);
     if (queue.dead && !message.how.flush) {
       if (queue.deadUntil > Date.now()) return this.#suspend(queue, message, recipient);
@@ -293,7 +310,9 @@ export class QueueManager {
       }
       return;
     }
-    if (!error.reached) return this.#unreachable(transport, [{ ...entry, recipients: [...recipients] }]);
+    if (!error.reached) {
+      return this.#unreachable(transport, [{ message, recipients: [...recipients], queue: entry.queue }]);
+    }
     // One death ends all deliveries that the agent had in hand, and counts once.
     if (message.lastCrash !== error) message.crashes++;
     message.lastCrash = error;
@@ -425,7 +444,8 @@ export class QueueManager {
       }
     }
     if (message.hasMore) {
-      const recipients = message.readMore(this.#batchSize());
+      const spare = spareRecipients(message, this.#options.recipientMinimum);
+      const recipients = message.readMore(Math.min(BATCH_LIMIT, spare));
       this.#recipients += recipients.length;
       if (recipients.length > 0) return this.#assign(message, recipients);
     }

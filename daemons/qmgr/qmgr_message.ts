@@ -15,6 +15,7 @@ import { BadRecordError, type ReadAt, RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
 import { ADDRESS_LIMIT, DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
+import type { Job } from "./qmgr_job.ts";
 import type { DestinationQueue } from "./qmgr_queue.ts";
 import { textFits } from "./qmgr_request.ts";
 
@@ -22,7 +23,7 @@ import { textFits } from "./qmgr_request.ts";
 export interface Entry {
   readonly message: ActiveMessage;
   readonly recipients: EnvelopeRecipient[];
-  queue: DestinationQueue;
+  readonly queue: DestinationQueue;
 }
 
 /** A queue file's records but for the content, in memory. */
@@ -68,7 +69,12 @@ export class ActiveMessage {
   /** Deaths of agents that had it in hand, and what the last one was reported as. */
   crashes = 0;
   lastCrash: unknown;
+  /** Its jobs, one for each transport that its recipients led to. */
+  jobs: Job | undefined;
+  /** When recipients were last read for the scheduler, milliseconds since 1970. */
+  refilledAt = this.activeTime;
   #taken = 0;
+  #damage: BadRecordError | undefined;
   readonly #reader: EnvelopeReader;
   #readFile: SafeFile | undefined;
   #markFile: SafeFile | undefined;
@@ -122,7 +128,12 @@ export class ActiveMessage {
 
   /** True when the file has recipients that have not been read. */
   get hasMore(): boolean {
-    return !this.#reader.finished && !this.redirected;
+    return !this.#reader.finished && !this.redirected || this.#damage !== undefined;
+  }
+
+  /** Recipients that were not read, at most. */
+  get unread(): number {
+    return this.hasMore ? Math.max(0, this.envelope.size.recipientCount - this.#taken) : 0;
   }
 
   get redirected(): boolean {
@@ -137,11 +148,21 @@ export class ActiveMessage {
     return !this.how.fresh || this.#taken !== this.envelope.size.recipientCount;
   }
 
-  /** Reads up to `most` further recipients. */
+  /**
+   * Reads up to `most` further recipients.
+   *
+   * @throws BadRecordError when the file is damaged, and from then on: what stands behind the damage is not read
+   */
   readMore(most: number): EnvelopeRecipient[] {
-    const recipients = this.#reader.recipients(most);
-    this.#took(recipients);
-    return recipients;
+    if (this.#damage !== undefined) throw this.#damage;
+    try {
+      const recipients = this.#reader.recipients(most);
+      this.#took(recipients);
+      return recipients;
+    } catch (error) {
+      if (error instanceof BadRecordError) this.#damage = error;
+      throw error;
+    }
   }
 
   /** Marks a recipient as done in the file. */
@@ -155,6 +176,7 @@ export class ActiveMessage {
   }
 
   close(): void {
+    for (let job = this.jobs; job !== undefined; job = job.sibling) job.pool.forget(job);
     this.#readFile?.close();
     this.#markFile?.close();
     this.#readFile = undefined;

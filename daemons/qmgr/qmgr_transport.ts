@@ -9,19 +9,31 @@ import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 // Server skeleton
 import type { DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
+import { type Clock, SYSTEM_CLOCK } from "./qmgr_clock.ts";
+import { Hand, Hands } from "./qmgr_hand.ts";
+import type { QueuedEntry } from "./qmgr_job.ts";
 import type { ActiveMessage, Entry } from "./qmgr_message.ts";
 import { type ConcurrencyRules, DestinationQueue } from "./qmgr_queue.ts";
 import { deliveryRequest } from "./qmgr_request.ts";
+import { Scheduler, type SchedulerRules } from "./qmgr_scheduler.ts";
 
 /** One recipient's outcome, as the agent told it. */
 export type Outcome = Extract<Reply<typeof DELIVERY>, { is: "recipient" }>;
 
-/** Most recipients in one request whatever the parameter says: the widest of them fit into a frame. */
-const REQUEST_MOST = 2000;
+/** What a destination is said to be in trouble with whose delivery did not end. */
+const GIVEN_UP = "unknown mail transport error";
 
 /** A transport's parameters. */
-export interface TransportRules extends ConcurrencyRules {
-  readonly recipientLimit: number;
+export interface TransportRules extends ConcurrencyRules, SchedulerRules {
+  /** Deliveries that the agent may have in hand at once. */
+  readonly concurrency: number;
+  /** Rest of a destination after a delivery there, and of the transport after each, milliseconds. */
+  readonly rateDelay: number;
+  readonly transportRateDelay: number;
+  /** Entries of one destination from which on they are said to fill the queue; Infinity: never. */
+  readonly clogLimit: number;
+  /** Milliseconds between two such warnings. */
+  readonly clogPause: number;
 }
 
 /** How long trouble is left alone, milliseconds. */
@@ -40,6 +52,12 @@ export interface TransportEvents {
   unsettled(entry: Entry, recipients: readonly EnvelopeRecipient[], error: IpcError | undefined): void;
   /** A destination is dead: what waits for it must go elsewhere. */
   died(queue: DestinationQueue, entries: readonly Entry[]): void;
+  /** A delivery took longer than daemon_timeout: what is left of it is told as unsettled next. */
+  givenUp(entry: Entry): void;
+  /** There is room for so many more recipients of a message. */
+  refill(message: ActiveMessage, most: number): void;
+  /** Mail for one destination fills the active queue. */
+  clogged(queue: DestinationQueue): void;
 }
 
 /** A transport of master.toml. */
@@ -49,17 +67,20 @@ export class Transport {
   readonly #rules: TransportRules;
   readonly #retry: RetryTimes;
   readonly #events: TransportEvents;
+  readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
   readonly #queues = new Map<string, DestinationQueue>();
-  /** Destinations that have something to do, in turn. */
-  #round: DestinationQueue[] = [];
   /** Destinations that died, the oldest death first. */
   readonly #dead: DestinationQueue[] = [];
   /** Milliseconds since 1970 until which the agent is not asked, since it could not be reached; 0: it is well. */
   #downUntil = 0;
   #busy = 0;
+  readonly #hands = new Hands();
   /** What is delivered one at a time, and whether one is under way. */
   readonly #alone: Entry[] = [];
   #tryingAlone = false;
+  /** True while the transport rests after a delivery. */
+  #resting = false;
   #scheduled = false;
   #stopped = false;
 
@@ -69,12 +90,16 @@ export class Transport {
     rules: TransportRules,
     retry: RetryTimes,
     events: TransportEvents,
+    clock: Clock = SYSTEM_CLOCK,
   ) {
     this.name = name;
     this.#client = client;
-    this.#rules = rules;
+    // What goes out at a rate goes out one by one.
+    this.#rules = rules.rateDelay > 0 ? { ...rules, initial: 1, limit: 1 } : rules;
     this.#retry = retry;
     this.#events = events;
+    this.#clock = clock;
+    this.#scheduler = new Scheduler(rules, clock, (message, most) => events.refill(message, most));
   }
 
   /** The destination of a next hop, with the concurrency that it has earned. */
@@ -94,24 +119,13 @@ export class Transport {
 
   /** Adds a recipient: to the message's last entry for the destination, or to a new one. */
   add(queue: DestinationQueue, message: ActiveMessage, recipient: EnvelopeRecipient): void {
-    const last = queue.last;
-    const { recipientLimit } = this.#rules;
-    const limit = recipientLimit > 0 ? Math.min(recipientLimit, REQUEST_MOST) : REQUEST_MOST;
-    if (last !== undefined && last.message === message && last.recipients.length < limit) {
-      last.recipients.push(recipient);
-      return;
-    }
-    queue.push({ message, recipients: [recipient], queue });
-    if (queue.waiting === 1) this.#round.push(queue);
-    this.#schedule();
+    this.#scheduler.add(queue, message, recipient);
+    if (!this.#scheduled) this.#schedule();
   }
 
   /** Puts an entry back in front of its destination. */
   again(entry: Entry): void {
-    const queue = this.queue(entry.queue.name, entry.queue.nexthop);
-    entry.queue = queue;
-    queue.unshift(entry);
-    if (!this.#round.includes(queue)) this.#round.push(queue);
+    this.#scheduler.again(this.queue(entry.queue.name, entry.queue.nexthop), entry);
     this.#schedule();
   }
 
@@ -137,6 +151,15 @@ export class Transport {
     return this.#busy;
   }
 
+  /** Gives up deliveries that were in hand at so many calls of this before. */
+  sweep(): void {
+    this.#hands.sweep((hand) => {
+      hand.exchange?.cancel();
+      this.#events.givenUp(hand.entry);
+      hand.over(GIVEN_UP, "4.3.0", undefined);
+    });
+  }
+
   /** Starts no further delivery. */
   stop(): void {
     this.#stopped = true;
@@ -144,102 +167,147 @@ export class Transport {
 
   /** True while the agent is left alone because it could not be reached. */
   get down(): boolean {
-    return this.#downUntil > Date.now();
+    return this.#downUntil > 0 && this.#downUntil > this.#clock.now();
   }
 
   /** The agent could not be reached: what waits for it is handed back. */
   goDown(): Entry[] {
-    this.#downUntil = Date.now() + this.#retry.transport;
-    return [...[...this.#queues.values()].flatMap((queue) => queue.drain()), ...this.#alone.splice(0)];
+    this.#downUntil = this.#clock.now() + this.#retry.transport;
+    const waiting = [...this.#queues.values()].flatMap((queue) => this.#scheduler.drain(queue));
+    return [...waiting, ...this.#alone.splice(0)];
   }
 
-  /** One round is made for all entries that one turn of the event loop brings. */
+  /** One turn is taken for all entries that one turn of the event loop brings. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      this.#dispatch();
-    });
+    this.#clock.soon(this.#turn);
   }
 
-  /** Goes round the destinations, one delivery each, until none may have another. */
+  readonly #turn = () => {
+    this.#scheduled = false;
+    this.#dispatch();
+  };
+
+  /** Hands over one entry after the other until no destination, or the agent, may have another. */
   #dispatch(): void {
     if (this.#stopped) return;
-    this.#forgetDead();
-    this.#dispatchAlone();
-    let progress = true;
-    while (progress) {
-      progress = false;
-      const round = this.#round;
-      this.#round = [];
-      for (const queue of round) {
-        if (queue.ready) {
-          this.#deliver(queue, queue.shift()!);
-          progress = true;
-        }
-        if (queue.waiting > 0) this.#round.push(queue);
-        else this.#forget(queue);
-      }
+    if (this.#dead.length > 0) this.#forgetDead();
+    if (this.#alone.length > 0) this.#dispatchAlone();
+    while (this.#mayDeliver) {
+      const entry = this.#scheduler.select();
+      if (entry === undefined) return;
+      const { queue } = entry;
+      if (queue.waiting + queue.busy > this.#rules.clogLimit) this.#warnOfClog(queue);
+      this.#deliver(entry, entry);
     }
   }
 
+  get #mayDeliver(): boolean {
+    return this.#busy < this.#rules.concurrency && !this.#resting;
+  }
+
   #dispatchAlone(): void {
-    if (this.#tryingAlone) return;
-    const entry = this.#alone.shift();
-    if (entry === undefined) return;
+    if (this.#tryingAlone || !this.#mayDeliver) return;
+    const { message, recipients, queue: { name, nexthop } } = this.#alone.shift()!;
     this.#tryingAlone = true;
-    entry.queue = this.queue(entry.queue.name, entry.queue.nexthop);
-    this.#deliver(entry.queue, entry, () => {
-      this.#tryingAlone = false;
-      if (this.#alone.length > 0) this.#schedule();
-    });
+    const queue = this.queue(name, nexthop);
+    queue.busy++;
+    this.#scheduler.changed(queue);
+    this.#deliver({ message, recipients, queue }, undefined);
+  }
+
+  #warnOfClog(queue: DestinationQueue): void {
+    const now = this.#clock.now();
+    if (now < queue.warned + this.#rules.clogPause) return;
+    queue.warned = now;
+    this.#events.clogged(queue);
   }
 
   /** A destination with nothing to do and nothing to remember is dropped. */
   #forget(queue: DestinationQueue): void {
-    if (queue.busy > 0 || queue.waiting > 0 || queue.deadUntil > Date.now()) return;
+    if (queue.busy > 0 || queue.waiting > 0 || queue.suspended) return;
+    if (queue.dead && queue.deadUntil > this.#clock.now()) return;
     if (this.#queues.get(queue.name) === queue) this.#queues.delete(queue.name);
   }
 
   /** Without this, a destination that died and never got mail again would be remembered for ever. */
   #forgetDead(): void {
-    const now = Date.now();
+    const now = this.#clock.now();
     while (this.#dead.length > 0 && this.#dead[0]!.deadUntil <= now) this.#forget(this.#dead.shift()!);
   }
 
-  #deliver(queue: DestinationQueue, entry: Entry, ended: () => void = () => {}): void {
-    queue.busy++;
+  /** Gives an entry to the agent. `queued`: the scheduler's, unless it is delivered alone. */
+  #deliver(entry: Entry, queued: QueuedEntry | undefined): void {
     this.#busy++;
-    const open = new Map(entry.recipients.map((recipient) => [recipient.offset, recipient]));
-    const over = (site: string, siteStatus: string, error: IpcError | undefined) => {
-      this.#busy--;
-      if (error === undefined) this.#feedback(queue, site, siteStatus);
-      queue.busy--;
-      ended();
-      if (open.size > 0) this.#events.unsettled(entry, [...open.values()], error);
-      if (queue.waiting > 0) this.#schedule();
-      else this.#forget(queue);
+    if (this.#rules.transportRateDelay > 0) this.#rest();
+    const hand = new Hand(entry);
+    this.#hands.add(hand);
+    const over = hand.over = (site, siteStatus, error) => {
+      this.#hands.remove(hand);
+      this.#ended(entry, queued, site, siteStatus, error);
+      if (!hand.empty) this.#events.unsettled(entry, hand.left(), error);
+      this.#afterwards(entry.queue);
     };
-    const exchange = this.#client.open((reply) => {
+    const exchange = hand.exchange = this.#client.open((reply) => {
       if (reply.is === "finished") return over(reply.site, reply.siteStatus, undefined);
-      const recipient = open.get(reply.offset);
       // An agent may speak only of recipients that it was given, and once of each.
-      if (recipient === undefined) return;
-      open.delete(reply.offset);
-      this.#events.settled(entry.message, recipient, reply);
+      const recipient = hand.take(reply.offset);
+      if (recipient !== undefined) this.#events.settled(entry.message, recipient, reply);
     }, (error) => over("", "", error));
     exchange.send("deliver", deliveryRequest(entry));
+  }
+
+  #ended(
+    entry: Entry,
+    queued: QueuedEntry | undefined,
+    site: string,
+    siteStatus: string,
+    error: IpcError | undefined,
+  ): void {
+    const { queue } = entry;
+    this.#busy--;
+    if (error === undefined) this.#feedback(queue, site, siteStatus);
+    if (this.#rules.rateDelay > 0 && !queue.dead) this.#suspend(queue);
+    if (queued !== undefined) return this.#scheduler.over(queued);
+    this.#tryingAlone = false;
+    queue.busy--;
+    this.#scheduler.changed(queue);
+  }
+
+  #afterwards(queue: DestinationQueue): void {
+    if (queue.waiting === 0) this.#forget(queue);
+    if (this.#scheduler.ready || this.#alone.length > 0) this.#schedule();
+  }
+
+  /** Rests after a delivery: transport_rate_delay. */
+  #rest(): void {
+    this.#resting = true;
+    this.#clock.later(this.#rules.transportRateDelay, () => {
+      this.#resting = false;
+      this.#schedule();
+    });
+  }
+
+  /** Leaves a destination alone for a while after a delivery: destination_rate_delay. */
+  #suspend(queue: DestinationQueue): void {
+    if (queue.suspended) return;
+    queue.suspended = true;
+    this.#clock.later(this.#rules.rateDelay, () => {
+      queue.suspended = false;
+      this.#scheduler.changed(queue);
+      this.#afterwards(queue);
+    });
   }
 
   #feedback(queue: DestinationQueue, site: string, siteStatus: string): void {
     if (site === "") return queue.succeeded();
     // What was under way when it died tells nothing new.
     if (queue.dead || !queue.failed()) return;
-    queue.deadUntil = Date.now() + this.#retry.destination;
+    queue.deadUntil = this.#clock.now() + this.#retry.destination;
     queue.deadReason = site;
     queue.deadStatus = siteStatus;
     this.#dead.push(queue);
-    this.#events.died(queue, queue.drain());
+    this.#events.died(queue, this.#scheduler.drain(queue));
   }
 }

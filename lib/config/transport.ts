@@ -8,12 +8,23 @@ import type { ParameterName, ParameterValue } from "./parameters.ts";
 
 /** The suffixes, and the parameter that counts for transports that do not set theirs. */
 export const TRANSPORT_PARAMETERS = {
+  delivery_slot_cost: "default_delivery_slot_cost",
+  delivery_slot_discount: "default_delivery_slot_discount",
+  delivery_slot_loan: "default_delivery_slot_loan",
   destination_concurrency_failed_cohort_limit: "default_destination_concurrency_failed_cohort_limit",
   destination_concurrency_limit: "default_destination_concurrency_limit",
   destination_concurrency_negative_feedback: "default_destination_concurrency_negative_feedback",
   destination_concurrency_positive_feedback: "default_destination_concurrency_positive_feedback",
+  destination_rate_delay: "default_destination_rate_delay",
   destination_recipient_limit: "default_destination_recipient_limit",
+  extra_recipient_limit: "default_extra_recipient_limit",
   initial_destination_concurrency: "initial_destination_concurrency",
+  minimum_delivery_slots: "default_minimum_delivery_slots",
+  recipient_limit: "default_recipient_limit",
+  recipient_refill_delay: "default_recipient_refill_delay",
+  recipient_refill_limit: "default_recipient_refill_limit",
+  transport_concurrency_limit: "default_transport_concurrency_limit",
+  transport_rate_delay: "default_transport_rate_delay",
 } as const satisfies Readonly<Record<string, ParameterName>>;
 
 /** One of the suffixes. */

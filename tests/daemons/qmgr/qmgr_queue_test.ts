@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { type ConcurrencyRules, DestinationQueue, parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
+import {
+  type ConcurrencyRules,
+  destinationName,
+  DestinationQueue,
+  parseFeedback,
+} from "../../../daemons/qmgr/qmgr_queue.ts";
 
 /** Concurrency feedback (postfix-map section 3.5): the numbers are those of Postfix's qmgr_queue.c. */
 
@@ -174,19 +179,70 @@ Deno.test("a good delivery that was under way when the destination died revives 
   assert.equal(one.window, 2);
 });
 
-Deno.test("entries come out in the order in which they went in, also past the point where the list is cut", () => {
-  const one = queue();
-  const entry = (id: number) => ({ id }) as never;
-  let next = 0;
-  const ids = () => (one.shift() as unknown as { id: number } | undefined)?.id;
-  for (let i = 0; i < 5000; i++) one.push(entry(i));
-  for (; next < 4000; next++) assert.equal(ids(), next);
-  one.unshift(entry(-1));
-  assert.equal(one.waiting, 1001);
-  assert.equal(ids(), -1);
-  one.push(entry(5000));
-  for (; next <= 5000; next++) assert.equal(ids(), next);
-  assert.equal(ids(), undefined);
-  assert.equal(one.waiting, 0);
-  assert.equal(one.last, undefined);
+for (
+  const [address, perRecipient, name] of [
+    ["User@Example.Test", false, "hub.test"],
+    ["User@Example.Test", true, "user@hub.test"],
+    ["user+lists@example.test", true, "user@hub.test"],
+    ["+lists@example.test", true, "+lists@hub.test"],
+    ["a@b@example.test", true, "a@b@hub.test"],
+    ["user", true, "user@hub.test"],
+    ["Postmaster+x@example.test", true, "postmaster@hub.test"],
+  ] as const
+) {
+  const kind = perRecipient ? "one recipient" : "many recipients";
+  Deno.test(`with ${kind} to a delivery, ${address} by way of Hub.Test has the destination ${name}`, () => {
+    const rule = {
+      recipient_delimiter: "+",
+      owner_request_special: true,
+      double_bounce_sender: "double-bounce",
+    };
+    assert.equal(destinationName(address, "Hub.Test", perRecipient, rule), name);
+  });
+}
+
+/** A destination with feedback 1/3, an initial concurrency of 3 and a limit of 4, and what it tells. */
+function talkative() {
+  const lines: string[] = [];
+  const one = new DestinationQueue("[127.0.0.1]:25", "[127.0.0.1]:25", {
+    initial: 3,
+    limit: 4,
+    positive: parseFeedback("1/3")!,
+    negative: parseFeedback("1/3")!,
+    failedCohortLimit: 2,
+    debug: (text) => lines.push(text.replace("queue [127.0.0.1]:25: limit 4 ", "")),
+  });
+  return { one, lines };
+}
+
+// The lines are those that Postfix 3.7 logged with the same settings.
+Deno.test("destination_concurrency_feedback_debug: success, in the words and numbers of Postfix", () => {
+  const { one, lines } = talkative();
+  for (let i = 0; i < 4; i++) {
+    one.busy = one.window;
+    one.succeeded();
+  }
+  assert.deepEqual(lines, [
+    "qmgr_queue_unthrottle: feedback 0.333333",
+    "qmgr_queue_unthrottle: window 3 success 0.333333 failure 0 fail_cohorts 0",
+    "qmgr_queue_unthrottle: feedback 0.333333",
+    "qmgr_queue_unthrottle: window 3 success 0.666667 failure 0 fail_cohorts 0",
+    "qmgr_queue_unthrottle: feedback 0.333333",
+    "qmgr_queue_unthrottle: window 4 success 0 failure 0 fail_cohorts 0",
+    "qmgr_queue_unthrottle: window 4 success 0 failure 0 fail_cohorts 0",
+  ]);
+});
+
+Deno.test("destination_concurrency_feedback_debug: failure, in the words and numbers of Postfix", () => {
+  const { one, lines } = talkative();
+  assert.deepEqual([1, 2, 3, 4].map(() => one.failed()), [false, false, false, true]);
+  assert.deepEqual(lines, [
+    "qmgr_queue_throttle: feedback 0.333333",
+    "qmgr_queue_throttle: window 2 success 0 failure 0.666667 fail_cohorts 0.333333",
+    "qmgr_queue_throttle: feedback 0.333333",
+    "qmgr_queue_throttle: window 2 success 0 failure 0.333333 fail_cohorts 0.833333",
+    "qmgr_queue_throttle: feedback 0.333333",
+    "qmgr_queue_throttle: window 1 success 0 failure 1 fail_cohorts 1.33333",
+    "qmgr_queue_throttle: window 0 success 0 failure 1 fail_cohorts 2.33333",
+  ]);
 });

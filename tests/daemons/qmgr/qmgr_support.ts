@@ -1,6 +1,6 @@
 /** A queue manager on a real queue directory, with agents, resolver and logs of the test. Not a test itself. @module */
 import { QueueManager } from "../../../daemons/qmgr/qmgr_manager.ts";
-import { type ConcurrencyRules, parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
+import { parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
 import { Transport, type TransportRules } from "../../../daemons/qmgr/qmgr_transport.ts";
 import { type IpcClient, IpcError } from "../../../lib/ipc/client.ts";
 import { encodeFields } from "../../../lib/ipc/codec.ts";
@@ -89,6 +89,8 @@ export interface InHand {
   tell(address: string, result: "sent" | "bounced" | "deferred"): void;
   finish(site?: string, siteStatus?: string): void;
   die(error: IpcError): void;
+  /** True when qmgr broke it off. */
+  cancelled: boolean;
 }
 
 /** An agent: it encodes what it is sent, as the real client does, and does with it what the test says. */
@@ -101,28 +103,33 @@ export class FakeAgent implements Pick<IpcClient<typeof DELIVERY>, "open"> {
     delivery.finish();
   };
 
-  open: IpcClient<typeof DELIVERY>["open"] = (onReply, onError) => ({
-    send: (_type, fields) => {
-      const request = fields as Delivery;
-      encodeFields(new ByteBuilder(1 << 24), DELIVERY.requests.deliver.fields, request);
-      this.requests.push(request);
-      const delivery: InHand = {
-        request,
-        tell: (address, result) => {
-          const { offset } = request.recipients.find((one) => one.address === address)!;
-          onReply({ is: "recipient", offset, ...outcome(result) });
-        },
-        finish: (site = "", siteStatus = "") => onReply({ is: "finished", site, siteStatus }),
-        die: onError,
-      };
-      this.inHand.push(delivery);
-      const act = this.act;
-      if (act !== undefined) setTimeout(() => act(delivery), 0);
-    },
-    ready: () => true,
-    drained: () => Promise.resolve(),
-    cancel: () => {},
-  });
+  open: IpcClient<typeof DELIVERY>["open"] = (onReply, onError) => {
+    let cancel = () => {};
+    return {
+      send: (_type, fields) => {
+        const request = fields as Delivery;
+        encodeFields(new ByteBuilder(1 << 24), DELIVERY.requests.deliver.fields, request);
+        this.requests.push(request);
+        const delivery: InHand = {
+          request,
+          tell: (address, result) => {
+            const { offset } = request.recipients.find((one) => one.address === address)!;
+            onReply({ is: "recipient", offset, ...outcome(result) });
+          },
+          finish: (site = "", siteStatus = "") => onReply({ is: "finished", site, siteStatus }),
+          die: onError,
+          cancelled: false,
+        };
+        cancel = () => delivery.cancelled = true;
+        this.inHand.push(delivery);
+        const act = this.act;
+        if (act !== undefined) setTimeout(() => act(delivery), 0);
+      },
+      ready: () => true,
+      drained: () => Promise.resolve(),
+      cancel: () => cancel(),
+    };
+  };
 
   /** Addresses of all recipients that it was given, in order. */
   get addresses(): string[] {
@@ -188,6 +195,30 @@ function remove(path: string): void {
   }
 }
 
+/** Postfix's defaults. */
+export const DEFAULT_RULES: TransportRules = {
+  initial: 5,
+  limit: 20,
+  concurrency: 400,
+  positive: parseFeedback("1")!,
+  negative: parseFeedback("1")!,
+  failedCohortLimit: 1,
+  recipientLimit: 50,
+  slotCost: 5,
+  slotLoan: 3,
+  slotDiscount: 50,
+  minimumSlots: 3,
+  pool: 20_000,
+  extraPool: 1000,
+  refillLimit: 100,
+  refillDelay: 5000,
+  recipientMinimum: 10,
+  rateDelay: 0,
+  transportRateDelay: 0,
+  clogLimit: 4000,
+  clogPause: 300_000,
+};
+
 /** What differs from a manager with the transports smtp and retry. */
 export interface BenchOptions {
   readonly transports?: readonly string[];
@@ -223,6 +254,7 @@ export class QmgrBench implements Disposable {
   resolved: string[] = [];
   roomMade: () => void = () => {};
   mostRecipients = 0;
+  readonly clogged: string[] = [];
   /** Messages of the journal that were removed. */
   readonly gone: QueueId[] = [];
 
@@ -259,6 +291,11 @@ export class QmgrBench implements Disposable {
       recipientLimit: options.recipientLimit ?? 20_000,
       recipientMinimum: 10,
       deferTransports: new Set(options.deferTransports ?? []),
+      extension: {
+        recipient_delimiter: "+",
+        owner_request_special: true,
+        double_bounce_sender: "double-bounce",
+      },
       gone: (id) => void this.gone.push(id),
       roomMade: () => this.roomMade(),
     });
@@ -270,24 +307,20 @@ export class QmgrBench implements Disposable {
   }
 
   #addTransport(name: string, { rules, retry }: BenchOptions): void {
-    const concurrency: ConcurrencyRules = {
-      initial: 5,
-      limit: 20,
-      positive: parseFeedback("1")!,
-      negative: parseFeedback("1")!,
-      failedCohortLimit: 1,
-    };
     const agent = new FakeAgent();
     this.agents.set(name, agent);
     const transport: Transport = new Transport(
       name,
       agent,
-      { ...concurrency, recipientLimit: 50, ...rules },
+      { ...DEFAULT_RULES, ...rules },
       retry ?? { destination: 300_000, transport: 60_000 },
       {
         settled: (message, recipient, told) => this.manager.settled(message, recipient, told),
         unsettled: (entry, recipients, error) => this.manager.unsettled(transport, entry, recipients, error),
         died: (destination, entries) => this.manager.died(destination, entries),
+        givenUp: ({ message }) => void this.lines.push(`${message.id}: given up`),
+        refill: (message, most) => this.manager.refill(message, most),
+        clogged: (destination) => void this.clogged.push(destination.nexthop),
       },
     );
     this.manager.addTransport(transport);

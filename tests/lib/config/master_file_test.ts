@@ -232,8 +232,26 @@ Deno.test("a transport's parameter is checked as the one that counts for all", (
   );
 });
 
+Deno.test("the longest suffix counts: a recipient limit of the transport is not one of its destinations", () => {
+  const configuration = loadGood(
+    'smtp_recipient_limit = 7\nsmtp_extra_recipient_limit = 8\nsmtp_destination_rate_delay = "2m"',
+  );
+  const qmgr = configuration.services.find((entry) => entry.name === "qmgr")!;
+  const settings = settingsFor(configuration, qmgr, [
+    "default_destination_rate_delay",
+    "default_destination_recipient_limit",
+    "default_extra_recipient_limit",
+    "default_recipient_limit",
+  ]);
+  assert.equal(transportParameter(settings, "smtp", "recipient_limit"), 7);
+  assert.equal(transportParameter(settings, "smtp", "extra_recipient_limit"), 8);
+  assert.equal(transportParameter(settings, "smtp", "destination_recipient_limit"), 50);
+  assert.equal(transportParameter(settings, "smtp", "destination_rate_delay"), 120);
+  assert.equal(transportParameter(settings, "relay", "recipient_limit"), 20_000);
+});
+
 Deno.test("a suffix that no program honours is refused", () => {
-  for (const suffix of ["destination_rate_delay", "delivery_slot_cost", "recipient_limit", "time_limit"]) {
+  for (const suffix of ["time_limit", "slot_cost", "destination_refill_limit"]) {
     const [problem = ""] = problemsOf(`smtp_${suffix} = 5`);
     assert.match(problem, /^error: \/c\/main\.toml:1: .*smtp_/, suffix);
   }

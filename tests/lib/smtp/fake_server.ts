@@ -18,6 +18,8 @@ export interface Script {
   readonly keywords?: readonly string[];
   /** To the dot; for LMTP one by accepted recipient. */
   readonly final?: Answer | readonly Answer[];
+  /** Milliseconds before the answer to the dot. */
+  readonly pause?: number;
   readonly lmtp?: boolean;
   /** Bytes of text after which it hangs up during DATA, saying this first. */
   readonly cutDuringData?: { readonly after: number; readonly say: string };
@@ -154,6 +156,9 @@ class FakeSession {
         break;
       }
       if (!await this.#more()) return false;
+    }
+    if (this.#script.pause !== undefined) {
+      await new Promise((resolve) => setTimeout(resolve, this.#script.pause));
     }
     const finals = Array.isArray(this.#script.final)
       ? this.#script.final as Answer[]
