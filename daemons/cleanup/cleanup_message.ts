@@ -8,6 +8,7 @@ import { ByteBuilder, decodeText } from "../../lib/vstring/byte_builder.ts";
 import { asciiLower, CR, LF, parseDecimal, SPACE } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
+import { NOTIFY, NOTIFY_MOST, withoutSuccess } from "../../lib/mail/notify.ts";
 import {
   appendAttribute,
   formatTime,
@@ -21,6 +22,7 @@ import {
   RECORD,
   RecordCursor,
 } from "../../lib/mail/record.ts";
+import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // This program
@@ -35,7 +37,8 @@ import {
   rewriteAddressHeader,
 } from "./cleanup_header.ts";
 import type { QueueFileOutput } from "./cleanup_output.ts";
-import type { AddressPipeline } from "./cleanup_recipient.ts";
+import type { AddressPipeline, Expanded } from "./cleanup_recipient.ts";
+import type { ExpansionTrace } from "./cleanup_trace.ts";
 
 /** What cleanup is told by its parameters. */
 export interface CleanupRules {
@@ -56,6 +59,8 @@ export interface CleanupRules {
   readonly delayWarningTime: number;
   readonly hostName: string;
   readonly undisclosedRecipients: string;
+  /** verp_delimiter_filter */
+  readonly verpFilter: string;
 }
 
 /** Attributes that a client may set; anything else is a protocol error. */
@@ -113,6 +118,7 @@ export class CleanupMessage {
   readonly #flags: number;
   readonly #rules: CleanupRules;
   readonly #addresses: AddressPipeline;
+  readonly #trace: ExpansionTrace;
   readonly #log: Logger;
   #phase: Phase = "envelope";
   #status: number = CLEANUP_STATUS.OK;
@@ -145,12 +151,14 @@ export class CleanupMessage {
     flags: number,
     rules: CleanupRules,
     addresses: AddressPipeline,
+    trace: ExpansionTrace,
     log: Logger,
   ) {
     this.#out = out;
     this.#flags = flags;
     this.#rules = rules;
     this.#addresses = addresses;
+    this.#trace = trace;
     this.#log = log;
   }
 
@@ -210,6 +218,8 @@ export class CleanupMessage {
         return this.#takeSender(decodeText(data));
       case RECORD.ATTRIBUTE:
         return this.#takeAttribute(decodeText(data));
+      case RECORD.VERP:
+        return this.#takeVerp(decodeText(data));
       case RECORD.ORIGINAL:
         this.#pending.original = decodeText(data);
         return undefined;
@@ -258,6 +268,15 @@ export class CleanupMessage {
     appendRecord(records, RECORD.WARN, String(due).padStart(NUMBER_WIDTH));
   }
 
+  #takeVerp(delimiters: string): undefined {
+    if (this.#sender === undefined) return this.#fail(CLEANUP_STATUS.BAD, "VERP before sender");
+    if (!areVerpDelimiters(delimiters, this.#rules.verpFilter)) {
+      return this.#fail(CLEANUP_STATUS.BAD, `VERP delimiters "${printable(delimiters)}"`);
+    }
+    appendRecord(this.#out.records, RECORD.VERP, delimiters);
+    return undefined;
+  }
+
   #takeAttribute(pair: string): undefined {
     const equals = pair.indexOf("=");
     const name = pair.slice(0, Math.max(0, equals));
@@ -293,8 +312,7 @@ export class CleanupMessage {
       if (this.#abandoned) return;
       switch (outcome.kind) {
         case "addresses":
-          for (const one of outcome.addresses) this.#putRecipient(one, address, pending);
-          return;
+          return this.#putExpanded(outcome, address, pending);
         case "retry":
           return this.#postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
         case "unreasonable":
@@ -302,6 +320,29 @@ export class CleanupMessage {
         default:
           outcome satisfies never;
       }
+    });
+  }
+
+  /** RFC 3461 section 5.2.7.1: an alias with NOTIFY=SUCCESS is reported as expanded, and its members without SUCCESS. */
+  #putExpanded(
+    { addresses, alias }: Extract<Expanded, { kind: "addresses" }>,
+    received: string,
+    pending: Pending,
+  ): Promise<void> | undefined {
+    const put = () => {
+      for (const one of addresses) this.#putRecipient(one, received, pending);
+    };
+    const notify = pending.notify === "" ? 0 : parseDecimal(pending.notify, NOTIFY_MOST) ?? 0;
+    if (alias === undefined || (notify & NOTIFY.SUCCESS) === 0) {
+      put();
+      return undefined;
+    }
+    pending.notify = String(withoutSuccess(notify));
+    const expanded = { recipient: alias, dsnOriginalRecipient: pending.dsnOriginal, notify };
+    return this.#trace.append(this.queueId, expanded).then((result) => {
+      if (this.#abandoned) return;
+      if (result.kind === "failed") this.#postpone(CLEANUP_STATUS.WRITE, "", result.why);
+      else put();
     });
   }
 
@@ -537,6 +578,7 @@ export class CleanupMessage {
   abandon(): void {
     if (this.#abandoned) return;
     this.#abandoned = true;
+    this.#trace.drop(this.queueId);
     this.#out.abandon();
   }
 

@@ -29,7 +29,7 @@
  * @module
  */
 // Server skeleton
-import { CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
+import { BOUNCE, CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
@@ -44,6 +44,7 @@ await runIpcDaemon(SERVICE, CLEANUP, (context) => {
     log: context.log,
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    trace: context.client(BOUNCE, "trace"),
     qmgr: context.client(QMGR, "qmgr"),
     trouble: (what, error) => context.trouble(what, error),
   });

@@ -95,6 +95,10 @@ function makeManager(context: QmgrContext, queue: QueueDirectory, roomMade: () =
       bounceLifetime: settings.bounce_queue_lifetime,
       delayWarning: settings.delay_warning_time,
     },
+    notices: {
+      confirmDelayCleared: settings.confirm_delay_cleared,
+      disableVerpBounces: settings.disable_verp_bounces,
+    },
     recipientLimit: settings.qmgr_message_recipient_limit,
     recipientMinimum: settings.qmgr_message_recipient_minimum,
     deferTransports: new Set(settings.defer_transports),

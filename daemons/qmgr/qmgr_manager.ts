@@ -20,7 +20,6 @@ import {
 } from "../../lib/mail/queue_directory.ts";
 import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
-import { NOTIFY } from "../../lib/mail/notify.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
@@ -29,6 +28,7 @@ import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
 import { ActiveMessage, type Entry, type HowTaken } from "./qmgr_message.ts";
+import { isRecorded, isTraced, type NoticeRules, verpDelimiters } from "./qmgr_notice.ts";
 import type { DestinationQueue } from "./qmgr_queue.ts";
 import { cutText } from "./qmgr_request.ts";
 import type { Outcome, Transport } from "./qmgr_transport.ts";
@@ -59,6 +59,7 @@ export interface ManagerOptions {
   readonly trace: IpcClient<typeof BOUNCE>;
   readonly log: Logger;
   readonly times: QueueTimes;
+  readonly notices: NoticeRules;
   readonly recipientLimit: number;
   readonly recipientMinimum: number;
   readonly deferTransports: ReadonlySet<string>;
@@ -126,6 +127,7 @@ export class QueueManager {
       flush: how.flush === true || (stat.mode & QUEUE_FILE_FLUSH) !== 0,
       expireNow: (stat.mode & QUEUE_FILE_EXPIRE) !== 0,
       fresh: how.fresh === true && from === "incoming",
+      first: from === "incoming",
     });
     if (opened === undefined) return true;
     const { message, recipients } = opened;
@@ -321,7 +323,7 @@ export class QueueManager {
 
   /** Records one recipient's outcome; when it is the message's last one, the message is finished. */
   settled(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): void {
-    if (outcome.result === "sent" && (recipient.notify & NOTIFY.SUCCESS) === 0) {
+    if (outcome.result === "sent" && !isTraced(message, recipient, outcome, this.#options.notices)) {
       this.#done(message, recipient);
       return this.#settle(message);
     }
@@ -347,8 +349,12 @@ export class QueueManager {
       notify: recipient.notify,
       ...told,
     };
-    const service = outcome.result === "sent" ? trace : outcome.result === "bounced" ? bounce : defer;
-    const result = await appendOutcome(service, values);
+    if (isTraced(message, recipient, outcome, this.#options.notices)) {
+      const traced = await appendOutcome(trace, { ...values, action: values.action || "relayed" });
+      message.traced ||= traced.kind === "done";
+    }
+    if (outcome.result === "sent") return message.markDone(recipient.offset);
+    const result = await appendOutcome(outcome.result === "bounced" ? bounce : defer, values);
     if (outcome.result === "deferred" || (outcome.result === "bounced" && result.kind === "failed")) {
       if (result.kind === "failed") {
         log.warning(`${message.id}: cannot record ${outcome.result} recipient: ${result.why}`);
@@ -356,8 +362,7 @@ export class QueueManager {
       message.deferred++;
       return;
     }
-    if (outcome.result === "bounced") message.bounced = true;
-    else message.traced ||= result.kind === "done";
+    message.bounced = true;
     message.markDone(recipient.offset);
   }
 
@@ -413,7 +418,7 @@ export class QueueManager {
       if (recipients.length > 0) return this.#assign(message, recipients);
     }
     if (message.traced) {
-      await sendReport(trace, this.#reportValues(message, "success"));
+      await sendReport(trace, this.#reportValues(message, isRecorded(message) ? "verify" : "success"));
       message.traced = false;
     }
     if (message.deferred === 0) return this.#remove(message);
@@ -447,7 +452,11 @@ export class QueueManager {
       envelope.warnTime <= Date.now() / 1000;
   }
 
-  #reportValues({ id, envelope }: ActiveMessage, report: "failure" | "delay" | "success") {
+  #reportValues(
+    { id, envelope }: ActiveMessage,
+    report: "failure" | "delay" | "success" | "verify",
+  ) {
+    const separate = report === "failure" && !this.#options.notices.disableVerpBounces;
     const encoding = envelope.attributes.get("encoding") ?? "";
     return {
       queueName: "active",
@@ -458,6 +467,7 @@ export class QueueManager {
       envelopeId: envelope.envelopeId,
       ret: envelope.ret,
       report,
+      verp: separate ? verpDelimiters(envelope) : "",
     } as const;
   }
 

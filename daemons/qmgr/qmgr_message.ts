@@ -32,6 +32,8 @@ export interface HowTaken {
   readonly expireNow: boolean;
   /** cleanup has just told of it: nobody has tried to deliver it. */
   readonly fresh: boolean;
+  /** Its first attempt: it comes from incoming/. */
+  readonly first: boolean;
 }
 
 const ENVELOPE_ID_LIMIT = DELIVERY.requests.deliver.fields.envelopeId.most;
@@ -60,6 +62,8 @@ export class ActiveMessage {
   crashes = 0;
   lastCrash: unknown;
   #taken = 0;
+  /** Some recipient's NOTIFY was given: cleanup may have reported the alias that it comes from. */
+  #notify = false;
   readonly #reader: EnvelopeReader;
   #readFile: SafeFile | undefined;
   #markFile: SafeFile | undefined;
@@ -124,7 +128,7 @@ export class ActiveMessage {
    * whatever memory says: an attempt may have ended with the queue manager's own death.
    */
   get mayHaveLogs(): boolean {
-    return !this.how.fresh || this.#taken !== this.envelope.size.recipientCount;
+    return !this.how.fresh || this.#notify || this.#taken !== this.envelope.size.recipientCount;
   }
 
   /** Reads up to `most` further recipients. */
@@ -155,6 +159,7 @@ export class ActiveMessage {
     refuseLongRecipients(recipients);
     this.outstanding += recipients.length;
     this.#taken += recipients.length;
+    this.#notify ||= recipients.some(({ notify }) => notify !== 0);
     if (this.hasMore) return;
     this.#readFile?.close();
     this.#readFile = undefined;

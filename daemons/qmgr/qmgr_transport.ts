@@ -11,6 +11,7 @@ import type { DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
 import type { ActiveMessage, Entry } from "./qmgr_message.ts";
 import { type ConcurrencyRules, DestinationQueue } from "./qmgr_queue.ts";
+import { verpDelimiters } from "./qmgr_notice.ts";
 import { deliveryRequest } from "./qmgr_request.ts";
 
 /** One recipient's outcome, as the agent told it. */
@@ -95,7 +96,8 @@ export class Transport {
   /** Adds a recipient: to the message's last entry for the destination, or to a new one. */
   add(queue: DestinationQueue, message: ActiveMessage, recipient: EnvelopeRecipient): void {
     const last = queue.last;
-    const { recipientLimit } = this.#rules;
+    // With VERP every recipient's copy has its own sender.
+    const recipientLimit = verpDelimiters(message.envelope) === "" ? this.#rules.recipientLimit : 1;
     const limit = recipientLimit > 0 ? Math.min(recipientLimit, REQUEST_MOST) : REQUEST_MOST;
     if (last !== undefined && last.message === message && last.recipients.length < limit) {
       last.recipients.push(recipient);

@@ -23,6 +23,7 @@ export const SERVICE = {
   endsWhenIdle: false,
   parameters: [
     "bounce_queue_lifetime",
+    "confirm_delay_cleared",
     "default_destination_concurrency_failed_cohort_limit",
     "default_destination_concurrency_limit",
     "default_destination_concurrency_negative_feedback",
@@ -30,6 +31,7 @@ export const SERVICE = {
     "default_destination_recipient_limit",
     "defer_transports",
     "delay_warning_time",
+    "disable_verp_bounces",
     "hash_queue_depth",
     "hash_queue_names",
     "initial_destination_concurrency",

@@ -2,7 +2,7 @@
  * What all sessions of a process share: settings, services, the restriction lists, the clock for deadlines.
  */
 // Utility
-import { equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { asciiUpper, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -48,6 +48,9 @@ export class Server {
   readonly #trusted: MatchList;
   readonly #unlimited: MatchList;
   readonly #bareNewlineAllowed: MatchList;
+  readonly #verpClients: MatchList;
+  /** EHLO keywords in capitals that are neither offered nor honoured. */
+  readonly hiddenKeywords: ReadonlySet<string>;
   readonly #early: readonly RestrictionList[];
   readonly #destination: readonly RestrictionList[];
   readonly #data: RestrictionList;
@@ -101,6 +104,8 @@ export class Server {
     this.#destination = settings.smtpd_relay_before_recipient_restrictions
       ? destination
       : destination.reverse();
+    this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
     this.#data = list("smtpd_data_restrictions");
     // With sender-dependent routing a recipient may be refused for one sender and taken for another.
     this.#plain = settings.sender_dependent_default_transport_maps.length === 0 &&
@@ -116,6 +121,16 @@ export class Server {
     const verdict = matchLiteral(this.#trusted, listSubject("address", key));
     if (verdict !== "ask") return verdict === "match";
     return this.#services.maps.find("mynetworks", "list", key).then((found) => found.kind === "found");
+  }
+
+  /** True for a client that may ask for VERP; a promise when a table has to be asked. Trouble means: it may not. */
+  allowsVerp(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_verp_clients.length === 0) return false;
+    const key = `${peer.name} ${peer.address}`;
+    const verdict = matchLiteral(this.#verpClients, listSubject("address", key));
+    if (verdict !== "ask") return verdict === "match";
+    return this.#services.maps.find("smtpd_authorized_verp_clients", "list", key)
+      .then((found) => found.kind === "found");
   }
 
   /** Registers a session; returns the reply for a client that has too many already. */

@@ -79,8 +79,8 @@ export class RequestRecipients {
     this.#tell(open.recipient, attempt, {
       result: "sent",
       status: reply.status,
-      // RFC 3461 section 5.2.2: a server with DSN reports by itself; for one without, "relayed" is all we know.
-      action: attempt.session.features.dsn ? "" : "relayed",
+      // RFC 3461 section 5.2.2: a server with DSN reports by itself; of one without, LMTP says that it has delivered.
+      action: attempt.session.features.dsn ? "" : this.#policy.dialect === "lmtp" ? "delivered" : "relayed",
       reason: reply.text,
       diagnosticType: "smtp",
       diagnosticText: reply.text,

@@ -96,7 +96,6 @@ const WRONG: { args: string[]; text: RegExp }[] = [
   { args: ["-bd"], text: /unsupported: -bd/ },
   { args: ["-bv", "a"], text: /unsupported: -bv/ },
   { args: ["-b", "\n"], text: /unsupported: -b\?/ },
-  { args: ["-XV+=", "a"], text: /VERP/ },
   { args: ["-B", "binary", "a"], text: /-B option needs 8BITMIME or 7BIT/ },
   { args: ["-n", "a"], text: /-n option not supported/ },
   { args: ["-q", "-t"], text: /-t can be used only in delivery mode/ },

@@ -1,5 +1,6 @@
 /** A queue manager on a real queue directory, with agents, resolver and logs of the test. Not a test itself. @module */
 import { QueueManager } from "../../../daemons/qmgr/qmgr_manager.ts";
+import type { NoticeRules } from "../../../daemons/qmgr/qmgr_notice.ts";
 import { type ConcurrencyRules, parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
 import { Transport, type TransportRules } from "../../../daemons/qmgr/qmgr_transport.ts";
 import { type IpcClient, IpcError } from "../../../lib/ipc/client.ts";
@@ -194,6 +195,7 @@ export interface BenchOptions {
   readonly rules?: Partial<TransportRules>;
   readonly recipientLimit?: number;
   readonly hashed?: boolean;
+  readonly notices?: Partial<NoticeRules>;
   readonly times?: Partial<
     Record<"minimalBackoff" | "maximalBackoff" | "lifetime" | "bounceLifetime" | "delayWarning", number>
   >;
@@ -256,6 +258,7 @@ export class QmgrBench implements Disposable {
       },
       recipientLimit: options.recipientLimit ?? 20_000,
       recipientMinimum: 10,
+      notices: { confirmDelayCleared: false, disableVerpBounces: false, ...options.notices },
       deferTransports: new Set(options.deferTransports ?? []),
       roomMade: () => this.roomMade(),
     });
