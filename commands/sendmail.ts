@@ -57,6 +57,8 @@ import { SystemError } from "../lib/safe/error.ts";
 import { findLogin } from "../lib/safe/login.ts";
 import { environmentVariable, ownUid } from "../lib/safe/process.ts";
 import { exitProcess, onSignal } from "../lib/safe/stdio.ts";
+// Utility
+import { printable } from "../lib/vstring/printable.ts";
 // Wire protocols
 import { PICKUP } from "../lib/proto/protocols.ts";
 // This program
@@ -132,6 +134,9 @@ async function deliver(plan: SendmailPlan, env: CommandEnv): Promise<number> {
     await postMessage(plan, poster, env.stdin(), settings, (opened) => file = opened);
   } catch (error) {
     throw toSendmailError(error, poster.login);
+  }
+  if (plan.reported) {
+    env.out(`Mail Delivery Status Report will be mailed to <${printable(plan.sender ?? poster.login)}>.\n`);
   }
   const path = `${settings.queue_directory}/public/${settings.pickup_service_name}`;
   const triggered = await sendTrigger(PICKUP, path, "trigger", {}, settings.trigger_timeout);

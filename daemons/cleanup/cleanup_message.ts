@@ -5,9 +5,10 @@
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import { ByteBuilder, decodeText } from "../../lib/vstring/byte_builder.ts";
-import { asciiLower, CR, LF, parseDecimal, SPACE } from "../../lib/vstring/ascii.ts";
+import { asciiLower, CR, isAscii, LF, parseDecimal, SPACE } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
+import { quoteAddress } from "../../lib/mail/address.ts";
 import { NOTIFY, NOTIFY_MOST, withoutSuccess } from "../../lib/mail/notify.ts";
 import {
   appendAttribute,
@@ -305,6 +306,7 @@ export class CleanupMessage {
     this.#forgetPending();
     const known = this.#addresses.known(address);
     if (known !== undefined) {
+      pending.dsnOriginal ||= originalOf(known);
       this.#putRecipient(known, address, pending);
       return undefined;
     }
@@ -329,6 +331,7 @@ export class CleanupMessage {
     received: string,
     pending: Pending,
   ): Promise<void> | undefined {
+    pending.dsnOriginal ||= originalOf(alias ?? addresses[0]!);
     const put = () => {
       for (const one of addresses) this.#putRecipient(one, received, pending);
     };
@@ -350,7 +353,7 @@ export class CleanupMessage {
     const original = pending.original || received;
     // Postfix tells duplicates apart by what a bounce would say of them.
     const key = this.#rules.originalRecipient
-      ? `${asciiLower(address)}\0${asciiLower(original)}\0${pending.dsnOriginal}\0${pending.notify}`
+      ? asciiLower(`${address}\0${original}\0${pending.dsnOriginal}\0${pending.notify}`)
       : asciiLower(address);
     if (this.#known.has(key)) return;
     if (this.#rules.duplicateFilterLimit === 0 || this.#known.size < this.#rules.duplicateFilterLimit) {
@@ -607,6 +610,14 @@ export class CleanupMessage {
 }
 
 const NOTHING = new Uint8Array(0);
+/** RFC 3461 section 4.2: longest ORCPT; a longer one is not made up. */
+const ORCPT_LIMIT = 500;
+
+/** RFC 3461 section 5.2.1: the ORCPT of a recipient whose sender gave none: the address before aliases. */
+function originalOf(recipient: string): string {
+  const original = `rfc822;${quoteAddress(recipient)}`;
+  return original.length <= ORCPT_LIMIT && isAscii(original) ? original : "";
+}
 
 function isPerRecipient(name: string): boolean {
   return name === "notify_flags" || name === "dsn_orig_rcpt";

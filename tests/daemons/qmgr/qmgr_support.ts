@@ -36,6 +36,8 @@ export interface FileParts {
   /** Age of the message, seconds. */
   readonly age?: number;
   readonly warnTime?: number;
+  /** VERP delimiters. */
+  readonly verp?: string;
   /** Behind the content, and the size record says so. */
   readonly filter?: string;
   readonly redirect?: string;
@@ -54,6 +56,7 @@ export function makeFile(parts: FileParts): Uint8Array<ArrayBuffer> {
   for (const [name, value] of Object.entries(parts.attributes ?? {})) appendAttribute(envelope, name, value);
   if (parts.warnTime !== undefined) appendRecord(envelope, RECORD.WARN, String(parts.warnTime).padStart(15));
   appendRecord(envelope, RECORD.FROM, parts.sender ?? "from@example.test");
+  if (parts.verp !== undefined) appendRecord(envelope, RECORD.VERP, parts.verp);
   recipients.forEach((address, index) => {
     if (parts.notify !== undefined) appendAttribute(envelope, "notify_flags", String(parts.notify));
     appendRecord(envelope, parts.done?.includes(index) ? RECORD.DONE : RECORD.RECIPIENT, address);
@@ -87,7 +90,7 @@ export function makeFile(parts: FileParts): Uint8Array<ArrayBuffer> {
 export interface InHand {
   readonly request: Delivery;
   /** Tells one recipient's outcome. */
-  tell(address: string, result: "sent" | "bounced" | "deferred"): void;
+  tell(address: string, result: "sent" | "bounced" | "deferred", action?: string): void;
   finish(site?: string, siteStatus?: string): void;
   die(error: IpcError): void;
 }
@@ -109,9 +112,14 @@ export class FakeAgent implements Pick<IpcClient<typeof DELIVERY>, "open"> {
       this.requests.push(request);
       const delivery: InHand = {
         request,
-        tell: (address, result) => {
+        tell: (address, result, action) => {
           const { offset } = request.recipients.find((one) => one.address === address)!;
-          onReply({ is: "recipient", offset, ...outcome(result) });
+          onReply({
+            is: "recipient",
+            offset,
+            ...outcome(result),
+            ...(action === undefined ? {} : { action }),
+          });
         },
         finish: (site = "", siteStatus = "") => onReply({ is: "finished", site, siteStatus }),
         die: onError,
