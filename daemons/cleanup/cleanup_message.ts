@@ -5,11 +5,9 @@
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import { ByteBuilder, decodeText } from "../../lib/vstring/byte_builder.ts";
-import { asciiLower, CR, isAscii, LF, parseDecimal, SPACE } from "../../lib/vstring/ascii.ts";
+import { asciiLower, CR, LF, parseDecimal, SPACE } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { quoteAddress } from "../../lib/mail/address.ts";
-import { NOTIFY, NOTIFY_MOST, withoutSuccess } from "../../lib/mail/notify.ts";
 import {
   appendAttribute,
   formatTime,
@@ -27,6 +25,7 @@ import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // This program
+import { ATTRIBUTES, isPerRecipient } from "./cleanup_attribute.ts";
 import {
   continuesHeader,
   headerLines,
@@ -38,8 +37,8 @@ import {
   rewriteAddressHeader,
 } from "./cleanup_header.ts";
 import type { QueueFileOutput } from "./cleanup_output.ts";
-import type { AddressPipeline, Expanded } from "./cleanup_recipient.ts";
-import type { ExpansionTrace } from "./cleanup_trace.ts";
+import type { AddressPipeline } from "./cleanup_recipient.ts";
+import { type ExpansionTrace, originalOf } from "./cleanup_trace.ts";
 
 /** What cleanup is told by its parameters. */
 export interface CleanupRules {
@@ -63,38 +62,6 @@ export interface CleanupRules {
   /** verp_delimiter_filter */
   readonly verpFilter: string;
 }
-
-/** Attributes that a client may set; anything else is a protocol error. */
-const ATTRIBUTES: ReadonlySet<string> = new Set([
-  "client_address",
-  "client_address_type",
-  "client_name",
-  "client_port",
-  "dsn_orig_rcpt",
-  "encoding",
-  "envelope_id",
-  "helo_name",
-  "log_client_address",
-  "log_client_name",
-  "log_client_port",
-  "log_helo_name",
-  "log_ident",
-  "log_message_origin",
-  "log_protocol_name",
-  "message_origin",
-  "notify_flags",
-  "protocol_name",
-  "ret_flags",
-  "reverse_client_name",
-  "rewrite_context",
-  "sasl_method",
-  "sasl_sender",
-  "sasl_username",
-  "sendopts",
-  "server_address",
-  "server_port",
-  "trace_flags",
-]);
 
 /**
  * Text by which a message may pass message_size_limit here, bytes: what the mail system itself puts in front of it.
@@ -270,10 +237,8 @@ export class CleanupMessage {
   }
 
   #takeVerp(delimiters: string): undefined {
-    if (this.#sender === undefined) return this.#fail(CLEANUP_STATUS.BAD, "VERP before sender");
-    if (!areVerpDelimiters(delimiters, this.#rules.verpFilter)) {
-      return this.#fail(CLEANUP_STATUS.BAD, `VERP delimiters "${printable(delimiters)}"`);
-    }
+    const good = this.#sender !== undefined && areVerpDelimiters(delimiters, this.#rules.verpFilter);
+    if (!good) return this.#fail(CLEANUP_STATUS.BAD, `VERP delimiters "${printable(delimiters)}"`);
     appendRecord(this.#out.records, RECORD.VERP, delimiters);
     return undefined;
   }
@@ -313,8 +278,17 @@ export class CleanupMessage {
     return this.#addresses.expand(address).then((outcome) => {
       if (this.#abandoned) return;
       switch (outcome.kind) {
-        case "addresses":
-          return this.#putExpanded(outcome, address, pending);
+        case "addresses": {
+          const { addresses, alias } = outcome;
+          pending.dsnOriginal ||= originalOf(alias ?? addresses[0]!);
+          const put = () => addresses.forEach((one) => this.#putRecipient(one, address, pending));
+          const traced = this.#trace.report(this.queueId, alias, pending);
+          return traced === undefined ? put() : traced.then((result) => {
+            if (this.#abandoned) return;
+            if (result.kind === "done") put();
+            else this.#postpone(CLEANUP_STATUS.WRITE, "", result.why);
+          });
+        }
         case "retry":
           return this.#postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
         case "unreasonable":
@@ -322,30 +296,6 @@ export class CleanupMessage {
         default:
           outcome satisfies never;
       }
-    });
-  }
-
-  /** RFC 3461 section 5.2.7.1: an alias with NOTIFY=SUCCESS is reported as expanded, and its members without SUCCESS. */
-  #putExpanded(
-    { addresses, alias }: Extract<Expanded, { kind: "addresses" }>,
-    received: string,
-    pending: Pending,
-  ): Promise<void> | undefined {
-    pending.dsnOriginal ||= originalOf(alias ?? addresses[0]!);
-    const put = () => {
-      for (const one of addresses) this.#putRecipient(one, received, pending);
-    };
-    const notify = pending.notify === "" ? 0 : parseDecimal(pending.notify, NOTIFY_MOST) ?? 0;
-    if (alias === undefined || (notify & NOTIFY.SUCCESS) === 0) {
-      put();
-      return undefined;
-    }
-    pending.notify = String(withoutSuccess(notify));
-    const expanded = { recipient: alias, dsnOriginalRecipient: pending.dsnOriginal, notify };
-    return this.#trace.append(this.queueId, expanded).then((result) => {
-      if (this.#abandoned) return;
-      if (result.kind === "failed") this.#postpone(CLEANUP_STATUS.WRITE, "", result.why);
-      else put();
     });
   }
 
@@ -610,18 +560,6 @@ export class CleanupMessage {
 }
 
 const NOTHING = new Uint8Array(0);
-/** RFC 3461 section 4.2: longest ORCPT; a longer one is not made up. */
-const ORCPT_LIMIT = 500;
-
-/** RFC 3461 section 5.2.1: the ORCPT of a recipient whose sender gave none: the address before aliases. */
-function originalOf(recipient: string): string {
-  const original = `rfc822;${quoteAddress(recipient)}`;
-  return original.length <= ORCPT_LIMIT && isAscii(original) ? original : "";
-}
-
-function isPerRecipient(name: string): boolean {
-  return name === "notify_flags" || name === "dsn_orig_rcpt";
-}
 
 /** True when text that stands in the envelope has a control character: it could end a line elsewhere. */
 function hasControl(text: string): boolean {

@@ -5,7 +5,8 @@
  * DESCRIPTION
  *   Takes messages as records from smtpd, pickup, bounce and local; completes envelope addresses, expands
  *   recipients by virtual_alias_maps, removes and adds headers, and writes the file in incoming/. It answers OK only
- *   when the file and its name are on the disk, then tells qmgr. On an error it reads to the end, removes the file
+ *   when the file and its name are on the disk, then tells qmgr. An alias whose sender asked for success reports is
+ *   noted as expanded in the message's trace log. On an error it reads to the end, removes the file
  *   and says what was wrong. It is the only program that makes queue files.
  *
  * SECURITY

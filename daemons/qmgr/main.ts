@@ -9,6 +9,8 @@
  *   are all done is removed; one that waits is tried again later, the older the less often, and returned when it is
  *   too old.
  *
+ *   A message that asked for VERP goes to each recipient by itself, from an address that names the recipient.
+ *
  *   cleanup tells it of each new message, so nothing is scanned for; scans find what a crash left.
  *
  * SECURITY

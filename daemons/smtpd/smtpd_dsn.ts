@@ -34,8 +34,9 @@ export interface RecipientOptions {
 type Taken = "taken" | ReplyText | undefined;
 
 const DISABLED: ReplyText = "501 5.7.1 DSN support is disabled";
-/** RFC 3461 section 4.4 and 4.2: longest ENVID and ORCPT as they are sent, characters. */
+/** RFC 3461 section 4.4: longest ENVID as it is sent, characters. */
 const ENVID_LIMIT = 100;
+/** RFC 3461 section 4.2: longest ORCPT as it is sent, characters. */
 export const ORCPT_LIMIT = 500;
 
 /** Reads RET, ENVID and XVERP. */

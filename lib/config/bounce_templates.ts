@@ -9,6 +9,7 @@ import { expand, type NameLookup } from "./expand.ts";
 
 /** The notifications, as a template file names them with "_template" behind. */
 export const TEMPLATE_KINDS = ["failure", "delay", "success", "verify"] as const;
+/** One of the notifications. */
 export type TemplateKind = typeof TEMPLATE_KINDS[number];
 
 /** One notification's header values and text. */
@@ -23,6 +24,7 @@ export interface BounceTemplate {
   readonly text: readonly string[];
 }
 
+/** One template for each notification. */
 export type BounceTemplates = Readonly<Record<TemplateKind, BounceTemplate>>;
 
 /** A template file that cannot be used; `line` from 1 on. */
