@@ -7,6 +7,9 @@
  *   to cleanup as records. It says 250 after the message only when cleanup says that it is on the disk. One process
  *   serves many sessions.
  *
+ *   When something went wrong in a session that notify_classes names (data, policy, protocol, resource, software), its
+ *   transcript is mailed to error_notice_recipient; passwords and message text are not in it.
+ *
  * SECURITY
  *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
  *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap and dns over their sockets. It must never be

@@ -3,6 +3,7 @@
  */
 // Utility
 import { asciiUpper, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { printable } from "../../lib/vstring/printable.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -19,6 +20,7 @@ import { checkRecipientExists } from "./smtpd_recipient.ts";
 import { lookupFailure, REPLY, type ReplyText } from "./smtpd_reply.ts";
 import { type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
 import type { Session } from "./smtpd_session.ts";
+import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
 /** Accepted recipients that are remembered, and for how long, milliseconds. */
@@ -42,6 +44,8 @@ export class Server {
   readonly cleanup: CleanupService;
   /** What a refused line that ends in LF alone gets. */
   readonly bareNewlineReply: ReplyText;
+  /** The postmaster wants to know of errors in sessions. */
+  readonly keepsTranscripts: boolean;
   /** How long a client may take. */
   readonly patience: DeadlineRule;
   readonly #services: Services;
@@ -104,6 +108,7 @@ export class Server {
     this.#destination = settings.smtpd_relay_before_recipient_restrictions
       ? destination
       : destination.reverse();
+    this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
     this.#data = list("smtpd_data_restrictions");
@@ -149,6 +154,16 @@ export class Server {
       `Connection concurrency limit exceeded: ${count} from ${session.client} for service smtp`,
     );
     return `421 4.7.0 ${settings.myhostname} Error: too many connections from ${address}`;
+  }
+
+  /** Mails a session's transcript to the postmaster; that it fails is only logged, as the session is over. */
+  sendTranscript(transcript: Transcript, client: string, reason: string): void {
+    transcript.send(this.cleanup, client, reason).then(
+      (why) => {
+        if (why !== undefined) this.log.warning(`postmaster notice for ${client} failed: ${printable(why)}`);
+      },
+      (error) => this.#trouble(`postmaster notice for ${client}`, error),
+    );
   }
 
   /** Takes a session out; false when it is out already. */

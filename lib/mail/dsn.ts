@@ -253,13 +253,13 @@ function external(address: string): string {
   return printable(quoteAddress(address), TEXT_LIMIT);
 }
 
-/** A line broken at blanks into lines of at most 79 bytes, the later ones indented; long words stay whole. */
-export function wrapLine(text: string): string[] {
+/** A line broken at blanks into lines of at most `width` bytes, the later ones indented; long words stay whole. */
+export function wrapLine(text: string, width = WRAP_WIDTH): string[] {
   const lines: string[] = [];
   let rest = text;
   let indent = "";
   for (;;) {
-    const cut = breakBefore(rest, WRAP_WIDTH - indent.length);
+    const cut = breakBefore(rest, width - indent.length);
     let end = cut;
     while (end > 0 && rest[end - 1] === " ") end--;
     lines.push(indent + rest.slice(0, end));
