@@ -79,9 +79,10 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
  */
 export function readSendmailOptions(args: readonly string[]): SendmailPlan {
   const warnings: string[] = [];
-  const spelled = args.map((word, i) =>
-    isOldVerp(word, args[i + 1]) ? spellVerp(word, warnings) : spellOut(word)
-  );
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const spelled = args.map((word, i) => {
+    return i < end && isOldVerp(word, args[i + 1]) ? spellVerp(word, warnings) : spellOut(word);
+  });
   const parsed = parseOptions(spelled, LETTERS);
   if (parsed.kind === "invalid") throw usage(`${parsed.why}; usage: sendmail [options] [recipient ...]`);
   const plan: Mutable<SendmailPlan> = {
