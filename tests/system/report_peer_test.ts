@@ -10,6 +10,7 @@ import { until } from "../commands/mail_system.ts";
 import { type FakeServer, fakeServer } from "../lib/smtp/fake_server.ts";
 import { type Ended, filesBelow, Postern } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
+import { TemporaryDirectory } from "../support/temporary.ts";
 import { testNeeding } from "../support/tools.ts";
 
 /** Two systems with the same parameters, and what they are given. */
@@ -213,6 +214,7 @@ function systemOf(
 
 async function startPostfix(
   trial: Trial,
+  templates: string,
   next: FakeServer,
   dsn: FakeServer,
 ): Promise<{ postfix: Postfix; system: System }> {
@@ -222,7 +224,7 @@ async function startPostfix(
     settings: {
       ...SHARED,
       ...trial.parameters,
-      ...trial.templates === undefined ? {} : { bounce_template_file: writeTemplates(trial.templates) },
+      ...trial.templates === undefined ? {} : { bounce_template_file: templates },
       smtpd_authorized_verp_clients: "127.0.0.0/8",
       virtual_mailbox_domains: "example.test",
       virtual_mailbox_base: "$root/mail",
@@ -248,6 +250,7 @@ async function startPostfix(
 
 async function startPostern(
   trial: Trial,
+  templates: string,
   next: FakeServer,
   dsn: FakeServer,
 ): Promise<{ postern: Postern; system: System }> {
@@ -261,9 +264,7 @@ async function startPostern(
       ...Object.fromEntries(
         Object.entries(trial.parameters).map(([name, value]) => [name, JSON.stringify(value)]),
       ),
-      ...trial.templates === undefined
-        ? {}
-        : { bounce_template_file: JSON.stringify(writeTemplates(trial.templates)) },
+      ...trial.templates === undefined ? {} : { bounce_template_file: JSON.stringify(templates) },
       smtpd_authorized_verp_clients: '["127.0.0.0/8"]',
       smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
       mynetworks: '["127.0.0.0/8"]',
@@ -285,13 +286,6 @@ async function startPostern(
       (args, message) => postern.run(["sendmail", ...args], message),
     ),
   };
-}
-
-function writeTemplates(text: string): string {
-  const path = Deno.makeTempFileSync({ suffix: ".cf" });
-  Deno.writeTextFileSync(path, text);
-  Deno.chmodSync(path, 0o644);
-  return path;
 }
 
 /** Sends every case: over one connection, or by sendmail. */
@@ -404,13 +398,16 @@ function envelopes(server: FakeServer): string[] {
 
 for (const trial of TRIALS) {
   testNeeding(["root", "postfix"], `${trial.name}: Postern reports as Debian's Postfix does`, async (t) => {
+    using directory = new TemporaryDirectory();
+    const templates = directory.at("bounce.cf");
+    Deno.writeTextFileSync(templates, trial.templates ?? "");
     const hops = () => [nextHop([]), nextHop(["DSN"])] as const;
     const [ourNext, ourDsn] = hops();
     const [theirNext, theirDsn] = hops();
     try {
-      const theirs = await startPostfix(trial, theirNext, theirDsn);
+      const theirs = await startPostfix(trial, templates, theirNext, theirDsn);
       await using _postfix = theirs.postfix;
-      const ours = await startPostern(trial, ourNext, ourDsn);
+      const ours = await startPostern(trial, templates, ourNext, ourDsn);
       await using _postern = ours.postern;
       await Promise.all([theirs.system, ours.system].map((system) => send(system, trial.cases)));
       const [expected, got] = await Promise.all([
