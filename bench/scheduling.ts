@@ -20,6 +20,7 @@ const ENVELOPE = {
   size: { dataOffset: 0, contentLength: 0, sendOptions: 0 },
   sender: "from@example.test",
   envelopeId: "",
+  verp: "",
   ret: 0,
   arrivalTime: 0,
 };

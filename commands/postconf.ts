@@ -6,6 +6,9 @@
  * - `-d`: defaults instead of what main.toml sets; `-n`: only what main.toml sets.
  * - `-h`: values only; `-H`: names only; `-x`: with `$name` expanded.
  *
+ * `postconf -b [FILE]` prints the texts of the reports that bounce sends, with `$name` expanded, `postconf -t [FILE]`
+ * the templates as they stand: those of FILE, else of `bounce_template_file`; `postconf -t ""` the built-in ones.
+ *
  * `postconf -M [NAME[/TYPE] ...]` prints services in the form of master.cf, `postconf -m` the table types.
  *
  * **Security**: reads main.toml and master.toml as the user who runs it. Parameters that hold secrets are printed as
@@ -18,17 +21,21 @@
  *
  * @module
  */
+// Safe primitives
+import { resolve } from "../lib/safe/path.ts";
+import { currentDirectory } from "../lib/safe/process.ts";
 // Utility
+import { formatTemplates, formatTexts } from "../lib/config/bounce_templates.ts";
 import type { Configuration, ServiceEntry } from "../lib/config/configuration.ts";
 import { findParameter, PARAMETER_NAMES } from "../lib/config/parameters.ts";
-import { findRow, type Scope } from "../lib/config/scope.ts";
+import { findRow, ParameterError, type Scope } from "../lib/config/scope.ts";
 // Tables
 import { TABLE_TYPES } from "../lib/table/open.ts";
 // This program
 import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { parseOptions } from "./options.ts";
 
-const USAGE = "postconf [-dhHmMnx] [-c config_dir] [name ...]";
+const USAGE = "postconf [-bdhHmMntx] [-c config_dir] [name | file ...]";
 
 /** What is printed, and how. */
 interface Request {
@@ -38,7 +45,7 @@ interface Request {
 
 /** Prints what was asked for. */
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
-  const parsed = parseOptions(args, "c:dhHmMnpx");
+  const parsed = parseOptions(args, "bc:dhHmMnptx");
   if (parsed.kind === "invalid") throw new CommandError(`fatal: ${parsed.why}; usage: ${USAGE}`);
   const letters = new Set(parsed.options.map((option) => option.letter));
   if (letters.has("d") && letters.has("n")) throw new CommandError("fatal: specify one of -d -n");
@@ -50,9 +57,26 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
     return 0;
   }
   const configuration = (directory === undefined ? env : makeEnv(env.programName, directory)).config();
-  if (letters.has("M")) printServices(request, configuration, env);
+  if (letters.has("b") || letters.has("t")) printTemplates(request, configuration, env);
+  else if (letters.has("M")) printServices(request, configuration, env);
   else printParameters(request, configuration, env);
   return 0;
+}
+
+/** The texts of notifications, as templates or as they are sent. */
+function printTemplates({ letters, names }: Request, configuration: Configuration, env: CommandEnv): void {
+  const { scope } = configuration;
+  const named = names[0] === undefined || names[0] === "" ? names[0] : resolve(currentDirectory(), names[0]);
+  const path = named ?? scope.expanded("bounce_template_file");
+  try {
+    const templates = scope.templates(path, letters.has("t"));
+    const standard = scope.value("header_from_format") === "standard";
+    const from = standard ? "Mail Delivery System <MAILER-DAEMON>" : "MAILER-DAEMON (Mail Delivery System)";
+    env.out(letters.has("t") ? formatTemplates(templates, from) : formatTexts(templates));
+  } catch (error) {
+    if (error instanceof ParameterError) throw new CommandError(`fatal: ${error.message}`);
+    throw error;
+  }
 }
 
 function printParameters(request: Request, configuration: Configuration, env: CommandEnv): void {

@@ -20,11 +20,14 @@
  * - `-F NAME` full name for a From: header that has to be added. Default: `NAME`, else that of the password file.
  * - `-i`, `-oi` a line with only a dot is text.
  * - `-B 7BIT|8BITMIME`, `-N never|success,failure,delay`, `-R full|hdrs`, `-V ENVID` as their names say (RFC 3461).
+ * - `-XV`, `-XVxy` VERP: each recipient's copy comes from a sender that names the recipient, with
+ *   `default_verp_delimiters` or with the two characters given. `-V` and `-V+=` in the old form mean the same.
+ * - `-v` a report of the first attempt is mailed to the sender.
  * - `-G` mail passed on for others: addresses are not completed with local names.
  * - `-bm` post (the default); `-bs` SMTP on standard input and output; `-bp` list the queue (mailq); `-bi`, `-I`,
  *   `-oAFILE` check the alias tables (newaliases); `-q`, `-qIID`, `-qRSITE` deliver the queue, a message, a site now.
  * - `-C PATH` directory with main.toml, or the path of main.toml.
- * - `-A -L -O -U -X -a -c -e -h -m -o -p -v -x` and their values are taken and mean nothing.
+ * - `-A -L -O -U -X -a -c -e -h -m -o -p -x` and their values are taken and mean nothing.
  *
  * `-bs` passes the conversation on to the SMTP server of the running mail system: over its unix socket if
  * master.toml has one, else over loopback to its first TCP port.
@@ -43,11 +46,11 @@
  * that may pass. After any other status than 0 nothing of the message is left.
  *
  * ## Parameters
- * enable_long_queue_ids, line_length_limit, message_size_limit, pickup_service_name,
- * queue_directory, sendmail_fix_line_endings, trigger_timeout.
+ * default_verp_delimiters, enable_long_queue_ids, line_length_limit, message_size_limit, pickup_service_name,
+ * queue_directory, sendmail_fix_line_endings, trigger_timeout, verp_delimiter_filter.
  *
  * ## Known limits
- * No VERP (-XV), no address verification (-bv), no daemon mode (-bd, -bl). -v sends no report. A header with a
+ * No address verification (-bv), no daemon mode (-bd, -bl). A header with a
  * recipient that is no address is an error (65) where Postfix tries to make something of it.
  *
  * @module
@@ -57,6 +60,8 @@ import { SystemError } from "../lib/safe/error.ts";
 import { findLogin } from "../lib/safe/login.ts";
 import { environmentVariable, ownUid } from "../lib/safe/process.ts";
 import { exitProcess, onSignal } from "../lib/safe/stdio.ts";
+// Utility
+import { printable } from "../lib/vstring/printable.ts";
 // Wire protocols
 import { PICKUP } from "../lib/proto/protocols.ts";
 // This program
@@ -132,6 +137,9 @@ async function deliver(plan: SendmailPlan, env: CommandEnv): Promise<number> {
     await postMessage(plan, poster, env.stdin(), settings, (opened) => file = opened);
   } catch (error) {
     throw toSendmailError(error, poster.login);
+  }
+  if (plan.reported) {
+    env.out(`Mail Delivery Status Report will be mailed to <${printable(plan.sender ?? poster.login)}>.\n`);
   }
   const path = `${settings.queue_directory}/public/${settings.pickup_service_name}`;
   const triggered = await sendTrigger(PICKUP, path, "trigger", {}, settings.trigger_timeout);

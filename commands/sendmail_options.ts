@@ -7,7 +7,8 @@
 import { asciiLower, isAlpha, parseDecimal, splitBlanks, trimBlanks } from "../lib/vstring/ascii.ts";
 import { printable } from "../lib/vstring/printable.ts";
 // Mail
-import { NOTIFY } from "../lib/mail/notify.ts";
+import { parseNotify, parseRet } from "../lib/mail/notify.ts";
+import { areVerpDelimiters } from "../lib/mail/verp.ts";
 // This program
 import { parseOptions } from "./options.ts";
 import { SendmailError } from "./sendmail_error.ts";
@@ -49,6 +50,10 @@ export interface SendmailPlan {
   readonly ret: number;
   /** -V; empty: not given. */
   readonly envelopeId: string;
+  /** -XV: VERP delimiters, empty for those of the site; undefined: no VERP. */
+  readonly verp: string | undefined;
+  /** -v: a report of the first attempt is mailed to the sender. */
+  readonly reported: boolean;
   /** -C: directory of the configuration. */
   readonly configDirectory: string | undefined;
   /** What the user should know, though it goes on. */
@@ -60,14 +65,9 @@ const LETTERS = "A:B:C:F:GIL:N:O:R:UV:X:ab:ce:f:h:imno:p:r:q:tvx";
 /** Longest envelope id (RFC 3461 section 4.4). */
 const ENVELOPE_ID_LIMIT = 100;
 
-const NOTIFY_WORDS: ReadonlyMap<string, number> = new Map([
-  ["never", NOTIFY.NEVER],
-  ["success", NOTIFY.SUCCESS],
-  ["failure", NOTIFY.FAILURE],
-  ["delay", NOTIFY.DELAY],
-]);
+/** Delimiters by which the old form of -XV is known, whatever the site allows. */
+const OLD_VERP_DELIMITERS = "-=+";
 
-const RET_WORDS: ReadonlyMap<string, number> = new Map([["full", 1], ["hdrs", 2]]);
 const BODY_TYPES: ReadonlyMap<string, string> = new Map([["7bit", "7bit"], ["8bitmime", "8bit"]]);
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -78,9 +78,13 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
  * @throws SendmailError with EX_USAGE
  */
 export function readSendmailOptions(args: readonly string[]): SendmailPlan {
-  const parsed = parseOptions(args.map(spellOut), LETTERS);
-  if (parsed.kind === "invalid") throw usage(`${parsed.why}; usage: sendmail [options] [recipient ...]`);
   const warnings: string[] = [];
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const spelled = args.map((word, i) => {
+    return i < end && isOldVerp(word, args[i + 1]) ? spellVerp(word, warnings) : spellOut(word);
+  });
+  const parsed = parseOptions(spelled, LETTERS);
+  if (parsed.kind === "invalid") throw usage(`${parsed.why}; usage: sendmail [options] [recipient ...]`);
   const plan: Mutable<SendmailPlan> = {
     mode: { kind: "deliver" },
     recipients: parsed.operands,
@@ -93,6 +97,8 @@ export function readSendmailOptions(args: readonly string[]): SendmailPlan {
     notify: 0,
     ret: 0,
     envelopeId: "",
+    verp: undefined,
+    reported: false,
     configDirectory: undefined,
     warnings,
   };
@@ -106,6 +112,19 @@ export function readSendmailOptions(args: readonly string[]): SendmailPlan {
 /** `-q` alone flushes the queue: its value is not in the next word, as an option's value would be. */
 function spellOut(word: string): string {
   return word === "-q" ? "-q0" : word;
+}
+
+/** `-V` and `-V+=` asked for VERP before -V named the envelope id. */
+function isOldVerp(word: string, next: string | undefined): boolean {
+  if (!word.startsWith("-V")) return false;
+  return word === "-V"
+    ? next?.startsWith("-") === true
+    : areVerpDelimiters(word.slice(2), OLD_VERP_DELIMITERS);
+}
+
+function spellVerp(word: string, warnings: string[]): string {
+  warnings.push("option -V is deprecated with Postfix 2.3; specify -XV instead");
+  return `-X${word.slice(1)}`;
 }
 
 type Apply = (plan: Mutable<SendmailPlan>, value: string, warn: (text: string) => void) => void;
@@ -123,7 +142,7 @@ const APPLY: ReadonlyMap<string, Apply> = new Map<string, Apply>([
     else plan.notify = notify;
   }],
   ["R", (plan, value, warn) => {
-    const ret = RET_WORDS.get(asciiLower(value));
+    const ret = parseRet(value);
     if (ret === undefined) warn("bad -R option value -- ignored");
     else plan.ret = ret;
   }],
@@ -131,8 +150,8 @@ const APPLY: ReadonlyMap<string, Apply> = new Map<string, Apply>([
     if (isEnvelopeId(value)) plan.envelopeId = value;
     else warn("bad syntax in -V option value -- ignored");
   }],
-  ["X", (_plan, value) => {
-    if (value.startsWith("V")) throw usage("unsupported: -XV (VERP)");
+  ["X", (plan, value) => {
+    if (value.startsWith("V")) plan.verp = value.slice(1);
   }],
   ["b", (plan, value) => plan.mode = readMode(value)],
   ["f", (plan, value) => plan.sender = value],
@@ -143,6 +162,7 @@ const APPLY: ReadonlyMap<string, Apply> = new Map<string, Apply>([
   ["o", applyOldOption],
   ["q", (plan, value) => plan.mode = readQueueRun(value)],
   ["r", (plan, value) => plan.sender = value],
+  ["v", (plan) => plan.reported = true],
   ["t", (plan) => plan.fromHeaders = true],
 ]);
 
@@ -187,15 +207,7 @@ function readBodyType(value: string): string {
 }
 
 function readNotify(value: string): number | undefined {
-  let bits = 0;
-  for (const word of splitBlanks(trimBlanks(value), true)) {
-    const bit = NOTIFY_WORDS.get(asciiLower(word));
-    if (bit === undefined) return undefined;
-    bits |= bit;
-  }
-  // RFC 3461 section 4.1: NEVER stands alone.
-  const never = (bits & NOTIFY.NEVER) !== 0;
-  return bits === 0 || (never && bits !== NOTIFY.NEVER) ? undefined : bits;
+  return parseNotify(splitBlanks(trimBlanks(value), true));
 }
 
 function isEnvelopeId(value: string): boolean {

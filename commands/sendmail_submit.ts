@@ -8,8 +8,9 @@ import { encodeText } from "../lib/vstring/byte_builder.ts";
 import { GREATER, startsWithIgnoreCase } from "../lib/vstring/ascii.ts";
 // Mail
 import type { QueueId } from "../lib/mail/queue_id.ts";
-import { formatTime } from "../lib/mail/queue_file.ts";
+import { formatTime, TRACE_RECORD } from "../lib/mail/queue_file.ts";
 import { RECORD } from "../lib/mail/record.ts";
+import { areVerpDelimiters } from "../lib/mail/verp.ts";
 // This program
 import { MaildropFile, type MaildropSettings } from "./maildrop_file.ts";
 import { readRecipients, readSender } from "./sendmail_address.ts";
@@ -25,6 +26,8 @@ const CAPITAL_F = 0x46;
 export interface SubmitSettings extends MaildropSettings {
   readonly line_length_limit: number;
   readonly sendmail_fix_line_endings: string;
+  readonly default_verp_delimiters: string;
+  readonly verp_delimiter_filter: string;
 }
 
 /** Who posts. */
@@ -37,6 +40,8 @@ export interface Poster {
 /** The envelope of a message. */
 interface Envelope {
   readonly sender: string;
+  /** VERP delimiters, or empty. */
+  readonly verp: string;
   readonly recipients: readonly string[];
   readonly fullName: string;
 }
@@ -84,7 +89,18 @@ function readEnvelope(plan: SendmailPlan, poster: Poster, settings: SubmitSettin
   if (encodeText(fullName).length > settings.line_length_limit || hasControl(fullName)) {
     throw new SendmailError(EX.USAGE, "bad full name");
   }
-  return { sender, recipients, fullName };
+  return { sender, recipients, fullName, verp: readVerp(plan, sender, settings) };
+}
+
+/** The delimiters that -XV asks for, or empty. */
+function readVerp({ verp }: SendmailPlan, sender: string, settings: SubmitSettings): string {
+  if (verp === undefined) return "";
+  const delimiters = verp === "" ? settings.default_verp_delimiters : verp;
+  if (!areVerpDelimiters(delimiters, settings.verp_delimiter_filter)) {
+    throw new SendmailError(EX.USAGE, `-XV requires two characters from ${settings.verp_delimiter_filter}`);
+  }
+  if (sender === "") throw new SendmailError(EX.USAGE, "-XV option requires non-null sender address");
+  return delimiters;
 }
 
 function writeEnvelope(file: MaildropFile, plan: SendmailPlan, envelope: Envelope): void {
@@ -93,7 +109,9 @@ function writeEnvelope(file: MaildropFile, plan: SendmailPlan, envelope: Envelop
   if (plan.ret !== 0) attribute(file, "ret_flags", plan.ret);
   attribute(file, "rewrite_context", plan.gateway ? "remote" : "local");
   file.record(RECORD.FULL, envelope.fullName);
+  if (plan.reported) attribute(file, "trace_flags", TRACE_RECORD);
   file.record(RECORD.FROM, envelope.sender);
+  if (envelope.verp !== "") file.record(RECORD.VERP, envelope.verp);
   if (plan.encoding !== "") attribute(file, "encoding", plan.encoding);
   writeRecipients(file, envelope.recipients, plan.notify);
   file.record(RECORD.MESSAGE, "");

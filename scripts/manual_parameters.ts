@@ -82,6 +82,7 @@ export function defaultText(row: Parameter): string {
     case "integer":
       return /^[0-9]+$/.test(row.default) ? row.default : quote(row.default);
     case "string":
+    case "templates":
     case "duration":
       return quote(row.default);
     case "list":
@@ -99,6 +100,7 @@ function quote(text: string): string {
 /** The type, with the bounds of its values. */
 export function typeText({ type, min, max, values, absolute }: Parameter): string {
   if (values !== undefined) return `${type === "list" ? "list of " : ""}${values.join(", ")}`;
+  if (type === "templates") return "absolute path";
   if (type === "string") return absolute ? "absolute path" : "string";
   if (type !== "integer" && type !== "duration") return type;
   const unit = type === "duration" ? " s" : "";

@@ -45,12 +45,18 @@ const CONTENT: Readonly<Record<ReportKind, Notice["content"]>> = {
   failure: "asked",
   delay: "headers",
   success: "headers",
+  verify: "headers",
 };
 
 /** Decides from the sender of the message. */
 export function noticesFor(kind: ReportKind, sender: string, settings: NoticeSettings): Notices {
   if (isDoubleBounce(sender, settings)) return forDoubleBounce(kind);
   return sender === "" ? forNullSender(kind, settings) : forSender(kind, sender, settings);
+}
+
+/** True for mail whose failure may be reported recipient by recipient: somebody reads what comes to its sender. */
+export function isOrdinarySender(sender: string, settings: NoticeSettings): boolean {
+  return sender !== "" && !isDoubleBounce(sender, settings);
 }
 
 /** The sender of mail that must never be returned. */
@@ -68,7 +74,7 @@ function isDoubleBounce(sender: string, settings: NoticeSettings): boolean {
 
 /** Mail that the postmaster could not be told with: the end of the line, or two mailers would notify for ever. */
 function forDoubleBounce(kind: ReportKind): Notices {
-  if (kind === "success") {
+  if (kind === "success" || kind === "verify") {
     return { notices: [], info: "not sending trace/success notification for double-bounce message" };
   }
   return { notices: [], warning: "undeliverable postmaster notification discarded" };
@@ -87,6 +93,7 @@ function forNullSender(kind: ReportKind, settings: NoticeSettings): Notices {
       return { notices: [toPostmaster(settings.delay_notice_recipient, "full", true, settings)] };
     }
     case "success":
+    case "verify":
       return { notices: [], info: "not sending trace/success notification for single-bounce message" };
     default:
       return kind satisfies never;

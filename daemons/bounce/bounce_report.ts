@@ -76,12 +76,25 @@ export class ReportRecipients {
   }
 }
 
+/** Recipients that are given out as often as they are needed. */
+export type Recipients = Pick<ReportRecipients, "each" | "empty">;
+
+/** A report about one recipient. */
+export function onlyRecipient(record: BounceRecord): Recipients {
+  return {
+    empty: () => false,
+    *each() {
+      yield record;
+    },
+  };
+}
+
 /** Everything that a report is made of. */
 export interface ReportSource {
   readonly report: Report;
   readonly system: ReportSystem;
   readonly from: string;
-  readonly recipients: ReportRecipients;
+  readonly recipients: Recipients;
   /** The log does not tell everything. */
   readonly damaged: boolean;
   /** Undefined when it cannot be read. */

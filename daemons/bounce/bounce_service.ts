@@ -15,17 +15,25 @@ import type { Logger } from "../../lib/log/log.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import type { BounceRecord } from "../../lib/mail/bounce_log.ts";
-import { type Report, type ReportKind, type ReportSystem, RET } from "../../lib/mail/dsn.ts";
+import type { Report, ReportKind, ReportSystem } from "../../lib/mail/dsn.ts";
+import { RET } from "../../lib/mail/notify.ts";
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { type QueueId, toQueueId } from "../../lib/mail/queue_id.ts";
+import { verpSender } from "../../lib/mail/verp.ts";
 // Protocols
 import { type RecordSink, type Submission, submitMessage } from "../../lib/proto/cleanup_client.ts";
 import { type BOUNCE, type CLEANUP, CLEANUP_FLAG, CLEANUP_INTERNAL } from "../../lib/proto/protocols.ts";
 // This program
 import { BounceLogs, LogError, type LogQueue } from "./bounce_logs.ts";
-import { type Notice, noticesFor } from "./bounce_notice.ts";
+import { isOrdinarySender, type Notice, type Notices, noticesFor } from "./bounce_notice.ts";
 import { isReadError, openOriginal, type Original } from "./bounce_original.ts";
-import { produceReport, ReportRecipients, type ReportSource } from "./bounce_report.ts";
+import {
+  onlyRecipient,
+  produceReport,
+  type Recipients,
+  ReportRecipients,
+  type ReportSource,
+} from "./bounce_report.ts";
 import type { SERVICE } from "./service.ts";
 
 /** The settings that bounce, defer and trace are told. */
@@ -43,6 +51,7 @@ const NOTIFICATION: Readonly<Record<ReportKind, string>> = {
   failure: "non-delivery notification",
   delay: "delay notification",
   success: "delivery status notification",
+  verify: "delivery status notification",
 };
 
 /** One of the services bounce, defer and trace. */
@@ -103,17 +112,44 @@ export class BounceService {
   /** Sends what a log calls for, and says whether the log has served its purpose. */
   async #flush(id: QueueId, request: Flush, file: SafeFile | undefined): Promise<"keep" | "remove"> {
     const after = request.report === "delay" ? "keep" : "remove";
-    const { notices, warning, info } = noticesFor(request.report, request.sender, this.#settings);
+    const { notices, warning, info }: Notices = noticesFor(request.report, request.sender, this.#settings);
     if (warning !== undefined) this.#log.warning(`${id}: ${warning}`);
     if (info !== undefined) this.#log.info(`${id}: ${info}`);
     // Nothing was asked of a message without a trace log; a lost bounce log hides recipients that somebody waits for.
-    if (notices.length === 0 || (file === undefined && request.report === "success")) return after;
+    if (notices.length === 0 || (file === undefined && isTrace(request.report))) return after;
     if (file?.size() === 0) return after;
     const opened = openOriginal(this.#directory, request.queueName, id);
     if (opened.kind === "unreadable") this.#log.warning(`${id}: cannot read message file: ${opened.why}`);
     using original = opened.kind === "opened" ? opened.original : undefined;
+    if (request.verp !== "" && isOrdinarySender(request.sender, this.#settings)) {
+      const failed = new ReportRecipients(file, request.report, false);
+      // A damaged log may hide recipients: then one report for all says so.
+      if (!failed.damaged()) {
+        await this.#notifySeparately(id, request, notices, failed, original);
+        return after;
+      }
+    }
     for (const notice of notices) await this.#notify(id, request, notice, file, original);
     return after;
+  }
+
+  /** VERP: a report for each recipient, to the sender's address that names it, and the postmaster's copies alike. */
+  async #notifySeparately(
+    id: QueueId,
+    request: Flush,
+    notices: readonly Notice[],
+    failed: ReportRecipients,
+    original: Original | undefined,
+  ): Promise<void> {
+    for (const record of failed.each()) {
+      const named = record.originalRecipient || record.recipient;
+      for (const notice of notices) {
+        const recipient = notice.postmaster
+          ? notice.recipient
+          : verpSender(request.verp, request.sender, named);
+        await this.#send(id, request, { ...notice, recipient }, onlyRecipient(record), false, original);
+      }
+    }
   }
 
   async #notify(
@@ -127,6 +163,17 @@ export class BounceService {
     const damaged = recipients.damaged();
     if (!damaged && recipients.empty()) return;
     if (damaged) this.#log.warning(`${id}: ${file === undefined ? "log is missing" : "log is damaged"}`);
+    await this.#send(id, request, notice, recipients, damaged, original);
+  }
+
+  async #send(
+    id: QueueId,
+    request: Flush,
+    notice: Notice,
+    recipients: Recipients,
+    damaged: boolean,
+    original: Original | undefined,
+  ): Promise<void> {
     const report = this.#report(id, request, notice, original);
     const submission = await this.#submit({
       report,
@@ -189,6 +236,11 @@ function readMessageId(original: Original | undefined): string {
   }
 }
 
+/** True for the reports that are made of a trace log. */
+function isTrace(kind: ReportKind): boolean {
+  return kind === "success" || kind === "verify";
+}
+
 function toRecord(values: Append): BounceRecord {
   return {
     recipient: values.recipient,
@@ -213,7 +265,7 @@ function reportSystem(settings: BounceSettings): ReportSystem {
     mailName: settings.mail_name,
     smtputf8Enable: settings.smtputf8_enable,
     headerFromFormat: settings.header_from_format,
-    delayWarningTime: settings.delay_warning_time,
+    templates: settings.bounce_template_file,
     maximalQueueLifetime: settings.maximal_queue_lifetime,
   };
 }

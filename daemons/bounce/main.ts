@@ -12,14 +12,20 @@
  *   `done` means that it is on the disk. When the write fails, what was written is taken back and the answer is
  *   `failed`; the recipient then stays in the queue.
  * - `flush` makes a report (multipart/report) of the log and hands it to cleanup: `failure` to return a message,
- *   `delay` to say that it is late, `success`. Only when cleanup has it in the queue is the log removed and the
- *   answer `done`; `delay` leaves the log. A log that is lost or damaged still gives a report, with a note.
+ *   `delay` to say that it is late, `success`, `verify` to tell who posted with `sendmail -v` of the first attempt.
+ *   Only when cleanup has it in the queue is the log removed and the answer `done`; `delay` leaves the log. A log that
+ *   is lost or damaged still gives a report, with a note. With VERP delimiters there is a report for each recipient,
+ *   to the sender's address that names it.
  * - `drop` removes a log.
  *
  * A report goes to the sender with the null sender as its own, so that it can cause no other. What happens to mail
  * from the null sender, and who among the postmasters gets copies, follows `notify_classes`. Mail from the
  * double-bounce address is never reported on. Recipients whose NOTIFY does not ask for the report are left out of
- * it; a report without recipients is not sent.
+ * it; a report without recipients is not sent. A message longer than `bounce_size_limit`, or one sent with RET=HDRS,
+ * comes back as its header only.
+ *
+ * The texts are Postfix's, or those of the file that `bounce_template_file` names, bounce(5). master reads that file
+ * and replaces the names in it: a fault in it is said at start, and a change takes effect with `reload`.
  *
  * ## Security
  * Talks to other daemons only. What it reads is hostile all the same: addresses, replies of remote servers and the
@@ -38,12 +44,13 @@
  *
  * ## Parameters
  * 2bounce_notice_recipient, backwards_bounce_logfile_compatibility, bounce_notice_recipient, bounce_size_limit,
- * delay_notice_recipient, delay_warning_time, double_bounce_sender, enable_threaded_bounces, hash_queue_depth,
+ * bounce_template_file, delay_notice_recipient, double_bounce_sender, enable_threaded_bounces, hash_queue_depth,
  * hash_queue_names, header_from_format, line_length_limit, mail_name, maximal_queue_lifetime, myhostname, myorigin,
  * notify_classes, queue_directory, smtputf8_enable.
  *
  * ## Known limits
- * The texts are built in (no bounce_template_file). No VERP. No report for `sendmail -bv` and `-v`.
+ * No report for `sendmail -bv`. Host names in a template are not turned from ACE form (xn--) into UTF-8. Of a
+ * failure, the report of `sendmail -v` does not say by which relay it was tried.
  *
  * @module
  */

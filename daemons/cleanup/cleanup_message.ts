@@ -23,9 +23,11 @@ import {
   RECORD,
   RecordCursor,
 } from "../../lib/mail/record.ts";
+import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS, ENVELOPE_LIMIT } from "../../lib/proto/protocols.ts";
 // This program
+import { ATTRIBUTES, isPerRecipient } from "./cleanup_attribute.ts";
 import {
   continuesHeader,
   headerLines,
@@ -38,6 +40,7 @@ import {
 } from "./cleanup_header.ts";
 import type { QueueFileOutput } from "./cleanup_output.ts";
 import type { AddressPipeline } from "./cleanup_recipient.ts";
+import { type ExpansionTrace, originalOf } from "./cleanup_trace.ts";
 
 /** What cleanup is told by its parameters. */
 export interface CleanupRules {
@@ -58,39 +61,9 @@ export interface CleanupRules {
   readonly delayWarningTime: number;
   readonly hostName: string;
   readonly undisclosedRecipients: string;
+  /** verp_delimiter_filter */
+  readonly verpFilter: string;
 }
-
-/** Attributes that a client may set; anything else is a protocol error. */
-const ATTRIBUTES: ReadonlySet<string> = new Set([
-  "client_address",
-  "client_address_type",
-  "client_name",
-  "client_port",
-  "dsn_orig_rcpt",
-  "encoding",
-  "envelope_id",
-  "helo_name",
-  "log_client_address",
-  "log_client_name",
-  "log_client_port",
-  "log_helo_name",
-  "log_ident",
-  "log_message_origin",
-  "log_protocol_name",
-  "message_origin",
-  "notify_flags",
-  "protocol_name",
-  "ret_flags",
-  "reverse_client_name",
-  "rewrite_context",
-  "sasl_method",
-  "sasl_sender",
-  "sasl_username",
-  "sendopts",
-  "server_address",
-  "server_port",
-  "trace_flags",
-]);
 
 /**
  * Text by which a message may pass message_size_limit here, bytes: what the mail system itself puts in front of it.
@@ -115,6 +88,7 @@ export class CleanupMessage {
   readonly #flags: number;
   readonly #rules: CleanupRules;
   readonly #addresses: AddressPipeline;
+  readonly #trace: ExpansionTrace;
   readonly #log: Logger;
   #phase: Phase = "envelope";
   #status: number = CLEANUP_STATUS.OK;
@@ -147,12 +121,14 @@ export class CleanupMessage {
     flags: number,
     rules: CleanupRules,
     addresses: AddressPipeline,
+    trace: ExpansionTrace,
     log: Logger,
   ) {
     this.#out = out;
     this.#flags = flags;
     this.#rules = rules;
     this.#addresses = addresses;
+    this.#trace = trace;
     this.#log = log;
   }
 
@@ -212,6 +188,8 @@ export class CleanupMessage {
         return this.#takeSender(decodeText(data));
       case RECORD.ATTRIBUTE:
         return this.#takeAttribute(data);
+      case RECORD.VERP:
+        return this.#takeVerp(decodeText(data));
       case RECORD.ORIGINAL:
         this.#pending.original = decodeText(data);
         return undefined;
@@ -260,13 +238,20 @@ export class CleanupMessage {
     appendRecord(records, RECORD.WARN, String(due).padStart(NUMBER_WIDTH));
   }
 
+  #takeVerp(delimiters: string): undefined {
+    const good = this.#sender !== undefined && areVerpDelimiters(delimiters, this.#rules.verpFilter);
+    if (!good) return this.#fail(CLEANUP_STATUS.BAD, `VERP delimiters "${printable(delimiters)}"`);
+    appendRecord(this.#out.records, RECORD.VERP, delimiters);
+    return undefined;
+  }
+
   /** Most attributes are passed on as they are: only those that cleanup acts on are made into text. */
   #takeAttribute(pair: Uint8Array): undefined {
     const equals = pair.indexOf(EQUALS);
     const name = decodeText(pair.subarray(0, Math.max(0, equals)));
-    const perRecipient = name === "notify_flags" || name === "dsn_orig_rcpt";
     if (
-      !ATTRIBUTES.has(name) || hasControlByte(pair) || !perRecipient && ++this.#attributes > ATTRIBUTE_LIMIT
+      !ATTRIBUTES.has(name) || hasControlByte(pair) ||
+      !isPerRecipient(name) && ++this.#attributes > ATTRIBUTE_LIMIT
     ) {
       return this.#fail(CLEANUP_STATUS.BAD, `attribute "${printable(name)}"`);
     }
@@ -289,15 +274,24 @@ export class CleanupMessage {
     this.#forgetPending();
     const known = this.#addresses.known(address);
     if (known !== undefined) {
+      pending.dsnOriginal ||= originalOf(known);
       this.#putRecipient(known, address, pending);
       return undefined;
     }
     return this.#addresses.expand(address).then((outcome) => {
       if (this.#abandoned) return;
       switch (outcome.kind) {
-        case "addresses":
-          for (const one of outcome.addresses) this.#putRecipient(one, address, pending);
-          return;
+        case "addresses": {
+          const { addresses, alias } = outcome;
+          pending.dsnOriginal ||= originalOf(alias ?? addresses[0]!);
+          const put = () => addresses.forEach((one) => this.#putRecipient(one, address, pending));
+          const traced = this.#trace.report(this.queueId, alias, pending);
+          return traced === undefined ? put() : traced.then((result) => {
+            if (this.#abandoned) return;
+            if (result.kind === "done") put();
+            else this.#postpone(CLEANUP_STATUS.WRITE, "", result.why);
+          });
+        }
         case "retry":
           return this.#postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
         case "unreasonable":
@@ -312,7 +306,7 @@ export class CleanupMessage {
     const original = pending.original || received;
     // Postfix tells duplicates apart by what a bounce would say of them.
     const key = this.#rules.originalRecipient
-      ? `${asciiLower(address)}\0${asciiLower(original)}\0${pending.dsnOriginal}\0${pending.notify}`
+      ? asciiLower(`${address}\0${original}\0${pending.dsnOriginal}\0${pending.notify}`)
       : asciiLower(address);
     if (this.#known.has(key)) return;
     if (this.#rules.duplicateFilterLimit === 0 || this.#known.size < this.#rules.duplicateFilterLimit) {
@@ -547,6 +541,7 @@ export class CleanupMessage {
   abandon(): void {
     if (this.#abandoned) return;
     this.#abandoned = true;
+    this.#trace.drop(this.queueId);
     this.#out.abandon();
   }
 

@@ -25,7 +25,12 @@ export interface AliasLimits {
 
 /** The addresses that a recipient stands for, or why nobody can tell now. */
 export type Expanded =
-  | { readonly kind: "addresses"; readonly addresses: readonly string[] }
+  | {
+    readonly kind: "addresses";
+    readonly addresses: readonly string[];
+    /** The alias that stood for them; undefined when it was none. */
+    readonly alias: string | undefined;
+  }
   /** A table or service failed: the client must try again later. */
   | { readonly kind: "retry"; readonly why: string }
   /** The aliases pass a limit, as when they go round; somebody has to mend them. */
@@ -79,7 +84,9 @@ export class AddressPipeline {
   async expand(address: string): Promise<Expanded> {
     const rewritten = await this.#rewrite.rewriteInternal("local", address);
     if (rewritten.kind === "retry") return rewritten;
-    if (this.#aliases === undefined) return { kind: "addresses", addresses: [rewritten.address] };
+    if (this.#aliases === undefined) {
+      return { kind: "addresses", addresses: [rewritten.address], alias: undefined };
+    }
     return await this.#expandAliases(this.#aliases, rewritten.address);
   }
 
@@ -118,7 +125,8 @@ export class AddressPipeline {
         else waiting.push({ address: result.address, depth: depth + 1, path: [...path, key] });
       }
     }
-    return { kind: "addresses", addresses: done };
+    const alias = done.length === 1 && done[0] === first ? undefined : first;
+    return { kind: "addresses", addresses: done, alias };
   }
 }
 

@@ -14,6 +14,7 @@ import type { Logger } from "../../lib/log/log.ts";
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
 // Server skeleton
+import type { BounceClient } from "../../lib/proto/bounce_client.ts";
 import { type CLEANUP, CLEANUP_STATUS, type QMGR } from "../../lib/proto/protocols.ts";
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
@@ -21,6 +22,7 @@ import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import { CleanupMessage, type CleanupRules } from "./cleanup_message.ts";
 import { QueueFileMaker } from "./cleanup_output.ts";
 import { AddressPipeline } from "./cleanup_recipient.ts";
+import { ExpansionTrace } from "./cleanup_trace.ts";
 import type { SERVICE } from "./service.ts";
 
 /** The settings that cleanup is told. */
@@ -32,6 +34,7 @@ export interface CleanupParts {
   readonly log: Logger;
   readonly rewrite: RewriteClient;
   readonly maps: MapLookup;
+  readonly trace: BounceClient;
   readonly qmgr: Pick<IpcClient<typeof QMGR>, "send">;
   /** Proves to qmgr that it is cleanup who speaks. */
   readonly queueKey: string;
@@ -59,6 +62,7 @@ function rulesFrom(settings: CleanupSettings): CleanupRules {
     delayWarningTime: settings.delay_warning_time,
     hostName: settings.myhostname,
     undisclosedRecipients: settings.undisclosed_recipients_header,
+    verpFilter: settings.verp_delimiter_filter,
   };
 }
 
@@ -108,7 +112,8 @@ export class CleanupService implements Disposable {
   #begin(exchange: Exchange, flags: number): undefined {
     if (exchange.state !== undefined) throw new BadRecordError("Cannot begin message: one is under way");
     const output = this.#maker.create();
-    const made = new CleanupMessage(output, flags, this.#rules, this.#addresses, this.#parts.log);
+    const trace = new ExpansionTrace(this.#parts.trace);
+    const made = new CleanupMessage(output, flags, this.#rules, this.#addresses, trace, this.#parts.log);
     exchange.state = made;
     exchange.onCancel = () => made.abandon();
     exchange.reply("queueId", { queueId: made.queueId });

@@ -6,7 +6,9 @@
  *   Takes messages as records from smtpd, pickup, bounce and local; completes envelope addresses, expands
  *   recipients by virtual_alias_maps, removes and adds headers, and writes the file in incoming/. It answers OK only
  *   when the message is on the disk: in the journal, which is synced once for all messages that wait, or as a file
- *   where it is long. Then it tells qmgr. On an error it reads to the end, removes the file and says what was wrong. It is the only program that makes queue files.
+ *   where it is long. Then it tells qmgr. An alias whose sender asked for success reports is noted as expanded in the
+ *   message's trace log. On an error it reads to the end, removes the file and says what was wrong. It is the only
+ *   program that makes queue files.
  *
  * SECURITY
  *   Reads message content from strangers, through smtpd. It may write incoming/ and journal/ and nothing else, runs nothing and
@@ -29,7 +31,7 @@
  * @module
  */
 // Server skeleton
-import { CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
+import { BOUNCE, CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
@@ -44,6 +46,7 @@ await runIpcDaemon(SERVICE, CLEANUP, (context) => {
     log: context.log,
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    trace: context.client(BOUNCE, "trace"),
     qmgr: context.client(QMGR, "qmgr"),
     queueKey: context.queueKey,
     bootId: context.bootId,

@@ -13,6 +13,7 @@
  *   have earned it for them (*_delivery_slot_cost and its relatives). Each destination has as many deliveries at once as
  *   it has shown that it can take; one that fails is left alone for minimal_backoff_time. Of a long list only as many
  *   recipients are in memory as *_recipient_limit allows.
+ *   A message that asked for VERP goes to each recipient by itself, from an address that names the recipient.
  *
  *   cleanup tells it of each new message, so nothing is scanned for; scans find what a crash left.
  *
@@ -132,6 +133,10 @@ function makeManager(
       lifetime: settings.maximal_queue_lifetime,
       bounceLifetime: settings.bounce_queue_lifetime,
       delayWarning: settings.delay_warning_time,
+    },
+    notices: {
+      confirmDelayCleared: settings.confirm_delay_cleared,
+      disableVerpBounces: settings.disable_verp_bounces,
     },
     recipientLimit: settings.qmgr_message_recipient_limit,
     recipientMinimum: settings.qmgr_message_recipient_minimum,

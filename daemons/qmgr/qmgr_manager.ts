@@ -19,7 +19,6 @@ import {
 } from "../../lib/mail/queue_directory.ts";
 import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
-import { NOTIFY } from "../../lib/mail/notify.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
@@ -28,6 +27,7 @@ import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
 import { ActiveMessage, type Entry, type HowTaken, type KnownEnvelope } from "./qmgr_message.ts";
+import { isRecorded, isTraced, type NoticeRules, verpDelimiters } from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
 import { cutText } from "./qmgr_request.ts";
@@ -36,7 +36,7 @@ import type { Outcome, Transport } from "./qmgr_transport.ts";
 /** Deaths of agents that have a message in hand before it is put on hold. */
 const CRASH_LIMIT = 3;
 /** A message that cleanup has just passed on with its envelope. */
-const FRESH: HowTaken = { flush: false, expireNow: false, fresh: true, journaled: true };
+const FRESH: HowTaken = { flush: false, expireNow: false, fresh: true, journaled: true, first: true };
 const NEXTHOP_LIMIT = DELIVERY.requests.deliver.fields.nexthop.most;
 const UNAVAILABLE = "4.3.0 mail transport unavailable";
 
@@ -59,6 +59,7 @@ export interface ManagerOptions {
   readonly trace: IpcClient<typeof BOUNCE>;
   readonly log: Logger;
   readonly times: QueueTimes;
+  readonly notices: NoticeRules;
   readonly recipientLimit: number;
   readonly recipientMinimum: number;
   readonly deferTransports: ReadonlySet<string>;
@@ -136,6 +137,7 @@ export class QueueManager {
       expireNow: (stat.mode & QUEUE_FILE_EXPIRE) !== 0,
       fresh: how.fresh === true && from === "incoming",
       journaled: false,
+      first: from === "incoming",
     });
     if (opened === undefined) return true;
     const { message, recipients } = opened;
@@ -357,7 +359,7 @@ export class QueueManager {
 
   /** Records one recipient's outcome; when it is the message's last one, the message is finished. */
   settled(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): void {
-    if (outcome.result === "sent" && (recipient.notify & NOTIFY.SUCCESS) === 0) {
+    if (outcome.result === "sent" && !isTraced(message, recipient, outcome, this.#options.notices)) {
       this.#done(message, recipient);
       return this.#settle(message);
     }
@@ -383,8 +385,12 @@ export class QueueManager {
       notify: recipient.notify,
       ...told,
     };
-    const service = outcome.result === "sent" ? trace : outcome.result === "bounced" ? bounce : defer;
-    const result = await appendOutcome(service, values);
+    if (isTraced(message, recipient, outcome, this.#options.notices)) {
+      const traced = await appendOutcome(trace, { ...values, action: values.action || "relayed" });
+      message.traced ||= traced.kind === "done";
+    }
+    if (outcome.result === "sent") return message.markDone(recipient.offset);
+    const result = await appendOutcome(outcome.result === "bounced" ? bounce : defer, values);
     if (outcome.result === "deferred" || (outcome.result === "bounced" && result.kind === "failed")) {
       if (result.kind === "failed") {
         log.warning(`${message.id}: cannot record ${outcome.result} recipient: ${result.why}`);
@@ -392,8 +398,7 @@ export class QueueManager {
       message.deferred++;
       return;
     }
-    if (outcome.result === "bounced") message.bounced = true;
-    else message.traced ||= result.kind === "done";
+    message.bounced = true;
     message.markDone(recipient.offset);
   }
 
@@ -450,7 +455,7 @@ export class QueueManager {
       if (recipients.length > 0) return this.#assign(message, recipients);
     }
     if (message.traced) {
-      await sendReport(trace, this.#reportValues(message, "success"));
+      await sendReport(trace, this.#reportValues(message, isRecorded(message) ? "verify" : "success"));
       message.traced = false;
     }
     if (message.deferred === 0) return this.#remove(message);
@@ -484,7 +489,11 @@ export class QueueManager {
       envelope.warnTime <= Date.now() / 1000;
   }
 
-  #reportValues({ id, envelope }: ActiveMessage, report: "failure" | "delay" | "success") {
+  #reportValues(
+    { id, envelope }: ActiveMessage,
+    report: "failure" | "delay" | "success" | "verify",
+  ) {
+    const separate = report === "failure" && !this.#options.notices.disableVerpBounces;
     const encoding = envelope.attributes.get("encoding") ?? "";
     return {
       queueName: "active",
@@ -495,6 +504,7 @@ export class QueueManager {
       envelopeId: envelope.envelopeId,
       ret: envelope.ret,
       report,
+      verp: separate ? verpDelimiters(envelope) : "",
     } as const;
   }
 

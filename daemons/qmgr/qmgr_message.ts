@@ -42,6 +42,8 @@ export interface HowTaken {
   readonly fresh: boolean;
   /** It is in the journal, by way of which it came. */
   readonly journaled: boolean;
+  /** Its first attempt: it comes from incoming/. */
+  readonly first: boolean;
 }
 
 const ENVELOPE_ID_LIMIT = DELIVERY.requests.deliver.fields.envelopeId.most;
@@ -75,6 +77,8 @@ export class ActiveMessage {
   refilledAt = this.activeTime;
   #taken = 0;
   #damage: BadRecordError | undefined;
+  /** Some recipient's NOTIFY was given: cleanup may have reported the alias that it comes from. */
+  #notify = false;
   readonly #reader: EnvelopeReader;
   #readFile: SafeFile | undefined;
   #markFile: SafeFile | undefined;
@@ -145,7 +149,7 @@ export class ActiveMessage {
    * whatever memory says: an attempt may have ended with the queue manager's own death.
    */
   get mayHaveLogs(): boolean {
-    return !this.how.fresh || this.#taken !== this.envelope.size.recipientCount;
+    return !this.how.fresh || this.#notify || this.#taken !== this.envelope.size.recipientCount;
   }
 
   /**
@@ -187,6 +191,7 @@ export class ActiveMessage {
     refuseLongRecipients(recipients);
     this.outstanding += recipients.length;
     this.#taken += recipients.length;
+    this.#notify ||= recipients.some(({ notify }) => notify !== 0);
     if (this.hasMore) return;
     this.#readFile?.close();
     this.#readFile = undefined;

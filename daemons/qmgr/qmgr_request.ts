@@ -10,6 +10,7 @@ import { SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
 import { DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
 import type { Entry } from "./qmgr_message.ts";
+import { senderFor } from "./qmgr_notice.ts";
 
 const FIELDS = DELIVERY.requests.deliver.fields;
 /** Longest UTF-8 form of one UTF-16 unit, bytes. */
@@ -41,7 +42,7 @@ export function deliveryRequest({ message, recipients, queue }: Entry) {
     nexthop: cutText(queue.nexthop, FIELDS.nexthop.most),
     encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
     smtputf8: (envelope.size.sendOptions & SENDOPT_SMTPUTF8_REQUESTED) !== 0,
-    sender: envelope.sender,
+    sender: cutText(senderFor(envelope, recipients[0]), FIELDS.sender.most),
     envelopeId: envelope.envelopeId,
     ret: envelope.ret,
     arrivalTime: envelope.arrivalTime,

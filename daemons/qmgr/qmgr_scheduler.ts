@@ -17,6 +17,7 @@ import type { Clock } from "./qmgr_clock.ts";
 import { Job, Peer, QueuedEntry } from "./qmgr_job.ts";
 import { JobList } from "./qmgr_job_list.ts";
 import type { ActiveMessage, Entry } from "./qmgr_message.ts";
+import { verpDelimiters } from "./qmgr_notice.ts";
 import type { DestinationQueue } from "./qmgr_queue.ts";
 import { ReadyQueues } from "./qmgr_ready.ts";
 import { RecipientPool, type RecipientRules } from "./qmgr_recipients.ts";
@@ -72,7 +73,9 @@ export class Scheduler {
     const job = this.#jobOf(message);
     this.#pool.hold(job);
     const last = job.peer(queue)?.last;
-    if (last !== undefined && last.recipients.length < this.#entryMost) {
+    // With VERP every recipient's copy has its own sender.
+    const most = verpDelimiters(message.envelope) === "" ? this.#entryMost : 1;
+    if (last !== undefined && last.recipients.length < most) {
       last.recipients.push(recipient);
       return;
     }

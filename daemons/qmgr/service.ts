@@ -33,6 +33,7 @@ export const SERVICE = {
   knowsQueueKey: true,
   parameters: [
     "bounce_queue_lifetime",
+    "confirm_delay_cleared",
     "daemon_timeout",
     "default_delivery_slot_cost",
     "default_delivery_slot_discount",
@@ -53,6 +54,7 @@ export const SERVICE = {
     "defer_transports",
     "delay_warning_time",
     "destination_concurrency_feedback_debug",
+    "disable_verp_bounces",
     "double_bounce_sender",
     "hash_queue_depth",
     "hash_queue_names",

@@ -7,6 +7,9 @@
  *   to cleanup as records. It says 250 after the message only when cleanup says that it is on the disk. One process
  *   serves many sessions.
  *
+ *   When something went wrong in a session that notify_classes names (data, policy, protocol, resource, software), its
+ *   transcript is mailed to error_notice_recipient; passwords and message text are not in it.
+ *
  * SECURITY
  *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
  *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap and dns over their sockets. It must never be
@@ -14,8 +17,8 @@
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
- *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 6152 (8BITMIME),
- *   RFC 7505 (null MX)
+ *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3461 (DSN), RFC 6152
+ *   (8BITMIME), RFC 7505 (null MX)
  *
  * DIAGNOSTICS
  *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
@@ -25,7 +28,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no DSN and SMTPUTF8 extensions, no milters and policy services. Connections of one client are
+ *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Connections of one client are
  *   counted per process. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
  *
  * @module

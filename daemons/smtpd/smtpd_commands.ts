@@ -9,6 +9,7 @@ import { decodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
 import { headerNameLength } from "../../lib/mail/header.ts";
 import { parsePathArgument, type PathParameter, type PathResult } from "../../lib/mail/path.ts";
 // This program
+import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY, type ReplyText, shown } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { Transaction } from "./smtpd_transaction.ts";
@@ -113,14 +114,20 @@ function helo(session: Session, argument: Uint8Array): Result {
 function ehlo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "EHLO");
   if (refused !== undefined) return refused;
-  const { settings } = session.server;
-  const hidden = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
+  const verp = session.server.allowsVerp(session.peer);
+  return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
+}
+
+function ehloReply({ server }: Session, verp: boolean): ReplyText {
+  const { settings, hiddenKeywords: hidden } = server;
   const keywords = [
     "PIPELINING",
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
     ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
+    ...(verp ? ["XVERP"] : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
+    "DSN",
   ];
   const lines = [settings.myhostname, ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!))];
   return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
@@ -132,13 +139,29 @@ function mail(session: Session, argument: Uint8Array): Result {
   if (session.transaction !== undefined) return REPLY.nestedMail;
   const path = parsePathArgument(argument, "from", { strict: settings.strict_rfc821_envelopes, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.mailSyntax, REPLY.badSender);
-  let eightBit = false;
+  if (path.parameters.length === 0) return beginMail(session, path.address, undefined);
+  const verp = path.parameters.some(({ keyword }) => keyword === "XVERP") &&
+    session.server.allowsVerp(session.peer);
+  return typeof verp === "boolean"
+    ? mailWith(session, path, verp)
+    : verp.then((may) => mailWith(session, path, may));
+}
+
+/** MAIL with parameters. */
+function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): ReplyText {
+  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, verp: "" };
+  const { settings, hiddenKeywords } = session.server;
+  const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
   for (const parameter of path.parameters) {
-    const problem = mailParameter(session, parameter);
-    if (problem !== undefined) return problem;
-    if (parameter.keyword === "BODY" && asciiUpper(parameter.value ?? "") === "8BITMIME") eightBit = true;
+    const taken = takeMailNotice(parameter, path.address, options, settings, allowed);
+    const problem = taken === undefined ? mailParameter(session, parameter, options) : taken;
+    if (problem !== undefined && problem !== "taken") return problem;
   }
-  session.transaction = new Transaction(path.address, eightBit);
+  return beginMail(session, path.address, options);
+}
+
+function beginMail(session: Session, sender: string, options: MailOptions | undefined): ReplyText {
+  session.transaction = new Transaction(sender, options);
   return REPLY.mailOk;
 }
 
@@ -157,7 +180,11 @@ function unsupported({ keyword, value }: PathParameter): ReplyText {
   return `555 5.5.4 Unsupported option: ${shown(value === undefined ? keyword : `${keyword}=${value}`)}`;
 }
 
-function mailParameter(session: Session, parameter: PathParameter): ReplyText | undefined {
+function mailParameter(
+  session: Session,
+  parameter: PathParameter,
+  options: MailOptions,
+): ReplyText | undefined {
   const { keyword, value } = parameter;
   const { settings } = session.server;
   if (keyword === "SIZE") {
@@ -170,6 +197,7 @@ function mailParameter(session: Session, parameter: PathParameter): ReplyText | 
   }
   if (keyword === "BODY") {
     const body = asciiUpper(value ?? "");
+    options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
   }
   return unsupported(parameter);
@@ -181,8 +209,13 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   if (transaction === undefined) return REPLY.needMail;
   const path = parsePathArgument(argument, "to", { strict: settings.strict_rfc821_envelopes, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
-  if (path.parameters.length > 0) return unsupported(path.parameters[0]!);
   if (path.address === "") return REPLY.badRecipient;
+  let options: RecipientOptions | undefined;
+  for (const parameter of path.parameters) {
+    options ??= { notify: 0, original: "" };
+    const taken = takeRecipientNotice(parameter, options, !session.server.hiddenKeywords.has("DSN"));
+    if (taken !== "taken") return taken ?? unsupported(parameter);
+  }
   if (transaction.recipients.length >= settings.smtpd_recipient_limit) {
     // RFC 5321 section 4.5.3.1.10: too many recipients are a soft refusal; a little beyond is no offence.
     transaction.overshoot++;
@@ -196,7 +229,7 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   const accept = () => {
     // The transaction may have ended while the question was open.
     if (session.transaction !== transaction) return REPLY.needMail;
-    transaction.recipients.push(path.address);
+    transaction.add(path.address, options);
     transaction.open(session.server.cleanup);
     return REPLY.rcptOk;
   };

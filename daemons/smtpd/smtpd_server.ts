@@ -2,7 +2,8 @@
  * What all sessions of a process share: settings, services, the restriction lists, the clock for deadlines.
  */
 // Utility
-import { equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { asciiUpper, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { printable } from "../../lib/vstring/printable.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -19,6 +20,7 @@ import { checkRecipientExists } from "./smtpd_recipient.ts";
 import { lookupFailure, REPLY, type ReplyText } from "./smtpd_reply.ts";
 import { type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
 import type { Session } from "./smtpd_session.ts";
+import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
 /** Accepted recipients that are remembered, and for how long, milliseconds. */
@@ -42,12 +44,17 @@ export class Server {
   readonly cleanup: CleanupService;
   /** What a refused line that ends in LF alone gets. */
   readonly bareNewlineReply: ReplyText;
+  /** The postmaster wants to know of errors in sessions. */
+  readonly keepsTranscripts: boolean;
   /** How long a client may take. */
   readonly patience: DeadlineRule;
   readonly #services: Services;
   readonly #trusted: MatchList;
   readonly #unlimited: MatchList;
   readonly #bareNewlineAllowed: MatchList;
+  readonly #verpClients: MatchList;
+  /** EHLO keywords in capitals that are neither offered nor honoured. */
+  readonly hiddenKeywords: ReadonlySet<string>;
   readonly #early: readonly RestrictionList[];
   readonly #destination: readonly RestrictionList[];
   readonly #data: RestrictionList;
@@ -101,6 +108,9 @@ export class Server {
     this.#destination = settings.smtpd_relay_before_recipient_restrictions
       ? destination
       : destination.reverse();
+    this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
+    this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
     this.#data = list("smtpd_data_restrictions");
     // With sender-dependent routing a recipient may be refused for one sender and taken for another.
     this.#plain = settings.sender_dependent_default_transport_maps.length === 0 &&
@@ -116,6 +126,16 @@ export class Server {
     const verdict = matchLiteral(this.#trusted, listSubject("address", key));
     if (verdict !== "ask") return verdict === "match";
     return this.#services.maps.find("mynetworks", "list", key).then((found) => found.kind === "found");
+  }
+
+  /** True for a client that may ask for VERP; a promise when a table has to be asked. Trouble means: it may not. */
+  allowsVerp(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_verp_clients.length === 0) return false;
+    const key = `${peer.name} ${peer.address}`;
+    const verdict = matchLiteral(this.#verpClients, listSubject("address", key));
+    if (verdict !== "ask") return verdict === "match";
+    return this.#services.maps.find("smtpd_authorized_verp_clients", "list", key)
+      .then((found) => found.kind === "found");
   }
 
   /** Registers a session; returns the reply for a client that has too many already. */
@@ -134,6 +154,16 @@ export class Server {
       `Connection concurrency limit exceeded: ${count} from ${session.client} for service smtp`,
     );
     return `421 4.7.0 ${settings.myhostname} Error: too many connections from ${address}`;
+  }
+
+  /** Mails a session's transcript to the postmaster; that it fails is only logged, as the session is over. */
+  sendTranscript(transcript: Transcript, client: string, reason: string): void {
+    transcript.send(this.cleanup, client, reason).then(
+      (why) => {
+        if (why !== undefined) this.log.warning(`postmaster notice for ${client} failed: ${printable(why)}`);
+      },
+      (error) => this.#trouble(`postmaster notice for ${client}`, error),
+    );
   }
 
   /** Takes a session out; false when it is out already. */

@@ -18,6 +18,7 @@ import { endsSession, isErrorReply, REPLY, replyBytes, type ReplyText, soften } 
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
+import { Transcript } from "./smtpd_transcript.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
@@ -62,6 +63,10 @@ export class Session {
   readonly #counts = new CommandCounts();
   /** For the records of one message after the other. */
   #records: ByteBuilder | undefined;
+  /** Undefined unless the postmaster wants to know of errors. */
+  readonly #transcript: Transcript | undefined;
+  /** Why the session ended early, or empty. */
+  #abortReason = "";
 
   constructor(server: Server, peer: Peer, trusted: boolean, channel: SessionChannel, done: () => void) {
     this.server = server;
@@ -71,6 +76,7 @@ export class Session {
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
+    this.#transcript = server.keepsTranscripts ? new Transcript(server.settings) : undefined;
   }
 
   /** "host[address]", as all logs name the client. */
@@ -123,6 +129,7 @@ export class Session {
   closed(): void {
     if (this.#phase === "closed") return;
     this.log.info(`lost connection after ${this.#where} from ${this.client}`);
+    this.#abortReason = "lost connection";
     this.#end();
   }
 
@@ -130,6 +137,7 @@ export class Session {
   timeout(): void {
     if (this.#phase === "closed") return;
     this.log.info(`timeout after ${this.#where} from ${this.client}`);
+    this.#abortReason = "timeout";
     this.reply(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
     this.#flush();
   }
@@ -145,6 +153,7 @@ export class Session {
     if (this.#phase === "closed") return;
     const reply = this.server.settings.soft_bounce ? soften(text) : text;
     this.#out += `${reply}\r\n`;
+    this.#transcript?.said(reply);
     if (endsSession(reply)) this.#phase = "closed";
   }
 
@@ -155,6 +164,7 @@ export class Session {
 
   /** Throws the transaction away. */
   resetTransaction(): void {
+    this.#transcript?.flush();
     this.transaction?.abort();
     this.transaction = undefined;
   }
@@ -229,6 +239,7 @@ export class Session {
   }
 
   #runLine(line: Uint8Array): boolean {
+    this.#transcript?.heard(line);
     const parsed = readCommand(line);
     if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
     if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
@@ -312,6 +323,7 @@ export class Session {
     const { settings } = this.server;
     if (this.#errors < settings.smtpd_hard_error_limit) return true;
     this.log.info(`too many errors after ${this.#where} from ${this.client}`);
+    this.#abortReason = "too many errors";
     this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
     return false;
   }
@@ -367,6 +379,7 @@ export class Session {
       if (outcome.accepted) {
         this.#errors = 0;
         this.#junk = 0;
+        this.#transcript?.accepted();
       }
       this.#closeData(outcome.reply);
     }, (error) => this.server.failed(this, error));
@@ -407,6 +420,9 @@ export class Session {
   #end(): void {
     this.#phase = "closed";
     if (!this.server.forget(this)) return;
+    if (this.#transcript?.wanted === true) {
+      this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
+    }
     this.resetTransaction();
     // A client that has taken its leave sends no more; any other is listened to until it has seen the last reply.
     if (this.#quit && this.#input.length === 0) this.#channel.close();

@@ -7,7 +7,6 @@ import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
-import { encodeXtext } from "../../lib/mail/xtext.ts";
 import { appendAttribute, formatTime } from "../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
@@ -15,13 +14,12 @@ import type { ClientExchange, IpcClient } from "../../lib/ipc/client.ts";
 import { type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // This program
 import { DataReader } from "./smtpd_data.ts";
+import { type MailOptions, ORCPT_LIMIT, type RecipientOptions } from "./smtpd_dsn.ts";
 import type { Peer } from "./smtpd_peer.ts";
 import { REPLY, type ReplyText } from "./smtpd_reply.ts";
 
 /** Records that go out in one chunk, bytes. */
 const CHUNK = 32 * 1024;
-/** RFC 3461 section 4.2: the longest ORCPT that a server must take; a longer one is not made up. */
-const ORCPT_LIMIT = 500;
 
 /** Who makes queue files: cleanup's client. */
 export type CleanupService = Pick<IpcClient<typeof CLEANUP>, "open">;
@@ -42,9 +40,11 @@ export interface Outcome {
 /** A transaction from MAIL to the final reply. */
 export class Transaction {
   readonly sender: string;
-  /** BODY=8BITMIME was said. */
-  readonly eightBit: boolean;
+  /** What MAIL said beside; undefined: nothing. */
+  readonly options: Readonly<MailOptions> | undefined;
   readonly recipients: string[] = [];
+  /** What RCPT said beside, by the recipient's index; most say nothing. */
+  readonly #notices = new Map<number, Readonly<RecipientOptions>>();
   /** Recipients that were refused because there were too many. */
   overshoot = 0;
   readonly #time = Date.now();
@@ -55,9 +55,15 @@ export class Transaction {
   #over = false;
   reader: DataReader | undefined;
 
-  constructor(sender: string, eightBit: boolean) {
+  constructor(sender: string, options?: Readonly<MailOptions>) {
     this.sender = sender;
-    this.eightBit = eightBit;
+    this.options = options;
+  }
+
+  /** Takes a recipient. */
+  add(recipient: string, options?: Readonly<RecipientOptions>): void {
+    if (options !== undefined) this.#notices.set(this.recipients.length, options);
+    this.recipients.push(recipient);
   }
 
   /** The queue id, or an empty string while cleanup has not told it. */
@@ -149,6 +155,8 @@ export class Transaction {
     appendRecord(out, RECORD.TIME, formatTime(this.#time));
     appendAttribute(out, "rewrite_context", peer.local ? "local" : "remote");
     appendRecord(out, RECORD.FROM, this.sender);
+    const { options } = this;
+    if (options !== undefined && options.verp !== "") appendRecord(out, RECORD.VERP, options.verp);
     const pairs: [string, string][] = [
       ["log_client_name", peer.name],
       ["log_client_address", peer.address],
@@ -165,7 +173,11 @@ export class Transaction {
       ["helo_name", helo],
       ["protocol_name", protocol],
     ];
-    if (this.eightBit) pairs.push(["encoding", "8bit"]);
+    if (options !== undefined) {
+      if (options.eightBit) pairs.push(["encoding", "8bit"]);
+      pairs.push(["envelope_id", options.envelopeId]);
+      if (options.ret !== 0) pairs.push(["ret_flags", String(options.ret)]);
+    }
     for (const [name, value] of pairs) if (value !== "") appendAttribute(out, name, value);
   }
 
@@ -174,8 +186,12 @@ export class Transaction {
     const out = reader.records;
     for (let i = from; i < this.recipients.length; i++) {
       const recipient = this.recipients[i]!;
-      const original = `rfc822;${encodeXtext(quoteAddress(recipient))}`;
+      const notice = this.#notices.get(i);
+      const original = notice?.original || `rfc822;${quoteAddress(recipient)}`;
       if (original.length <= ORCPT_LIMIT) appendAttribute(out, "dsn_orig_rcpt", original);
+      if (notice !== undefined && notice.notify !== 0) {
+        appendAttribute(out, "notify_flags", String(notice.notify));
+      }
       appendRecord(out, RECORD.RECIPIENT, recipient);
       if (out.length < CHUNK) continue;
       reader.flush();

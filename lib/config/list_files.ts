@@ -50,6 +50,20 @@ export class ListFiles {
     return out;
   }
 
+  /**
+   * The text of a file that a parameter names as a whole.
+   *
+   * @throws ListFileError
+   */
+  text(parameter: string, path: string): string {
+    this.#files.set(`${parameter} ${path}`, { path, parameter });
+    try {
+      return this.#readText(path);
+    } catch (error) {
+      throw new ListFileError(error instanceof Error ? error.message : String(error));
+    }
+  }
+
   #append(out: string[], parameter: string, items: readonly string[], negate: boolean, depth: number): void {
     for (const item of items) {
       const { negated, pattern } = splitNegation(item, negate);

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { BounceTemplates } from "./bounce_templates.ts";
 
 /** What a parameter's value is, as main.toml writes it and as a daemon sees it. */
 export interface ParameterTypes {
@@ -20,6 +21,8 @@ export interface ParameterTypes {
   list: readonly string[];
   /** Lookup tables, each "type:name". */
   tables: readonly string[];
+  /** main.toml names a file; a daemon is told its texts, `$name` expanded. */
+  templates: BounceTemplates;
 }
 
 /** One row of the table. */
@@ -64,7 +67,9 @@ export const PARAMETERS = {
   bounce_notice_recipient: { type: "string", default: "postmaster", min: 1, doc: "Who gets copies of bounces when notify_classes has \"bounce\"" },
   bounce_queue_lifetime: { type: "duration", default: "5d", max: 8640000, doc: "How long a bounce stays in the queue" },
   bounce_size_limit: { type: "integer", default: "50000", min: 1, doc: "Most bytes of a message that are returned with its bounce" },
+  bounce_template_file: { type: "templates", default: "", absolute: true, doc: "File with the texts of bounces, delay warnings and success reports, bounce(5); empty: the built-in ones" },
   config_directory: { type: "string", default: "", absolute: true, computed: true, doc: "Where main.toml and master.toml are; default: the directory that was read" },
+  confirm_delay_cleared: { type: "boolean", default: "no", doc: "Tell a sender who was warned of a delay when the mail has gone out" },
   daemon_timeout: { type: "duration", default: "18000s", min: 1, doc: "How long an agent may take for one delivery" },
   daemon_watchdog_timeout: { type: "duration", default: "60s", min: 2, doc: "Own: how long a daemon may be silent before master kills it" },
   default_database_type: { type: "string", default: "texthash", min: 1, doc: "Table type of defaults that name a file" },
@@ -86,6 +91,7 @@ export const PARAMETERS = {
   default_transport: { type: "string", default: "smtp", min: 1, doc: "Delivery of mail to other hosts: transport or transport:nexthop" },
   default_transport_concurrency_limit: { type: "integer", default: "400", min: 1, doc: "Own: most deliveries of one transport at once; in Postfix the process limit of the transport" },
   default_transport_rate_delay: { type: "duration", default: "0s", doc: "Pause between deliveries of one transport" },
+  default_verp_delimiters: { type: "string", default: "+=", min: 1, doc: "The two characters that VERP puts around the recipient when the sender names none" },
   defer_code: { type: "integer", default: "450", min: 400, max: 499, doc: "Reply code of the restriction \"defer\"" },
   defer_transports: { type: "list", default: "", files: true, doc: "Transports whose mail waits until the queue is flushed" },
   delay_logging_resolution_limit: { type: "integer", default: "2", max: 6, doc: "Digits after the point in the delays= of the log" },
@@ -96,6 +102,7 @@ export const PARAMETERS = {
   destination_concurrency_feedback_debug: { type: "boolean", default: "no", doc: "Log how the concurrency of destinations follows success and failure" },
   disable_dns_lookups: { type: "boolean", default: "no", doc: "Look host names up in the hosts file only, never MX" },
   disable_mime_output_conversion: { type: "boolean", default: "no", doc: "Never convert 8-bit mail for a server without 8BITMIME" },
+  disable_verp_bounces: { type: "boolean", default: "no", doc: "Send one report for VERP mail instead of one for each recipient" },
   disable_vrfy_command: { type: "boolean", default: "no", doc: "Refuse VRFY" },
   double_bounce_sender: { type: "string", default: "double-bounce", min: 1, doc: "Local part of the sender of mail that must never be returned" },
   duplicate_filter_limit: { type: "integer", default: "1000", doc: "Most recipients remembered to find duplicates; 0: no limit" },
@@ -105,6 +112,7 @@ export const PARAMETERS = {
   enable_long_queue_ids: { type: "boolean", default: "no", doc: "Queue ids that are not used again" },
   enable_original_recipient: { type: "boolean", default: "yes", doc: "Keep the recipient from before virtual aliases" },
   enable_threaded_bounces: { type: "boolean", default: "no", doc: "Bounces with References and In-Reply-To" },
+  error_notice_recipient: { type: "string", default: "postmaster", min: 1, doc: "Who gets transcripts of sessions with errors of the kinds that notify_classes names" },
   expand_owner_alias: { type: "boolean", default: "no", doc: "Set the sender of list mail to what owner-list expands to" },
   fallback_transport: { type: "string", default: "", doc: "Transport for local recipients that are not found" },
   fallback_transport_maps: { type: "tables", default: "", doc: "Transport per local recipient that is not found" },
@@ -263,6 +271,7 @@ export const PARAMETERS = {
   smtp_skip_quit_response: { type: "boolean", default: "yes", doc: "Do not wait for the answer to QUIT" },
   smtp_tcp_port: { type: "string", default: "smtp", doc: "Default port" },
   smtp_trusted_nexthops: { type: "list", default: "", doc: "Own: next hosts whose addresses may be private or loopback, beside those of relayhost, the fallback relays and the *_transport parameters" },
+  smtpd_authorized_verp_clients: { type: "list", default: "", files: true, doc: "Clients that may ask for VERP with XVERP" },
   smtpd_banner: { type: "string", default: "$myhostname ESMTP $mail_name", min: 1, doc: "Text after 220; begins with $myhostname" },
   smtpd_client_connection_count_limit: { type: "integer", default: "50", doc: "Most connections of one client at once; 0: no limit" },
   smtpd_client_event_limit_exceptions: { type: "list", default: "$mynetworks", files: true, doc: "Clients without count and rate limits" },
@@ -278,6 +287,7 @@ export const PARAMETERS = {
   smtpd_helo_required: { type: "boolean", default: "no", doc: "Refuse MAIL before HELO or EHLO" },
   smtpd_helo_restrictions: { type: "list", default: "", doc: "Restrictions on HELO and EHLO" },
   smtpd_hide_client_session: { type: "boolean", default: "no", doc: "Leave the client out of Received headers" },
+  smtpd_history_flush_threshold: { type: "integer", default: "100", min: 1, doc: "Lines of a session that are kept for the postmaster before they are dropped at RSET, EHLO or the end of a message" },
   smtpd_junk_command_limit: { type: "integer", default: "100", min: 1, doc: "Commands that bring no mail before they count as errors" },
   smtpd_min_data_rate: { type: "integer", default: "500", min: 1, doc: "Bytes per second that the time for a whole request allows for" },
   smtpd_peername_lookup: { type: "boolean", default: "yes", doc: "Look up the names of clients" },
@@ -309,6 +319,7 @@ export const PARAMETERS = {
   unknown_relay_recipient_reject_code: { type: "integer", default: "550", min: 400, max: 599, doc: "Reply code for unknown recipients of relay_domains" },
   unknown_virtual_alias_reject_code: { type: "integer", default: "550", min: 400, max: 599, doc: "Reply code for unknown recipients of virtual_alias_domains" },
   unknown_virtual_mailbox_reject_code: { type: "integer", default: "550", min: 400, max: 599, doc: "Reply code for unknown recipients of virtual_mailbox_domains" },
+  verp_delimiter_filter: { type: "string", default: "-=+", min: 1, doc: "Characters that may be VERP delimiters" },
   virtual_alias_address_length_limit: { type: "integer", default: "1000", min: 1, doc: "Longest address that an alias may expand to" },
   virtual_alias_domains: { type: "list", default: "$virtual_alias_maps", files: true, doc: "Domains whose addresses are all aliases" },
   virtual_alias_expansion_limit: { type: "integer", default: "1000", min: 1, doc: "Most addresses from one recipient" },

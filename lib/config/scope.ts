@@ -3,6 +3,14 @@
  *
  * @module
  */
+import {
+  type BounceTemplates,
+  BUILT_IN_TEMPLATES,
+  expandTemplates,
+  parseTemplates,
+  TemplateError,
+  templateTime,
+} from "./bounce_templates.ts";
 import { computedDefault, type SystemFacts } from "./defaults.ts";
 import { expand, ExpandError } from "./expand.ts";
 import { ListFileError, type ListFiles } from "./list_files.ts";
@@ -148,8 +156,42 @@ export class Scope {
     }
     const parsed = parseValue(withUnit(row), text);
     if (parsed.kind === "wrong") throw new ParameterError(name, parsed.why);
-    if (typeof parsed.value !== "object") return parsed.value;
+    if (row.type === "templates") return this.templates(text);
+    if (!Array.isArray(parsed.value)) return parsed.value;
     return Object.freeze(row.files === true ? this.#withFiles(name, parsed.value) : [...parsed.value]);
+  }
+
+  /**
+   * The notification texts of a file, or the built-in ones for an empty path.
+   *
+   * @param asWritten leave `$name` as it stands
+   * @throws ParameterError
+   */
+  templates(path: string, asWritten = false): BounceTemplates {
+    const name = "bounce_template_file";
+    try {
+      const templates = path === ""
+        ? BUILT_IN_TEMPLATES
+        : parseTemplates(this.#source.listFiles.text(name, path));
+      return asWritten ? templates : expandTemplates(templates, (other) => this.#templateName(other));
+    } catch (error) {
+      if (error instanceof TemplateError) {
+        throw new ParameterError(name, `${path}:${error.line}: ${error.message}`);
+      }
+      if (error instanceof ListFileError || error instanceof ExpandError) {
+        throw new ParameterError(name, error.message);
+      }
+      if (error instanceof ParameterError && this.setting(error.culprit) === undefined) {
+        throw new ParameterError(name, `${path}: ${error.message}`, error.cure);
+      }
+      throw error;
+    }
+  }
+
+  #templateName(name: string): string {
+    const time = templateTime(name);
+    if (time === undefined) return this.expanded(name);
+    return String(Math.floor((this.value(time.parameter) as number) / time.unit));
   }
 
   #withFiles(name: string, items: readonly string[]): readonly string[] {

@@ -34,6 +34,7 @@ const EXPECTED: Readonly<Record<Parameter["type"], string>> = {
   duration: 'a duration such as "300s", "10m", "1h" or "5d"',
   list: "an array of strings",
   tables: 'an array of tables "type:name"',
+  templates: "a string in quotes",
 };
 
 /** What a value of the parameter looks like. */
@@ -66,6 +67,7 @@ function describe(value: unknown): string {
 export function parseValue(row: Parameter, text: string): Parsed<AnyValue> {
   switch (row.type) {
     case "string":
+    case "templates":
       return parseText(row, text);
     case "integer":
       return inRange(row, parseDecimal(trimBlanks(text)), text);

@@ -70,6 +70,11 @@ export function deliveryLogLine(
     `status=${entry.result} (${printable(entry.text)})`;
 }
 
+/** What a success report says of a delivery; the relay is as in the log. */
+export function deliveredVia(relay: string, text: string): string {
+  return `delivery via ${relay}: ${text}`;
+}
+
 /** `delay=T, delays=a/b/c/d`: before qmgr, in qmgr, connection set-up, transmission. */
 export function formatDelays(times: DeliveryTimes, resolution: number): string {
   const { arrival, active, started, done } = times;

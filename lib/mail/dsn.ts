@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { BounceTemplates, TemplateKind } from "../config/bounce_templates.ts";
 import { isAscii } from "../vstring/ascii.ts";
 import { encodeText } from "../vstring/byte_builder.ts";
 import { printable } from "../vstring/printable.ts";
@@ -15,11 +16,8 @@ import type { BounceRecord } from "./bounce_log.ts";
 import { formatMailDate } from "./date.ts";
 import { NOTIFY } from "./notify.ts";
 
-/** What happened: returned to the sender, still being tried, delivered. */
-export type ReportKind = "failure" | "delay" | "success";
-
-/** RET: what of the message the sender wants back, RFC 3461 section 4.3. */
-export const RET = { FULL: 1, HEADERS: 2 } as const;
+/** What happened: returned to the sender, still being tried, delivered; all of that, for who asked to see it. */
+export type ReportKind = TemplateKind;
 
 /** What a report says of this mail system. */
 export interface ReportSystem {
@@ -29,8 +27,8 @@ export interface ReportSystem {
   /** smtputf8_enable: reports are UTF-8 throughout. */
   readonly smtputf8Enable: boolean;
   readonly headerFromFormat: string;
-  /** Seconds. */
-  readonly delayWarningTime: number;
+  /** The texts, expanded. */
+  readonly templates: BounceTemplates;
   /** Seconds. */
   readonly maximalQueueLifetime: number;
 }
@@ -72,27 +70,6 @@ const TEXT_LIMIT = 4096;
 const UNAVAILABLE_REPORT = "\t--- Delivery report unavailable ---";
 const UNAVAILABLE_MESSAGE = "\t--- Undelivered message unavailable ---";
 
-const SUBJECTS: Readonly<Record<ReportKind, { readonly sender: string; readonly postmaster: string }>> = {
-  failure: {
-    sender: "Undelivered Mail Returned to Sender",
-    postmaster: "Postmaster Copy: Undelivered Mail",
-  },
-  delay: {
-    sender: "Delayed Mail (still being retried)",
-    postmaster: "Postmaster Warning: Delayed Mail",
-  },
-  success: { sender: "Successful Mail Delivery Report", postmaster: "Successful Mail Delivery Report" },
-};
-
-const FOR_HELP = [
-  "For further assistance, please send mail to postmaster.",
-  "",
-  "If you do so, please include this problem report. You can",
-  "delete your own text from the attached returned message.",
-  "",
-];
-const SIGNATURE = "                   The mail system";
-
 /** The address that bounces name as their author. */
 export function mailerDaemon(domain: string): string {
   return `${MAILER_DAEMON}@${domain}`;
@@ -111,10 +88,10 @@ export function reportBoundary(report: Report, system: ReportSystem): string {
 
 /** The message header and the preamble. */
 export function headerLines(report: Report, system: ReportSystem): string[] {
-  const subjects = SUBJECTS[report.kind];
+  const { from, subject, postmasterSubject } = system.templates[report.kind];
   const lines = [
-    `From: ${fromHeader(system)}`,
-    `Subject: ${report.postmaster ? subjects.postmaster : subjects.sender}`,
+    `From: ${from || fromHeader(system)}`,
+    `Subject: ${report.postmaster && postmasterSubject !== "" ? postmasterSubject : subject}`,
     `To: ${external(completeAddress(report.recipient, system.myorigin))}`,
   ];
   if (report.messageId !== "") {
@@ -147,59 +124,16 @@ function transferEncoding(report: Report, system: ReportSystem): string[] {
 
 /** The first part, for people: its header and, for a sender, the text. Recipients follow. */
 export function notificationHead(report: Report, system: ReportSystem): string[] {
+  const { charset, text } = system.templates[report.kind];
   const eightBit = system.smtputf8Enable || report.encoding === "8bit";
   return [
     `--${reportBoundary(report, system)}`,
     "Content-Description: Notification",
-    `Content-Type: text/plain; charset=${eightBit ? "utf-8" : "us-ascii"}`,
+    `Content-Type: text/plain; charset=${eightBit && charset === "us-ascii" ? "utf-8" : charset}`,
     ...transferEncoding(report, system),
     "",
-    ...(report.postmaster ? [] : templateText(report.kind, system)),
+    ...(report.postmaster ? [] : text),
   ];
-}
-
-function templateText(kind: ReportKind, system: ReportSystem): string[] {
-  const host = [`This is the mail system at host ${system.myhostname}.`, ""];
-  switch (kind) {
-    case "failure":
-      return [
-        ...host,
-        "I'm sorry to have to inform you that your message could not",
-        "be delivered to one or more recipients. It's attached below.",
-        "",
-        ...FOR_HELP,
-        SIGNATURE,
-      ];
-    case "delay":
-      return [
-        ...host,
-        "####################################################################",
-        "# THIS IS A WARNING ONLY.  YOU DO NOT NEED TO RESEND YOUR MESSAGE. #",
-        "####################################################################",
-        "",
-        `Your message could not be delivered for more than ${whole(system.delayWarningTime, 3600)} hour(s).`,
-        `It will be retried until it is ${whole(system.maximalQueueLifetime, 86400)} day(s) old.`,
-        "",
-        ...FOR_HELP,
-        SIGNATURE,
-      ];
-    case "success":
-      return [
-        ...host,
-        "Your message was successfully delivered to the destination(s)",
-        "listed below. If the message was delivered to mailbox you will",
-        "receive no further notifications. Otherwise you may still receive",
-        "notifications of mail delivery errors from other systems.",
-        "",
-        SIGNATURE,
-      ];
-    default:
-      return kind satisfies never;
-  }
-}
-
-function whole(seconds: number, unit: number): number {
-  return Math.floor(seconds / unit);
 }
 
 /** One recipient in the first part. */
@@ -276,7 +210,7 @@ function diagnosticCode(record: BounceRecord, system: ReportSystem): string {
 
 /** The third part: its header and the Return-Path that the message would have been delivered with. */
 export function originalHead(report: Report, system: ReportSystem): string[] {
-  const name = report.kind === "success" ? "Message" : "Undelivered Message";
+  const name = report.kind === "failure" || report.kind === "delay" ? "Undelivered Message" : "Message";
   const type = report.headersOnly
     ? (report.smtputf8 ? "message/global-headers" : "text/rfc822-headers")
     : (report.smtputf8 ? "message/global" : "message/rfc822");
@@ -304,6 +238,7 @@ export function closingLines(report: Report, system: ReportSystem): string[] {
 
 /** True when the recipient of a log wants to be in a report of this kind: its NOTIFY has it or says nothing. */
 export function wantsReport(kind: ReportKind, notify: number): boolean {
+  if (kind === "verify") return true;
   const bit = kind === "failure" ? NOTIFY.FAILURE : kind === "delay" ? NOTIFY.DELAY : NOTIFY.SUCCESS;
   return notify === 0 || (notify & bit) !== 0;
 }
@@ -318,13 +253,13 @@ function external(address: string): string {
   return printable(quoteAddress(address), TEXT_LIMIT);
 }
 
-/** A line broken at blanks into lines of at most 79 bytes, the later ones indented; long words stay whole. */
-export function wrapLine(text: string): string[] {
+/** A line broken at blanks into lines of at most `width` bytes, the later ones indented; long words stay whole. */
+export function wrapLine(text: string, width = WRAP_WIDTH): string[] {
   const lines: string[] = [];
   let rest = text;
   let indent = "";
   for (;;) {
-    const cut = breakBefore(rest, WRAP_WIDTH - indent.length);
+    const cut = breakBefore(rest, width - indent.length);
     let end = cut;
     while (end > 0 && rest[end - 1] === " ") end--;
     lines.push(indent + rest.slice(0, end));

@@ -28,6 +28,9 @@ export const QMGR_READ_ALL = 1;
 /** Sender asked for SMTPUTF8 (sendOptions bit, Postfix: SMTPUTF8_FLAG_REQUESTED). */
 export const SENDOPT_SMTPUTF8_REQUESTED = 1;
 
+/** Every outcome of the first attempt is reported to the sender (trace_flags bit; Postfix: DEL_REQ_FLAG_RECORD). */
+export const TRACE_RECORD = 1 << 10;
+
 /** Fixed-width data of a C record. */
 export function formatSizeRecord(size: SizeRecord): string {
   return [

@@ -21,3 +21,24 @@ export function encodeXtext(text: string): string {
   }
   return out;
 }
+
+/**
+ * The text that an xtext stands for; undefined when it is none, or stands for anything but printable ASCII: what
+ * comes of it goes into headers and log lines.
+ */
+export function decodeXtext(xtext: string): string | undefined {
+  // RFC 3461 section 4: "+" and two hexadecimal digits in capitals; "+" and "=" do not stand for themselves.
+  let out = "";
+  for (let i = 0; i < xtext.length; i++) {
+    let unit = xtext.charCodeAt(i);
+    if (unit === PLUS) {
+      const high = HEX.indexOf(xtext[++i] ?? "?");
+      const low = HEX.indexOf(xtext[++i] ?? "?");
+      if (high < 0 || low < 0) return undefined;
+      unit = high * 16 + low;
+    }
+    if (unit < 0x20 || unit >= DEL) return undefined;
+    out += String.fromCharCode(unit);
+  }
+  return out;
+}

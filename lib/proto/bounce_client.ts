@@ -7,7 +7,8 @@ import { type IpcClient, IpcError } from "../ipc/client.ts";
 import type { RequestValues } from "../ipc/protocol.ts";
 import type { BOUNCE } from "./protocols.ts";
 
-type BounceClient = IpcClient<typeof BOUNCE>;
+/** What is needed of a connection to one of the services. */
+export type BounceClient = Pick<IpcClient<typeof BOUNCE>, "call">;
 /** One recipient's outcome for a log. */
 export type AppendValues = RequestValues<typeof BOUNCE, "append">;
 /** What a report is made for. */

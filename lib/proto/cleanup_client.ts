@@ -10,7 +10,8 @@ import { appendRecord, RECORD, recordSize } from "../mail/record.ts";
 import { ByteBuilder, encodeText } from "../vstring/byte_builder.ts";
 import { CHUNK_LIMIT, type CLEANUP, CLEANUP_STATUS } from "./protocols.ts";
 
-type CleanupClient = IpcClient<typeof CLEANUP>;
+/** What is needed of a connection to cleanup. */
+export type CleanupClient = Pick<IpcClient<typeof CLEANUP>, "open">;
 
 /** What became of a message. */
 export interface Submission {

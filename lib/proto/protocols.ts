@@ -268,8 +268,10 @@ export const BOUNCE = protocol({
         sender: text(ADDRESS_LIMIT),
         envelopeId: text(256),
         ret: integer(3),
-        /** failure: non-delivery. delay: warning, the log stays. success: trace. */
-        report: choice("failure", "delay", "success"),
+        /** failure: non-delivery. delay: warning, the log stays. success, verify: trace; verify is for `sendmail -v`. */
+        report: choice("failure", "delay", "success", "verify"),
+        /** VERP delimiters: one report for each recipient, to the address that names it; empty: one for all. */
+        verp: text(2),
       },
     },
     /** Removes a message's log. */

@@ -9,7 +9,7 @@ import { type Logger } from "../log/log.ts";
 import { printable } from "../vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../mail/address.ts";
-import { deliveryLogLine } from "../mail/delivery_log.ts";
+import { deliveredVia, deliveryLogLine } from "../mail/delivery_log.ts";
 import { type MailboxOutcome, outcomeOf } from "../mail/mailbox_outcome.ts";
 import { MessageSource } from "../mail/mailbox_source.ts";
 import { QueueDirectory } from "../mail/queue_directory.ts";
@@ -120,7 +120,7 @@ export async function serveDelivery(
 ): Promise<void> {
   const started = Date.now();
   const report = (recipient: DeliveryRecipient, outcome: RecipientOutcome) =>
-    exchange.reply("recipient", replyFields(recipient, softened(outcome, agent.settings.soft_bounce)));
+    exchange.reply("recipient", replyFields(agent, recipient, softened(outcome, agent.settings.soft_bounce)));
   let source: MessageSource | undefined;
   try {
     source = openSource(agent.settings, request);
@@ -202,14 +202,14 @@ function softened(outcome: RecipientOutcome, soft: boolean): RecipientOutcome {
   return { ...outcome, result: "deferred", status: `4${outcome.status.slice(1)}`, action: "delayed" };
 }
 
-function replyFields(recipient: DeliveryRecipient, outcome: RecipientOutcome) {
+function replyFields(agent: MailboxAgent, recipient: DeliveryRecipient, outcome: RecipientOutcome) {
   const { result, status, action, reason } = outcome;
   return {
     offset: recipient.offset,
     result,
     status,
     action,
-    reason: printable(reason),
+    reason: printable(result === "sent" ? deliveredVia(agent.serviceName, reason) : reason),
     diagnosticType: "",
     diagnosticText: "",
     remoteMta: "",

@@ -6,7 +6,7 @@
  */
 import type { ReplyValues, RequestValues } from "../ipc/protocol.ts";
 import type { Logger } from "../log/log.ts";
-import { deliveryLogLine } from "../mail/delivery_log.ts";
+import { deliveredVia, deliveryLogLine } from "../mail/delivery_log.ts";
 import type { DELIVERY } from "../proto/protocols.ts";
 import { type Failure, softened } from "./client_failure.ts";
 import { relayLabel } from "./client_hosts.ts";
@@ -79,8 +79,8 @@ export class RequestRecipients {
     this.#tell(open.recipient, attempt, {
       result: "sent",
       status: reply.status,
-      // RFC 3461 section 5.2.2: a server with DSN reports by itself; for one without, "relayed" is all we know.
-      action: attempt.session.features.dsn ? "" : "relayed",
+      // RFC 3461 section 5.2.2: a server with DSN reports by itself; of one without, LMTP says that it has delivered.
+      action: attempt.session.features.dsn ? "" : this.#policy.dialect === "lmtp" ? "delivered" : "relayed",
       reason: reply.text,
       diagnosticType: "smtp",
       diagnosticText: reply.text,
@@ -137,11 +137,12 @@ export class RequestRecipients {
     result: "sent" | "bounced" | "deferred" | "SOFTBOUNCE",
   ): void {
     const request = this.#request;
+    const relay = attempt === undefined ? "none" : relayLabel(attempt.session.host);
     const line = deliveryLogLine({
       queueId: request.queueId,
       recipient: recipient.address,
       originalRecipient: recipient.originalRecipient,
-      relay: attempt === undefined ? "none" : relayLabel(attempt.session.host),
+      relay,
       connectionUses: attempt?.session.uses,
       times: {
         arrival: request.arrivalTime,
@@ -155,6 +156,7 @@ export class RequestRecipients {
       text: outcome.reason,
     }, { resolution: this.#policy.delayResolution, addressFormat: this.#policy.logAddressFormat });
     this.#log.info(line);
-    this.#report({ offset: recipient.offset, ...outcome });
+    const reason = result === "sent" ? deliveredVia(relay, outcome.reason) : outcome.reason;
+    this.#report({ offset: recipient.offset, ...outcome, reason });
   }
 }

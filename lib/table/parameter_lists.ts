@@ -16,6 +16,7 @@ const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["mydestination", "string"],
   ["mynetworks", "address"],
   ["relay_domains", "domain"],
+  ["smtpd_authorized_verp_clients", "address"],
   ["smtpd_client_event_limit_exceptions", "address"],
   ["smtpd_forbid_bare_newline_exclusions", "address"],
   ["virtual_alias_domains", "string"],

@@ -21,6 +21,8 @@ export class ScratchQueue implements Disposable {
       enable_long_queue_ids: false,
       line_length_limit: 2048,
       sendmail_fix_line_endings: "always",
+      default_verp_delimiters: "+=",
+      verp_delimiter_filter: "-=+",
     };
   }
 

@@ -3,6 +3,8 @@ import { parseOptions } from "../../commands/options.ts";
 import { SendmailError } from "../../commands/sendmail_error.ts";
 import { readSendmailOptions, type SendmailPlan } from "../../commands/sendmail_options.ts";
 
+const OLD_VERP = "option -V is deprecated with Postfix 2.3; specify -XV instead";
+
 const READ: { args: string[]; plan: Partial<SendmailPlan> }[] = [
   {
     args: ["a", "b"],
@@ -40,6 +42,16 @@ const READ: { args: string[]; plan: Partial<SendmailPlan> }[] = [
   { args: ["-R", "constructor", "a"], plan: { ret: 0, warnings: ["bad -R option value -- ignored"] } },
   { args: ["-B", "8bitmime", "a"], plan: { encoding: "8bit" } },
   { args: ["-G", "a"], plan: { gateway: true } },
+  { args: ["-XV", "a"], plan: { verp: "", warnings: [], recipients: ["a"] } },
+  { args: ["-XV-=", "a"], plan: { verp: "-=", warnings: [] } },
+  { args: ["-X", "log", "a"], plan: { verp: undefined, recipients: ["a"] } },
+  { args: ["-V+=", "a"], plan: { verp: "+=", envelopeId: "", warnings: [OLD_VERP] } },
+  { args: ["-V", "-f", "l@x", "a"], plan: { verp: "", sender: "l@x", warnings: [OLD_VERP] } },
+  { args: ["-Vab", "a"], plan: { verp: undefined, envelopeId: "ab" } },
+  { args: ["-V", "id", "a"], plan: { verp: undefined, envelopeId: "id" } },
+  { args: ["--", "-V+="], plan: { verp: undefined, recipients: ["-V+="], warnings: [] } },
+  { args: ["-v", "a"], plan: { reported: true } },
+  { args: ["a"], plan: { reported: false, verp: undefined } },
   { args: ["-C", "/etc/x", "a"], plan: { configDirectory: "/etc/x" } },
   {
     args: [
@@ -96,7 +108,6 @@ const WRONG: { args: string[]; text: RegExp }[] = [
   { args: ["-bd"], text: /unsupported: -bd/ },
   { args: ["-bv", "a"], text: /unsupported: -bv/ },
   { args: ["-b", "\n"], text: /unsupported: -b\?/ },
-  { args: ["-XV+=", "a"], text: /VERP/ },
   { args: ["-B", "binary", "a"], text: /-B option needs 8BITMIME or 7BIT/ },
   { args: ["-n", "a"], text: /-n option not supported/ },
   { args: ["-q", "-t"], text: /-t can be used only in delivery mode/ },

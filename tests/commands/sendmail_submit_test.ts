@@ -257,3 +257,27 @@ Deno.test("DSN options, body type and gateway mode become the attributes that De
     "recipient: a",
   ]);
 });
+
+Deno.test("-XV and -v go into the envelope as Debian's sendmail writes them", async () => {
+  const head = ["named_attribute: rewrite_context=local", "sender_fullname: Alice A"];
+  assert.deepEqual((await post(["-XV", "-f", "l@x", "a"], "")).slice(0, 4), [
+    ...head,
+    "sender: l@x",
+    "verp_delimiters: +=",
+  ]);
+  const own = await post(["-XV-=", "-f", "l@x", "a"], "");
+  assert.ok(own.includes("verp_delimiters: -="));
+  const reported = await post(["-v", "a"], "");
+  assert.ok(reported.includes("named_attribute: trace_flags=1024"));
+});
+
+for (
+  const [args, text] of [[["-XVab", "a"], /two characters from -=\+/], [
+    ["-XV", "-f", "<>", "a"],
+    /non-null sender/,
+  ]] as const
+) {
+  Deno.test(`sendmail ${args.join(" ")} is refused`, async () => {
+    await assert.rejects(post([...args], ""), (error) => error instanceof Error && text.test(error.message));
+  });
+}

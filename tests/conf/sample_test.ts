@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { SERVICES } from "../../daemons/services.ts";
+import { BUILT_IN_TEMPLATES, formatTemplates, parseTemplates } from "../../lib/config/bounce_templates.ts";
 import { loadConfiguration } from "../../lib/config/configuration.ts";
 import { formatProblem } from "../../lib/config/problem.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
@@ -43,4 +44,10 @@ Deno.test("the sample relays for this host's own clients only", () => {
   assert.deepEqual(configuration?.settings.mynetworks, ["127.0.0.1/32", "[::1]/128"]);
   assert.deepEqual(configuration?.settings.relay_domains, []);
   assert.ok(configuration?.settings.smtpd_relay_restrictions.includes("reject_unauth_destination"));
+});
+
+Deno.test("the sample of report texts holds the built-in ones", () => {
+  const text = Deno.readTextFileSync(new URL("../../conf/bounce.cf.default", import.meta.url));
+  const from = "Mail Delivery System <MAILER-DAEMON>";
+  assert.equal(formatTemplates(parseTemplates(text), from), formatTemplates(BUILT_IN_TEMPLATES, from));
 });

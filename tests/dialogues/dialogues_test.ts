@@ -20,7 +20,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   relay_transport: "discard",
   smtpd_banner: "$myhostname ESMTP",
   smtpd_relay_restrictions: "permit_mynetworks, reject_unauth_destination",
-  smtpd_discard_ehlo_keywords: "etrn, dsn, smtputf8, chunking",
+  smtpd_discard_ehlo_keywords: "etrn, smtputf8, chunking",
   smtpd_error_sleep_time: "0",
   smtpd_forbid_unauth_pipelining: "yes",
   smtpd_forbid_bare_newline: "reject",

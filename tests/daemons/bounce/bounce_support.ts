@@ -1,6 +1,7 @@
 /** A bounce service with a queue of its own and a cleanup that keeps what it gets. Not a test itself. @module */
 import { BounceService, type BounceSettings } from "../../../daemons/bounce/bounce_service.ts";
 import type { LogQueue } from "../../../daemons/bounce/bounce_logs.ts";
+import { BUILT_IN_TEMPLATES, expandTemplates } from "../../../lib/config/bounce_templates.ts";
 import type { RequestValues } from "../../../lib/ipc/protocol.ts";
 import type { Logger } from "../../../lib/log/log.ts";
 import { BOUNCE, CLEANUP } from "../../../lib/proto/protocols.ts";
@@ -13,13 +14,18 @@ export const ID = "4352820C1AA";
 type Append = RequestValues<typeof BOUNCE, "append">;
 type Flush = RequestValues<typeof BOUNCE, "flush">;
 
+/** Values of the names in the built-in texts. */
+function templateValue(name: string): string {
+  return name === "myhostname" ? "oracle.example.test" : name === "delay_warning_time_hours" ? "0" : "5";
+}
+
 const SETTINGS: Omit<BounceSettings, "queue_directory"> = {
   "2bounce_notice_recipient": "postmaster",
   backwards_bounce_logfile_compatibility: true,
   bounce_notice_recipient: "postmaster",
   bounce_size_limit: 50_000,
+  bounce_template_file: expandTemplates(BUILT_IN_TEMPLATES, templateValue),
   delay_notice_recipient: "postmaster",
-  delay_warning_time: 0,
   double_bounce_sender: "double-bounce",
   enable_threaded_bounces: false,
   hash_queue_depth: 1,
@@ -136,6 +142,7 @@ export class BounceBench implements AsyncDisposable {
       envelopeId: "",
       ret: 0,
       report: "failure",
+      verp: "",
       ...changes,
     });
     return reply.is === "failed" ? reply.reason : "";

@@ -19,6 +19,8 @@ export interface CleanupOptions {
   readonly aliases?: Readonly<Record<string, string>>;
   /** The alias table fails. */
   readonly tableFails?: boolean;
+  /** The trace service fails. */
+  readonly traceFails?: boolean;
   /** trivial-rewrite is away. */
   readonly rewriteFails?: boolean;
   /** An existing directory for the queue. */
@@ -31,6 +33,8 @@ export class CleanupHost implements Disposable {
   readonly log: string[] = [];
   readonly hints: string[] = [];
   readonly troubles: string[] = [];
+  /** What the trace service was asked for. */
+  readonly traced: { readonly type: string; readonly fields: object }[] = [];
   readonly service: CleanupService;
   readonly #directory: TemporaryDirectory | undefined;
 
@@ -64,6 +68,14 @@ export class CleanupHost implements Disposable {
       maps: tables(options),
       queueKey: "key",
       bootId: "boot",
+      trace: {
+        call: (type, fields) => {
+          this.traced.push({ type, fields });
+          return Promise.resolve(
+            options.traceFails === true ? { is: "failed", reason: "no trace" } : { is: "done" },
+          );
+        },
+      },
       qmgr: { send: (_type, fields) => void this.hints.push((fields as { queueId: string }).queueId) },
       trouble: (what, error) =>
         void this.troubles.push(`${what}: ${error instanceof Error ? error.message : error}`),

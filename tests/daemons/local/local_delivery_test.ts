@@ -205,7 +205,10 @@ Deno.test("A message for a user gets its headers, one log line and one reply", a
   assert.deepEqual(world.lines, [
     "4F2A: to=<alice+x@example.com>, orig_to=<orig-alice+x@example.com>, relay=local, dsn=2.0.0, status=sent (delivered to maildir)",
   ]);
-  assert.deepEqual(world.replies, ["1 sent 2.0.0 delivered delivered to maildir", "finished"]);
+  assert.deepEqual(world.replies, [
+    "1 sent 2.0.0 delivered delivery via local: delivered to maildir",
+    "finished",
+  ]);
 });
 
 Deno.test("Without enable_original_recipient and the word file, those headers are left out", async () => {
@@ -219,7 +222,7 @@ Deno.test("Every recipient of a request is reported, whatever becomes of it", as
   using world = new World();
   await world.deliver(["alice@example.com", "nobody@example.com", "looped@example.com"]);
   assert.deepEqual(world.replies.sort(), [
-    "1 sent 2.0.0 delivered delivered to maildir",
+    "1 sent 2.0.0 delivered delivery via local: delivered to maildir",
     '2 bounced 5.1.1 failed unknown user: "nobody"',
     "3 bounced 5.4.6 failed mail forwarding loop for looped@example.com",
     "finished",
@@ -276,7 +279,10 @@ Deno.test("An alias's local members are delivered, the others forwarded in one n
     "X",
     "E",
   ]);
-  assert.deepEqual(world.replies, ["1 sent 2.0.0 expanded delivered to maildir", "finished"]);
+  assert.deepEqual(world.replies, [
+    "1 sent 2.0.0 expanded delivery via local: delivered to maildir",
+    "finished",
+  ]);
   assert.deepEqual(world.lines.map((line) => line.slice(line.indexOf("to=<"))), [
     "to=<alice@example.com>, orig_to=<orig-List@example.com>, relay=local, dsn=2.0.0, status=sent (delivered to maildir)",
     "to=<List@example.com>, orig_to=<orig-List@example.com>, relay=local, dsn=2.0.0, status=sent (forwarded as NEW1)",

@@ -1,5 +1,6 @@
 /** A queue manager on a real queue directory, with agents, resolver and logs of the test. Not a test itself. @module */
 import { QueueManager } from "../../../daemons/qmgr/qmgr_manager.ts";
+import type { NoticeRules } from "../../../daemons/qmgr/qmgr_notice.ts";
 import { parseFeedback } from "../../../daemons/qmgr/qmgr_queue.ts";
 import { Transport, type TransportRules } from "../../../daemons/qmgr/qmgr_transport.ts";
 import { type IpcClient, IpcError } from "../../../lib/ipc/client.ts";
@@ -35,6 +36,8 @@ export interface FileParts {
   /** Age of the message, seconds. */
   readonly age?: number;
   readonly warnTime?: number;
+  /** VERP delimiters. */
+  readonly verp?: string;
   /** Behind the content, and the size record says so. */
   readonly filter?: string;
   readonly redirect?: string;
@@ -53,6 +56,7 @@ export function makeFile(parts: FileParts): Uint8Array<ArrayBuffer> {
   for (const [name, value] of Object.entries(parts.attributes ?? {})) appendAttribute(envelope, name, value);
   if (parts.warnTime !== undefined) appendRecord(envelope, RECORD.WARN, String(parts.warnTime).padStart(15));
   appendRecord(envelope, RECORD.FROM, parts.sender ?? "from@example.test");
+  if (parts.verp !== undefined) appendRecord(envelope, RECORD.VERP, parts.verp);
   recipients.forEach((address, index) => {
     if (parts.notify !== undefined) appendAttribute(envelope, "notify_flags", String(parts.notify));
     appendRecord(envelope, parts.done?.includes(index) ? RECORD.DONE : RECORD.RECIPIENT, address);
@@ -86,7 +90,7 @@ export function makeFile(parts: FileParts): Uint8Array<ArrayBuffer> {
 export interface InHand {
   readonly request: Delivery;
   /** Tells one recipient's outcome. */
-  tell(address: string, result: "sent" | "bounced" | "deferred"): void;
+  tell(address: string, result: "sent" | "bounced" | "deferred", action?: string): void;
   finish(site?: string, siteStatus?: string): void;
   die(error: IpcError): void;
   /** True when qmgr broke it off. */
@@ -112,9 +116,14 @@ export class FakeAgent implements Pick<IpcClient<typeof DELIVERY>, "open"> {
         this.requests.push(request);
         const delivery: InHand = {
           request,
-          tell: (address, result) => {
+          tell: (address, result, action) => {
             const { offset } = request.recipients.find((one) => one.address === address)!;
-            onReply({ is: "recipient", offset, ...outcome(result) });
+            onReply({
+              is: "recipient",
+              offset,
+              ...outcome(result),
+              ...(action === undefined ? {} : { action }),
+            });
           },
           finish: (site = "", siteStatus = "") => onReply({ is: "finished", site, siteStatus }),
           die: onError,
@@ -225,6 +234,7 @@ export interface BenchOptions {
   readonly rules?: Partial<TransportRules>;
   readonly recipientLimit?: number;
   readonly hashed?: boolean;
+  readonly notices?: Partial<NoticeRules>;
   readonly times?: Partial<
     Record<"minimalBackoff" | "maximalBackoff" | "lifetime" | "bounceLifetime" | "delayWarning", number>
   >;
@@ -290,6 +300,7 @@ export class QmgrBench implements Disposable {
       },
       recipientLimit: options.recipientLimit ?? 20_000,
       recipientMinimum: 10,
+      notices: { confirmDelayCleared: false, disableVerpBounces: false, ...options.notices },
       deferTransports: new Set(options.deferTransports ?? []),
       extension: {
         recipient_delimiter: "+",

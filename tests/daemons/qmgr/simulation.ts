@@ -94,6 +94,7 @@ const ENVELOPE = {
   size: { dataOffset: 0, contentLength: 0, sendOptions: 0 },
   sender: "",
   envelopeId: "",
+  verp: "",
   ret: 0,
   arrivalTime: 0,
 };

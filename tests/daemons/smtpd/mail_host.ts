@@ -177,6 +177,8 @@ export class MailHost implements AsyncDisposable {
   readonly configuration: Configuration;
   /** Ids that qmgr was told of. */
   readonly hints: string[] = [];
+  /** Aliases that the trace service was told of. */
+  readonly traced: string[] = [];
   /** Exchanges that cleanup has open. */
   readonly cleanupServer: IpcServer<typeof CLEANUP>;
   readonly #cleanup: CleanupService;
@@ -208,6 +210,12 @@ export class MailHost implements AsyncDisposable {
       maps: new MapClient(proxymap, cleanupSettings),
       queueKey: "key",
       bootId: "boot",
+      trace: {
+        call: (_type, fields) => {
+          this.traced.push((fields as { recipient: string }).recipient);
+          return Promise.resolve({ is: "done" });
+        },
+      },
       qmgr: {
         send: (_type, fields) => void this.hints.push((fields as { queueId: string }).queueId),
       } satisfies Pick<IpcClient<typeof QMGR>, "send">,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { BUILT_IN_TEMPLATES, expandTemplates } from "../../../lib/config/bounce_templates.ts";
 import type { BounceRecord } from "../../../lib/mail/bounce_log.ts";
 import {
   closingLines,
@@ -22,7 +23,14 @@ const SYSTEM: ReportSystem = {
   mailName: "Postfix",
   smtputf8Enable: true,
   headerFromFormat: "standard",
-  delayWarningTime: 4 * 3600 + 1,
+  templates: expandTemplates(BUILT_IN_TEMPLATES, (name) => {
+    const values = new Map([
+      ["myhostname", "oracle.example.test"],
+      ["delay_warning_time_hours", "4"],
+      ["maximal_queue_lifetime_days", "5"],
+    ]);
+    return values.get(name)!;
+  }),
   maximalQueueLifetime: 5 * 86400,
 };
 
@@ -115,6 +123,7 @@ const SUBJECTS: readonly (readonly [Report["kind"], boolean, string, string])[] 
   ["delay", false, "Delayed Mail (still being retried)", "auto-replied"],
   ["delay", true, "Postmaster Warning: Delayed Mail", "auto-generated"],
   ["success", false, "Successful Mail Delivery Report", "auto-replied"],
+  ["verify", false, "Mail Delivery Status Report", "auto-replied"],
 ];
 
 for (const [kind, postmaster, subject] of SUBJECTS) {
@@ -145,7 +154,7 @@ Deno.test("the postmaster's copy goes to an address with a domain and has no tex
   assert.ok(!notificationHead(report, SYSTEM).some((line) => line.includes("sorry")));
 });
 
-Deno.test("the delay report counts whole hours and days", () => {
+Deno.test("the delay report says how long it has waited and will wait", () => {
   const text = notificationHead({ ...REPORT, kind: "delay" }, SYSTEM);
   assert.ok(text.includes("Your message could not be delivered for more than 4 hour(s)."));
   assert.ok(text.includes("It will be retried until it is 5 day(s) old."));
@@ -277,6 +286,7 @@ const ORIGINALS: readonly (readonly [Report["kind"], boolean, string, string])[]
   ["failure", true, "Undelivered Message Headers", "text/rfc822-headers"],
   ["delay", true, "Undelivered Message Headers", "text/rfc822-headers"],
   ["success", true, "Message Headers", "text/rfc822-headers"],
+  ["verify", true, "Message Headers", "text/rfc822-headers"],
 ];
 
 for (const [kind, headersOnly, description, type] of ORIGINALS) {
@@ -337,6 +347,7 @@ const WANTS: readonly (readonly [Report["kind"], number, boolean])[] = [
   ["success", 2, true],
   ["success", 4, false],
   ["success", 1, false],
+  ["verify", 1, true],
 ];
 
 for (const [kind, notify, wanted] of WANTS) {

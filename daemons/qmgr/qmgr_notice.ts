@@ -1,0 +1,57 @@
+/**
+ * What a message's sender asked to be told beside failures, and the sender that each recipient's copy has (VERP).
+ */
+// Utility
+import { parseDecimal } from "../../lib/vstring/ascii.ts";
+// Mail
+import { NOTIFY } from "../../lib/mail/notify.ts";
+import { type Envelope, type EnvelopeRecipient, TRACE_RECORD } from "../../lib/mail/queue_file.ts";
+import { verpSender } from "../../lib/mail/verp.ts";
+// This program
+import type { ActiveMessage } from "./qmgr_message.ts";
+import type { Outcome } from "./qmgr_transport.ts";
+
+/** The parameters that decide. */
+export interface NoticeRules {
+  /** confirm_delay_cleared */
+  readonly confirmDelayCleared: boolean;
+  /** disable_verp_bounces */
+  readonly disableVerpBounces: boolean;
+}
+
+const TRACE_FLAGS_MOST = 0xffff;
+
+/** True when every outcome of this attempt is reported (`sendmail -v`): it is the first one. */
+export function isRecorded({ envelope, how }: ActiveMessage): boolean {
+  const flags = envelope.attributes.get("trace_flags");
+  return flags !== undefined && how.first &&
+    ((parseDecimal(flags, TRACE_FLAGS_MOST) ?? 0) & TRACE_RECORD) !== 0;
+}
+
+/** True when a recipient's outcome goes to the trace log. */
+export function isTraced(
+  message: ActiveMessage,
+  recipient: EnvelopeRecipient,
+  outcome: Outcome,
+  rules: NoticeRules,
+): boolean {
+  if (isRecorded(message)) return true;
+  if (outcome.result !== "sent") return false;
+  // RFC 3461 section 5.2.2: no action is a server with DSN that has taken over the duty to report success.
+  if ((recipient.notify & NOTIFY.SUCCESS) !== 0) return outcome.action !== "";
+  // The sender was warned of a delay: it is over.
+  return rules.confirmDelayCleared && message.envelope.warnTime < 0 &&
+    (recipient.notify === 0 || (recipient.notify & NOTIFY.DELAY) !== 0);
+}
+
+/** The VERP delimiters of a message, or empty; a file of another program may hold anything. */
+export function verpDelimiters({ verp, sender }: Envelope): string {
+  return verp.length === 2 && sender !== "" ? verp : "";
+}
+
+/** The envelope sender of a recipient's copy. */
+export function senderFor(envelope: Envelope, recipient: EnvelopeRecipient | undefined): string {
+  const delimiters = verpDelimiters(envelope);
+  if (delimiters === "" || recipient === undefined) return envelope.sender;
+  return verpSender(delimiters, envelope.sender, recipient.originalRecipient || recipient.address);
+}
