@@ -15,16 +15,16 @@ import { hashedDirectory, inodeOf, makeQueueId, type QueueId, toQueueId } from "
 // This program
 import type { Reporter } from "./postsuper_report.ts";
 
-/** The queues that are looked through. Logs come last: they follow the messages that they belong to. */
+/** The queues that are looked through. Logs come first: a message that gets another name finds them in their place. */
 export const STRUCTURE_QUEUES = [
+  "bounce",
+  "defer",
+  "trace",
   "maildrop",
   "incoming",
   "active",
   "deferred",
   "hold",
-  "bounce",
-  "defer",
-  "trace",
   "flush",
 ] as const;
 type StructureQueue = typeof STRUCTURE_QUEUES[number];
@@ -98,7 +98,7 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
         continue;
       }
       if (queue === "flush") continue; // its files are named after destinations
-      const id = toFileId(found);
+      const id = toFileId(queue, found);
       if (id === undefined) report.warning(`bogus file name: ${printable(relative(found.path, structure))}`);
       else if (isMisnamed(queue, id, found.stat, structure)) {
         markRenamed(queue, found.path, id, found.stat, structure);
@@ -108,6 +108,7 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
     }
   }
   if (marked) takeMarksOff(structure);
+  for (const queue of structure.queues) removeDirectories(queue, structure);
   if (renamed > 0) {
     report.info(`Renamed to match inode number: ${renamed} message${renamed === 1 ? "" : "s"}`);
     report.warning("QUEUE FILE NAMES WERE CHANGED TO MATCH INODE NUMBERS");
@@ -115,19 +116,14 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
   return renamed;
 }
 
-/** A file's queue id; undefined for what is no file of the queue. */
-function toFileId({ name, stat }: Found): QueueId | undefined {
-  const id = stat.kind === "file" && name.length > SHORT_TIME_DIGITS ? toQueueId(name) : undefined;
-  return id !== undefined && (isLong(id) || isHexadecimal(id)) ? id : undefined;
+/** A file's queue id; undefined for what is no file of the queue. A log's name is only compared with a message's. */
+function toFileId(queue: StructureQueue, { name, stat }: Found): QueueId | undefined {
+  const id = stat.kind === "file" ? toQueueId(name) : undefined;
+  return id !== undefined && (!MESSAGE_QUEUES.has(queue) || inodeOf(id) !== undefined) ? id : undefined;
 }
 
 function isLong(id: string): boolean {
   return id.lastIndexOf("z") >= LONG_TIME_DIGITS;
-}
-
-function isHexadecimal(id: string): boolean {
-  for (const digit of id) if (!"0123456789ABCDEF".includes(digit)) return false;
-  return true;
 }
 
 /** The id with another inode number. */
@@ -204,13 +200,12 @@ function moveHome(queue: StructureQueue, path: string, id: QueueId, structure: S
   renameFile(path, home);
 }
 
-/** Everything in a queue that is no directory; directories that are in nobody's way are removed on the way back. */
+/** The files of a queue, however deep; what is neither a file nor a directory is removed. */
 function filesOf(queue: StructureQueue, structure: Structure): Found[] {
-  const depth = structure.hashed.has(queue) ? structure.depth : 0;
-  return filesBelow(structure.directory.directory(queue), depth, structure);
+  return filesBelow(structure.directory.directory(queue), structure);
 }
 
-function filesBelow(directory: string, depth: number, structure: Structure): Found[] {
+function filesBelow(directory: string, structure: Structure): Found[] {
   const found: Found[] = [];
   for (const name of listDirectory(directory)) {
     const path = `${directory}/${name}`;
@@ -218,9 +213,7 @@ function filesBelow(directory: string, depth: number, structure: Structure): Fou
     if (stat === undefined) continue;
     if (stat.kind === "file") found.push({ path, name, stat });
     else if (stat.kind === "directory") {
-      const inside = filesBelow(path, depth - 1, structure);
-      found.push(...inside);
-      if (depth <= 0 || name.length !== 1) removeDirectory(path, structure);
+      found.push(...filesBelow(path, structure));
     } else {
       // Nothing that belongs here is a link, a socket or a device; what a link points to is not touched.
       structure.report.warning(`removed ${printable(relative(path, structure))}: it is no regular file`);
@@ -230,7 +223,22 @@ function filesBelow(directory: string, depth: number, structure: Structure): Fou
   return found;
 }
 
-/** Removes a directory that the queue has no use for, if it is empty. */
+/** Removes the directories that a queue has no use for, once their files have moved. */
+function removeDirectories(queue: StructureQueue, structure: Structure): void {
+  const depth = structure.hashed.has(queue) ? structure.depth : 0;
+  removeDirectoriesBelow(structure.directory.directory(queue), depth, structure);
+}
+
+function removeDirectoriesBelow(directory: string, depth: number, structure: Structure): void {
+  for (const name of listDirectory(directory)) {
+    const path = `${directory}/${name}`;
+    if (lookAt(path)?.kind !== "directory") continue;
+    removeDirectoriesBelow(path, depth - 1, structure);
+    if (depth <= 0 || name.length !== 1) removeDirectory(path, structure);
+  }
+}
+
+/** Removes a directory if it is empty. */
 function removeDirectory(path: string, structure: Structure): void {
   try {
     removeFile(path);
