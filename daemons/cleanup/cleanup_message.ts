@@ -264,7 +264,7 @@ export class CleanupMessage {
     const value = pair.slice(equals + 1);
     if (
       !ATTRIBUTES.has(name) || hasControl(value) ||
-      ++this.#attributes > ATTRIBUTE_LIMIT && !isPerRecipient(name)
+      !isPerRecipient(name) && ++this.#attributes > ATTRIBUTE_LIMIT
     ) {
       return this.#fail(CLEANUP_STATUS.BAD, `attribute "${printable(name)}"`);
     }
