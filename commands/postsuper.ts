@@ -47,12 +47,13 @@ import { printable } from "../lib/vstring/printable.ts";
 // Mail
 import { QueueDirectory } from "../lib/mail/queue_directory.ts";
 import { type QueueId, toQueueId } from "../lib/mail/queue_id.ts";
+// Server skeleton
+import { purgeQueues, repairQueues, STRUCTURE_QUEUES } from "../lib/server/queue_structure.ts";
 // This program
 import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { type GivenOption, parseOptions } from "./options.ts";
 import { type ActionName, ACTIONS, type MessageQueue, MessageWorker } from "./postsuper_message.ts";
 import { CommandLog, type Reporter } from "./postsuper_report.ts";
-import { purgeQueues, repairQueues, STRUCTURE_QUEUES } from "./postsuper_structure.ts";
 
 const USAGE = "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] " +
   "[-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] " +

@@ -24,6 +24,8 @@ export type QueueName =
 export const QUEUE_FILE_READY = 0o700;
 /** Permission bits of a file that is being written: every reader ignores it. */
 export const QUEUE_FILE_UNREADY = 0o600;
+/** Permission bits of a file that a delivery agent found damaged. */
+export const QUEUE_FILE_CORRUPT = 0o400;
 /** Added to a file that qmgr must try at once, whatever it thinks of the destination. */
 export const QUEUE_FILE_FLUSH = 0o040;
 /** Added to a file that is to expire at once. */

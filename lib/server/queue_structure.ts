@@ -4,16 +4,12 @@
  *
  * @module
  */
-// Safe primitives
-import { SystemError } from "../lib/safe/error.ts";
-import { type FileStat, listDirectory, lookAt, removeFile, renameFile } from "../lib/safe/file.ts";
-// Utility
-import { printable } from "../lib/vstring/printable.ts";
-// Mail
-import { QUEUE_FILE_READY, type QueueDirectory } from "../lib/mail/queue_directory.ts";
-import { hashedDirectory, inodeOf, makeQueueId, type QueueId, toQueueId } from "../lib/mail/queue_id.ts";
-// This program
-import type { Reporter } from "./postsuper_report.ts";
+import { SystemError } from "../safe/error.ts";
+import { type FileStat, listDirectory, lookAt, removeFile, renameFile } from "../safe/file.ts";
+import { printable } from "../vstring/printable.ts";
+import { QUEUE_FILE_READY, type QueueDirectory } from "../mail/queue_directory.ts";
+import { hashedDirectory, inodeOf, makeQueueId, type QueueId, toQueueId } from "../mail/queue_id.ts";
+import type { Logger } from "../log/log.ts";
 
 /** The queues that are looked through. Logs come first: a message that gets another name finds them in their place. */
 export const STRUCTURE_QUEUES = [
@@ -56,7 +52,7 @@ export interface Structure {
   /** enable_long_queue_ids */
   readonly longIds: boolean;
   readonly queues: readonly StructureQueue[];
-  readonly report: Reporter;
+  readonly report: Pick<Logger, "info" | "warning">;
 }
 
 /** A name found in a queue. */
@@ -122,15 +118,17 @@ function toFileId(queue: StructureQueue, { name, stat }: Found): QueueId | undef
   return id !== undefined && (!MESSAGE_QUEUES.has(queue) || inodeOf(id) !== undefined) ? id : undefined;
 }
 
-function isLong(id: string): boolean {
+/** True for an id of the kind that is not used again. */
+export function isLongId(id: string): boolean {
   return id.lastIndexOf("z") >= LONG_TIME_DIGITS;
 }
 
 /** The id with another inode number. */
-function withInode(id: QueueId, inode: number, long: boolean): QueueId {
+export function withInode(id: QueueId, inode: number, long: boolean): QueueId {
   const name = long
     ? id.slice(0, id.lastIndexOf("z") + 1) + makeQueueId(0, inode, true).slice(LONG_TIME_DIGITS + 1)
-    : hashedDirectory(id, SHORT_TIME_DIGITS).replaceAll("/", "") + inode.toString(16).toUpperCase();
+    : hashedDirectory(id, SHORT_TIME_DIGITS).replaceAll("/", "") +
+      makeQueueId(0, inode, false).slice(SHORT_TIME_DIGITS);
   const made = toQueueId(name);
   if (made === undefined) {
     throw new Error(`Cannot rename "${printable(id)}": "${printable(name)}" is no queue id`);
@@ -145,7 +143,7 @@ function isMisnamed(
   structure: Structure & { readonly redundant: boolean },
 ): boolean {
   if (!MESSAGE_QUEUES.has(queue)) return false;
-  const long = isLong(id);
+  const long = isLongId(id);
   // A long id is not used again: it need not hold the right inode number, as long as long ids are in use.
   if (long && structure.longIds && !structure.redundant) return false;
   return (long && !structure.longIds) || inodeOf(id) !== stat.inode;
@@ -160,7 +158,7 @@ function markRenamed(
   structure: Structure,
 ): void {
   const { directory } = structure;
-  const next = withInode(id, stat.inode, isLong(id) && structure.longIds);
+  const next = withInode(id, stat.inode, isLongId(id) && structure.longIds);
   for (const log of LOG_QUEUES) {
     directory.ensureHash(log, next);
     renameFile(directory.path(log, id), directory.path(log, next) + FIX_SUFFIX);
