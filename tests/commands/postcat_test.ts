@@ -267,7 +267,7 @@ Deno.test("-q finds a message in the queue, in the subdirectory of its queue", a
   bench.put("hold/4F2A02", queueFile({ sender: "hold@x" }));
   const done = await bench.run("postcat", run, ["-q", "4F2A01", "4F2A02"]);
   assert.equal(done.status, 0);
-  assert.match(done.out, /^\*\*\* ENVELOPE RECORDS 4F2A01 \*\*\*\n/);
+  assert.match(done.out, /^\*\*\* ENVELOPE RECORDS deferred\/4\/4F2A01 \*\*\*\n/);
   assert.match(done.out, /sender: deferred@x\n[^]*sender: hold@x\n/);
 });
 

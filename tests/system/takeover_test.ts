@@ -120,6 +120,58 @@ async function deliverWithPostern(
   return digest(sink.captured);
 }
 
+/** Messages of a listing in one order: directories have none. */
+function sortedListing(listing: string): string[] {
+  const blocks = listing.startsWith("{") ? listing.split("\n") : listing.split("\n\n");
+  return blocks.map((block) => block.replace(/^-Queue ID-.*\n/, "")).sort();
+}
+
+/** Rows of equal counts in one order. */
+function sortedRows(table: string): string[] {
+  return table.split("\n").sort();
+}
+
+/** Our queue commands and Debian's on a copy of the same queue, while nothing runs. */
+async function compareTools(spool: string): Promise<void> {
+  await using postfix = Postfix.make();
+  Deno.removeSync(postfix.queue, { recursive: true });
+  await copySpool(spool, postfix.queue);
+  await using postern = await Postern.make({ settings: { queue_directory: `"${postfix.queue}"` } });
+  const ids = filesBelow(`${postfix.queue}/deferred`).map((path) => path.slice(path.lastIndexOf("/") + 1))
+    .sort();
+  const expired = await postfix.run("/usr/sbin/postsuper", ["-e", "-"], ids.slice(0, 5).join("\n"));
+  assert.match(expired.errors, /Force-expired: 5 messages/);
+  for (const option of ["-p", "-j"]) {
+    const want = await postfix.run("/usr/sbin/postqueue", [option]);
+    const got = await postern.run(["postqueue", option]);
+    assert.deepEqual(sortedListing(got.output), sortedListing(want.output), `postqueue ${option}`);
+    assert.equal(got.status, want.status);
+    if (option === "-p") {
+      assert.equal((await postern.run(["mailq"])).output, got.output);
+      assert.equal((await postern.run(["sendmail", "-bp"])).output, got.output);
+    }
+  }
+  const paths = QUEUES.flatMap((queue) => filesBelow(`${postfix.queue}/${queue}`)).filter((_, i) =>
+    i % 25 === 0
+  );
+  for (const options of [[], ["-vo"], ["-bd"]]) {
+    const want = await postfix.run("/usr/sbin/postcat", [...options, ...paths]);
+    const got = await postern.run(["postcat", ...options, ...paths]);
+    assert.ok(got.output === want.output, `postcat ${options.join(" ")}`);
+  }
+  const [want, got] = [
+    await postfix.run("/usr/sbin/postcat", ["-q", ...ids.slice(0, 3)]),
+    await postern.run(["postcat", "-q", ...ids.slice(0, 3)]),
+  ];
+  assert.equal(got.output, want.output);
+  for (const options of [[], ["-s"], ["-p", "-m", "1"]]) {
+    const folders = ["incoming", "active", "deferred", "hold"].map((queue) => `${postfix.queue}/${queue}`);
+    const want = await runProgram("/usr/sbin/qshape", [...options, ...folders]);
+    const got = await postern.run(["qshape", ...options, ...folders]);
+    assert.deepEqual(sortedRows(got.output), sortedRows(want.output), `qshape ${options.join(" ")}`);
+  }
+}
+
 /** The messages with the recipients that nobody has delivered to: of posted ones, all. */
 function allOf(messages: readonly Made[], posted: readonly Made[]): Made[] {
   return [...messages, ...posted.map((made) => ({ ...made, waiting: made.post.to, hold: false }))];
@@ -154,6 +206,10 @@ testNeeding(["root", "postfix", "python3"], "500 messages in the queue of a stop
   Deno.chmodSync(spools.path, 0o755);
   for (const name of ["import", "as-it-is"]) await copySpool(first.queue, spools.at(name));
 
+  await t.step(
+    "postqueue, mailq, postcat and qshape print that queue as Debian's do",
+    () => compareTools(first.queue),
+  );
   let want: string[] = [];
   await t.step("Debian's Postfix itself delivers them", async () => {
     want = await deliverWithPostfix(first.queue, messages.concat(all.slice(messages.length)));
