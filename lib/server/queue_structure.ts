@@ -211,7 +211,7 @@ function filesBelow(directory: string, structure: Structure): Found[] {
     if (stat === undefined) continue;
     if (stat.kind === "file") found.push({ path, name, stat });
     else if (stat.kind === "directory") {
-      found.push(...filesBelow(path, structure));
+      for (const one of filesBelow(path, structure)) found.push(one); // too many for one call's arguments
     } else {
       // Nothing that belongs here is a link, a socket or a device; what a link points to is not touched.
       structure.report.warning(`removed ${printable(relative(path, structure))}: it is no regular file`);

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { until } from "../commands/mail_system.ts";
+import { utf8 } from "../support/bytes.ts";
 import { CaptureSink } from "../support/capture_sink.ts";
 import { filesBelow, Postern, QUEUES, runProgram } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
+import { queueFile } from "../support/messages.ts";
 import { TemporaryDirectory } from "../support/temporary.ts";
 import { testNeeding } from "../support/tools.ts";
 import { arrived, digest, expected, fill, type Made, makeMessages } from "./takeover_support.ts";
@@ -182,6 +184,12 @@ testNeeding(["root", "postfix", "python3"], "500 messages in the queue of a stop
   const posted = makeMessages(42, 40);
   const all = allOf(messages, posted);
   await using first = await Postfix.start({ settings: FIRST_POSTFIX });
+  await t.step("nothing is taken from it while it runs", async () => {
+    await using postern = await Postern.make();
+    const done = await postern.run(["import", "--queue", first.queue]);
+    assert.equal(done.status, 1);
+    assert.match(done.errors, /fatal: the mail system of that queue is running: stop it first\n$/);
+  });
   await fill(
     {
       port: first.port,
@@ -270,4 +278,41 @@ testNeeding(["root", "postfix", "python3"], "500 messages in the queue of a stop
     });
     assert.deepEqual(got, want);
   });
+});
+
+/** As Debian's Postfix writes it. */
+const BOUNCE_LOG = `<gone@far.test>: host mx.far.test[192.0.2.1] said: 550 5.1.1 no such user here (in reply
+recipient=gone@far.test
+offset=600
+dsn_orig_rcpt=rfc822;gone@far.test
+status=5.1.1
+action=failed
+diag_type=smtp
+diag_text=550 5.1.1 no such user here
+mta_type=dns
+mta_mname=mx.far.test
+reason=host mx.far.test[192.0.2.1] said: 550 5.1.1 no such user here (in reply to RCPT TO command)
+
+`;
+
+Deno.test("a bounce that the old system had not sent yet is sent by the new one, with the reason in its log", async () => {
+  using source = new TemporaryDirectory();
+  for (const name of ["incoming", "active", "bounce", "pid"]) Deno.mkdirSync(source.at(name));
+  const message = queueFile({
+    sender: "me@example.test",
+    recipients: [{ address: "gone@far.test", original: "", done: true }],
+    time: Date.now(),
+  });
+  source.write("active/42AAA100001", message, 0o700);
+  source.write("bounce/42AAA100001", utf8(`\n${BOUNCE_LOG}`), 0o600);
+  await using postern = await Postern.make();
+  const done = await postern.run(["import", "--queue", source.path]);
+  assert.equal(done.status, 0, done.errors);
+  await postern.start();
+  const [report] = await postern.mail("me");
+  assert.match(
+    new TextDecoder().decode(report),
+    /550 5\.1\.1 no\s+such\s+user\s+here\s+\(in\s+reply\s+to\s+RCPT\s+TO\s+command\)/,
+  );
+  await postern.untilEmpty();
 });
