@@ -77,8 +77,9 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   const configured = configDirectory === undefined ? env : makeEnv(env.programName, configDirectory);
   const find = options.fromQueue ? openQueued(configured) : openNamed;
   for (const operand of options.operands) {
-    using file = find(operand);
-    const shown = showQueueFile((buffer, offset) => file.read(buffer, offset), operand, options.show, env);
+    const { file: opened, name } = find(operand);
+    using file = opened;
+    const shown = showQueueFile((buffer, offset) => file.read(buffer, offset), name, options.show, env);
     if (!shown) status = 1;
   }
   return status;
@@ -114,25 +115,32 @@ async function readInput(env: CommandEnv): Promise<Uint8Array> {
   return input.view();
 }
 
+/** An open file, and what the markers call it. */
+interface NamedFile {
+  readonly file: SafeFile;
+  readonly name: string;
+}
+
 /** Opens a file by its name; a link in the name is the user's own and is followed. */
-function openNamed(name: string): SafeFile {
+function openNamed(name: string): NamedFile {
   const path = realPath(name);
   const opened = path === undefined ? { kind: "missing" } as const : safeOpen(path, { access: "read" });
-  if (opened.kind === "opened") return opened.file;
+  if (opened.kind === "opened") return { file: opened.file, name };
   const why = opened.kind === "missing" ? "No such file or directory" : opened.why;
   throw new CommandError(`fatal: open ${printable(name)}: ${why}`);
 }
 
-/** Opens a file by its queue id. */
-function openQueued(env: CommandEnv): (name: string) => SafeFile {
+/** Opens a file by its queue id; its name is its path in the queue. */
+function openQueued(env: CommandEnv): (name: string) => NamedFile {
   const { queue_directory, hash_queue_names, hash_queue_depth } = env.config().settings;
   const directory = new QueueDirectory(queue_directory, hash_queue_names, hash_queue_depth);
   return (name) => {
     const id = toQueueId(name);
     if (id === undefined) throw new CommandError(`fatal: bad mail queue ID: ${printable(name)}`);
     for (const queue of SEARCHED) {
-      const opened = safeOpen(directory.path(queue, id), { access: "read" });
-      if (opened.kind === "opened") return opened.file;
+      const path = directory.path(queue, id);
+      const opened = safeOpen(path, { access: "read" });
+      if (opened.kind === "opened") return { file: opened.file, name: path.slice(directory.root.length + 1) };
       if (opened.kind === "refused") throw new CommandError(`fatal: open queue file ${id}: ${opened.why}`);
     }
     throw new CommandError(`fatal: open queue file ${id}: No such file or directory`);

@@ -47,12 +47,13 @@ import { printable } from "../lib/vstring/printable.ts";
 // Mail
 import { QueueDirectory } from "../lib/mail/queue_directory.ts";
 import { type QueueId, toQueueId } from "../lib/mail/queue_id.ts";
+// Server skeleton
+import { purgeQueues, repairQueues, STRUCTURE_QUEUES } from "../lib/server/queue_structure.ts";
 // This program
 import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { type GivenOption, parseOptions } from "./options.ts";
 import { type ActionName, ACTIONS, type MessageQueue, MessageWorker } from "./postsuper_message.ts";
 import { CommandLog, type Reporter } from "./postsuper_report.ts";
-import { purgeQueues, repairQueues, STRUCTURE_QUEUES } from "./postsuper_structure.ts";
 
 const USAGE = "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] " +
   "[-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] " +
@@ -61,7 +62,7 @@ const EVERY_MESSAGE = "ALL";
 const FROM_INPUT = "-";
 /** Longest line on standard input, bytes. */
 const LINE_LIMIT = 1024;
-/** The letters that name messages, in the order in which the work is done. */
+/** The letters that name messages, in the order in which the work is done when it is on all of them. */
 const ORDER: readonly ActionName[] = ["e", "f", "h", "H", "r", "d"];
 
 /** Runs the command. */
@@ -99,13 +100,17 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   if (letters.size === 0 || letters.has("p")) purgeQueues(structure);
   if (letters.size === 0 || letters.has("s") || letters.has("S")) {
     const renamed = repairQueues({ ...structure, redundant: letters.has("S") });
-    // The ids on the command line may name other messages now.
-    if (renamed > 0 && ORDER.some((letter) => letters.has(letter))) {
+    // The ids on the command line may name other messages now; ALL means the same messages as before.
+    if (renamed > 0 && options.some(({ letter, value }) => isAction(letter) && value !== EVERY_MESSAGE)) {
       throw new CommandError("fatal: CHECK YOUR QUEUE IDS AND RE-ISSUE THE COMMAND");
     }
   }
   await workOnMessages(options, operands, directory, log, env);
   return 0;
+}
+
+function isAction(letter: string): boolean {
+  return ORDER.some((action) => action === letter);
 }
 
 /** Only the queue's owner works on the queue: what root made there, the daemons could not touch. */
@@ -120,6 +125,7 @@ function becomeOwner(root: string): void {
   becomeUser({ uid: owner.uid, gid: owner.gid, name: `uid ${owner.uid}` });
 }
 
+/** Single messages in the order of the command line, then every message, one kind of work after the other. */
 async function workOnMessages(
   options: readonly GivenOption[],
   operands: readonly string[],
@@ -128,21 +134,28 @@ async function workOnMessages(
   env: CommandEnv,
 ): Promise<void> {
   const worker = new MessageWorker(directory, report);
-  let input: string[] | undefined;
-  for (const letter of ORDER) {
-    const values = options.filter((option) => option.letter === letter).map(({ value }) => value);
-    if (values.length === 0) continue;
-    const queues: readonly MessageQueue[] = operands.length === 0
+  const queuesOf = (letter: ActionName): readonly MessageQueue[] =>
+    operands.length === 0
       ? ACTIONS[letter].queues
       : ACTIONS[letter].queues.filter((queue) => operands.includes(queue));
-    for (const value of values) {
-      if (value === EVERY_MESSAGE) worker.all(letter, queues);
-      else if (value === FROM_INPUT) {
-        input ??= await readLines(env);
-        for (const line of input) workOnOne(line, letter, queues, worker, report);
-      } else workOnOne(value, letter, queues, worker, report);
+  let input: readonly string[] | undefined;
+  for (const { letter, value } of options) {
+    const action = ORDER.find((name) => name === letter);
+    if (action === undefined) continue;
+    worker.asked(action);
+    if (value === EVERY_MESSAGE) continue;
+    const queues = queuesOf(action);
+    if (value !== FROM_INPUT) workOnOne(value, action, queues, worker, report);
+    else {
+      // Standard input can be read once: it is for the first option that asks for it.
+      const lines: readonly string[] = input === undefined ? await readLines(env) : [];
+      input ??= lines;
+      for (const line of lines) workOnOne(line, action, queues, worker, report);
     }
-    worker.asked(letter);
+  }
+  for (const action of ORDER) {
+    const all = options.some(({ letter, value }) => letter === action && value === EVERY_MESSAGE);
+    if (all) worker.all(action, queuesOf(action));
   }
   worker.summary();
 }

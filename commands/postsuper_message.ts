@@ -71,6 +71,7 @@ export class MessageWorker {
   /** Notes that the action was asked for, so that its count is reported even when it is 0. */
   asked(action: ActionName): void {
     this.#add(ACTIONS[action].count, 0);
+    if (action === "f") this.#add(ACTIONS.H.count, 0);
   }
 
   /** Reports the counts. */
@@ -136,8 +137,10 @@ export class MessageWorker {
     return true;
   }
 
+  /** Marks a message as expired; one that is marked already is neither named nor counted. */
   #expire(path: string, stat: FileStat, say: (text: string) => void): boolean {
-    if ((stat.mode & QUEUE_FILE_EXPIRE) === 0) setFileMode(path, stat.mode | QUEUE_FILE_EXPIRE);
+    if ((stat.mode & QUEUE_FILE_EXPIRE) !== 0) return false;
+    setFileMode(path, stat.mode | QUEUE_FILE_EXPIRE);
     say("expired");
     this.#add("Force-expired", 1);
     return true;

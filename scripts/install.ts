@@ -26,7 +26,7 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import { prepareQueue } from "../daemons/master/master_queue.ts";
+import { prepareQueue } from "../lib/server/prepare_queue.ts";
 import type { Configuration } from "../lib/config/configuration.ts";
 import { runningMaster } from "../commands/master_control.ts";
 import { installSamples, readConfiguration } from "./install_configuration.ts";

@@ -10,6 +10,7 @@ import type { Options } from "./install_options.ts";
 const ADMINISTRATION = [
   "postalias",
   "postcat",
+  "qshape",
   "postconf",
   "postlog",
   "postmap",

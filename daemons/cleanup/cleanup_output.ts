@@ -11,7 +11,7 @@ import { SyncGate } from "../../lib/safe/sync.ts";
 // Utility
 import { ByteBuilder, encodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
-import { QUEUE_FILE_READY, type QueueDirectory } from "../../lib/mail/queue_directory.ts";
+import { QUEUE_FILE_READY, type QueueDirectory, temporaryName } from "../../lib/mail/queue_directory.ts";
 import { formatSizeRecord, type SizeRecord } from "../../lib/mail/queue_file.ts";
 import { makeQueueId, type QueueId } from "../../lib/mail/queue_id.ts";
 import { JOURNAL_ENTRY_LIMIT, type Journaled, JournalWriter } from "../../lib/mail/queue_journal.ts";
@@ -49,8 +49,7 @@ export class QueueFileMaker implements Disposable {
     const incoming = this.#queue.directory("incoming");
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
       const time = this.#microseconds();
-      // The dot sets it apart from every queue id.
-      const made = safeCreate(`${incoming}/${time}.${processId()}`, QUEUE_FILE_READY);
+      const made = safeCreate(`${incoming}/${temporaryName(time, processId())}`, QUEUE_FILE_READY);
       if (made.kind === "created") return this.#identified(made.file, time);
     }
     throw new Error(`Cannot create queue file: no free name in "${incoming}"`);

@@ -10,6 +10,10 @@
  *   a file, `--log FILE`; otherwise the log goes to standard error. With `--attached yes` it ends when its standard
  *   input does: the sign that whoever started it is gone.
  *
+ *   Before anything starts it mends the queue: directories, owners, modes; files whose name or place is not the right
+ *   one, as `postsuper -s` does; unfinished files of incoming/ go, damaged ones are kept in corrupt/. So a queue that was
+ *   copied, and that of a Postfix that is stopped, can be taken as it is.
+ *
  *   SIGHUP reads the configuration again: what did not change goes on undisturbed, replaced processes finish their
  *   work. SIGTERM and SIGINT end the mail system; so does the end of master itself, as every child watches its
  *   standard input.

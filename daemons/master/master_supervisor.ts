@@ -8,6 +8,7 @@ import { type Logger, makeLogger } from "../../lib/log/log.ts";
 import { type BoundListener, findUser, openHandedConnection, startProcess } from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
+import { mendQueue, prepareQueue } from "../../lib/server/prepare_queue.ts";
 import { HEARTBEAT_INTERVAL, type Status } from "../../lib/server/boot.ts";
 import { auditEnvironment, type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
 import { hasSeparateUsers, type Identity, serviceIdentity } from "../../lib/server/identity.ts";
@@ -19,7 +20,6 @@ import { systemFacts } from "../../lib/server/system_facts.ts";
 import { SERVICES } from "../services.ts";
 import { type ChildOptions, MasterChild } from "./master_child.ts";
 import { checkHelperTask } from "./master_helper.ts";
-import { prepareQueue, purgeIncomplete } from "./master_queue.ts";
 import { MasterService, samePlan, type ServiceHost } from "./master_service.ts";
 import {
   bindEndpoint,
@@ -111,8 +111,9 @@ export class Supervisor implements ServiceHost {
   begin(): void {
     const plans = this.#planner.plans();
     checkIdentities(this.#configuration);
-    prepareQueue(this.#configuration.settings.queue_directory, this.#identity("postern"), this.log);
-    purgeIncomplete(this.#configuration, this.log);
+    const owner = this.#identity("postern");
+    prepareQueue(this.#configuration.settings.queue_directory, owner, this.log);
+    mendQueue(this.#configuration.settings, owner, this.log);
     const bound: MasterService[] = [];
     try {
       for (const plan of plans) bound.push(this.#bind(plan));

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { parseDecimal } from "../vstring/ascii.ts";
 import { ensureDirectory, listDirectory, lookAt, renameFile } from "../safe/file.ts";
 import { hashedDirectory, type QueueId, toQueueId } from "./queue_id.ts";
 
@@ -25,10 +26,28 @@ export type QueueName =
 export const QUEUE_FILE_READY = 0o700;
 /** Permission bits of a file that is being written: every reader ignores it. */
 export const QUEUE_FILE_UNREADY = 0o600;
+/** Permission bits of a file that a delivery agent found damaged. */
+export const QUEUE_FILE_CORRUPT = 0o400;
 /** Added to a file that qmgr must try at once, whatever it thinks of the destination. */
 export const QUEUE_FILE_FLUSH = 0o040;
 /** Added to a file that is to expire at once. */
 export const QUEUE_FILE_EXPIRE = 0o010;
+
+/**
+ * The name of a file in incoming/ until its message is complete and on the disk. The dot sets it apart from every queue
+ * id: nobody takes it for a message.
+ *
+ * @param time microseconds since 1970
+ */
+export function temporaryName(time: number, processId: number): string {
+  return `${time}.${processId}`;
+}
+
+/** True for what `temporaryName` makes. */
+export function isTemporaryName(name: string): boolean {
+  const parts = name.split(".");
+  return parts.length === 2 && parts.every((part) => parseDecimal(part) !== undefined);
+}
 
 /** Knows the layout of one queue directory. Parameters: hash_queue_names, hash_queue_depth. */
 export class QueueDirectory {

@@ -267,7 +267,7 @@ Deno.test("-q finds a message in the queue, in the subdirectory of its queue", a
   bench.put("hold/4F2A02", queueFile({ sender: "hold@x" }));
   const done = await bench.run("postcat", run, ["-q", "4F2A01", "4F2A02"]);
   assert.equal(done.status, 0);
-  assert.match(done.out, /^\*\*\* ENVELOPE RECORDS 4F2A01 \*\*\*\n/);
+  assert.match(done.out, /^\*\*\* ENVELOPE RECORDS deferred\/4\/4F2A01 \*\*\*\n/);
   assert.match(done.out, /sender: deferred@x\n[^]*sender: hold@x\n/);
 });
 
@@ -276,6 +276,27 @@ Deno.test("standard input is printed when no file is named", async () => {
   const text = LATIN1.decode(queueFile());
   const done = await bench.run("postcat", run, ["-b"], text);
   assert.equal(done.out, "\nHello\n");
+});
+
+Deno.test({
+  name: "-s begins where Debian's postcat begins",
+  ignore: !present,
+  fn: async () => {
+    using bench = new QueueBench();
+    bench.put("active/4F2A01", FILES["every record type"]!);
+    const path = bench.path("active/4F2A01");
+    const offsets = (await bench.run("postcat", run, ["-o", path])).out.split("\n")
+      .map((line) => line.slice(0, 9).trim()).filter((word) => /^[0-9]+$/.test(word));
+    assert.ok(offsets.length > 20);
+    for (const offset of offsets.filter((_, i) => i % 5 === 2)) {
+      for (const options of [[], ["-e"], ["-vo"]]) {
+        const want = debian([...options, "-s", offset, path], bench.path("active"));
+        const got = await bench.run("postcat", run, [...options, "-s", offset, path]);
+        assert.equal(got.out, want.out, `${options} ${offset}`);
+        assert.equal(got.status, want.status);
+      }
+    }
+  },
 });
 
 Deno.test("-s begins at an offset", async () => {

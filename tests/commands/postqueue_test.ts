@@ -9,6 +9,7 @@ import { KeptLog } from "../daemons/bounce/bounce_support.ts";
 import { queueFile } from "../support/messages.ts";
 import { Served } from "../support/served.ts";
 import { Postfix } from "../support/postfix.ts";
+import { testNeeding } from "../support/tools.ts";
 import { QueueBench } from "./queue_support.ts";
 
 /** A queue whose showq and qmgr run; what qmgr was asked is kept. */
@@ -194,6 +195,47 @@ Deno.test({
     }
   },
 });
+
+testNeeding(
+  ["root", "postfix"],
+  "while the mail system is down requests fail as with Debian's postqueue, word for word",
+  async () => {
+    await using postfix = Postfix.make();
+    using bench = new QueueBench();
+    const requests = [
+      ["-f"],
+      ["-i", "ABCDEF1"],
+      ["-i", "b/ad"],
+      ["-i", ""],
+      ["-s", "a b"],
+      ["-s", "x.test"],
+      ["-s", ""],
+      [
+        "-x",
+      ],
+      [],
+      ["-p", "x"],
+      ["-f", "-p"],
+      ["-i"],
+      ["-pf"],
+    ];
+    const wants = await Promise.all(requests.map((args) => postfix.run("/usr/sbin/postqueue", args)));
+    for (const [i, args] of requests.entries()) {
+      const want = wants[i]!;
+      const got = await bench.run("postqueue", run, args);
+      // Debian's tells of the socket that it could not reach as well.
+      const lines = want.errors.split("\n").filter((line) =>
+        !/warning: (connect to|unable to look up) /.test(line)
+      );
+      const errors = lines.join("\n").replace(/^\/usr\/sbin\//gm, "");
+      assert.deepEqual({ status: got.status, out: got.out, err: got.err }, {
+        status: want.status,
+        out: want.output,
+        err: errors,
+      }, args.join(" "));
+    }
+  },
+);
 
 /** The listing with its messages in one order: directories have none. */
 function sorted(listing: string): string {

@@ -253,7 +253,7 @@ Deno.test("long ids become short ones where enable_long_queue_ids is off, and st
 Deno.test("after names were changed nothing is done to the ids of the same command line", async () => {
   using bench = new QueueBench();
   bench.put("hold/4F2A0FFFFF");
-  const done = await postsuper(bench, ["-s", "-d", "ALL"]);
+  const done = await postsuper(bench, ["-s", "-d", "4F2A0FFFFF"]);
   assert.equal(done.status, 1);
   assert.match(done.err, /CHECK YOUR QUEUE IDS AND RE-ISSUE THE COMMAND/);
   assert.equal(bench.files("hold").length, 1);

@@ -63,15 +63,39 @@ export class Postfix implements AsyncDisposable {
     }
   }
 
-  static async start(options: PostfixOptions = {}): Promise<Postfix> {
+  /** A configuration; nothing runs. */
+  static make(options: PostfixOptions = {}): Postfix {
     const made = new Postfix(options.below);
     made.#write(options.settings ?? {});
-    const started = await made.run(POSTFIX, ["start"]);
-    const up = () => made.log().includes("daemon started");
-    if (started.status === 0 && await until(up)) return made;
-    const why = `${started.errors}${made.log()}`;
-    await made[Symbol.asyncDispose]();
-    throw new Error(`Cannot start Postfix:\n${why}`);
+    return made;
+  }
+
+  static async start(options: PostfixOptions = {}): Promise<Postfix> {
+    const made = Postfix.make(options);
+    try {
+      await made.start();
+      return made;
+    } catch (error) {
+      await made[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async start(): Promise<void> {
+    const before = this.log().length;
+    const started = await this.run(POSTFIX, ["start"]);
+    const up = () => this.log().slice(before).includes("daemon started");
+    if (started.status === 0 && await until(up)) return;
+    throw new Error(`Cannot start Postfix:\n${started.errors}${this.log()}`);
+  }
+
+  /** Ends it as an administrator does, with all its processes. */
+  async stop(): Promise<void> {
+    const { master } = this;
+    const pids = master === undefined ? [] : withChildren(master);
+    await this.run(POSTFIX, ["stop"]);
+    const gone = () => pids.every((pid) => !exists(`/proc/${pid}`));
+    if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
   }
 
   #write(settings: Readonly<Record<string, string>>): void {
@@ -104,6 +128,9 @@ export class Postfix implements AsyncDisposable {
     const smtpd = `127.0.0.1:${this.port} inet n - n - - smtpd\n`;
     Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd + SERVICES);
     new Deno.Command("chown", { args: ["postfix", `${this.root}/data`] }).outputSync();
+    // postsuper writes to it before postlogd runs, as user postfix.
+    Deno.writeTextFileSync(`${this.root}/mail.log`, "");
+    Deno.chmodSync(`${this.root}/mail.log`, 0o666);
   }
 
   /** Runs one of Postfix's programs on this configuration. */
@@ -150,11 +177,7 @@ export class Postfix implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { master } = this;
-    const pids = master === undefined ? [] : withChildren(master);
-    await this.run(POSTFIX, ["stop"]);
-    const gone = () => pids.every((pid) => !exists(`/proc/${pid}`));
-    if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
+    await this.stop();
     Deno.removeSync(this.root, { recursive: true });
   }
 }

@@ -7,6 +7,8 @@ export interface Post {
   readonly to: readonly string[];
   /** Parameters of MAIL. */
   readonly options?: readonly string[];
+  /** Parameters of each RCPT. */
+  readonly rcptOptions?: readonly string[];
   readonly content: Uint8Array;
   /** Sent as it is: no line ends mended, no dot stuffed, no end of data added. */
   readonly raw?: true;
@@ -30,7 +32,7 @@ with smtplib.SMTP("127.0.0.1", job["port"], timeout=60) as client:
         rcpt = []
         if code == 250:
             for address in post["to"]:
-                reply = client.rcpt(address)
+                reply = client.rcpt(address, post["rcptOptions"])
                 rcpt.append(reply[0])
             content = base64.b64decode(post["content"])
             if post["raw"]:
@@ -51,8 +53,8 @@ json.dump(results, sys.stdout)
 
 /** Sends messages over one connection of Python's smtplib. */
 export async function sendWithPython(port: number, posts: readonly Post[]): Promise<Posted[]> {
-  const jobs = posts.map(({ from, to, options = [], content, raw = false }) => {
-    return { from, to, options, content: content.toBase64(), raw };
+  const jobs = posts.map(({ from, to, options = [], rcptOptions = [], content, raw = false }) => {
+    return { from, to, options, rcptOptions, content: content.toBase64(), raw };
   });
   const done = await runProgram("python3", ["-c", PROGRAM], JSON.stringify({ port, posts: jobs }));
   if (done.status !== 0) throw new Error(`python3: ${done.errors}`);

@@ -400,6 +400,15 @@ Deno.test("cleanup: records may come cut between any two of them", async () => {
   }
 });
 
+Deno.test("attributes of recipients do not count as the message's own, however many recipients there are", async () => {
+  using host = new CleanupHost();
+  const envelope = Array.from({ length: 150 }, () => [RECORD.ATTRIBUTE, "notify_flags=2"] as const);
+  const answer = await submit(host, {
+    envelope: [...envelope, [RECORD.ATTRIBUTE, "log_message_origin=local"]],
+  });
+  assert.deepEqual(answer, ACCEPTED);
+});
+
 Deno.test("RFC 5321 section 6.3: a message with too many Received headers goes round and is refused", async () => {
   for (const [count, status] of [[48, 0], [49, HOPS], [200, HOPS]] as const) {
     using host = new CleanupHost({ settings: { hopcount_limit: "50" } });

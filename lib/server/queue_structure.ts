@@ -4,27 +4,23 @@
  *
  * @module
  */
-// Safe primitives
-import { SystemError } from "../lib/safe/error.ts";
-import { type FileStat, listDirectory, lookAt, removeFile, renameFile } from "../lib/safe/file.ts";
-// Utility
-import { printable } from "../lib/vstring/printable.ts";
-// Mail
-import { QUEUE_FILE_READY, type QueueDirectory } from "../lib/mail/queue_directory.ts";
-import { hashedDirectory, inodeOf, makeQueueId, type QueueId, toQueueId } from "../lib/mail/queue_id.ts";
-// This program
-import type { Reporter } from "./postsuper_report.ts";
+import { SystemError } from "../safe/error.ts";
+import { type FileStat, listDirectory, lookAt, removeFile, renameFile } from "../safe/file.ts";
+import { printable } from "../vstring/printable.ts";
+import { QUEUE_FILE_READY, type QueueDirectory } from "../mail/queue_directory.ts";
+import { hashedDirectory, inodeOf, makeQueueId, type QueueId, toQueueId } from "../mail/queue_id.ts";
+import type { Logger } from "../log/log.ts";
 
-/** The queues that are looked through. Logs come last: they follow the messages that they belong to. */
+/** The queues that are looked through. Logs come first: a message that gets another name finds them in their place. */
 export const STRUCTURE_QUEUES = [
+  "bounce",
+  "defer",
+  "trace",
   "maildrop",
   "incoming",
   "active",
   "deferred",
   "hold",
-  "bounce",
-  "defer",
-  "trace",
   "flush",
 ] as const;
 type StructureQueue = typeof STRUCTURE_QUEUES[number];
@@ -56,7 +52,7 @@ export interface Structure {
   /** enable_long_queue_ids */
   readonly longIds: boolean;
   readonly queues: readonly StructureQueue[];
-  readonly report: Reporter;
+  readonly report: Pick<Logger, "info" | "warning">;
 }
 
 /** A name found in a queue. */
@@ -98,7 +94,7 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
         continue;
       }
       if (queue === "flush") continue; // its files are named after destinations
-      const id = toFileId(found);
+      const id = toFileId(queue, found);
       if (id === undefined) report.warning(`bogus file name: ${printable(relative(found.path, structure))}`);
       else if (isMisnamed(queue, id, found.stat, structure)) {
         markRenamed(queue, found.path, id, found.stat, structure);
@@ -108,6 +104,7 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
     }
   }
   if (marked) takeMarksOff(structure);
+  for (const queue of structure.queues) removeDirectories(queue, structure);
   if (renamed > 0) {
     report.info(`Renamed to match inode number: ${renamed} message${renamed === 1 ? "" : "s"}`);
     report.warning("QUEUE FILE NAMES WERE CHANGED TO MATCH INODE NUMBERS");
@@ -115,26 +112,23 @@ export function repairQueues(structure: Structure & { readonly redundant: boolea
   return renamed;
 }
 
-/** A file's queue id; undefined for what is no file of the queue. */
-function toFileId({ name, stat }: Found): QueueId | undefined {
-  const id = stat.kind === "file" && name.length > SHORT_TIME_DIGITS ? toQueueId(name) : undefined;
-  return id !== undefined && (isLong(id) || isHexadecimal(id)) ? id : undefined;
+/** A file's queue id; undefined for what is no file of the queue. A log's name is only compared with a message's. */
+function toFileId(queue: StructureQueue, { name, stat }: Found): QueueId | undefined {
+  const id = stat.kind === "file" ? toQueueId(name) : undefined;
+  return id !== undefined && (!MESSAGE_QUEUES.has(queue) || inodeOf(id) !== undefined) ? id : undefined;
 }
 
-function isLong(id: string): boolean {
+/** True for an id of the kind that is not used again. */
+export function isLongId(id: string): boolean {
   return id.lastIndexOf("z") >= LONG_TIME_DIGITS;
 }
 
-function isHexadecimal(id: string): boolean {
-  for (const digit of id) if (!"0123456789ABCDEF".includes(digit)) return false;
-  return true;
-}
-
 /** The id with another inode number. */
-function withInode(id: QueueId, inode: number, long: boolean): QueueId {
+export function withInode(id: QueueId, inode: number, long: boolean): QueueId {
   const name = long
     ? id.slice(0, id.lastIndexOf("z") + 1) + makeQueueId(0, inode, true).slice(LONG_TIME_DIGITS + 1)
-    : hashedDirectory(id, SHORT_TIME_DIGITS).replaceAll("/", "") + inode.toString(16).toUpperCase();
+    : hashedDirectory(id, SHORT_TIME_DIGITS).replaceAll("/", "") +
+      makeQueueId(0, inode, false).slice(SHORT_TIME_DIGITS);
   const made = toQueueId(name);
   if (made === undefined) {
     throw new Error(`Cannot rename "${printable(id)}": "${printable(name)}" is no queue id`);
@@ -149,7 +143,7 @@ function isMisnamed(
   structure: Structure & { readonly redundant: boolean },
 ): boolean {
   if (!MESSAGE_QUEUES.has(queue)) return false;
-  const long = isLong(id);
+  const long = isLongId(id);
   // A long id is not used again: it need not hold the right inode number, as long as long ids are in use.
   if (long && structure.longIds && !structure.redundant) return false;
   return (long && !structure.longIds) || inodeOf(id) !== stat.inode;
@@ -164,7 +158,7 @@ function markRenamed(
   structure: Structure,
 ): void {
   const { directory } = structure;
-  const next = withInode(id, stat.inode, isLong(id) && structure.longIds);
+  const next = withInode(id, stat.inode, isLongId(id) && structure.longIds);
   for (const log of LOG_QUEUES) {
     directory.ensureHash(log, next);
     renameFile(directory.path(log, id), directory.path(log, next) + FIX_SUFFIX);
@@ -204,13 +198,12 @@ function moveHome(queue: StructureQueue, path: string, id: QueueId, structure: S
   renameFile(path, home);
 }
 
-/** Everything in a queue that is no directory; directories that are in nobody's way are removed on the way back. */
+/** The files of a queue, however deep; what is neither a file nor a directory is removed. */
 function filesOf(queue: StructureQueue, structure: Structure): Found[] {
-  const depth = structure.hashed.has(queue) ? structure.depth : 0;
-  return filesBelow(structure.directory.directory(queue), depth, structure);
+  return filesBelow(structure.directory.directory(queue), structure);
 }
 
-function filesBelow(directory: string, depth: number, structure: Structure): Found[] {
+function filesBelow(directory: string, structure: Structure): Found[] {
   const found: Found[] = [];
   for (const name of listDirectory(directory)) {
     const path = `${directory}/${name}`;
@@ -218,9 +211,7 @@ function filesBelow(directory: string, depth: number, structure: Structure): Fou
     if (stat === undefined) continue;
     if (stat.kind === "file") found.push({ path, name, stat });
     else if (stat.kind === "directory") {
-      const inside = filesBelow(path, depth - 1, structure);
-      found.push(...inside);
-      if (depth <= 0 || name.length !== 1) removeDirectory(path, structure);
+      for (const one of filesBelow(path, structure)) found.push(one); // too many for one call's arguments
     } else {
       // Nothing that belongs here is a link, a socket or a device; what a link points to is not touched.
       structure.report.warning(`removed ${printable(relative(path, structure))}: it is no regular file`);
@@ -230,7 +221,22 @@ function filesBelow(directory: string, depth: number, structure: Structure): Fou
   return found;
 }
 
-/** Removes a directory that the queue has no use for, if it is empty. */
+/** Removes the directories that a queue has no use for, once their files have moved. */
+function removeDirectories(queue: StructureQueue, structure: Structure): void {
+  const depth = structure.hashed.has(queue) ? structure.depth : 0;
+  removeDirectoriesBelow(structure.directory.directory(queue), depth, structure);
+}
+
+function removeDirectoriesBelow(directory: string, depth: number, structure: Structure): void {
+  for (const name of listDirectory(directory)) {
+    const path = `${directory}/${name}`;
+    if (lookAt(path)?.kind !== "directory") continue;
+    removeDirectoriesBelow(path, depth - 1, structure);
+    if (depth <= 0 || name.length !== 1) removeDirectory(path, structure);
+  }
+}
+
+/** Removes a directory if it is empty. */
 function removeDirectory(path: string, structure: Structure): void {
   try {
     removeFile(path);
