@@ -6,7 +6,7 @@ export const SERVICE = {
   purpose: "delivers to local users, expands aliases",
   skeleton: "ipc",
   serves: "delivery",
-  connects: ["cleanup", "rewrite"],
+  connects: ["cleanup", "proxymap", "rewrite"],
   reads: ["queue/active", "table:alias_maps", "/etc/passwd"],
   writes: [],
   inet: "none",

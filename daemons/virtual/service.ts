@@ -6,7 +6,7 @@ export const SERVICE = {
   purpose: "delivers to virtual mailboxes",
   skeleton: "ipc",
   serves: "delivery",
-  connects: [],
+  connects: ["proxymap"],
   reads: ["queue/active", "table:virtual_mailbox_maps", "table:virtual_uid_maps", "table:virtual_gid_maps"],
   writes: [],
   inet: "none",

@@ -185,6 +185,7 @@ export const PARAMETERS = {
   prepend_delivered_header: { type: "list", default: "command, file, forward", values: ["command", "file", "forward"], doc: "Local deliveries that get a Delivered-To header: command, file, forward" },
   propagate_unmatched_extensions: { type: "list", default: "canonical, virtual", values: ["canonical", "virtual", "alias", "forward", "include", "generic"], doc: "Tables whose result keeps the +extension: canonical virtual alias forward include generic" },
   proxy_interfaces: { type: "list", default: "", doc: "Addresses of this host outside a translating router" },
+  proxy_read_maps: { type: "list", default: "", doc: "Tables that may be named with proxy:; empty: those of all parameters that proxymap serves" },
   qmgr_message_active_limit: { type: "integer", default: "20000", min: 1, doc: "Most messages in the active queue" },
   qmgr_message_recipient_limit: { type: "integer", default: "20000", min: 1, doc: "Most recipients in the queue manager's memory" },
   qmgr_message_recipient_minimum: { type: "integer", default: "10", min: 1, doc: "Recipients in memory that each message gets at least" },

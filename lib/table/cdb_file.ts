@@ -5,7 +5,15 @@
  * @module
  */
 // Safe primitives
-import { removeFile, renameFile, safeCreate, syncDirectory } from "../safe/file.ts";
+import {
+  lookAt,
+  removeFile,
+  renameFile,
+  safeCreate,
+  type SafeFile,
+  safeOpen,
+  syncDirectory,
+} from "../safe/file.ts";
 import { dirname } from "../safe/path.ts";
 // Utility
 import { encodeText } from "../vstring/byte_builder.ts";
@@ -30,15 +38,9 @@ export async function writeCdb(
   entries: Iterable<readonly [key: string, value: string]>,
   how: CdbMaking,
 ): Promise<void> {
-  const temporary = `${path}.tmp`;
-  // What a crash left behind; a link that somebody put there is removed, not followed.
-  removeFile(temporary);
-  const made = safeCreate(temporary, 0o600);
-  if (made.kind === "exists") {
-    throw new Error(`Cannot create "${temporary}": another program makes the same table`);
-  }
-  using file = made.file;
+  using file = await openAlone(`${path}.tmp`);
   try {
+    file.truncate(0);
     file.seek(CDB_HEADER_SIZE);
     const pieces = cdbPieces(encoded(entries, how.nul));
     let next = pieces.next();
@@ -46,12 +48,31 @@ export async function writeCdb(
     file.writeAt(0, next.value);
     file.setMode(how.mode);
     await file.sync();
-    renameFile(temporary, path);
+    renameFile(file.path, path);
   } catch (error) {
-    removeFile(temporary);
+    removeFile(file.path);
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/**
+ * Opens the temporary file for this process alone. Two programs that make the same table take turns: who has waited
+ * for the lock finds that the name stands for another file, or none, and begins anew; what a crash left is used again.
+ */
+async function openAlone(path: string): Promise<SafeFile> {
+  for (;;) {
+    const made = safeCreate(path, 0o600);
+    const found = made.kind === "created"
+      ? { kind: "opened" as const, file: made.file }
+      : safeOpen(path, { access: "write" });
+    if (found.kind === "refused") throw new Error(`Cannot create "${path}": it ${found.why}`);
+    if (found.kind === "missing") continue;
+    await found.file.lock("exclusive");
+    const [own, named] = [found.file.stat(), lookAt(path)];
+    if (named?.inode === own.inode && named.device === own.device) return found.file;
+    found.file.close();
+  }
 }
 
 function* encoded(

@@ -71,6 +71,12 @@ export class CdbTable implements Table {
     }
   }
 
+  close(): void {
+    this.#open?.file.close();
+    this.#open = undefined;
+    this.#nextCheck = 0;
+  }
+
   #refresh(): void {
     const now = this.#setting.files.now();
     if (now < this.#nextCheck) return;

@@ -235,5 +235,5 @@ export function quoteDn(text: string): string {
 }
 
 function hex(byte: number): string {
-  return byte.toString(16).toUpperCase().padStart(2, "0");
+  return byte.toString(16).padStart(2, "0");
 }

@@ -4,6 +4,7 @@
  * @module
  */
 // Tables
+import { ConfiguredTable } from "./configured_table.ts";
 import type { ConfigReading } from "./database_config.ts";
 import { readLdapConfig } from "./ldap_config.ts";
 import { LdapTable } from "./ldap_table.ts";
@@ -18,6 +19,14 @@ import { SqliteRunner } from "./sqlite_file.ts";
 import { refuse, type Table, TableError } from "./table.ts";
 import { TcpTable } from "./tcp_table.ts";
 
+/** Nobody is connected to while a table is opened. */
+const NO_SERVERS: TableServers = {
+  stream: () => Promise.reject(new Error("no servers")),
+  mysql: () => Promise.reject(new Error("no servers")),
+  pgsql: () => Promise.reject(new Error("no servers")),
+  ldap: () => Promise.reject(new Error("no servers")),
+};
+
 /** The configuration of a table, read when the table is opened. */
 function reading(opening: Opening): ConfigReading {
   const { spec, files, warn, open } = opening;
@@ -26,31 +35,36 @@ function reading(opening: Opening): ConfigReading {
 
 /** Opens a mysql: or pgsql: table. */
 export function openSqlServer(type: SqlServerType, opening: Opening): Table {
-  const config = readSqlServerConfig(type, reading(opening));
   return onServers(opening, true, (servers) => {
-    const tls = config.tls === undefined ? undefined : readPem(opening, config.tls);
-    const { log } = opening.how;
-    const runner = new SqlServers(config, servers[type], tls, log, opening.files.now);
-    return new SqlTable(config, runner, opening.fold);
+    return new ConfiguredTable(opening, () => {
+      const config = readSqlServerConfig(type, reading(opening));
+      const tls = config.tls === undefined ? undefined : readPem(opening, config.tls);
+      const runner = new SqlServers(config, servers[type], tls, opening.how.log, opening.files.now);
+      return new SqlTable(config, runner, opening.fold);
+    });
   });
 }
 
 /** Opens an ldap: table. */
 export function openLdap(opening: Opening): Table {
-  const config = readLdapConfig(reading(opening));
   return onServers(opening, true, (servers) => {
-    const tls = readPem(opening, config.tls);
-    return new LdapTable(config, (login) => servers.ldap(login), tls, opening.fold, opening.how.log);
+    return new ConfiguredTable(opening, () => {
+      const config = readLdapConfig(reading(opening));
+      const tls = readPem(opening, config.tls);
+      return new LdapTable(config, (login) => servers.ldap(login), tls, opening.fold, opening.how.log);
+    });
   });
 }
 
 /** Opens a memcache: table, with its backup. */
 export function openMemcache(opening: Opening): Table {
   refuseIfParanoid(opening);
-  const config = readMemcacheConfig(reading(opening));
-  const backup = config.backup === "" ? undefined : opening.open(config.backup);
   return onServers(opening, true, (servers) => {
-    return new MemcacheTable(config, servers, backup, opening.fold, opening.how.log);
+    return new ConfiguredTable(opening, () => {
+      const config = readMemcacheConfig(reading(opening));
+      const backup = config.backup === "" ? undefined : opening.open(config.backup);
+      return new MemcacheTable(config, servers, backup, opening.fold, opening.how.log);
+    });
   });
 }
 
@@ -76,25 +90,28 @@ export function openSocketmap(opening: Opening): Table {
   });
 }
 
-/** Opens an sqlite: table. Its file is looked at now, so that a wrong path is said at once. */
+/** Opens an sqlite: table. Its file is opened now, so that a wrong path is said at once. */
 export function openSqlite(opening: Opening): Table {
-  const config = readSqliteConfig(reading(opening));
-  const runner = new SqliteRunner(config.path);
-  try {
-    runner.open();
-  } catch (error) {
-    if (!(opening.how.soft ?? false)) {
+  filePath(opening);
+  return new ConfiguredTable(opening, () => {
+    const config = readSqliteConfig(reading(opening));
+    const runner = new SqliteRunner(config.path);
+    try {
+      runner.open();
+    } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       throw new TableError(opening.spec, { file: config.path, line: 0, text }, { cause: error });
     }
-  }
-  return new SqlTable(config, runner, opening.fold);
+    return new SqlTable(config, runner, opening.fold);
+  });
 }
 
 /** The table, or in a process that may reach no server one that says so. */
 function onServers(opening: Opening, partialKeys: boolean, make: (servers: TableServers) => Table): Table {
   const { spec, how } = opening;
+  // Without the ways to servers the configuration is still read, for what is wrong with it.
   if (how.servers !== undefined) return make(how.servers);
+  if (!(how.soft ?? false)) make(NO_SERVERS);
   const why = `table ${spec} is on a server, which only proxymap may reach`;
   return { spec, partialKeys, lookup: () => ({ kind: "retry", why }) };
 }

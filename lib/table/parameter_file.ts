@@ -5,7 +5,7 @@
  * @module
  */
 // Utility
-import { parseDecimal, splitBlanks } from "../vstring/ascii.ts";
+import { asciiLower, parseDecimal, splitBlanks } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 // Tables
 import { logicalLines, trimSpace } from "./logical_lines.ts";
@@ -75,7 +75,7 @@ export class ParameterFile {
   /** yes or no. */
   flag(name: string, otherwise: boolean): boolean {
     if (!this.has(name)) return otherwise;
-    const text = this.text(name).toLowerCase();
+    const text = asciiLower(this.text(name));
     if (text !== "yes" && text !== "no") {
       refuse(this.place(name), `bad boolean value of "${name}": "${printable(text)}"`);
     }
@@ -85,7 +85,7 @@ export class ParameterFile {
   /** One of some words. */
   choice<T extends string>(name: string, words: readonly T[], otherwise: T): T {
     if (!this.has(name)) return otherwise;
-    const found = words.find((word) => word === this.text(name).toLowerCase());
+    const found = words.find((word) => word === asciiLower(this.text(name)));
     if (found === undefined) {
       refuse(
         this.place(name),

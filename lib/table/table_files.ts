@@ -37,6 +37,18 @@ export function tableTargets(
   return reachOf(items, files).targets;
 }
 
+/** Types whose content is on a server. */
+const SERVER_TYPES = ["ldap", "memcache", "mysql", "pgsql", "socketmap", "tcp"];
+
+/** True for a table that asks a server, itself or by one of those that it is made of: only proxymap can. */
+export function asksServer(spec: string): boolean {
+  const split = splitSpec(spec);
+  if (split.kind === "bad") return false;
+  if (split.type === "debug") return asksServer(split.name);
+  if (split.type === "unionmap" || split.type === "pipemap") return listWords(split.name).some(asksServer);
+  return SERVER_TYPES.includes(split.type);
+}
+
 /** What tables need. */
 interface Reach {
   readonly files: readonly string[];

@@ -74,7 +74,7 @@ export function encodeTcp(text: Uint8Array): Uint8Array {
   const out = new ByteBuilder(text.length * 3 + 1);
   for (const byte of text) {
     if (byte > 0x20 && byte < 0x7f && byte !== PERCENT) out.byte(byte);
-    else out.text(`%${byte.toString(16).toUpperCase().padStart(2, "0")}`);
+    else out.text(`%${byte.toString(16).padStart(2, "0")}`);
   }
   return out.view();
 }
