@@ -65,7 +65,7 @@ export async function openLdap(login: LdapLogin): Promise<LdapSession> {
         return await runSearch(client, search);
       } catch (error) {
         if (error instanceof NoSuchObjectError) return "missing";
-        broken ||= !(error instanceof ResultCodeError);
+        broken ||= !(error instanceof ResultCodeError || error instanceof SizeLimitError);
         throw named(error);
       }
     },
@@ -74,6 +74,11 @@ export async function openLdap(login: LdapLogin): Promise<LdapSession> {
       return broken;
     },
   };
+}
+
+/** More entries than the table allows. */
+class SizeLimitError extends Error {
+  override name = "SizeLimitError";
 }
 
 /** The package tells an LDAP result by the name of its exception only. */
@@ -87,11 +92,13 @@ async function runSearch(client: Client, search: LdapSearch): Promise<LdapEntry[
     scope: search.scope,
     filter: search.filter,
     attributes: [...search.attributes],
-    sizeLimit: search.sizeLimit,
+    // Not sent: with a limit of ours the package would take what a server's own limit has cut off for the whole.
+    sizeLimit: 0,
     derefAliases: DEREFERENCE[search.dereference],
     paged: false,
   });
-  if (searchEntries.length > ENTRY_LIMIT) throw new Error(`search gave more than ${ENTRY_LIMIT} entries`);
+  const most = search.sizeLimit === 0 ? ENTRY_LIMIT : search.sizeLimit;
+  if (searchEntries.length > most) throw new SizeLimitError(`search gave more than ${most} entries`);
   return searchEntries.map(({ dn, ...rest }) => ({
     dn,
     attributes: new Map(Object.entries(rest).map(([name, value]) => [asciiLower(name), texts(value)])),

@@ -160,7 +160,11 @@ class Expansion {
     if (depth >= this.#config.recursionLimit) throw new Error("Recursion limit exceeded");
     if (++this.#searches > SEARCH_LIMIT) throw new Error(`more than ${SEARCH_LIMIT} searches for one key`);
     const found = await this.#search({ ...wanted, sizeLimit, dereference });
-    if (found === "missing") return;
+    if (found === "missing") {
+      // An entry that is named and gone gives nothing. A base that does not depend on the key is a mistake.
+      if (depth === 0 && this.#config.base.length === 1) throw new Error(`Search base '${wanted.base}' not found`);
+      return;
+    }
     for (const entry of found) {
       if (!(await this.#take(entry, wanted.attributes, depth))) return;
     }

@@ -39,9 +39,18 @@ export async function openPgsql(login: SqlLogin): Promise<SqlSession> {
     onnotice: () => {},
     onclose: () => broken = true,
   });
+  const run = async (text: string) => {
+    try {
+      // With the extended protocol, which takes one statement only.
+      return await sql.unsafe(text, [], { prepare: false, simple: false } as object).raw();
+    } catch (error) {
+      // All but the server's answer to the query ends the session: the package would connect again, and wait for it.
+      broken ||= !(error instanceof postgres.PostgresError) || error.severity === "FATAL";
+      throw error;
+    }
+  };
   const query = async (text: string): Promise<SqlRows | undefined> => {
-    // With the extended protocol, which takes one statement only.
-    const result = await sql.unsafe(text, [], { prepare: false, simple: false } as object).raw();
+    const result = await run(text);
     return result.columns.length === 0
       ? undefined
       : result.map((row) => row.map((value) => value === null ? null : decodeText(value)));

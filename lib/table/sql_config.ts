@@ -28,6 +28,8 @@ export interface SqlConfig extends CommonConfig {
   readonly query: QueryTemplate;
   /** False: a query without a result set found nothing; true: it is an error. */
   readonly requireResultSet: boolean;
+  /** Only the first column of each row counts. */
+  readonly firstColumn: boolean;
 }
 
 /** A table on a server. */
@@ -103,7 +105,7 @@ export function readSqliteConfig(reading: ConfigReading): SqliteConfig {
   const file = readParameterFile(reading, KNOWN.sqlite);
   const path = file.required("dbpath");
   if (!path.startsWith("/")) refuse(file.place("dbpath"), `"${path}" is not an absolute path`);
-  return { ...sqlConfig(reading, file), path };
+  return { ...sqlConfig(reading, file), firstColumn: true, path };
 }
 
 function sqlConfig(reading: ConfigReading, file: ParameterFile): SqlConfig {
@@ -111,6 +113,7 @@ function sqlConfig(reading: ConfigReading, file: ParameterFile): SqlConfig {
     ...commonConfig(reading, file),
     query: file.has("query") ? template(file, "query", "") : legacyQuery(file),
     requireResultSet: file.flag("require_result_set", true),
+    firstColumn: false,
   };
 }
 

@@ -76,7 +76,7 @@ export class SqlTable implements Table {
   }
 
   #outcome(key: string, rows: SqlRows | undefined): Outcome {
-    const { spec, format, expansionLimit, requireResultSet } = this.#config;
+    const { spec, format, expansionLimit, requireResultSet, firstColumn } = this.#config;
     if (rows === undefined) {
       return requireResultSet
         ? { kind: "retry", why: `table ${spec}: query failed: no result set` }
@@ -84,7 +84,7 @@ export class SqlTable implements Table {
     }
     const results = new ResultList(key, format, expansionLimit);
     for (const row of rows) {
-      for (const value of row) {
+      for (const value of firstColumn ? row.slice(0, 1) : row) {
         if (value !== null && !results.add(value)) return results.outcome(spec);
       }
     }
