@@ -162,7 +162,9 @@ class Expansion {
     const found = await this.#search({ ...wanted, sizeLimit, dereference });
     if (found === "missing") {
       // An entry that is named and gone gives nothing. A base that does not depend on the key is a mistake.
-      if (depth === 0 && this.#config.base.length === 1) throw new Error(`Search base '${wanted.base}' not found`);
+      if (depth === 0 && this.#config.base.length === 1) {
+        throw new Error(`Search base '${wanted.base}' not found`);
+      }
       return;
     }
     for (const entry of found) {

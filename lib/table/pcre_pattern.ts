@@ -233,7 +233,7 @@ class PcreTranslator {
       return SHORTHANDS[char]!.outside;
     }
     if (Object.hasOwn(REFUSED_ESCAPES, char)) this.#refuse(REFUSED_ESCAPES[char]!);
-    if (char >= "1" && char <= "9") this.#refuse(`back-reference \\${char}`);
+    if (char >= "1" && char <= "9") return this.#number();
     switch (char) {
       case "A":
       case "z":
@@ -260,6 +260,19 @@ class PcreTranslator {
     const code = escapedCode(this.#pattern, this.#at);
     this.#at = code.end;
     return codeText(code.code);
+  }
+
+  /** A backslash and a number: from 10 on, where there are not so many groups, the character of an octal number. */
+  #number(): string {
+    let end = this.#at;
+    while (end < this.#pattern.length && isDigit(this.#pattern.charCodeAt(end))) end++;
+    const text = this.#pattern.slice(this.#at, end);
+    const octal = escapedCode(`${this.#pattern.slice(this.#at, this.#at + 3)} `, 0);
+    if (Number(text) < 10 || Number(text) <= this.#groups || text >= "8") {
+      this.#refuse(`back-reference \\${text}`);
+    }
+    this.#at += octal.end;
+    return codeText(octal.code);
   }
 
   /** `\pL`, `\p{Lu}`: RE2 says whether it knows the property. */
