@@ -1,9 +1,12 @@
 /** postmap and postalias that make and change cdb: files, as Postfix's do; tinycdb and Debian's postmap read them. */
 import assert from "node:assert/strict";
+import { run as postalias } from "../../commands/postalias.ts";
+import { run as postmap } from "../../commands/postmap.ts";
 import { mustRun } from "../support/databases.ts";
 import { testNeeding } from "../support/tools.ts";
 import { runPeer } from "../lib/table/postmap_peer.ts";
 import { ScratchSystem } from "./command_support.ts";
+import { runCommand } from "./table_run.ts";
 
 /** A scratch system with a source file, and postmap's runs in it. */
 class Tables implements Disposable {
@@ -30,12 +33,16 @@ class Tables implements Disposable {
     return Deno.statSync(`${this.directory}/${name}`).mode! & 0o777;
   }
 
-  async run(program: string, args: readonly string[], input = "") {
-    return await this.system.run(program, args, input);
+  async run(program: "postmap" | "postalias", args: readonly string[], input = "") {
+    return await runCommand(program === "postmap" ? postmap : postalias, args, { input, program });
   }
 
   /** The entries as postmap lists them, sorted. */
-  async list(program = "postmap", options: readonly string[] = [], name = "map"): Promise<string[]> {
+  async list(
+    program: "postmap" | "postalias" = "postmap",
+    options: readonly string[] = [],
+    name = "map",
+  ): Promise<string[]> {
     const { out } = await this.run(program, ["-s", ...options, `cdb:${this.directory}/${name}`]);
     return out.split("\n").filter((line) => line !== "").sort();
   }
@@ -183,7 +190,7 @@ testNeeding(
       Deno.chmodSync(path, 0o755);
     }
     Deno.symlinkSync(victim, `${home}/map.cdb`);
-    const made = await tables.run("postmap", [`cdb:${home}/map`]);
+    const made = await tables.system.run("postmap", [`cdb:${home}/map`]);
     assert.equal(made.status, 0, made.err);
     assert.equal(Deno.readTextFileSync(victim), "keep");
     const stat = Deno.lstatSync(`${home}/map.cdb`);
@@ -191,8 +198,8 @@ testNeeding(
     // In a directory that only root may write the owner of the source makes nothing, unless -o keeps root's rights.
     Deno.writeTextFileSync(`${tables.directory}/theirs`, "a b\n");
     Deno.chownSync(`${tables.directory}/theirs`, 65534, 65534);
-    assert.equal((await tables.run("postmap", [`cdb:${tables.directory}/theirs`])).status, 1);
-    assert.equal((await tables.run("postmap", ["-o", `cdb:${tables.directory}/theirs`])).status, 0);
+    assert.equal((await tables.system.run("postmap", [`cdb:${tables.directory}/theirs`])).status, 1);
+    assert.equal((await tables.system.run("postmap", ["-o", `cdb:${tables.directory}/theirs`])).status, 0);
   },
 );
 
