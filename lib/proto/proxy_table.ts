@@ -4,7 +4,7 @@
  * @module
  */
 // Tables
-import { asksServer } from "../table/table_files.ts";
+import { asksServer, takesPartialKeys } from "../table/table_files.ts";
 import type { Outcome, Table } from "../table/table.ts";
 // Internal protocols
 import type { MapLookup } from "./proxymap_client.ts";
@@ -12,12 +12,13 @@ import type { MapLookup } from "./proxymap_client.ts";
 /** One table of a parameter, as proxymap sees it. */
 export class ProxyTable implements Table {
   readonly spec: string;
-  readonly partialKeys = true;
+  readonly partialKeys: boolean;
   readonly #parameter: string;
   readonly #maps: MapLookup;
 
   constructor(spec: string, parameter: string, maps: MapLookup) {
     this.spec = spec;
+    this.partialKeys = takesPartialKeys(spec);
     this.#parameter = parameter;
     this.#maps = maps;
   }

@@ -87,7 +87,7 @@ export class Planner {
   plan(entry: ServiceEntry): Plan {
     const service = this.#services.get(entry.command)!;
     const settings = this.#settings(entry, service);
-    const sockets = this.#sockets(service);
+    const sockets = this.#sockets(service, entry);
     const grants = [
       ...this.#pathGrants("read", service.reads, entry, service),
       ...this.#pathGrants("write", service.writes, entry, service),
@@ -194,11 +194,13 @@ export class Planner {
   }
 
   /** Sockets that the service connects to, `$transports` spelled out. */
-  #sockets(service: Service): Map<string, string> {
+  #sockets(service: Service, own: ServiceEntry): Map<string, string> {
     const sockets = new Map<string, string>();
+    const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
+    const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : service.connects;
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
-      if (this.#connectsTo(service.connects, entry) && endpoint.kind === "unix") {
+      if (this.#connectsTo(connects, entry) && endpoint.kind === "unix") {
         sockets.set(entry.name, endpoint.path);
       }
     }
@@ -336,9 +338,9 @@ export class Planner {
 /** Connecting to a unix socket takes three grants on its exact path. */
 function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): Grant[] {
   return [...sockets].flatMap(([name, path]): Grant[] => {
-    const because = `service.ts: connects ${
-      service.connects.includes(name) ? name : `$transports (${name})`
-    }`;
+    const because = name === service.serverTablesBy
+      ? `service.ts: serverTablesBy ${name}, as a table is on a server`
+      : `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },

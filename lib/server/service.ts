@@ -25,6 +25,8 @@ export interface Service {
    * that serves the delivery protocol. A service that master.toml does not have is left out.
    */
   readonly connects: readonly string[];
+  /** The service that it connects to as well where one of the tables that it reads is on a server. */
+  readonly serverTablesBy?: string;
   /**
    * Paths that it reads: "queue/active" is a directory below queue_directory; "table:alias_maps" the files of the
    * tables that the parameter names, but of those on a server only for who may reach it; "servers:NAME" only those on a server; "/etc/passwd" itself; "$maildrop" and the like a parameter that holds a path.

@@ -49,6 +49,20 @@ export function asksServer(spec: string): boolean {
   return SERVER_TYPES.includes(split.type);
 }
 
+/** Types that get full keys only, never a domain or a user cut from one. */
+const WHOLE_KEY_TYPES = ["cidr", "fail", "pcre", "randmap", "regexp", "socketmap", "tcp"];
+
+/** Whether a table takes parts of keys, as its `partialKeys` says when it is open. */
+export function takesPartialKeys(spec: string): boolean {
+  const split = splitSpec(spec);
+  if (split.kind === "bad") return false;
+  if (split.type === "debug") return takesPartialKeys(split.name);
+  if (split.type === "unionmap" || split.type === "pipemap") {
+    return listWords(split.name).every(takesPartialKeys);
+  }
+  return !WHOLE_KEY_TYPES.includes(split.type);
+}
+
 /** What tables need. */
 interface Reach {
   readonly files: readonly string[];
