@@ -5,7 +5,7 @@
  * @module
  */
 // Safe primitives
-import type { Connection } from "../safe/connect.ts";
+import { type Connection, NetworkError } from "../safe/connect.ts";
 // Utility
 import { ByteBuilder } from "../vstring/byte_builder.ts";
 import { LF } from "../vstring/ascii.ts";
@@ -80,6 +80,11 @@ export class ReplyReader {
   }
 }
 
+/** The server took the request and did not answer: a second one would wait as long. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof NetworkError && error.kind === "timeout";
+}
+
 /** An open connection. */
 interface Open {
   readonly connection: Connection;
@@ -95,6 +100,8 @@ export class RequestStream {
   #open: Open | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  #failures = 0;
+  #failure: unknown;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(servers: TableServers, target: ServerTarget, times: StreamTimes) {
@@ -110,7 +117,12 @@ export class RequestStream {
   ask<T>(request: Uint8Array, reply: (reader: ReplyReader) => Promise<T>): Promise<T> {
     if (this.#waiting >= REQUEST_LIMIT) return Promise.reject(new Error("too many requests wait"));
     this.#waiting++;
-    const turn = this.#last.then(() => this.#askNow(request, reply));
+    const failures = this.#failures;
+    const turn = this.#last.then(() => {
+      // A server that is down or silent would keep each who waits for as long again, one behind the other.
+      if (this.#failures !== failures) throw this.#failure;
+      return this.#askNow(request, reply);
+    });
     this.#last = turn.catch(() => {}).finally(() => this.#waiting--);
     return turn;
   }
@@ -124,14 +136,23 @@ export class RequestStream {
       return await this.#askOn(used ?? await this.#connect(), request, reply);
     } catch (error) {
       this.close();
-      if (used === undefined) throw error;
-      try {
-        return await this.#askOn(await this.#connect(), request, reply);
-      } catch (again) {
-        this.close();
-        throw again;
-      }
+      if (used === undefined || isTimeout(error)) throw this.#failed(error);
     }
+    try {
+      return await this.#askOn(await this.#connect(), request, reply);
+    } catch (error) {
+      this.close();
+      throw this.#failed(error);
+    }
+  }
+
+  /** Notes a failure that is the server's and not of the one request. */
+  #failed(error: unknown): unknown {
+    if (!(error instanceof ReplyError)) {
+      this.#failures++;
+      this.#failure = error;
+    }
+    return error;
   }
 
   async #askOn<T>(open: Open, request: Uint8Array, reply: (reader: ReplyReader) => Promise<T>): Promise<T> {

@@ -122,6 +122,23 @@ async function startServer(
   throw new Error(`${program} does not answer`);
 }
 
+/** Paths of a certificate for 127.0.0.1 and localhost, signed by itself, and of its key. */
+export interface TestCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Makes a certificate in a directory. */
+export async function makeCertificate(directory: TemporaryDirectory): Promise<TestCertificate> {
+  const [cert, key] = [directory.at("cert.pem"), directory.at("key.pem")];
+  await mustRun("openssl", [
+    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
+    ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+    ...["-keyout", key, "-out", cert],
+  ]);
+  return { cert, key };
+}
+
 /** PostgreSQL with user "mail", password "secret", database "mail". */
 export async function startPostgres(sql: string): Promise<DatabaseServer> {
   const directory = new TemporaryDirectory();
@@ -160,7 +177,7 @@ export async function startPostgres(sql: string): Promise<DatabaseServer> {
 }
 
 /** MariaDB with user "mail", password "secret", database "mail". */
-export async function startMariadb(sql: string): Promise<DatabaseServer> {
+export async function startMariadb(sql: string, tls?: TestCertificate): Promise<DatabaseServer> {
   const directory = new TemporaryDirectory();
   const user = Deno.uid() === 0 ? ["--user=root"] : [];
   const data = directory.at("data");
@@ -173,6 +190,9 @@ export async function startMariadb(sql: string): Promise<DatabaseServer> {
   const args = [
     ...["--no-defaults", `--datadir=${data}`, `--socket=${socket}`, `--port=${port}`],
     ...["--bind-address=127.0.0.1", `--pid-file=${directory.at("pid")}`, "--skip-log-bin"],
+    ...(tls === undefined
+      ? []
+      : [`--ssl-cert=${tls.cert}`, `--ssl-key=${tls.key}`, "--require-secure-transport=on"]),
     ...["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M"],
     ...user,
   ];
@@ -185,7 +205,7 @@ export async function startMariadb(sql: string): Promise<DatabaseServer> {
 }
 
 /** OpenLDAP with the suffix dc=example,dc=com; its root is cn=admin,dc=example,dc=com, password "secret". */
-export async function startLdap(ldif: string): Promise<DatabaseServer> {
+export async function startLdap(ldif: string, tls?: TestCertificate): Promise<DatabaseServer> {
   const directory = new TemporaryDirectory();
   Deno.mkdirSync(directory.at("data"));
   const schema = "/etc/ldap/schema";
@@ -195,6 +215,7 @@ export async function startLdap(ldif: string): Promise<DatabaseServer> {
       ...["core", "cosine", "inetorgperson"].map((name) => `include ${schema}/${name}.schema`),
       "modulepath /usr/lib/ldap",
       "moduleload back_mdb",
+      ...(tls === undefined ? [] : [`TLSCertificateFile ${tls.cert}`, `TLSCertificateKeyFile ${tls.key}`]),
       "database mdb",
       'suffix "dc=example,dc=com"',
       'rootdn "cn=admin,dc=example,dc=com"',
@@ -206,8 +227,12 @@ export async function startLdap(ldif: string): Promise<DatabaseServer> {
   await mustRun("slapadd", ["-f", config, "-l", directory.write("data.ldif", ldif)]);
   const port = freePort();
   const socket = directory.at("ldapi");
-  const urls = `ldap://127.0.0.1:${port} ldapi://${encodeURIComponent(socket)}`;
-  const server = new DatabaseServer(port, socket, directory, () => {
+  // With a certificate TLS from the start takes the place of the socket; `socket` is then its URL.
+  const second = tls === undefined
+    ? `ldapi://${encodeURIComponent(socket)}`
+    : `ldaps://127.0.0.1:${freePort()}`;
+  const urls = `ldap://127.0.0.1:${port} ${second}`;
+  const server = new DatabaseServer(port, tls === undefined ? socket : second, directory, () => {
     return startServer("slapd", ["-d", "0", "-f", config, "-h", urls], port);
   });
   await server.start();

@@ -163,6 +163,22 @@ Deno.test("tcp: goes on after its server has closed an idle connection, and neve
   many.close!();
 });
 
+Deno.test("who waits behind a request that a silent server never answers is told with it, not after as long again", async () => {
+  await using server = new Script(() => "");
+  using directory = new TemporaryDirectory();
+  const path = directory.write(
+    "mc.cf",
+    `memcache = inet:127.0.0.1:${server.port}\ntimeout = 1\nmax_try = 1\n`,
+  );
+  const table = openTable(`memcache:${path}`, HOW);
+  const outcomes = await Promise.all(Array.from({ length: 50 }, (_, i) => table.lookup(`key${i}`)));
+  assert.ok(outcomes.every(({ kind }) => kind === "retry"));
+  assert.equal(server.connections, 1);
+  assert.equal((await table.lookup("later")).kind, "retry");
+  assert.equal(server.connections, 2);
+  table.close!();
+});
+
 /** A socketmap server's answers. */
 function socketmap(request: string): string | undefined {
   const net = (reply: string) => `${new TextEncoder().encode(reply).length}:${reply},`;
