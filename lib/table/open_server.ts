@@ -39,7 +39,13 @@ export function openSqlServer(type: SqlServerType, opening: Opening): Table {
     return new ConfiguredTable(opening, () => {
       const config = readSqlServerConfig(type, reading(opening));
       const tls = config.tls === undefined ? undefined : readPem(opening, config.tls);
-      const runner = new SqlServers(config, servers[type], tls, opening.how.log, opening.files.now);
+      const runner = new SqlServers(
+        config,
+        (login) => servers[type](login),
+        tls,
+        opening.how.log,
+        () => opening.files.now(),
+      );
       return new SqlTable(config, runner, opening.fold);
     });
   });
