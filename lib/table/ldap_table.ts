@@ -15,7 +15,7 @@ import { decodePercent, type LdapConfig, type LdapServer } from "./ldap_config.t
 import { expandQuery, formatFits } from "./query_template.ts";
 import { ResultList } from "./results.ts";
 import { targetText } from "./server_target.ts";
-import type { LdapEntry, LdapLogin, LdapSearch, LdapSession, SqlTls } from "./servers.ts";
+import type { LdapEntry, LdapLogin, LdapSearch, LdapSession, ServerTls } from "./servers.ts";
 import { MISSING, type Outcome, type Table } from "./table.ts";
 
 /** Most look-ups of one table under way at once; more are told to come again. */
@@ -32,7 +32,7 @@ export class LdapTable implements Table {
   readonly partialKeys = true;
   readonly #config: LdapConfig;
   readonly #connect: LdapConnect;
-  readonly #tls: SqlTls;
+  readonly #tls: ServerTls;
   readonly #fold: boolean;
   readonly #log: Pick<Logger, "warning"> | undefined;
   #session: Promise<LdapSession> | undefined;
@@ -41,7 +41,7 @@ export class LdapTable implements Table {
   constructor(
     config: LdapConfig,
     connect: LdapConnect,
-    tls: SqlTls,
+    tls: ServerTls,
     foldKeys: boolean,
     log: Pick<Logger, "warning"> | undefined,
   ) {

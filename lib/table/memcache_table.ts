@@ -10,8 +10,7 @@ import { asciiLower, parseDecimal, splitBlanks } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 import type { Logger } from "../log/log.ts";
 // Tables
-import { type ConfigReading, readParameterFile, targets, template } from "./database_config.ts";
-import { commonConfig } from "./database_config.ts";
+import { commonConfig, type ConfigReading, readParameterFile, targets, template } from "./database_config.ts";
 import { filterKey } from "./key_filter.ts";
 import type { MatchList } from "./match_list.ts";
 import { expandQuery, type QueryTemplate } from "./query_template.ts";

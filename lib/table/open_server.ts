@@ -11,7 +11,7 @@ import { LdapTable } from "./ldap_table.ts";
 import { MemcacheTable, readMemcacheConfig } from "./memcache_table.ts";
 import { filePath, type Opening } from "./opening.ts";
 import { parseTarget } from "./server_target.ts";
-import type { SqlTls, TableServers } from "./servers.ts";
+import type { ServerTls, TableServers } from "./servers.ts";
 import { parseSocketmap, SocketmapTable } from "./socketmap_table.ts";
 import { readSqliteConfig, readSqlServerConfig, type SqlServerType } from "./sql_config.ts";
 import { SqlServers, SqlTable } from "./sql_table.ts";
@@ -135,7 +135,7 @@ function refuseIfParanoid(opening: Opening): void {
 function readPem(
   opening: Opening,
   paths: { readonly ca: string; readonly cert: string; readonly key: string; readonly verify: boolean },
-): SqlTls {
+): ServerTls {
   const read = (path: string) => path === "" ? undefined : opening.files.read(path);
   return { ca: read(paths.ca), cert: read(paths.cert), key: read(paths.key), verify: paths.verify };
 }

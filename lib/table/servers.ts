@@ -29,13 +29,13 @@ export interface SqlLogin {
   readonly database: string;
   /** Character set (MySQL) or client_encoding (PostgreSQL). */
   readonly encoding: string;
-  readonly tls: SqlTls | undefined;
+  readonly tls: ServerTls | undefined;
   /** Milliseconds for connecting. */
   readonly timeout: number;
 }
 
-/** TLS with a database: PEM texts. */
-export interface SqlTls {
+/** TLS with a server: PEM texts. */
+export interface ServerTls {
   readonly ca: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
@@ -75,7 +75,7 @@ export interface LdapLogin {
   readonly security: "plain" | "ldaps" | "starttls";
   /** A simple bind, or none. */
   readonly bind: { readonly dn: string; readonly password: string } | undefined;
-  readonly tls: SqlTls;
+  readonly tls: ServerTls;
   /** Milliseconds for connecting and for each search. */
   readonly timeout: number;
 }

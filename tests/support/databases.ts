@@ -196,7 +196,12 @@ export async function startMariadb(sql: string, tls?: TestCertificate): Promise<
     ...["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M"],
     ...user,
   ];
-  const server = new DatabaseServer(port, socket, directory, () => startServer("mariadbd", args, port));
+  const server = new DatabaseServer(
+    port,
+    socket,
+    directory,
+    () => startServer("/usr/sbin/mariadbd", args, port),
+  );
   await server.start();
   const setup =
     "CREATE DATABASE mail; CREATE USER mail IDENTIFIED BY 'secret'; GRANT ALL ON mail.* TO mail; USE mail;";
@@ -224,7 +229,7 @@ export async function startLdap(ldif: string, tls?: TestCertificate): Promise<Da
       "",
     ].join("\n"),
   );
-  await mustRun("slapadd", ["-f", config, "-l", directory.write("data.ldif", ldif)]);
+  await mustRun("/usr/sbin/slapadd", ["-f", config, "-l", directory.write("data.ldif", ldif)]);
   const port = freePort();
   const socket = directory.at("ldapi");
   // With a certificate TLS from the start takes the place of the socket; `socket` is then its URL.
@@ -233,7 +238,7 @@ export async function startLdap(ldif: string, tls?: TestCertificate): Promise<Da
     : `ldaps://127.0.0.1:${freePort()}`;
   const urls = `ldap://127.0.0.1:${port} ${second}`;
   const server = new DatabaseServer(port, tls === undefined ? socket : second, directory, () => {
-    return startServer("slapd", ["-d", "0", "-f", config, "-h", urls], port);
+    return startServer("/usr/sbin/slapd", ["-d", "0", "-f", config, "-h", urls], port);
   });
   await server.start();
   return server;

@@ -14,7 +14,7 @@ const NEEDS = {
   swaks: () => inPath("swaks"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
   cdb: () => inPath("cdb"),
-  mariadb: () => inPath("mariadbd") || isFile("/usr/sbin/mariadbd"),
+  mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
   openssl: () => inPath("openssl"),
   postgres: () => postgresBin() !== undefined,

@@ -417,6 +417,7 @@ testNeeding(
 testNeeding(["memcached", "postfix"], "memcache: shares its entries with Debian's memcache", async () => {
   await using server = await startMemcached();
   const { directory, port } = server;
+  using etc = new TemporaryDirectory();
   directory.write("map", "joe one\nann two\n", 0o644);
   const cache = `memcache = inet:127.0.0.1:${port}\nkey_format = t:%s\n`;
   const backed = directory.write("backed.cf", `${cache}backup = texthash:${directory.at("map")}\n`, 0o644);
@@ -426,7 +427,7 @@ testNeeding(["memcached", "postfix"], "memcache: shares its entries with Debian'
   // Our answer from the backup is in the cache now: Debian's table without a backup finds it, and the other way round.
   assert.equal(await compare(directory, `memcache:${bare}`, ["joe", "ann", "nobody"]), 1);
   assert.equal(
-    queryPeer("postmap", new TemporaryDirectory().path, `memcache:${backed}`, ["ann"]).get("ann"),
+    queryPeer("postmap", etc.path, `memcache:${backed}`, ["ann"]).get("ann"),
     "two",
   );
   assert.equal(await compare(directory, `memcache:${bare}`, ["joe", "ann", "nobody"]), 2);
