@@ -7,6 +7,7 @@ export const SERVICE = {
   skeleton: "ipc",
   serves: "delivery",
   connects: ["cleanup", "rewrite"],
+  serverTablesBy: "proxymap",
   reads: ["queue/active", "table:alias_maps", "/etc/passwd"],
   writes: [],
   inet: "none",

@@ -10,8 +10,8 @@
  *
  * Security: reads queue files (hostile content, copied) and envelope addresses (hostile; a part of one becomes a
  * single name in a path or the recipient is refused). Writes nothing: master starts the helpers, and checks path and
- * ids again. Tables are opened without proxymap and without `$1` in results. Must never be trusted to write a file
- * or to choose a user id.
+ * ids again. Tables are opened here, without `$1` in results; those on a server are looked up by proxymap, the only
+ * process that may reach one. Must never be trusted to write a file or to choose a user id.
  *
  * Standards: RFC 3463 (status codes).
  *
@@ -34,7 +34,9 @@ import { MISSING } from "../../lib/table/table.ts";
 // Wire protocols
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
-import { DELIVERY } from "../../lib/proto/protocols.ts";
+import { DELIVERY, PROXYMAP } from "../../lib/proto/protocols.ts";
+import { openTables } from "../../lib/proto/proxy_table.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
 // Server skeleton
 import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
@@ -51,12 +53,15 @@ const HOUSEKEEPING = 1;
 function start(context: Context<typeof SERVICE>) {
   const { settings, log, serviceName } = context;
   const refused = (error: unknown) => context.trouble("table", error);
-  const open = (specs: readonly string[]) =>
-    specs.map((spec) => openTable(spec, { log, refused, paranoid: true, soft: true }));
+  const maps = () => new MapClient(context.client(PROXYMAP, "proxymap"), settings);
+  const open = (parameter: VirtualMaps) =>
+    openTables(parameter, settings[parameter], maps, (spec) => {
+      return openTable(spec, { log, refused, paranoid: true, soft: true });
+    });
   const tables = {
-    virtual_mailbox_maps: open(settings.virtual_mailbox_maps),
-    virtual_uid_maps: open(settings.virtual_uid_maps),
-    virtual_gid_maps: open(settings.virtual_gid_maps),
+    virtual_mailbox_maps: open("virtual_mailbox_maps"),
+    virtual_uid_maps: open("virtual_uid_maps"),
+    virtual_gid_maps: open("virtual_gid_maps"),
   };
   const how = {
     extension: {

@@ -7,6 +7,7 @@ export const SERVICE = {
   skeleton: "ipc",
   serves: "delivery",
   connects: [],
+  serverTablesBy: "proxymap",
   reads: ["queue/active", "table:virtual_mailbox_maps", "table:virtual_uid_maps", "table:virtual_gid_maps"],
   writes: [],
   inet: "none",

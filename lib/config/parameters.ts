@@ -206,6 +206,7 @@ export const PARAMETERS = {
   prepend_delivered_header: { type: "list", default: "command, file, forward", values: ["command", "file", "forward"], doc: "Local deliveries that get a Delivered-To header: command, file, forward" },
   propagate_unmatched_extensions: { type: "list", default: "canonical, virtual", values: ["canonical", "virtual", "alias", "forward", "include", "generic"], doc: "Tables whose result keeps the +extension: canonical virtual alias forward include generic" },
   proxy_interfaces: { type: "list", default: "", doc: "Addresses of this host outside a translating router" },
+  proxy_read_maps: { type: "list", default: "", doc: "Tables that may be named with proxy:; empty: those of all parameters that proxymap serves" },
   qmgr_clog_warn_time: { type: "duration", default: "300s", doc: "Pause between warnings that mail for one destination fills the active queue; 0: none" },
   qmgr_message_active_limit: { type: "integer", default: "20000", min: 1, doc: "Most messages in the active queue" },
   qmgr_message_recipient_limit: { type: "integer", default: "20000", min: 1, doc: "Recipients in memory beyond which only qmgr_message_recipient_minimum are read of a message at first" },

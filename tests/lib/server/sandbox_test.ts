@@ -138,6 +138,27 @@ Deno.test("proxymap reads the files of the tables that the configuration names, 
   assert.ok(table.some(({ because }) => because === "virtual_alias_maps (/c/main.toml:3)"));
 });
 
+Deno.test("proxymap reaches the servers that its tables name, and who may not reach them gets no grant of theirs", () => {
+  const main = `${MAIN.replace('"inline:{a=b}"', '"tcp:db.test:99", "socketmap:unix:/run/map:users"')}` +
+    'virtual_mailbox_maps = ["tcp:db.test:98"]\nvirtual_uid_maps = ["texthash:/etc/uids", "tcp:db.test:97"]\n';
+  const { args, grants } = plan("proxymap", planner(main));
+  const net = ["db.test:97", "db.test:98", "db.test:99", "unix:/run/map"];
+  assert.deepEqual([...granted(args, "--allow-net")].sort(), net);
+  assert.ok(args.includes("--ignore-env"));
+  // The table of user ids in a file is for the daemon that uses it alone.
+  assert.ok(!granted(args, "--allow-read").includes("/etc/uids"));
+  assert.deepEqual(granted(args, "--allow-write"), ["/run/map"]);
+  const because = grants.filter(({ object }) => object === "db.test:99").map((one) => one.because).join("\n");
+  assert.match(because, /^virtual_alias_maps tcp:db\.test:99 \(\/c\/main\.toml/m);
+  for (const other of planner(main).plans().filter(({ entry }) => entry.name !== "proxymap")) {
+    assert.ok(
+      !other.args.some((arg) => arg.includes("db.test") || arg.includes("/run/map")),
+      other.entry.name,
+    );
+    assert.ok(!other.args.includes("--ignore-env"));
+  }
+});
+
 Deno.test("dns reaches the resolver's address and port, from the parameter or the system", () => {
   const remote = (made: Planner) =>
     granted(plan("dns", made).args, "--allow-net").filter((one) => !one.startsWith("unix:"));
