@@ -33,42 +33,46 @@
 import { Maildir } from "../../lib/mail/mailbox_maildir.ts";
 import { lockKinds } from "../../lib/mail/mailbox_lock.ts";
 import { Mbox } from "../../lib/mail/mailbox_mbox.ts";
+import { MailboxSyncs } from "../../lib/mail/mailbox_sync.ts";
 import { type Mailbox, type MailboxPlace } from "../../lib/mail/mailbox_writer.ts";
 // Server skeleton
-import { type HelperTask } from "../../lib/server/boot.ts";
+import { type AnyHelperTask } from "../../lib/server/boot.ts";
 import { type Context } from "../../lib/server/context.ts";
 import { runHelperDaemon } from "../../lib/server/daemon.ts";
 import { MAILBOX } from "../../lib/proto/protocols.ts";
 // This program
+import { type MailboxFormat, oneMailbox, type OpenMailbox, sharedMailboxes } from "./mailbox_place.ts";
 import { mailboxHandler, SILENCE_LIMIT } from "./mailbox_session.ts";
 import { SERVICE } from "./service.ts";
 
-/** The mailbox of a task. A virtual mailbox's user is an address, a login name never holds an `@`. */
-function openMailbox(context: Context<typeof SERVICE>, task: HelperTask): Mailbox {
-  const { settings, log } = context;
-  const isVirtual = task.user.includes("@");
-  const place: MailboxPlace = {
-    path: task.path,
-    sizeLimit: isVirtual ? settings.virtual_mailbox_limit : settings.mailbox_size_limit,
-    warn: (text) => log.warning(text),
+/** Makes the mailboxes of this process. A virtual mailbox's user is an address, a login name never holds an `@`. */
+function openerOf({ settings, log }: Context<typeof SERVICE>, task: AnyHelperTask): OpenMailbox {
+  const isVirtual = task.kind === "mailboxes" || task.user.includes("@");
+  const syncs = new MailboxSyncs();
+  const lock = {
+    attempts: settings.deliver_lock_attempts,
+    delay: settings.deliver_lock_delay,
+    stale: settings.stale_lock_time,
+    ...lockKinds(isVirtual ? settings.virtual_mailbox_lock : settings.mailbox_delivery_lock),
   };
-  if (task.format === "maildir") return new Maildir(place, settings.myhostname);
-  return new Mbox(place, {
-    lock: {
-      attempts: settings.deliver_lock_attempts,
-      delay: settings.deliver_lock_delay,
-      stale: settings.stale_lock_time,
-      ...lockKinds(isVirtual ? settings.virtual_mailbox_lock : settings.mailbox_delivery_lock),
-    },
-    owner: settings.strict_mailbox_ownership ? task.uid : undefined,
-  });
+  const owner = settings.strict_mailbox_ownership ? task.uid : undefined;
+  const make = (path: string, format: MailboxFormat): Mailbox => {
+    const place: MailboxPlace = {
+      path,
+      sizeLimit: isVirtual ? settings.virtual_mailbox_limit : settings.mailbox_size_limit,
+      warn: (text) => log.warning(text),
+    };
+    return format === "maildir" ? new Maildir(place, settings.myhostname, syncs) : new Mbox(place, { lock, owner });
+  };
+  return task.kind === "mailboxes"
+    ? sharedMailboxes(task.path, make)
+    : oneMailbox(make(task.path, task.format), task.format);
 }
 
 await runHelperDaemon(SERVICE, MAILBOX, (context, process) => {
   const task = process.boot.helper;
   if (task === undefined) return context.fatal("this program is started by master with a mailbox to write");
-  return mailboxHandler(openMailbox(context, task), {
-    delivered: task.format === "mbox" ? "delivered to mailbox" : "delivered to maildir",
+  return mailboxHandler(openerOf(context, task), {
     refused: (error) => context.trouble("write mailbox", error),
     silenceLimit: SILENCE_LIMIT,
   });

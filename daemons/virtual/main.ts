@@ -27,6 +27,8 @@
  *
  * @module
  */
+// Safe primitives
+import { withoutSlashes } from "../../lib/safe/path.ts";
 // Tables
 import { openTable } from "../../lib/table/open.ts";
 import { addressSearch } from "../../lib/table/search.ts";
@@ -71,6 +73,9 @@ function start(context: Context<typeof SERVICE>) {
     start: (task) => context.startHelper(task),
     limit: settings.mailbox_helper_limit,
     idle: settings.mailbox_helper_idle,
+    ...(settings.virtual_mailbox_shared_helper
+      ? { sharedBelow: withoutSlashes(settings.virtual_mailbox_base) }
+      : {}),
   });
   context.every(HOUSEKEEPING, () => helpers.endIdle());
   const trouble = (what: string, error: unknown) => context.trouble(what, error);

@@ -5,13 +5,15 @@
  */
 import { readTextFile } from "../safe/file.ts";
 import { isMissing, SystemError } from "../safe/error.ts";
-import { systemAddresses, systemHostName } from "../safe/process.ts";
+import { systemAddresses, systemHostName, systemMemory } from "../safe/process.ts";
 import { splitBlanks } from "../vstring/ascii.ts";
 
 /** Facts beside the configuration. */
 export interface MachineFacts {
   readonly hostName: string;
   readonly addresses: readonly string[];
+  /** Bytes. */
+  readonly memory: number;
   /** Address and port of the first resolver, as "127.0.0.53:53". */
   readonly resolver: string;
   readonly ipv6: boolean;
@@ -30,6 +32,7 @@ export function systemFacts(): MachineFacts {
   return {
     hostName: systemHostName(),
     addresses,
+    memory: systemMemory(),
     resolver: systemResolver(),
     ipv6,
     bootId: splitBlanks(readTextFile(BOOT_ID, 100))[0]!,

@@ -4,7 +4,7 @@ import type net from "node:net";
 import { IpcClient } from "../../../lib/ipc/client.ts";
 import { MAILBOX } from "../../../lib/proto/protocols.ts";
 import { Channel } from "../../../lib/safe/channel.ts";
-import { type Boot, formatLine, type HelperTask } from "../../../lib/server/boot.ts";
+import { type AnyHelperTask, type Boot, formatLine, type HelperTask } from "../../../lib/server/boot.ts";
 import { locateCode } from "../../../lib/server/code_location.ts";
 import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening.ts";
 import { MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
@@ -27,9 +27,9 @@ class Processes implements AsyncDisposable {
   readonly children: ChildProcess[] = [];
   errors = "";
 
-  start(task: HelperTask): Promise<IpcClient<typeof MAILBOX>> {
+  start(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
     const code = locateCode(Deno.execPath());
-    const paths = task.format === "maildir" ? task.path : `${task.path},${task.path}.lock`;
+    const paths = task.kind === "mailboxes" || task.format === "maildir" ? task.path : `${task.path},${task.path}.lock`;
     const flags = [`--allow-read=${paths}`, `--allow-write=${paths}`];
     const args = ["run", ...hardeningFlags(code, false), ...flags, code.entry("mailbox")];
     const env = { ...daemonEnvironment(code) };

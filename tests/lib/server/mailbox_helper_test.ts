@@ -4,12 +4,13 @@ import { mailboxHandler } from "../../../daemons/mailbox/mailbox_session.ts";
 import { IpcClient } from "../../../lib/ipc/client.ts";
 import { IpcServer } from "../../../lib/ipc/server.ts";
 import { Maildir } from "../../../lib/mail/mailbox_maildir.ts";
+import { MailboxSyncs } from "../../../lib/mail/mailbox_sync.ts";
 import { Mbox } from "../../../lib/mail/mailbox_mbox.ts";
 import { type Mailbox, type MailboxDelivery } from "../../../lib/mail/mailbox_writer.ts";
 import { MailboxError } from "../../../lib/mail/mailbox_outcome.ts";
 import { MAILBOX } from "../../../lib/proto/protocols.ts";
 import { Channel } from "../../../lib/safe/channel.ts";
-import { type HelperTask } from "../../../lib/server/boot.ts";
+import { type AnyHelperTask, type HelperTask } from "../../../lib/server/boot.ts";
 import { MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
 import { encodeText } from "../../../lib/vstring/byte_builder.ts";
 
@@ -49,14 +50,13 @@ class Helpers implements AsyncDisposable {
   silence = 100;
   readonly #directory = Deno.makeTempDirSync();
 
-  async start(task: HelperTask): Promise<IpcClient<typeof MAILBOX>> {
+  async start(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
     this.starts.push(task.path);
     if (this.refusal !== undefined) throw new Error(this.refusal);
     const mailbox = this.mailboxes.get(task.path)!;
     const ipc = new IpcServer(
       MAILBOX,
-      mailboxHandler(mailbox, {
-        delivered: "delivered to maildir",
+      mailboxHandler((path) => path === "" ? mailbox : this.mailboxes.get(`${task.path}/${path}`)!, {
         refused: () => {},
         silenceLimit: this.silence,
       }),
@@ -288,7 +288,7 @@ Deno.test("An agent that goes silent in mid-message loses its delivery", OPTIONS
   const client = await helpers.start(task("/a"));
   const { promise, resolve } = Promise.withResolvers<string>();
   const exchange = client.open((reply) => resolve(`${reply.status} ${reply.reason}`), () => {});
-  exchange.send("begin", { queueId: "4F2A", sender: "" });
+  exchange.send("begin", { queueId: "4F2A", sender: "", path: "", format: "maildir" });
   await new Promise((resolve) => setTimeout(resolve, 100));
   assert.equal(mailbox.aborted, 1);
   exchange.send("finish", {});
@@ -348,7 +348,7 @@ Deno.test(
     const directory = Deno.makeTempDirSync();
     try {
       const path = `${directory}/box`;
-      helpers.mailboxes.set(path, new Maildir({ path, sizeLimit: 0, warn: () => {} }, "host"));
+      helpers.mailboxes.set(path, new Maildir({ path, sizeLimit: 0, warn: () => {} }, "host", new MailboxSyncs()));
       const helperPool = pool(helpers);
       const results = await Promise.all(
         Array.from({ length: 100 }, (_, i) => helperPool.deliver(task(path), message(`message ${i}\n`))),
