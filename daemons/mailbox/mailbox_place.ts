@@ -67,7 +67,9 @@ export function sharedMailboxes(
 function plainNames(relative: string): string[] {
   const names = relative.split("/");
   const plain = names.every((name) => name !== "" && name !== "." && name !== ".." && !name.includes("\0"));
-  if (!plain || names.length > DEPTH_LIMIT) throw new CodecError("Cannot open mailbox: its path is not plain");
+  if (!plain || names.length > DEPTH_LIMIT) {
+    throw new CodecError("Cannot open mailbox: its path is not plain");
+  }
   return names;
 }
 

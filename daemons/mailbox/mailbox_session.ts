@@ -39,7 +39,12 @@ export function mailboxHandler(
   return (exchange, message) => {
     if (message.is === "begin") {
       if (exchange.state !== undefined) throw new CodecError("Cannot begin delivery: one is under way");
-      const session = new DeliverySession(() => open(message.path, message.format), message.format, options, silence);
+      const session = new DeliverySession(
+        () => open(message.path, message.format),
+        message.format,
+        options,
+        silence,
+      );
       exchange.state = session;
       exchange.onCancel = () => session.cancel();
       return session.begin(message.sender);

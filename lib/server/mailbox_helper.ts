@@ -40,6 +40,10 @@ export interface HelperPoolOptions {
   readonly idle: number;
   /** The directory, without a slash at its end, whose mailboxes share a helper if they have uid and gid in common. */
   readonly sharedBelow?: string;
+  /** Milliseconds (SETTLED). */
+  readonly settled?: number;
+  /** Milliseconds (PATIENCE). */
+  readonly patience?: number;
 }
 
 /** A message for a mailbox. */
@@ -174,10 +178,11 @@ export class MailboxHelperPool {
    * milliseconds to wait before the next look; undefined when all are at work.
    */
   #makeRoom(since: number): number | undefined {
+    const { settled = SETTLED, patience = PATIENCE } = this.#options;
     const now = Date.now();
     for (const [key, helper] of this.#helpers) {
       if (helper.active > 0) continue;
-      const pause = Math.min(helper.lastUsed + SETTLED, since + PATIENCE) - now;
+      const pause = Math.min(helper.lastUsed + settled, since + patience) - now;
       if (pause > 0) return pause;
       this.#end(key, helper);
       return 0;

@@ -89,7 +89,11 @@ Deno.test("A file system without room for a name defers with 4.3.0", OPTIONS, as
   const root = mountSmall()!;
   try {
     new Deno.Command("mount", { args: ["-o", "remount,nr_inodes=4", root] }).outputSync();
-    const box = new Maildir({ path: `${root}/box`, sizeLimit: 0, warn: () => {} }, "host", new MailboxSyncs());
+    const box = new Maildir(
+      { path: `${root}/box`, sizeLimit: 0, warn: () => {} },
+      "host",
+      new MailboxSyncs(),
+    );
     assert.equal(await deliver(box, 10), "deferred 4.3.0");
   } finally {
     unmount(root);

@@ -17,7 +17,11 @@ async function withPlace(work: (path: string, warnings: string[]) => Promise<voi
 }
 
 function maildir(path: string, sizeLimit = 0, warnings: string[] = []): Maildir {
-  return new Maildir({ path, sizeLimit, warn: (text) => warnings.push(text) }, "mx.example.com", new MailboxSyncs());
+  return new Maildir(
+    { path, sizeLimit, warn: (text) => warnings.push(text) },
+    "mx.example.com",
+    new MailboxSyncs(),
+  );
 }
 
 async function deliver(box: Maildir, ...pieces: string[]): Promise<void> {
