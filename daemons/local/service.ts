@@ -13,7 +13,7 @@ export const SERVICE = {
   inet: "none",
   runs: [],
   runAs: "postern",
-  processLimit: 2,
+  processLimit: 1,
   startsHelpers: true,
   endsWhenIdle: true,
   npm: true,

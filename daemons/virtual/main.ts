@@ -6,7 +6,8 @@
  * virtual_mailbox_base, a Maildir if it ends in a slash, otherwise an mbox. Where virtual_mailbox_path is set, the
  * table only says that the recipient exists and the path is made from the recipient. virtual_uid_maps and
  * virtual_gid_maps give the identity that the mailbox is written under, by a helper that master starts for that
- * mailbox alone. There are no aliases and no commands here, and no users of the system.
+ * mailbox alone, or with virtual_mailbox_shared_helper for all mailboxes of that identity. There are no aliases and
+ * no commands here, and no users of the system.
  *
  * Security: reads queue files (hostile content, copied) and envelope addresses (hostile; a part of one becomes a
  * single name in a path or the recipient is refused). Writes nothing: master starts the helpers, and checks path and
@@ -19,14 +20,16 @@
  * or not allowed; such mail is deferred.
  *
  * Parameters: delay_logging_resolution_limit, enable_original_recipient, mailbox_helper_idle, mailbox_helper_limit,
- * recipient_delimiter, soft_bounce, virtual_gid_maps, virtual_mailbox_base,
- * virtual_mailbox_maps, virtual_mailbox_path, virtual_minimum_uid, virtual_uid_maps; of the helper:
+ * recipient_delimiter, soft_bounce, virtual_gid_maps, virtual_mailbox_base, virtual_mailbox_maps,
+ * virtual_mailbox_path, virtual_mailbox_shared_helper, virtual_minimum_uid, virtual_uid_maps; of the helper:
  * virtual_mailbox_limit, virtual_mailbox_lock.
  *
  * Known limits: the directory that holds a mailbox must exist; only the Maildir itself is made.
  *
  * @module
  */
+// Safe primitives
+import { withoutSlashes } from "../../lib/safe/path.ts";
 // Tables
 import { openTable } from "../../lib/table/open.ts";
 import { addressSearch } from "../../lib/table/search.ts";
@@ -76,6 +79,9 @@ function start(context: Context<typeof SERVICE>) {
     start: (task) => context.startHelper(task),
     limit: settings.mailbox_helper_limit,
     idle: settings.mailbox_helper_idle,
+    ...(settings.virtual_mailbox_shared_helper
+      ? { sharedBelow: withoutSlashes(settings.virtual_mailbox_base) }
+      : {}),
   });
   context.every(HOUSEKEEPING, () => helpers.endIdle());
   const trouble = (what: string, error: unknown) => context.trouble(what, error);

@@ -125,8 +125,13 @@ export class Planner {
   /** The plan of a helper: the one program whose task is not in the configuration but in a daemon's request. */
   helperPlan(command: string, entry: ServiceEntry, task: NonNullable<Boot["helper"]>): Plan {
     const service = this.#services.get(command)!;
-    const because = `mailbox of ${task.user}, asked for by ${entry.name}`;
-    const paths = task.format === "maildir" ? [task.path] : [task.path, `${task.path}.lock`];
+    const because = task.kind === "mailboxes"
+      ? `mailboxes of uid ${task.uid}, asked for by ${entry.name}: virtual_mailbox_shared_helper (${
+        this.#origin("virtual_mailbox_shared_helper")
+      })`
+      : `mailbox of ${task.user}, asked for by ${entry.name}`;
+    const isMbox = task.kind === "mailbox" && task.format === "mbox";
+    const paths = isMbox ? [task.path, `${task.path}.lock`] : [task.path];
     const grants = paths.flatMap((object): Grant[] => [
       { kind: "read", object, because },
       { kind: "write", object, because },

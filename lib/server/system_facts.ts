@@ -5,7 +5,7 @@
  */
 import { readTextFile } from "../safe/file.ts";
 import { isMissing, SystemError } from "../safe/error.ts";
-import { environmentVariable, systemAddresses, systemHostName } from "../safe/process.ts";
+import { environmentVariable, systemAddresses, systemHostName, systemMemory } from "../safe/process.ts";
 import { splitBlanks } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 
@@ -13,6 +13,8 @@ import { printable } from "../vstring/printable.ts";
 export interface MachineFacts {
   readonly hostName: string;
   readonly addresses: readonly string[];
+  /** Bytes. */
+  readonly memory: number;
   /** Address and port of the first resolver, as "127.0.0.53:53". */
   readonly resolver: string;
   readonly ipv6: boolean;
@@ -33,6 +35,7 @@ export function systemFacts(): MachineFacts {
   return {
     hostName: systemHostName(),
     addresses,
+    memory: systemMemory(),
     resolver: systemResolver(),
     ipv6,
     bootId: systemBootId(),

@@ -305,6 +305,16 @@ Deno.test("a helper's plan: the one mailbox of its task, and for mbox its lock",
   assert.equal(mbox.boot.helper?.path, "/var/mail/joe");
 });
 
+Deno.test("the plan of a shared helper: the directory of the mailboxes, and the parameter that says so", () => {
+  const made = planner();
+  const shared = { kind: "mailboxes", path: "/srv/mail", uid: 1000, gid: 1000 } as const;
+  const { args, boot, grants } = made.helperPlan("mailbox", plan("smtp", made).entry, shared);
+  for (const flag of ["--allow-read", "--allow-write"]) assert.deepEqual(granted(args, flag), ["/srv/mail"]);
+  assert.deepEqual(granted(args, "--allow-net"), []);
+  assert.deepEqual([boot.helper, boot.sockets], [shared, {}]);
+  for (const { because } of grants) assert.match(because, /uid 1000.*virtual_mailbox_shared_helper/);
+});
+
 Deno.test("every grant says which line or declaration caused it", () => {
   for (const { grants, denials } of planner().plans()) {
     for (const { because } of [...grants, ...denials]) assert.match(because, /\S/);
