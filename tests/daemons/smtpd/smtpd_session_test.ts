@@ -867,7 +867,7 @@ Deno.test("session: for a client of mynetworks the queue file is made at MAIL, f
     await settled();
     assert.equal(host.files().length, 0);
     host.log.length = 0;
-    client.close();
+    await client.say("QUIT");
   }
 });
 
