@@ -126,11 +126,13 @@ export class DataReader {
     const shift = out.claim(count + 2) - start;
     const raw = out.raw();
     raw.set(input.subarray(start, start + count), start + shift + 2);
+    const end = start + count;
     let line = start;
     for (;;) {
-      const lf = input.indexOf(LF, line);
+      let lf = line;
+      while (lf < end && input[lf] !== LF) lf++;
       const length = lf - 1 - line;
-      if (lf < 0 || lf >= start + count || length < 0 || length > longest) break;
+      if (lf === end || length < 0 || length > longest) break;
       if (input[lf - 1] !== CR || input[line] === DOT) break;
       raw[line + shift] = RECORD.NORMAL;
       raw[line + shift + 1] = length;
