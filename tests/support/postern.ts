@@ -138,6 +138,20 @@ export class Postern implements AsyncDisposable {
     await until(() => this.processes().length === 0);
   }
 
+  /** Kills master alone, and waits until its daemons have noticed. */
+  async behead(): Promise<void> {
+    const master = this.#master;
+    if (master === undefined) return;
+    this.processes(); // so that none of the children goes unnoticed
+    killProcess(master.pid);
+    await master.status;
+    this.#master = undefined;
+    await master.stdin.close().catch(() => {});
+    if (!await until(() => this.processes().length === 0)) {
+      throw this.failure(`daemons outlive master: ${this.processes().map(({ args }) => args.at(-1))}`);
+    }
+  }
+
   /** Runs one of the programs on this configuration. */
   async run(args: readonly string[], stdin: string | Uint8Array = ""): Promise<Ended> {
     return await runProgram(
