@@ -10,9 +10,11 @@ import {
   lookAt,
   makeDirectory,
   removeFile,
+  SafeDirectory,
   setFileMode,
   setFileOwner,
 } from "../../lib/safe/file.ts";
+import { dirname } from "../../lib/safe/path.ts";
 import { ownUid } from "../../lib/safe/process.ts";
 import { QUEUE_FILE_READY } from "../../lib/mail/queue_directory.ts";
 import { toQueueId } from "../../lib/mail/queue_id.ts";
@@ -51,9 +53,11 @@ export function prepareQueue(
   log: Pick<Logger, "info">,
 ): void {
   ensureDirectory(root);
+  let some = false;
   for (const { name, mode, root: rootOwned } of DIRECTORIES) {
     const path = `${root}/${name}`;
     const made = makeDirectory(path, mode);
+    some ||= made;
     const stat = lookAt(path);
     if (stat?.kind !== "directory") {
       throw new Error(`Cannot use queue directory "${path}": it is a ${stat?.kind ?? "missing"}`);
@@ -67,6 +71,13 @@ export function prepareQueue(
     if (!made) log.info(`owner of ${path} was uid ${stat.uid}, is now uid ${wanted}`);
     setFileOwner(path, wanted, rootOwned ? stat.gid : owner?.gid ?? stat.gid);
   }
+  // A message that is synced in a directory whose own name is not on the disk is lost with it.
+  if (some) { for (const path of [root, dirname(root)]) syncNames(path); }
+}
+
+function syncNames(path: string): void {
+  using directory = new SafeDirectory(path);
+  directory.syncNow();
 }
 
 /**
