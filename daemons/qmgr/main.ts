@@ -31,8 +31,6 @@
  *
  * @module
  */
-// Safe primitives
-import { setFileTime } from "../../lib/safe/file.ts";
 // Utility
 import { transportParameter } from "../../lib/config/transport.ts";
 import type { Handler } from "../../lib/ipc/server.ts";
@@ -48,7 +46,7 @@ import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { JournalKeeper } from "./qmgr_journal.ts";
 import { QueueManager } from "./qmgr_manager.ts";
 import { type Feedback, parseFeedback } from "./qmgr_queue.ts";
-import { QueueScanner } from "./qmgr_scan.ts";
+import { QueueScanner, recoverActive } from "./qmgr_scan.ts";
 import { Transport, type TransportRules } from "./qmgr_transport.ts";
 import { SERVICE } from "./service.ts";
 
@@ -124,14 +122,6 @@ function makeManager(
     manager.addTransport(transport);
   }
   return manager;
-}
-
-/** Brings back what an earlier queue manager had in hand. */
-function recoverActive(queue: QueueDirectory): void {
-  for (const id of queue.ids("active")) {
-    setFileTime(queue.path("active", id), Date.now());
-    queue.move(id, "active", "incoming");
-  }
 }
 
 function start(context: QmgrContext): Handler<typeof QMGR> {

@@ -37,6 +37,14 @@ function envelopeReader(head: Uint8Array, tail: Uint8Array): ReadAt {
   };
 }
 
+/** Brings back what an earlier queue manager had in hand. */
+export function recoverActive(queue: QueueDirectory): void {
+  for (const id of queue.ids("active")) {
+    setFileTime(queue.path("active", id), Date.now());
+    queue.move(id, "active", "incoming");
+  }
+}
+
 /** Feeds the queue manager. */
 export class QueueScanner {
   readonly #queue: QueueDirectory;

@@ -42,7 +42,7 @@ export class Postern implements AsyncDisposable {
   readonly port: number = freePort();
   readonly #options: PosternOptions;
   #master: Deno.ChildProcess | undefined;
-  readonly #children = new Set<number>();
+  readonly #children = new Map<number, string>();
 
   private constructor(options: PosternOptions) {
     const root = Deno.makeTempDirSync({
@@ -166,11 +166,13 @@ export class Postern implements AsyncDisposable {
    * they were seen as children of master they count until they are gone.
    */
   processes(): ProcessEntry[] {
-    const found = processTable().filter(({ pid, parent, args }) =>
-      parent === this.#master?.pid || this.#children.has(pid) ||
+    const found = processTable().filter(({ pid, parent, started, args }) =>
+      parent === this.#master?.pid || this.#children.get(pid) === started ||
       args.some((arg) => arg.includes(this.paths.root))
     );
-    for (const { pid, parent } of found) if (parent === this.#master?.pid) this.#children.add(pid);
+    for (const { pid, parent, started } of found) {
+      if (parent === this.#master?.pid) this.#children.set(pid, started);
+    }
     return found;
   }
 
