@@ -327,6 +327,15 @@ export function removeFile(path: string): boolean {
   }
 }
 
+/** Removes a directory with all that is in it; links in it are removed, not followed. Nothing when there is none. */
+export function removeTree(path: string): void {
+  try {
+    disk.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!isMissing(error)) throw new SystemError("remove", path, error);
+  }
+}
+
 /** What the name stands for, links not followed; undefined when there is no such name. */
 export function lookAt(path: string): FileStat | undefined {
   try {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Attempt } from "../support/smtp_driver.ts";
-import { type Attempted, type Copy, recipientsOf } from "./letters.ts";
+import { type Attempted, type Copy, NAMELESS, recipientsOf } from "./letters.ts";
 
 /** A fault, and when it fell. */
 export interface Fallen {
@@ -20,6 +20,8 @@ export type Cause =
   | "451 after the final dot"
   /** The next system's 250 did not reach us. */
   | "250 of the next system lost"
+  /** bounce died behind the report, before its answer: the report was asked for again, without its log. */
+  | "report without names"
   /** A process died between a delivery and the mark that says so. */
   | "killed before the mark"
   | "unexplained";
@@ -94,6 +96,10 @@ export class Ledger {
       if (cause === "unexplained") unexplained.push(show(copy));
     };
     for (const group of Map.groupBy(copies, (copy) => `${copy.number} ${copy.recipient}`).values()) {
+      if (group[0]!.recipient === NAMELESS) {
+        for (const copy of group) count("report without names", copy);
+        continue;
+      }
       const byAttempt = [...Map.groupBy(group, keyOf).values()];
       // Every transaction but one is one too many, and all but the acknowledged one have no 250.
       const extra = byAttempt.filter(([copy]) => this.#attempts.get(keyOf(copy!))?.accepted === undefined);

@@ -11,6 +11,11 @@ export const SENDER = "sender@example.test";
 /** Text of a message that is too long for the journal, bytes. */
 const LARGE = 200_000;
 
+/** What a report says that was asked for again after its log had been used and removed. */
+const WITHOUT_NAMES = "--- Delivery report unavailable ---";
+/** Whose copy such a report is: nobody's, so that it stands for no other. */
+export const NAMELESS = "(report without names)";
+
 /** One attempt to send one message. */
 export interface Attempted {
   readonly number: number;
@@ -59,10 +64,11 @@ function bodyOf(number: number): string {
 
 /** Reads a copy: one that was delivered, or the report about it. */
 export function readCopy(text: string, recipient: string, time: number): Copy {
+  if (text.includes(WITHOUT_NAMES)) recipient = NAMELESS;
   const [, number, attempt] = /^Subject: number (\d+) attempt (\d+)$/m.exec(text) ?? [];
   if (number === undefined) throw new Error(`Cannot tell whose copy this is:\n${text.slice(0, 2000)}`);
   const about = /^Final-Recipient: rfc822; *(\S+)$/m.exec(text)?.[1];
-  const original = about === undefined ? undefined : /^X-Postfix-Queue-ID: (\w+)$/m.exec(text)?.[1];
+  const original = about === undefined ? undefined : /^X-Post(?:fix|ern)-Queue-ID: (\w+)$/m.exec(text)?.[1];
   const body = `\n\n${bodyOf(Number(number))}`;
   return {
     number: Number(number),
@@ -70,7 +76,9 @@ export function readCopy(text: string, recipient: string, time: number): Copy {
     recipient: about ?? recipient,
     queueId: original ?? /\bid ([0-9A-Za-z]+)\b/.exec(text)?.[1] ?? "",
     time,
-    whole: about === undefined ? text.endsWith(body) : text.includes(body) || Number(number) % 100 === 11,
+    whole: about === undefined && recipient !== NAMELESS
+      ? text.endsWith(body)
+      : text.includes(body) || Number(number) % 100 === 11,
     start: text.slice(0, 3000),
   };
 }
