@@ -134,7 +134,13 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   const journal = new JournalKeeper(queue, context.bootId, log);
   journal.restore();
   const manager = makeManager(context, queue, journal, () => scanner.pump());
-  const scanner = new QueueScanner(queue, manager, settings.qmgr_message_active_limit, log);
+  const scanner = new QueueScanner(
+    queue,
+    manager,
+    settings.qmgr_message_active_limit,
+    log,
+    Math.max(settings.minimal_backoff_time, settings.maximal_backoff_time) * 1000,
+  );
   context.onRetire(async () => {
     scanner.stop();
     manager.stop();

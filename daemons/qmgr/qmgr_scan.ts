@@ -51,6 +51,7 @@ export class QueueScanner {
   readonly #manager: QueueManager;
   readonly #activeLimit: number;
   readonly #log: Logger;
+  readonly #longestWait: number;
   #hints: QueueId[] = [];
   #hintHead = 0;
   #incoming: Iterator<QueueId> | undefined;
@@ -62,7 +63,15 @@ export class QueueScanner {
   #stopped = false;
   #turn = 0;
 
-  constructor(queue: QueueDirectory, manager: QueueManager, activeLimit: number, log: Logger) {
+  /** @param longestWait the longest time for which a message is put off, milliseconds */
+  constructor(
+    queue: QueueDirectory,
+    manager: QueueManager,
+    activeLimit: number,
+    log: Logger,
+    longestWait = Infinity,
+  ) {
+    this.#longestWait = longestWait;
     this.#queue = queue;
     this.#manager = manager;
     this.#activeLimit = activeLimit;
@@ -192,7 +201,10 @@ export class QueueScanner {
     const stat = lookAt(this.#queue.path("deferred", next.value));
     if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY) return true;
     const forced = (stat.mode & (QUEUE_FILE_FLUSH | QUEUE_FILE_EXPIRE)) !== 0;
-    if (this.#ignoreTime || forced || stat.modified <= Date.now()) {
+    // Nothing is put off for so long: the clock was set back, and would keep the message for as long as that.
+    const beyond = stat.modified > Date.now() + this.#longestWait + FUTURE;
+    if (beyond) this.#log.warning(`${next.value}: file time is later than any retry: tried now`);
+    if (this.#ignoreTime || forced || beyond || stat.modified <= Date.now()) {
       this.#manager.take(next.value, "deferred", {});
     }
     return true;
