@@ -110,12 +110,22 @@ function contentOf({ name, lines }: Message): string[] {
   return ["From: sender@x.test", `Subject: ${name}`, "", ...lines, `end of ${name}`];
 }
 
-/** Starts on what is there, lets everything come to rest, and says which promises are broken. */
+/**
+ * Starts on what is there, lets everything come to rest, and says which promises are broken.
+ *
+ * @param strayLog a log that could not be removed may stay behind
+ */
 export async function brokenPromises(
   root: string,
   notes: readonly string[],
   boot: string,
+  strayLog = false,
 ): Promise<string[]> {
+  // The journal is dropped when its messages are gone. That their names are gone is not synced: of what was delivered,
+  // a torn file may come back, and goes to corrupt/.
+  const dropped =
+    notes.filter((note) => note.startsWith("accepted ")).length === Object.keys(MESSAGES).length &&
+    filesBelow(`${root}/queue/journal`).length === 0;
   using _ = new FaultDisk(root); // which syncs nothing, and so is quick
   using path = new MailPath(root, boot);
   const left = await path.rest();
@@ -131,6 +141,7 @@ export async function brokenPromises(
   }
   for (const queue of ["corrupt", "bounce", "defer", "trace", "incoming"]) {
     const files = filesBelow(`${root}/queue/${queue}`);
+    if ((queue === "corrupt" && dropped) || (queue === "defer" && strayLog)) continue;
     if (files.length > 0) broken.push(`${files.length} files in ${queue}`);
   }
   await path.end();

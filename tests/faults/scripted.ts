@@ -57,7 +57,8 @@ export async function runWithFault(plan: Plan | undefined, sameBoot: boolean): P
   } finally {
     disk[Symbol.dispose]();
   }
-  const broken = await brokenPromises(root, notesOf(disk.operations), sameBoot ? BEFORE : AFTER);
+  const strayLog = plan !== undefined && plan.fault !== "stop" && disk.calls[plan.at] === "remove";
+  const broken = await brokenPromises(root, notesOf(disk.operations), sameBoot ? BEFORE : AFTER, strayLog);
   return { calls: disk.calls, operations: disk.operations, broken };
 }
 
