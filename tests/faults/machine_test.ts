@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { sendMessage } from "../dialogues/smtp_client.ts";
 import { until } from "../commands/mail_system.ts";
 import { queueFile } from "../support/messages.ts";
-import { decode, filesBelow, Postern } from "../support/postern.ts";
+import { decode, Postern } from "../support/postern.ts";
 import { Random } from "../support/random.ts";
 import { TinyFileSystem } from "../support/temporary.ts";
 import { testNeeding } from "../support/tools.ts";

@@ -32,7 +32,7 @@ export const MAILBOXES = ["box", "second", "later", "sender"] as const;
 /** A lock that a crash left counts as left over almost at once. */
 const LOCK = { attempts: 5, delay: 0.01, stale: 0.01, dotlock: true, flock: true };
 /** How long everything may take to come to rest, milliseconds. */
-const REST_LIMIT = 5000;
+const REST_LIMIT = 120_000;
 
 /** The daemons on one queue, from a start on. */
 export class MailPath implements Disposable {

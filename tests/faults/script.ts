@@ -122,7 +122,7 @@ export async function brokenPromises(
   strayLog = false,
 ): Promise<string[]> {
   // The journal is dropped when its messages are gone. That their names are gone is not synced: of what was delivered,
-  // a torn file may come back, and goes to corrupt/.
+  // a torn file may come back, and goes to corrupt/, or a log, which stays.
   const dropped =
     notes.filter((note) => note.startsWith("accepted ")).length === Object.keys(MESSAGES).length &&
     filesBelow(`${root}/queue/journal`).length === 0;
@@ -141,7 +141,7 @@ export async function brokenPromises(
   }
   for (const queue of ["corrupt", "bounce", "defer", "trace", "incoming"]) {
     const files = filesBelow(`${root}/queue/${queue}`);
-    if ((queue === "corrupt" && dropped) || (queue === "defer" && strayLog)) continue;
+    if (dropped || (queue === "defer" && strayLog)) continue;
     if (files.length > 0) broken.push(`${files.length} files in ${queue}`);
   }
   await path.end();

@@ -15,7 +15,7 @@ import { brokenPromises, prepareMail, runScript } from "./script.ts";
 const BEFORE = "boot-before";
 const AFTER = "boot-after";
 /** How long a run with a fault may take until it is taken for dead, milliseconds. */
-const RUN_LIMIT = 3000;
+const RUN_LIMIT = 60_000;
 /** What a dead daemon's last waits may take, milliseconds: for a lock, for a turn. */
 const AFTERMATH = 15;
 
