@@ -38,6 +38,8 @@ export interface Outcome {
   readonly sink: ReadonlyMap<string, number>;
   /** What is left in the queue when all should be over: must be empty. */
   readonly left: readonly string[];
+  /** Messages that were on hold in the end, and were released. */
+  readonly released: number;
   /** What the system said of what it found in the queue at its starts. */
   readonly mended: number;
   readonly seconds: number;
@@ -86,6 +88,11 @@ export async function runCampaign(extent: Extent, say: (line: string) => void = 
   const waiting = () =>
     (["incoming", "active", "deferred", "hold"] as const)
       .flatMap((queue) => postern.queued(queue)).filter((path) => COMPLETE.test(path));
+  // A message whose agents were killed again and again while they had it was put on hold: an administrator lets it go.
+  const held = () => postern.queued("hold").length;
+  await until(() => waiting().length === held(), SETTLE_LIMIT);
+  const released = held();
+  if (released > 0) await postern.run(["postsuper", "-H", "ALL"]);
   await until(() => waiting().length === 0, SETTLE_LIMIT);
   const left = waiting();
   await postern.stop();
@@ -111,6 +118,7 @@ export async function runCampaign(extent: Extent, say: (line: string) => void = 
     faults: campaign.rain.counts,
     sink: sink.moods,
     left,
+    released,
     mended: postern.log().match(/: (removed \(incomplete|restored from the journal)/g)?.length ?? 0,
     seconds: Math.round((Date.now() - start) / 1000),
   };
@@ -225,7 +233,7 @@ export function faultsOf({ account, left }: Outcome): string[] {
 
 /** The outcome as text. */
 export function describe(outcome: Outcome, seed: number): string {
-  const { account, kills, faults, sink, mended, seconds } = outcome;
+  const { account, kills, faults, sink, released, mended, seconds } = outcome;
   const rows = (counts: ReadonlyMap<string, number>) =>
     [...counts].toSorted(([a], [b]) => a < b ? -1 : 1).map(([name, count]) =>
       `  ${String(count).padStart(6)}  ${name}`
@@ -234,7 +242,7 @@ export function describe(outcome: Outcome, seed: number): string {
     `seed ${seed}, ${seconds} s: ${account.messages} messages, ${account.attempts} transactions, ${account.accepted} acknowledged, ` +
     `${account.copies} copies, ${kills} kills`,
     `${account.lost.length} lost, ${account.damaged.length} damaged, ${account.uncalledFor.length} uncalled for, ` +
-    `${mended} mended at a start`,
+    `${mended} mended at a start, ${released} released from hold`,
     "faults:",
     ...rows(faults),
     "transactions of the next system:",
