@@ -26,6 +26,7 @@ import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_clien
 import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
+import { loggedRecipients } from "./qmgr_expire.ts";
 import { ActiveMessage, type Entry, type HowTaken, type KnownEnvelope } from "./qmgr_message.ts";
 import { isRecorded, isTraced, type NoticeRules, verpDelimiters } from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
@@ -186,10 +187,26 @@ export class QueueManager {
         `nrcpt=${envelope.size.recipientCount} (queue active)`,
     );
     if (message.how.fresh) this.#assign(message, recipients);
+    else if (message.how.expireNow && this.#knowsWhyItWaits(message)) this.#assign(message, recipients);
     else {
       // Its recipients are all in the file still, so what the log says of an earlier attempt is out of date.
       dropLog(defer, id).then(() => this.#assign(message, recipients));
     }
+  }
+
+  /** The report of a message that is expired by force gives the reasons of its last attempt: their log stays. */
+  #knowsWhyItWaits(message: ActiveMessage): boolean {
+    message.logged = loggedRecipients(this.#options.queue.path("defer", message.id));
+    return message.logged.size > 0;
+  }
+
+  /** Puts a recipient off because its message is to expire now; the log may say already why it waited. */
+  #expire(message: ActiveMessage, recipient: EnvelopeRecipient): void {
+    if (!message.logged.has(recipient.offset)) {
+      return this.#deferLocally(message, recipient, "4.7.0", "message is administratively expired");
+    }
+    message.deferred++;
+    this.#settle(message);
   }
 
   /** The scheduler has room for more recipients of a message that has some in hand. */
@@ -215,9 +232,7 @@ export class QueueManager {
   #assign(message: ActiveMessage, recipients: readonly EnvelopeRecipient[]): void {
     if (recipients.length === 0) return this.#finishBatch(message);
     if (message.how.expireNow) {
-      for (const recipient of recipients) {
-        this.#deferLocally(message, recipient, "4.7.0", "message is administratively expired");
-      }
+      for (const recipient of recipients) this.#expire(message, recipient);
       return;
     }
     const { sender } = message.envelope;

@@ -53,6 +53,8 @@ const LOOK_AHEAD = 1000;
 /** The data of a W record after the warning was sent. */
 const WARNED = new TextEncoder().encode("-1".padStart(15));
 
+const NONE: ReadonlySet<number> = new Set();
+
 /** A message that is being delivered. */
 export class ActiveMessage {
   readonly id: QueueId;
@@ -71,6 +73,8 @@ export class ActiveMessage {
   /** Deaths of agents that had it in hand, and what the last one was reported as. */
   crashes = 0;
   lastCrash: unknown;
+  /** Offsets of recipients that the log of an earlier attempt has, where that log is kept (qmgr_expire.ts). */
+  logged: ReadonlySet<number> = NONE;
   /** Its jobs, one for each transport that its recipients led to. */
   jobs: Job | undefined;
   /** When recipients were last read for the scheduler, milliseconds since 1970. */

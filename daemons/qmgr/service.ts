@@ -14,6 +14,7 @@ export const SERVICE = {
     "queue/corrupt",
     "queue/journal",
     "queue/bounce",
+    "queue/defer",
     "queue/trace",
   ],
   writes: [
