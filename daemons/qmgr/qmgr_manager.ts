@@ -23,12 +23,12 @@ import { BadRecordError } from "../../lib/mail/record.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
 import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_client.ts";
-import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
+import { type BOUNCE, DELIVERY, type FLUSH } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
 import { loggedRecipients } from "./qmgr_expire.ts";
 import { ActiveMessage, type Entry, type HowTaken, type KnownEnvelope } from "./qmgr_message.ts";
-import { isRecorded, isTraced, type NoticeRules, verpDelimiters } from "./qmgr_notice.ts";
+import { isRecorded, isTraced, noteForSite, type NoticeRules, verpDelimiters } from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
 import { cutText } from "./qmgr_request.ts";
@@ -51,6 +51,9 @@ export interface QueueTimes {
   readonly delayWarning: number;
 }
 
+/** What is needed of a connection to flush. */
+export type FlushClient = Pick<IpcClient<typeof FLUSH>, "send">;
+
 /** What a queue manager works with. */
 export interface ManagerOptions {
   readonly queue: QueueDirectory;
@@ -64,6 +67,8 @@ export interface ManagerOptions {
   readonly recipientLimit: number;
   readonly recipientMinimum: number;
   readonly deferTransports: ReadonlySet<string>;
+  /** Keeps lists of what waits for a destination; undefined where there are none. */
+  readonly flush: FlushClient | undefined;
   /** How the user of an address is told from its extension. */
   readonly extension: ExtensionRule;
   /** A message that cleanup passed on with its envelope was removed. */
@@ -411,6 +416,8 @@ export class QueueManager {
         log.warning(`${message.id}: cannot record ${outcome.result} recipient: ${result.why}`);
       }
       message.deferred++;
+      const { flush } = this.#options;
+      if (flush !== undefined && result.kind === "done") noteForSite(flush, message, recipient);
       return;
     }
     message.bounced = true;

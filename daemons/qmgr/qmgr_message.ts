@@ -70,6 +70,8 @@ export class ActiveMessage {
   /** Something stands in the bounce log, the trace log. */
   bounced = false;
   traced = false;
+  /** The destination that flush was told of last. */
+  notedSite = "";
   /** Deaths of agents that had it in hand, and what the last one was reported as. */
   crashes = 0;
   lastCrash: unknown;

@@ -2,11 +2,15 @@
  * What a message's sender asked to be told beside failures, and the sender that each recipient's copy has (VERP).
  */
 // Utility
+import type { IpcClient } from "../../lib/ipc/client.ts";
 import { parseDecimal } from "../../lib/vstring/ascii.ts";
 // Mail
+import { domainOf } from "../../lib/mail/address.ts";
 import { NOTIFY } from "../../lib/mail/notify.ts";
 import { type Envelope, type EnvelopeRecipient, TRACE_RECORD } from "../../lib/mail/queue_file.ts";
 import { verpSender } from "../../lib/mail/verp.ts";
+// Server skeleton
+import type { FLUSH } from "../../lib/proto/protocols.ts";
 // This program
 import type { ActiveMessage } from "./qmgr_message.ts";
 import type { Outcome } from "./qmgr_transport.ts";
@@ -54,4 +58,17 @@ export function senderFor(envelope: Envelope, recipient: EnvelopeRecipient | und
   const delimiters = verpDelimiters(envelope);
   if (delimiters === "" || recipient === undefined) return envelope.sender;
   return verpSender(delimiters, envelope.sender, recipient.originalRecipient || recipient.address);
+}
+
+/** Tells flush that a message waits for a recipient's destination, once for each turn of destinations. */
+export function noteForSite(
+  flush: Pick<IpcClient<typeof FLUSH>, "send">,
+  message: ActiveMessage,
+  recipient: EnvelopeRecipient,
+): void {
+  const site = domainOf(recipient.address);
+  // Most messages wait for one destination, whatever the number of their recipients.
+  if (site === "" || site === message.notedSite) return;
+  message.notedSite = site;
+  flush.send("add", { site, queueId: message.id });
 }

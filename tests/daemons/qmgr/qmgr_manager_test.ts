@@ -600,6 +600,19 @@ Deno.test("bit g=x: returned at once without an attempt, whatever its age", asyn
   }
 });
 
+Deno.test("flush is told of each destination that deferred mail waits for, where there is one", async () => {
+  for (const flush of [undefined, true] as const) {
+    using bench = new QmgrBench(flush === undefined ? {} : { flush });
+    bench.agent().act = byName;
+    const id = bench.start({
+      recipients: ["deferred@x.test", "deferred1@x.test", "sent@y.test", "bounced@y.test", "deferred@z.test"],
+    });
+    await bench.settle();
+    const sites = bench.noted.map(({ site, queueId }) => `${site} ${queueId}`);
+    assert.deepEqual(sites, flush === undefined ? [] : [`x.test ${id}`, `z.test ${id}`]);
+  }
+});
+
 Deno.test("bit g=x on a deferred message: the report has the reasons of its last attempt, and the others' is that it is expired", async () => {
   using bench = new QmgrBench();
   bench.agent().act = byName;

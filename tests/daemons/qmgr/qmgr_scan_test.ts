@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { InFlow } from "../../../daemons/qmgr/qmgr_flow.ts";
 import { QueueScanner } from "../../../daemons/qmgr/qmgr_scan.ts";
 import { until } from "../../commands/mail_system.ts";
 import { QmgrBench } from "./qmgr_support.ts";
 
-function scannerOf(bench: QmgrBench, activeLimit = 20_000): QueueScanner {
-  const scanner = new QueueScanner(bench.queue, bench.manager, activeLimit, bench.log);
+function scannerOf(bench: QmgrBench, activeLimit = 20_000, flow = new InFlow(100)): QueueScanner {
+  const scanner = new QueueScanner(bench.queue, bench.manager, activeLimit, bench.log, flow);
   bench.roomMade = () => scanner.pump();
   return scanner;
 }
