@@ -26,7 +26,8 @@
  *
  * ## Parameters
  * authorized_flush_users, authorized_mailq_users, duplicate_filter_limit, empty_address_recipient,
- * enable_long_queue_ids, hash_queue_depth, hash_queue_names, mail_owner, queue_directory, queue_service_name.
+ * enable_long_queue_ids, fast_flush_domains, hash_queue_depth, hash_queue_names, mail_owner,
+ * parent_domain_matches_subdomains, queue_directory, queue_service_name.
  *
  * @module
  */
@@ -37,6 +38,9 @@ import type { Configuration } from "../lib/config/configuration.ts";
 import { IpcClient, IpcError } from "../lib/ipc/client.ts";
 import { asciiLower } from "../lib/vstring/ascii.ts";
 import { printable } from "../lib/vstring/printable.ts";
+import { parseDomainList } from "../lib/table/match_list.ts";
+import { openTableSoftly } from "../lib/table/open.ts";
+import { parentStyle } from "../lib/table/parameter_lists.ts";
 // Mail
 import { isValidHostname, parseAddressLiteral } from "../lib/mail/domain.ts";
 import { QueueDirectory } from "../lib/mail/queue_directory.ts";
@@ -48,7 +52,7 @@ import { FLUSH, QMGR, SHOWQ } from "../lib/proto/protocols.ts";
 // This program
 import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { parseOptions } from "./options.ts";
-import { authorize, currentUser, isPrivileged, type QueueUser } from "./postqueue_access.ts";
+import { authorize, currentUser, isPrivileged, listHas, type QueueUser } from "./postqueue_access.ts";
 import { JsonPrinter, type PrintedMessage, type QueuePrinter, TablePrinter } from "./postqueue_print.ts";
 import { EX } from "./sysexits.ts";
 import { sendTrigger } from "./trigger.ts";
@@ -196,6 +200,12 @@ async function flushSite(site: string, settings: Settings): Promise<void> {
       EX.UNAVAILABLE,
     );
   }
+  const list = parseDomainList(settings.fast_flush_domains, {
+    parents: parentStyle("fast_flush_domains", settings.parent_domain_matches_subdomains),
+    name: "fast_flush_domains",
+    open: (spec) => openTableSoftly(spec),
+  });
+  if (!await listHas(list, "domain", domain)) throw notConfigured(site);
   const path = socketPath(settings, FLUSH_SERVICE);
   if (await unreachable(path) !== undefined) throw cannotFlush();
   const client = new IpcClient(FLUSH, path);
@@ -204,10 +214,7 @@ async function flushSite(site: string, settings: Settings): Promise<void> {
     case "ok":
       return;
     case "denied":
-      throw new CommandError(
-        `fatal: Flush service is not configured for destination "${printable(site)}"`,
-        EX.UNAVAILABLE,
-      );
+      throw notConfigured(site);
     case "bad":
       throw new CommandError(`fatal: Invalid request: "${printable(site)}"`, EX.UNAVAILABLE);
     case "fail":
@@ -230,6 +237,13 @@ async function deliver(queueId: string, settings: Settings): Promise<void> {
   } finally {
     client.close();
   }
+}
+
+function notConfigured(site: string): CommandError {
+  return new CommandError(
+    `fatal: Flush service is not configured for destination "${printable(site)}"`,
+    EX.UNAVAILABLE,
+  );
 }
 
 function cannotFlush(): CommandError {

@@ -54,7 +54,7 @@ export async function authorize(
     name: parameter,
     open: (spec) => openTableSoftly(spec),
   });
-  if (await listHas(list, user.name)) return;
+  if (await listHas(list, "string", user.name)) return;
   throw new CommandError(
     `fatal: User ${user.name}(${user.uid}) is not allowed to ${action} the mail queue`,
     EX.NOPERM,
@@ -62,8 +62,8 @@ export async function authorize(
 }
 
 /** True when the list has the name; a table that cannot be asked is an error, not a no. */
-async function listHas(list: MatchList, name: string): Promise<boolean> {
-  const outcome = await matchList(list, listSubject("string", name));
+export async function listHas(list: MatchList, kind: "string" | "domain", name: string): Promise<boolean> {
+  const outcome = await matchList(list, listSubject(kind, name));
   if (outcome.kind === "retry") throw new CommandError(`fatal: ${outcome.why}`, EX.TEMPFAIL);
   return outcome.kind === "found";
 }
