@@ -10,7 +10,7 @@ import { isValidDomain } from "../../lib/mail/domain.ts";
 import { REPLY, type ReplyText, shown } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 
-/** RFC 1985 section 5.3: `@domain` stands for a domain and `#name` for a queue; Postfix takes both for a domain. */
+/** `@domain` asks for a domain with its subdomains and `#name` for a queue; Postfix takes both for the domain. */
 const MARKS: ReadonlySet<number> = new Set([0x40, 0x23]);
 /** Most of a domain that a warning shows, UTF-16 units. */
 const WARNED_LIMIT = 100;
@@ -21,7 +21,6 @@ export function etrn(session: Session, argument: Uint8Array): ReplyText | Promis
   if (session.server.settings.smtpd_helo_required && session.greeting === undefined) {
     return REPLY.etrnHeloFirst;
   }
-  // RFC 1985 section 5.1: the command is not allowed while a message is under way.
   if (session.transaction !== undefined) return REPLY.etrnInMail;
   if (argument.length === 0 || argument.some(isBlank)) return REPLY.etrnSyntax;
   const domain = decodeText(MARKS.has(argument[0]!) ? argument.subarray(1) : argument);
