@@ -28,7 +28,16 @@ import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_clie
 // This program
 import { loggedRecipients } from "./qmgr_expire.ts";
 import { ActiveMessage, type Entry, type HowTaken, type KnownEnvelope } from "./qmgr_message.ts";
-import { isRecorded, isTraced, noteForSite, type NoticeRules, verpDelimiters } from "./qmgr_notice.ts";
+import {
+  isRecorded,
+  isTraced,
+  isVerified,
+  logValues,
+  noteForSite,
+  type NoticeRules,
+  probeResult,
+  verpDelimiters,
+} from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
 import { cutText } from "./qmgr_request.ts";
@@ -267,7 +276,7 @@ export class QueueManager {
   /** A content filter takes the place of the transport. */
   #override(message: ActiveMessage, resolved: { transport: string; nexthop: string; recipient: string }) {
     const { filter } = message.envelope;
-    if (filter === "") return resolved;
+    if (filter === "" || message.probe) return resolved;
     const colon = filter.indexOf(":");
     const transport = colon < 0 ? filter : filter.slice(0, colon);
     const nexthop = colon < 0 ? "" : filter.slice(colon + 1);
@@ -360,9 +369,9 @@ export class QueueManager {
   #deferLocally(message: ActiveMessage, recipient: EnvelopeRecipient, status: string, reason: string): void {
     const shown = printable(quoteAddress(recipient.address));
     this.#options.log.info(
-      `${message.id}: to=<${shown}>, relay=none, delay=0, delays=0/0/0/0, dsn=${status}, status=deferred (${
-        printable(reason)
-      })`,
+      `${message.id}: to=<${shown}>, relay=none, delay=0, delays=0/0/0/0, dsn=${status}, status=${
+        message.probe ? "undeliverable" : "deferred"
+      } (${printable(reason)})`,
     );
     this.settled(message, recipient, {
       is: "recipient",
@@ -379,6 +388,10 @@ export class QueueManager {
 
   /** Records one recipient's outcome; when it is the message's last one, the message is finished. */
   settled(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): void {
+    if (message.probe) {
+      this.#noteProbe(message, recipient, outcome).then(() => this.#settle(message));
+      return;
+    }
     if (outcome.result === "sent" && !isTraced(message, recipient, outcome, this.#options.notices)) {
       this.#done(message, recipient);
       return this.#settle(message);
@@ -396,15 +409,7 @@ export class QueueManager {
   /** A bounce or deferral stands in its log, synced, before the recipient counts as settled. */
   async #record(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): Promise<void> {
     const { bounce, defer, trace, log } = this.#options;
-    const { is: _, ...told } = outcome;
-    const values = {
-      queueId: message.id,
-      recipient: recipient.address,
-      originalRecipient: recipient.originalRecipient,
-      dsnOriginalRecipient: recipient.dsnOriginalRecipient,
-      notify: recipient.notify,
-      ...told,
-    };
+    const values = logValues(message, recipient, outcome);
     if (isTraced(message, recipient, outcome, this.#options.notices)) {
       const traced = await appendOutcome(trace, { ...values, action: values.action || "relayed" });
       message.traced ||= traced.kind === "done";
@@ -421,6 +426,21 @@ export class QueueManager {
       return;
     }
     message.bounced = true;
+    message.markDone(recipient.offset);
+  }
+
+  /** A probe's recipient is done whatever would have become of it, once the trace log has that for the report. */
+  async #noteProbe(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): Promise<void> {
+    if (isVerified(message)) {
+      const values = { ...logValues(message, recipient, outcome), action: probeResult(outcome) };
+      const noted = await appendOutcome(this.#options.trace, values);
+      if (noted.kind === "failed") {
+        this.#options.log.warning(`${message.id}: cannot record probed recipient: ${noted.why}`);
+        message.deferred++;
+        return;
+      }
+      message.traced = true;
+    }
     message.markDone(recipient.offset);
   }
 
@@ -477,7 +497,10 @@ export class QueueManager {
       if (recipients.length > 0) return this.#assign(message, recipients);
     }
     if (message.traced) {
-      await sendReport(trace, this.#reportValues(message, isRecorded(message) ? "verify" : "success"));
+      await sendReport(
+        trace,
+        this.#reportValues(message, isRecorded(message) || isVerified(message) ? "verify" : "success"),
+      );
       message.traced = false;
     }
     if (message.deferred === 0) return this.#remove(message);

@@ -3,11 +3,15 @@
  */
 // Utility
 import type { IpcClient } from "../../lib/ipc/client.ts";
-import { parseDecimal } from "../../lib/vstring/ascii.ts";
 // Mail
 import { domainOf } from "../../lib/mail/address.ts";
 import { NOTIFY } from "../../lib/mail/notify.ts";
-import { type Envelope, type EnvelopeRecipient, TRACE_RECORD } from "../../lib/mail/queue_file.ts";
+import {
+  type Envelope,
+  type EnvelopeRecipient,
+  TRACE_RECORD,
+  TRACE_USER_VERIFY,
+} from "../../lib/mail/queue_file.ts";
 import { verpSender } from "../../lib/mail/verp.ts";
 // Server skeleton
 import type { FLUSH } from "../../lib/proto/protocols.ts";
@@ -23,13 +27,19 @@ export interface NoticeRules {
   readonly disableVerpBounces: boolean;
 }
 
-const TRACE_FLAGS_MOST = 0xffff;
-
 /** True when every outcome of this attempt is reported (`sendmail -v`): it is the first one. */
-export function isRecorded({ envelope, how }: ActiveMessage): boolean {
-  const flags = envelope.attributes.get("trace_flags");
-  return flags !== undefined && how.first &&
-    ((parseDecimal(flags, TRACE_FLAGS_MOST) ?? 0) & TRACE_RECORD) !== 0;
+export function isRecorded({ traceFlags, how }: ActiveMessage): boolean {
+  return how.first && (traceFlags & TRACE_RECORD) !== 0;
+}
+
+/** True when the sender is told what would become of each recipient (`sendmail -bv`). */
+export function isVerified({ traceFlags }: ActiveMessage): boolean {
+  return (traceFlags & TRACE_USER_VERIFY) !== 0;
+}
+
+/** What a probe's recipient is called in log and report (Postfix). */
+export function probeResult({ result }: Pick<Outcome, "result">): "deliverable" | "undeliverable" {
+  return result === "sent" ? "deliverable" : "undeliverable";
 }
 
 /** True when a recipient's outcome goes to the trace log. */
@@ -71,4 +81,16 @@ export function noteForSite(
   if (site === "" || site === message.notedSite) return;
   message.notedSite = site;
   flush.send("add", { site, queueId: message.id });
+}
+
+/** A recipient's outcome as bounce, defer and trace take it. */
+export function logValues(message: ActiveMessage, recipient: EnvelopeRecipient, { is: _, ...told }: Outcome) {
+  return {
+    queueId: message.id,
+    recipient: recipient.address,
+    originalRecipient: recipient.originalRecipient,
+    dsnOriginalRecipient: recipient.dsnOriginalRecipient,
+    notify: recipient.notify,
+    ...told,
+  };
 }

@@ -214,7 +214,7 @@ export const OUTCOME = {
 /** Delivery agents: qmgr hands over one message's recipients for one destination. */
 export const DELIVERY = protocol({
   name: "delivery",
-  version: 1,
+  version: 2,
   requests: {
     deliver: {
       fields: {
@@ -245,6 +245,8 @@ export const DELIVERY = protocol({
         saslSender: text(ADDRESS_LIMIT),
         logIdent: text(QUEUE_ID_LIMIT),
         rewriteContext: choice("local", "remote"),
+        /** Say what would become of the recipients, and deliver nothing (`sendmail -bv`). */
+        probe: flag(),
         recipients: list(REQUEST_RECIPIENT_LIMIT, {
           /** Offset of its record in the queue file: the recipient's name in the replies. */
           offset: integer(),

@@ -67,6 +67,7 @@ export function settle(
     saslSender: "",
     logIdent: "",
     rewriteContext: "local",
+    probe: false,
     recipients,
   });
   return { outcomes, finished, log };

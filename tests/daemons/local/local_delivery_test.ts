@@ -91,6 +91,7 @@ class World {
       saslSender: "",
       logIdent: "",
       rewriteContext: "remote",
+      probe: false,
       recipients: recipients.map((address, i) => ({
         offset: i + 1,
         address,
