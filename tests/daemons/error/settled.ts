@@ -21,6 +21,7 @@ export function settle(
   make: (log: Logger) => Handler<typeof DELIVERY>,
   nexthop: string,
   addresses: readonly string[] = ["one@example.com"],
+  probe = false,
 ): Settled {
   const log: string[] = [];
   const outcomes: string[] = [];
@@ -67,7 +68,7 @@ export function settle(
     saslSender: "",
     logIdent: "",
     rewriteContext: "local",
-    probe: false,
+    probe,
     recipients,
   });
   return { outcomes, finished, log };
