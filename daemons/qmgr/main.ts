@@ -42,8 +42,6 @@
  *
  * @module
  */
-// Safe primitives
-import { setFileTime } from "../../lib/safe/file.ts";
 // Utility
 import { transportParameter } from "../../lib/config/transport.ts";
 import type { Handler } from "../../lib/ipc/server.ts";
@@ -61,7 +59,7 @@ import { SWEEPS } from "./qmgr_hand.ts";
 import { JournalKeeper } from "./qmgr_journal.ts";
 import { type FlushClient, QueueManager } from "./qmgr_manager.ts";
 import { type Feedback, parseFeedback } from "./qmgr_queue.ts";
-import { QueueScanner } from "./qmgr_scan.ts";
+import { QueueScanner, recoverActive } from "./qmgr_scan.ts";
 import { Transport, type TransportRules } from "./qmgr_transport.ts";
 import { SERVICE } from "./service.ts";
 
@@ -180,14 +178,6 @@ function makeManager(
   return manager;
 }
 
-/** Brings back what an earlier queue manager had in hand. */
-function recoverActive(queue: QueueDirectory): void {
-  for (const id of queue.ids("active")) {
-    setFileTime(queue.path("active", id), Date.now());
-    queue.move(id, "active", "incoming");
-  }
-}
-
 function start(context: QmgrContext): Handler<typeof QMGR> {
   const { settings, log } = context;
   const queue = new QueueDirectory(
@@ -199,7 +189,14 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   journal.restore();
   const flow = new InFlow(settings.default_process_limit);
   const manager = makeManager(context, queue, journal, () => scanner.pump());
-  const scanner = new QueueScanner(queue, manager, settings.qmgr_message_active_limit, log, flow);
+  const scanner = new QueueScanner(
+    queue,
+    manager,
+    settings.qmgr_message_active_limit,
+    log,
+    Math.max(settings.minimal_backoff_time, settings.maximal_backoff_time) * 1000,
+    flow,
+  );
   context.onRetire(async () => {
     scanner.stop();
     manager.stop();

@@ -52,7 +52,7 @@ Deno.test("hints that find the active queue full hold cleanup until enough of th
   const flow = new InFlow(4);
   const watcher = new Watcher();
   flow.watch(watcher);
-  const scanner = new QueueScanner(bench.queue, bench.manager, 1, bench.log, flow);
+  const scanner = new QueueScanner(bench.queue, bench.manager, 1, bench.log, Infinity, flow);
   bench.roomMade = () => scanner.pump();
   for (let i = 0; i < 6; i++) {
     bench.put(`A${i}`);
@@ -75,7 +75,7 @@ Deno.test("a message asked for by its id: taken at once, or put where it is next
     using bench = new QmgrBench();
     const agent = bench.agent();
     agent.act = undefined;
-    const scanner = new QueueScanner(bench.queue, bench.manager, 1, bench.log, new InFlow(100));
+    const scanner = new QueueScanner(bench.queue, bench.manager, 1, bench.log);
     bench.roomMade = () => scanner.pump();
     for (const id of ["A1", "A2"]) bench.put(id, {}, "deferred");
     const later = Date.now() + 3_600_000;
