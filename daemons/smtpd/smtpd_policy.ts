@@ -5,6 +5,7 @@
 import type { Settings } from "../../lib/config/parameters.ts";
 // Server skeleton
 import type { DnsLookup } from "../../lib/proto/dns_client.ts";
+import type { FlushConnection } from "../../lib/proto/flush_client.ts";
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { Resolved, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
@@ -21,6 +22,8 @@ export interface Services {
   readonly maps: MapLookup;
   readonly dns: DnsLookup;
   readonly rewrite: RewriteClient;
+  /** Undefined where master.toml has no flush service. */
+  readonly flush?: FlushConnection | undefined;
 }
 
 /** One question to the restrictions. */
@@ -35,6 +38,8 @@ export interface Question {
   readonly sender: string | undefined;
   /** As the client sent it; undefined before RCPT. */
   readonly recipient: string | undefined;
+  /** What ETRN names; undefined at other commands. */
+  readonly etrnDomain?: string | undefined;
   /** Where the recipient leads; undefined before RCPT. */
   readonly resolved: Resolved | undefined;
   /** Gets what warn_if_reject would have refused. */
