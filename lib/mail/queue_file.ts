@@ -27,6 +27,10 @@ export interface SizeRecord {
 export const QMGR_READ_ALL = 1;
 /** Sender asked for SMTPUTF8 (sendOptions bit, Postfix: SMTPUTF8_FLAG_REQUESTED). */
 export const SENDOPT_SMTPUTF8_REQUESTED = 1;
+/** A header, the sender, a recipient is not ASCII (Postfix: SMTPUTF8_FLAG_HEADER and the like). */
+export const SENDOPT_SMTPUTF8_HEADER = 2;
+export const SENDOPT_SMTPUTF8_SENDER = 4;
+export const SENDOPT_SMTPUTF8_RECIPIENT = 8;
 
 /** Every outcome of the first attempt is reported to the sender (trace_flags bit; Postfix: DEL_REQ_FLAG_RECORD). */
 export const TRACE_RECORD = 1 << 10;
