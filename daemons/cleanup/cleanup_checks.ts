@@ -1,30 +1,16 @@
 /**
- * Checks of content: headers and lines of the body are looked up in the tables of header_checks and its like, many at
- * a time, and what the tables say is done (postfix-map section 7.5).
- *
- * The tables are with proxymap, as all tables that cleanup uses: it may open no file, and a pattern from a table that
- * is made to match slowly holds up proxymap's other work a few milliseconds at a time and cleanup's not at all. A look-up
- * for each line would cost a round trip each; so a chunk of records is read first, and then asked about at once: one
- * round trip for most messages, which is little beside the matching.
+ * Checks of content: what the tables of header_checks and its like say of a header or a line of the body is done
+ * (postfix-map section 7.5).
  */
 // Utility
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { type ContentAction, MESSAGE_ACTIONS, parseContentAction, rejectReason, TEXT_ACTIONS } from "../../lib/mail/content_action.ts";
-import type { HeaderClass } from "../../lib/mail/mime_structure.ts";
-import { isNamed } from "../../lib/mail/header.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
-import type { LineLookup } from "../../lib/proto/proxymap_client.ts";
+import { type ContentEvent, parameterOf } from "../../lib/proto/content_checks.ts";
 // This program
-import type { CheckParameter, InspectionRules } from "./cleanup_rules.ts";
 import type { MessageState } from "./cleanup_state.ts";
-
-/** One thing that was read of a message. */
-export type ContentEvent =
-  | { readonly kind: "header"; readonly field: Uint8Array; readonly where: HeaderClass }
-  | { readonly kind: "headerEnd"; readonly separated: boolean }
-  | { readonly kind: "line"; readonly data: Uint8Array; readonly endsLine: boolean; readonly offset: number };
 
 /** What a check leaves of a header or line. */
 export type Checked =
@@ -36,69 +22,6 @@ export type Checked =
 export const KEEP: Checked = { kind: "keep" };
 const DROP: Checked = { kind: "drop" };
 const ACTIONS = [...TEXT_ACTIONS, ...MESSAGE_ACTIONS];
-
-/** Headers that mime_header_checks is about, also where they stand in the message's own header. */
-const MIME_HEADERS = [
-  "content-description",
-  "content-disposition",
-  "content-id",
-  "content-transfer-encoding",
-  "content-type",
-  "mime-version",
-];
-
-/** The tables' values for events, by the event's index; or why there are none. */
-export type CheckValues =
-  | { readonly kind: "values"; readonly values: ReadonlyMap<number, Uint8Array> }
-  | { readonly kind: "retry"; readonly why: string };
-
-/** Which tables an event is looked up in; undefined for none. */
-function parameterOf(event: ContentEvent, rules: InspectionRules): CheckParameter | undefined {
-  switch (event.kind) {
-    case "header":
-      return rules.checks.get(classOf(event.field, event.where));
-    case "line":
-      return event.offset < rules.bodyCheckSize ? rules.checks.get("body") : undefined;
-    case "headerEnd":
-      return undefined;
-    default:
-      return event satisfies never;
-  }
-}
-
-function classOf(field: Uint8Array, where: HeaderClass): HeaderClass {
-  return MIME_HEADERS.some((name) => isNamed(field, name)) ? "multipart" : where;
-}
-
-/** Looks events up, all those of one parameter in one request. */
-export async function lookUpEvents(
-  events: readonly ContentEvent[],
-  rules: InspectionRules,
-  lookup: LineLookup,
-): Promise<CheckValues> {
-  const asked = new Map<CheckParameter, { readonly lines: Uint8Array[]; readonly events: number[] }>();
-  events.forEach((event, index) => {
-    const parameter = parameterOf(event, rules);
-    if (parameter === undefined) return;
-    let list = asked.get(parameter);
-    if (list === undefined) asked.set(parameter, list = { lines: [], events: [] });
-    list.lines.push(event.kind === "header" ? event.field : event.kind === "line" ? event.data : NOTHING);
-    list.events.push(index);
-  });
-  const values = new Map<number, Uint8Array>();
-  const outcomes = await Promise.all(
-    [...asked].map(async ([parameter, { lines, events }]) => {
-      const outcome = await lookup.findLines(parameter, lines);
-      if (outcome.kind === "retry") return `${parameter} map lookup problem: ${outcome.why}`;
-      for (const [line, value] of outcome.values) values.set(events[line]!, value);
-      return undefined;
-    }),
-  );
-  const why = outcomes.find((outcome) => outcome !== undefined);
-  return why === undefined ? { kind: "values", values } : { kind: "retry", why };
-}
-
-const NOTHING = new Uint8Array(0);
 
 /** Does what a table says of a header or line, and tells what is left of it. */
 export function actOnContent(state: MessageState, event: ContentEvent, value: Uint8Array): Checked {

@@ -4,17 +4,20 @@
  */
 // Utility
 import { CR, LF, SPACE } from "../../lib/vstring/ascii.ts";
+import { isUtf8 } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
+import { roleOfHeader } from "../../lib/mail/header_rewrite.ts";
 import { type HeaderClass, MIME_FAULTS, type MimeFault, type MimeHandler, MimeReader } from "../../lib/mail/mime_structure.ts";
 import { SENDOPT_SMTPUTF8_HEADER, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
 import { appendRecordSlice, RECORD, type RecordCursor } from "../../lib/mail/record.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
+import { type ContentEvent, lookUpEvents } from "../../lib/proto/content_checks.ts";
 import type { LineLookup } from "../../lib/proto/proxymap_client.ts";
 // This program
 import type { AddressPipeline } from "./cleanup_address.ts";
-import { actOnContent, type Checked, type ContentEvent, KEEP, lookUpEvents } from "./cleanup_checks.ts";
+import { actOnContent, type Checked, KEEP } from "./cleanup_checks.ts";
 import {
   headerLines,
   headerNameOf,
@@ -23,7 +26,6 @@ import {
   noteEncoding,
   noteHeader,
   rewriteAddressHeader,
-  roleOfHeader,
 } from "./cleanup_header.ts";
 import type { MessageState } from "./cleanup_state.ts";
 
@@ -224,7 +226,7 @@ export class ContentStage implements MimeHandler {
     const state = this.#state;
     noteHeader(this.#header, name, field);
     if (state.has(CLEANUP_FLAG.AUTOUTF8) && (state.sendOptions & SENDOPT_SMTPUTF8_HEADER) === 0) {
-      if (!isPlain(field)) state.sendOptions |= SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_REQUESTED;
+      if (!isPlain(field) && isUtf8(field)) state.sendOptions |= SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_REQUESTED;
     }
     if (state.rules.dropHeaders.has(name)) return undefined;
     const context = state.headerContext;

@@ -3,12 +3,12 @@
  * headers go, which are made when they are missing (postfix-map section 7.3).
  */
 // Utility
-import { ByteBuilder, decodeSlice, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
+import { decodeSlice, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
 import { asciiLower, COLON, LF, trimBlanks } from "../../lib/vstring/ascii.ts";
 // Mail
 import { formatMailDate } from "../../lib/mail/date.ts";
 import { headerNameLength } from "../../lib/mail/header.ts";
-import { findHeaderAddresses, type HeaderAddress, replaceInHeader } from "../../lib/mail/header_address.ts";
+import { addressesOfField, type HeaderRole, replaceAddresses } from "../../lib/mail/header_rewrite.ts";
 import { formatFrom, formatMessageId } from "../../lib/mail/header_format.ts";
 // Server skeleton
 import type { RewriteContext, RewriteRetry } from "../../lib/proto/rewrite_client.ts";
@@ -17,28 +17,6 @@ import type { AddressPipeline } from "./cleanup_address.ts";
 
 /** Longest header name that is looked at, bytes; a longer one is no header that cleanup knows. */
 const NAME_LIMIT = 40;
-
-/** Headers whose addresses are rewritten, and what they are for the maps: Postfix's header_opts. */
-const ADDRESS_HEADERS: ReadonlyMap<string, "header_sender" | "header_recipient"> = new Map([
-  ["from", "header_sender"],
-  ["sender", "header_sender"],
-  ["reply-to", "header_sender"],
-  ["errors-to", "header_sender"],
-  ["return-path", "header_sender"],
-  ["return-receipt-to", "header_sender"],
-  ["disposition-notification-to", "header_sender"],
-  ["mail-followup-to", "header_sender"],
-  ["resent-from", "header_sender"],
-  ["resent-sender", "header_sender"],
-  ["to", "header_recipient"],
-  ["cc", "header_recipient"],
-  ["bcc", "header_recipient"],
-  ["apparently-to", "header_recipient"],
-  ["resent-to", "header_recipient"],
-  ["resent-cc", "header_recipient"],
-  ["resent-bcc", "header_recipient"],
-  ["resent-reply-to", "header_recipient"],
-]);
 
 /** What is known of a message's header so far. */
 export class HeaderState {
@@ -88,15 +66,10 @@ function valueOf(field: Uint8Array): Uint8Array {
   return field.subarray(colon + 1);
 }
 
-/** Whose addresses a header holds; undefined when they are not rewritten. */
-export function roleOfHeader(name: string): "header_sender" | "header_recipient" | undefined {
-  return ADDRESS_HEADERS.get(name);
-}
-
 /** How the addresses of a header are rewritten. */
 export interface HeaderHow {
   readonly context: RewriteContext;
-  readonly role: "header_sender" | "header_recipient";
+  readonly role: HeaderRole;
   /** The maps apply to this message. */
   readonly maps: boolean;
 }
@@ -111,10 +84,9 @@ export function rewriteAddressHeader(
   pipeline: AddressPipeline,
   { context, role, maps }: HeaderHow,
 ): Uint8Array | Promise<Uint8Array | RewriteRetry> {
-  const colon = field.indexOf(COLON) + 1;
-  const found = findHeaderAddresses(field.subarray(colon), tokenLimit).addresses;
+  const found = addressesOfField(field, tokenLimit);
   const known = found.map(({ address }) => pipeline.knownHeader(context, role, address, maps));
-  if (known.every((text) => text !== undefined)) return replaceAddresses(field, colon, found, known);
+  if (known.every((text) => text !== undefined)) return replaceAddresses(field, found, known);
   const asked = found.map(({ address }) => pipeline.canonicalHeader(context, role, address, maps));
   return Promise.all(asked).then((outcomes) => {
     const texts: string[] = [];
@@ -122,24 +94,8 @@ export function rewriteAddressHeader(
       if (outcome.kind === "retry") return outcome;
       texts.push(outcome.address);
     }
-    return replaceAddresses(field, colon, found, texts);
+    return replaceAddresses(field, found, texts);
   });
-}
-
-function replaceAddresses(
-  field: Uint8Array,
-  colon: number,
-  found: readonly HeaderAddress[],
-  texts: readonly string[],
-): Uint8Array {
-  const value = field.subarray(colon);
-  const replacements = found.flatMap(({ start, end, address }, i) =>
-    texts[i] === address ? [] : [{ start, end, text: texts[i]! }]
-  );
-  if (replacements.length === 0) return field;
-  const changed = replaceInHeader(value, replacements);
-  return new ByteBuilder(colon + changed.length, colon + changed.length).slice(field, 0, colon).bytes(changed)
-    .view();
 }
 
 /** What is needed to make missing headers. */

@@ -5,24 +5,20 @@
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { Settings } from "../../lib/config/parameters.ts";
 // Mail
-import type { HeaderClass, MimeFault, MimeOptions } from "../../lib/mail/mime_structure.ts";
+import type { MimeFault, MimeOptions } from "../../lib/mail/mime_structure.ts";
+// Server skeleton
+import type { CheckClass, CheckRules } from "../../lib/proto/content_checks.ts";
 // This program
 import type { SERVICE } from "./service.ts";
 
 /** The settings that cleanup is told. */
 export type CleanupSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
-/** What a table of checks is about. */
-export type CheckClass = HeaderClass | "body";
 /** The parameters that name tables of checks. */
-export type CheckParameter = "header_checks" | "mime_header_checks" | "nested_header_checks" | "body_checks";
+type CheckParameter = "header_checks" | "mime_header_checks" | "nested_header_checks" | "body_checks";
 
 /** What is looked at in mail from outside. */
-export interface InspectionRules {
-  /** The tables that there are. */
-  readonly checks: ReadonlyMap<CheckClass, CheckParameter>;
-  /** body_checks_size_limit, bytes. */
-  readonly bodyCheckSize: number;
+export interface InspectionRules extends CheckRules {
   readonly mime: MimeOptions;
 }
 

@@ -42,11 +42,14 @@ import { systemAddresses } from "../../lib/safe/process.ts";
 // Mail
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
-import { DELIVERY, DNS } from "../../lib/proto/protocols.ts";
+import { DELIVERY, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
+import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // Wire protocols
 import { ClientAgent, type DeliveryExchange } from "../../lib/smtp/client_agent.ts";
 import { SessionCache } from "../../lib/smtp/client_cache.ts";
 import { lmtpPolicy } from "../../lib/smtp/client_policy.ts";
+import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
 // Server skeleton
 import type { Request } from "../../lib/ipc/protocol.ts";
 import type { Context } from "../../lib/server/context.ts";
@@ -68,7 +71,12 @@ function start(
     settings.hash_queue_depth,
   );
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const tools = { policy, dns, cache, log, random: Math.random, trouble };
+  const services = () => ({
+    maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
+  });
+  const rules = OutgoingRules.from("lmtp", settings, services, (text) => log.warning(text));
+  const tools = { policy, dns, cache, log, random: Math.random, rules, trouble };
   const agent = new ClientAgent(tools, queue);
   return (exchange, request) => agent.handle(exchange, request);
 }

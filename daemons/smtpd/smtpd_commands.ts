@@ -230,7 +230,7 @@ function rcpt(session: Session, argument: Uint8Array): Result {
     // The transaction may have ended while the question was open.
     if (session.transaction !== transaction) return REPLY.needMail;
     transaction.add(path.address, options);
-    transaction.open(session.server.cleanup);
+    transaction.open(session.server.cleanup, session.server.cleanupFlags);
     return REPLY.rcptOk;
   };
   if (session.server.knownRecipient(session, path.address)) return accept();

@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { COLON, CR, isBlank, LF, trimBlanks } from "../vstring/ascii.ts";
-import { ByteBuilder, encodeText } from "../vstring/byte_builder.ts";
+import { asciiLower, COLON, CR, isBlank, LF, trimBlanks } from "../vstring/ascii.ts";
+import { ByteBuilder, decodeSlice, encodeText } from "../vstring/byte_builder.ts";
 import { bytesOfText, textOfBytes } from "../vstring/byte_text.ts";
 import { headerNameLength, isNamed } from "./header.ts";
 import {
@@ -228,6 +228,11 @@ export class MimeReader {
     this.#faults.add(fault);
     this.#handler.fault(fault, text);
   }
+}
+
+/** The name of a whole header, in lower case. */
+export function headerName(field: Uint8Array): string {
+  return asciiLower(decodeSlice(field, 0, Math.max(0, field.indexOf(COLON))));
 }
 
 /** The unfolded value of a header. */
