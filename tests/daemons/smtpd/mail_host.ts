@@ -186,6 +186,7 @@ export class MailHost implements AsyncDisposable {
 
   constructor(options: HostOptions = {}) {
     this.queue = Deno.makeTempDirSync({ dir: memoryDirectory(), prefix: "postern-host-" });
+    Deno.mkdirSync(`${this.queue}/hold`);
     Deno.mkdirSync(`${this.queue}/incoming`);
     Deno.mkdirSync(`${this.queue}/journal`);
     this.configuration = configure(options.settings ?? {});
