@@ -150,7 +150,8 @@ export class AddressPipeline {
       if (result.kind === "retry" || equalsIgnoreCase(result.address, address)) return result;
       address = result.address;
     }
-    return { kind: "retry", why: `unreasonable ${parameter} map nesting for ${printable(first)}` };
+    this.#warn(`unreasonable ${parameter} map nesting for ${printable(first)}`);
+    return { kind: "rewritten", address };
   }
 
   async #masquerade(address: string): Promise<RewriteOutcome> {

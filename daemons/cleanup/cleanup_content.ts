@@ -141,7 +141,7 @@ export class ContentStage implements MimeHandler {
 
   fault(fault: MimeFault, text: Uint8Array): void {
     this.#faults.add(fault);
-    this.#state.logContent("reject", `mime-error ${MIME_FAULTS[fault]}:`, printable(text, FAULT_SHOWN), "");
+    this.#state.logFault(MIME_FAULTS[fault], text.subarray(0, FAULT_SHOWN));
   }
 
   /** Does something now, or when what came before is done. */
@@ -272,7 +272,7 @@ export class ContentStage implements MimeHandler {
   #endHeader(separated: boolean): undefined {
     const state = this.#state;
     if (state.over) return;
-    if (state.localContext || state.rules.alwaysAddMissingHeaders) {
+    if (state.headerContext !== undefined || state.rules.alwaysAddMissingHeaders) {
       const made = missingHeaders(this.#header, {
         queueId: state.out.id,
         longIds: state.rules.longIds,

@@ -187,8 +187,8 @@ export class EnvelopeStage {
 
   #takeContext(context: string): void {
     const state = this.#state;
-    state.localContext = context === "local";
-    state.headerContext = state.localContext ? "local" : state.rules.rewritesRemote ? "remote" : undefined;
+    const local = context === "local";
+    state.headerContext = local ? "local" : state.rules.rewritesRemote ? "remote" : undefined;
   }
 
   #noteForLog(name: string, value: () => string): void {
@@ -240,7 +240,7 @@ export class EnvelopeStage {
   }
 
   /** Puts a recipient in canonical form, or what it stands for. */
-  async #expand(address: string, original: string, pending: Pending): Promise<void> {
+  async #expand(address: string, original: string, pending: Pending, silent = false): Promise<void> {
     const state = this.#state;
     const { aliases } = this.#services;
     const expanded: Expanded = aliases === undefined || !state.has(CLEANUP_FLAG.MAP)
@@ -250,7 +250,8 @@ export class EnvelopeStage {
     switch (expanded.kind) {
       case "addresses": {
         const { addresses, alias } = expanded;
-        pending.dsnOriginal ||= originalOf(alias ?? addresses[0]!);
+        // Who gets a copy without the sender's knowledge has no part in his reports.
+        if (!silent) pending.dsnOriginal ||= originalOf(alias ?? addresses[0]!);
         const traced = await this.#trace.report(state.queueId, alias, pending);
         if (state.over) return;
         if (traced !== undefined && traced.kind !== "done") {
@@ -290,8 +291,8 @@ export class EnvelopeStage {
     const outcome = await this.#services.addresses.canonical("envelope_recipient", address, maps);
     if (state.over) return;
     if (outcome.kind === "retry") return state.postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
-    const silent = { original: "", dsnOriginal: "", notify: String(NOTIFY.NEVER) };
-    await this.#expand(outcome.address, outcome.address, silent);
+    const pending = { original: "", dsnOriginal: "", notify: String(NOTIFY.NEVER) };
+    await this.#expand(outcome.address, outcome.address, pending, true);
   }
 
   #putRecipient(address: string, original: string, pending: Pending): void {
@@ -310,7 +311,7 @@ export class EnvelopeStage {
     if (pending.notify !== "" && pending.notify !== "0") {
       appendAttribute(records, "notify_flags", pending.notify);
     }
-    if (rules.originalRecipient) appendRecord(records, RECORD.ORIGINAL, original);
+    appendRecord(records, RECORD.ORIGINAL, original);
     appendRecord(records, RECORD.RECIPIENT, address);
     this.#state.recipients++;
     out.spill();

@@ -39,7 +39,6 @@ export class MessageState {
   firstRecipient: string | undefined;
   /** Where headers are completed; undefined: they are not. */
   headerContext: "local" | "remote" | undefined = "local";
-  localContext = true;
   /** "7bit" or "8bit" as the client says, or else as the header does. */
   encoding = "";
   foundEncoding = "";
@@ -137,16 +136,26 @@ export class MessageState {
   }
 
   /** Logs what was done because of a part of the content: "ID: ACTION: WHERE TEXT from CLIENT; from=<> to=<> ...". */
-  logContent(action: string, where: string, content: string | Uint8Array, text: string): void {
-    const { sender, firstRecipient, protocol, helo } = this;
-    let line = `${this.queueId}: ${action}: ${where} ${printable(content, CONTENT_SHOWN)} from ${
-      printable(this.origin) || "local"
-    };`;
-    if (sender !== undefined) line += ` from=<${printable(quoteAddress(sender))}>`;
-    if (firstRecipient !== undefined) line += ` to=<${printable(quoteAddress(firstRecipient))}>`;
+  logContent(action: string, where: string, content: Uint8Array, text: string): void {
+    const { protocol, helo } = this;
+    const shown = printable(content.slice(0, CONTENT_SHOWN));
+    let line = `${this.queueId}: ${action}: ${where} ${shown} ${this.#whose()}`;
     if (protocol !== "") line += ` proto=${printable(protocol)}`;
     if (helo !== "") line += ` helo=<${printable(helo)}>`;
     this.log.info(text === "" ? line : `${line}: ${printable(text)}`);
+  }
+
+  /** Logs what is wrong with the structure of the content. */
+  logFault(fault: string, text: Uint8Array): void {
+    this.log.info(`${this.queueId}: reject: mime-error ${fault}: ${printable(text)} ${this.#whose()}`);
+  }
+
+  #whose(): string {
+    const { sender, firstRecipient } = this;
+    let text = `from ${printable(this.origin) || "local"};`;
+    if (sender !== undefined) text += ` from=<${printable(quoteAddress(sender))}>`;
+    if (firstRecipient !== undefined) text += ` to=<${printable(quoteAddress(firstRecipient))}>`;
+    return text;
   }
 }
 

@@ -20,17 +20,10 @@ export function parseAddressList(value: string): string[] {
  * @param propagate the extension goes on to the results (propagate_unmatched_extensions)
  */
 export function mapAddress(address: string, value: string, extension: string, propagate: boolean): string[] {
-  const found = parseAddressList(value.startsWith("@") ? userOf(address, extension) + value : value);
+  // "@other.example" stands for the same user there, extension and all.
+  if (value.startsWith("@")) return parseAddressList(quoteLocalpart(splitAddress(address).localpart) + value);
+  const found = parseAddressList(value);
   return propagate && extension !== "" ? found.map((one) => withExtension(one, extension)) : found;
-}
-
-/** "@other.example" stands for the same user there. */
-function userOf(address: string, extension: string): string {
-  const { localpart } = splitAddress(address);
-  const user = localpart.endsWith(extension)
-    ? localpart.slice(0, localpart.length - extension.length)
-    : localpart;
-  return quoteLocalpart(user);
 }
 
 function withExtension(address: string, extension: string): string {

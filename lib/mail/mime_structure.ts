@@ -163,7 +163,8 @@ export class MimeReader {
   }
 
   #push(boundary: string, parts: ContentType, field: Uint8Array): void {
-    if (this.#open.length > this.#options.nestingLimit) this.#report("nesting", field);
+    // Postfix counts from the second: so many may be within the first one.
+    if (this.#open.length > this.#options.nestingLimit + 1) this.#report("nesting", field);
     else this.#open.push({ boundary: bytesOfText(boundary), parts });
   }
 

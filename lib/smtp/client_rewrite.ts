@@ -224,7 +224,7 @@ export class OutgoingText implements MimeHandler {
       const where = header ? "header" : "body";
       const label = name === "WARN" ? "warning" : asciiLower(name);
       const text = action.text === "" ? "" : `: ${printable(action.text)}`;
-      this.#log.info(`${this.#queueId}: ${label}: ${where} ${printable(content, CONTENT_SHOWN)}${text}`);
+      this.#log.info(`${this.#queueId}: ${label}: ${where} ${printable(content.subarray(0, CONTENT_SHOWN))}${text}`);
     }
     if (name === "IGNORE" || name === "STRIP") return undefined;
     if (name === "PREPEND") this.#putField(action.bytes);

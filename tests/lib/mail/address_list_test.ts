@@ -84,7 +84,7 @@ Deno.test("a value that begins with @ stands for the same user, and an extension
       ["a+e@x.test", "b@y.test", "+e", false, ["b@y.test"]],
       ["a@x.test", "@y.test", "", true, ["a@y.test"]],
       ["a+e@x.test", "@y.test", "+e", true, ["a+e@y.test"]],
-      ["a+e@x.test", "@y.test", "+e", false, ["a@y.test"]],
+      ["a+e@x.test", "@y.test", "+e", false, ["a+e@y.test"]],
       ["a b@x.test", "@y.test, c@z.test", "", true, ["a b@y.test", "c@z.test"]],
     ] as const
   ) assert.deepEqual(mapAddress(address, value, extension, propagate), expected, `${address} ${value}`);
