@@ -480,7 +480,7 @@ Deno.test("cleanup: what a bounce would say of a recipient tells two apart, unle
   for (
     const [keep, recipients, originals] of [
       ["true", ["c@x.test", "c@x.test"], ["a@x.test", "b@x.test"]],
-      ["false", ["c@x.test"], [""]],
+      ["false", ["c@x.test"], ["a@x.test"]],
     ] as const
   ) {
     using host = new CleanupHost({ aliases, settings: { enable_original_recipient: keep } });
