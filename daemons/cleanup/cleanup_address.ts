@@ -87,7 +87,12 @@ export class AddressPipeline {
   }
 
   /** The same for an address in a header, external form both. */
-  knownHeader(context: RewriteContext, role: AddressRole, address: string, maps: boolean): string | undefined {
+  knownHeader(
+    context: RewriteContext,
+    role: AddressRole,
+    address: string,
+    maps: boolean,
+  ): string | undefined {
     if (maps && this.#changes(role)) return undefined;
     return this.#rewrite.cachedHeaderRewrite(context, address);
   }
@@ -135,7 +140,10 @@ export class AddressPipeline {
       const found = await this.#maps.find(parameter, "address", address);
       if (found.kind === "missing") return { kind: "rewritten", address };
       if (found.kind === "retry") {
-        return { kind: "retry", why: `${parameter} map lookup problem for ${printable(first)}: ${found.why}` };
+        return {
+          kind: "retry",
+          why: `${parameter} map lookup problem for ${printable(first)}: ${found.why}`,
+        };
       }
       const [target, ...more] = mapAddress(address, found.value, found.extension, this.#propagate);
       if (target === undefined) {

@@ -5,7 +5,13 @@
 // Utility
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { type ContentAction, MESSAGE_ACTIONS, parseContentAction, rejectReason, TEXT_ACTIONS } from "../../lib/mail/content_action.ts";
+import {
+  type ContentAction,
+  MESSAGE_ACTIONS,
+  parseContentAction,
+  rejectReason,
+  TEXT_ACTIONS,
+} from "../../lib/mail/content_action.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 import { type ContentEvent, parameterOf } from "../../lib/proto/content_checks.ts";
@@ -19,6 +25,7 @@ export type Checked =
   | { readonly kind: "replace"; readonly bytes: Uint8Array }
   | { readonly kind: "prepend"; readonly bytes: Uint8Array };
 
+/** The text stays as it is. */
 export const KEEP: Checked = { kind: "keep" };
 const DROP: Checked = { kind: "drop" };
 const ACTIONS = [...TEXT_ACTIONS, ...MESSAGE_ACTIONS];
@@ -96,7 +103,9 @@ function decide(
     case "REJECT": {
       const { reason, soft, bad } = rejectReason(text);
       if (bad) {
-        state.log.warning(`bad DSN action in ${parameter} map entry "${printable(text)}" -- need 4.x.x or 5.x.x`);
+        state.log.warning(
+          `bad DSN action in ${parameter} map entry "${printable(text)}" -- need 4.x.x or 5.x.x`,
+        );
       }
       log("reject", reason);
       if (soft) state.fail(CLEANUP_STATUS.DEFER, reason, true);

@@ -8,7 +8,13 @@ import { isUtf8 } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { roleOfHeader } from "../../lib/mail/header_rewrite.ts";
-import { type HeaderClass, MIME_FAULTS, type MimeFault, type MimeHandler, MimeReader } from "../../lib/mail/mime_structure.ts";
+import {
+  type HeaderClass,
+  MIME_FAULTS,
+  type MimeFault,
+  type MimeHandler,
+  MimeReader,
+} from "../../lib/mail/mime_structure.ts";
 import { SENDOPT_SMTPUTF8_HEADER, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
 import { appendRecordSlice, RECORD, type RecordCursor } from "../../lib/mail/record.ts";
 // Server skeleton
@@ -226,7 +232,9 @@ export class ContentStage implements MimeHandler {
     const state = this.#state;
     noteHeader(this.#header, name, field);
     if (state.has(CLEANUP_FLAG.AUTOUTF8) && (state.sendOptions & SENDOPT_SMTPUTF8_HEADER) === 0) {
-      if (!isPlain(field) && isUtf8(field)) state.sendOptions |= SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_REQUESTED;
+      if (!isPlain(field) && isUtf8(field)) {
+        state.sendOptions |= SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_REQUESTED;
+      }
     }
     if (state.rules.dropHeaders.has(name)) return undefined;
     const context = state.headerContext;

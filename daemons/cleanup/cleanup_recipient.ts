@@ -93,7 +93,10 @@ export class AliasExpander {
       const result = await this.#rewrite.rewriteInternal("local", raw);
       if (result.kind === "retry") return result;
       if (encodeText(quoteAddress(result.address)).length > this.#limits.length) {
-        return { kind: "unreasonable", why: `unreasonable virtual_alias_maps result ${printable(result.address, 300)}` };
+        return {
+          kind: "unreasonable",
+          why: `unreasonable virtual_alias_maps result ${printable(result.address, 300)}`,
+        };
       }
       targets.push(result.address);
     }

@@ -22,7 +22,9 @@ export class LocalClients {
     const tables: string[] = [];
     for (const item of this.#items) {
       if (item.includes(":")) tables.push(item);
-      else if (item === "permit_inet_interfaces" ? peer.ours : item === "permit_mynetworks" && trusted) return true;
+      else if (item === "permit_inet_interfaces" ? peer.ours : item === "permit_mynetworks" && trusted) {
+        return true;
+      }
     }
     return tables.length === 0 ? false : this.#isListed(peer.address, tables);
   }

@@ -241,7 +241,10 @@ export class Server {
       if (verdict.kind === "reject") return refuse(verdict.reply);
     }
     if (resolved.bad) return refuse(REPLY.badRecipient);
-    if (this.settings.smtpd_reject_unlisted_recipient) {
+    const { smtpd_reject_unlisted_recipient, receive_override_options } = this.settings;
+    if (
+      smtpd_reject_unlisted_recipient && !receive_override_options.includes("no_unknown_recipient_checks")
+    ) {
       const verdict = await checkRecipientExists(this.#services, recipient, resolved);
       if (verdict.kind === "reject") return refuse(verdict.reply);
     }

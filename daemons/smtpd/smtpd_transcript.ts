@@ -12,7 +12,12 @@ import { mailerDaemon, wrapLine } from "../../lib/mail/dsn.ts";
 import { formatTime } from "../../lib/mail/queue_file.ts";
 import { RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
-import { type CleanupClient, type RecordSink, submitMessage, utf8Flag } from "../../lib/proto/cleanup_client.ts";
+import {
+  type CleanupClient,
+  type RecordSink,
+  submitMessage,
+  utf8Flag,
+} from "../../lib/proto/cleanup_client.ts";
 import { CLEANUP_INTERNAL } from "../../lib/proto/protocols.ts";
 // This program
 import type { SmtpdSettings } from "./smtpd_policy.ts";

@@ -104,7 +104,9 @@ function isSpace(byte: number): boolean {
 }
 
 /** The reason of a REJECT with its status code in front: 5.7.1 unless it has one. */
-export function rejectReason(text: string): { readonly reason: string; readonly soft: boolean; readonly bad: boolean } {
+export function rejectReason(
+  text: string,
+): { readonly reason: string; readonly soft: boolean; readonly bad: boolean } {
   if (text === "") return { reason: "5.7.1 message content rejected", soft: false, bad: false };
   const reason = splitStatus(text) ?? `5.7.1 ${text}`;
   const bad = reason[0] !== "4" && reason[0] !== "5";

@@ -20,14 +20,26 @@ import {
   type MimeOptions,
   MimeReader,
 } from "../mail/mime_structure.ts";
-import { type CheckClass, type CheckRules, type ContentEvent, lookUpEvents, parameterOf } from "../proto/content_checks.ts";
+import {
+  type CheckClass,
+  type CheckRules,
+  type ContentEvent,
+  lookUpEvents,
+  parameterOf,
+} from "../proto/content_checks.ts";
 import type { LineLookup, MapLookup } from "../proto/proxymap_client.ts";
 import type { RewriteClient } from "../proto/rewrite_client.ts";
 import type { Dialect } from "./client_policy.ts";
 import type { Emit } from "./mime_downgrade.ts";
 
 /** Endings of the parameters that name tables; smtp_* and lmtp_* exist of each. */
-const TABLES = ["body_checks", "generic_maps", "header_checks", "mime_header_checks", "nested_header_checks"] as const;
+const TABLES = [
+  "body_checks",
+  "generic_maps",
+  "header_checks",
+  "mime_header_checks",
+  "nested_header_checks",
+] as const;
 type TableParameter = `${Dialect}_${(typeof TABLES)[number]}`;
 
 /** Parameters of one program that are read here. */
@@ -224,7 +236,9 @@ export class OutgoingText implements MimeHandler {
       const where = header ? "header" : "body";
       const label = name === "WARN" ? "warning" : asciiLower(name);
       const text = action.text === "" ? "" : `: ${printable(action.text)}`;
-      this.#log.info(`${this.#queueId}: ${label}: ${where} ${printable(content.subarray(0, CONTENT_SHOWN))}${text}`);
+      this.#log.info(
+        `${this.#queueId}: ${label}: ${where} ${printable(content.subarray(0, CONTENT_SHOWN))}${text}`,
+      );
     }
     if (name === "IGNORE" || name === "STRIP") return undefined;
     if (name === "PREPEND") this.#putField(action.bytes);

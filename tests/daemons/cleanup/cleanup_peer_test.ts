@@ -93,14 +93,26 @@ async function inMemory(client: TestClient, test: PeerCase, helo: string): Promi
 function fateOf(queue: string, reply: string): Fate {
   const id = /queued as (\w+)/.exec(reply)?.[1];
   const said = reply.replace(/queued as \w+/, "queued as ID");
-  const nothing = { queue: "", sender: "", recipients: [], filter: "", redirect: "", encoding: "", content: "" };
+  const nothing = {
+    queue: "",
+    sender: "",
+    recipients: [],
+    filter: "",
+    redirect: "",
+    encoding: "",
+    content: "",
+  };
   if (id === undefined) return { reply: said, ...nothing };
   for (let round = 0; round < 5; round++) {
     for (const name of ["hold", "incoming", "active", "deferred"]) {
       const path = filesBelow(`${queue}/${name}`).find((one) => one.endsWith(`/${id}`));
       if (path === undefined) continue;
       try {
-        return { reply: said, queue: name === "hold" ? "hold" : "queued", ...contentOf(Deno.readFileSync(path), id) };
+        return {
+          reply: said,
+          queue: name === "hold" ? "hold" : "queued",
+          ...contentOf(Deno.readFileSync(path), id),
+        };
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw error; // it has just been moved
       }
@@ -143,7 +155,11 @@ function contentOf(file: Uint8Array<ArrayBuffer>, id: string): Omit<Fate, "reply
 /** What the log says of the content of one case's message, without what differs from host to host. */
 function actionsOf(log: readonly string[]): string[] {
   return log.filter((line) => / from .*; from=</.test(line))
-    .map((line) => /\w+: ((?:reject|warning|info|replace|prepend|hold|discard|filter|redirect|bcc|pass|strip): .*)$/.exec(line)?.[1])
+    .map((line) =>
+      /\w+: ((?:reject|warning|info|replace|prepend|hold|discard|filter|redirect|bcc|pass|strip): .*)$/.exec(
+        line,
+      )?.[1]
+    )
     .filter((action) => action !== undefined)
     .map((action) => action.replace(/(with ESMTP id )\w+(.*; )\w{3}, [^)]*\)/, "$1ID$2DATE"));
 }

@@ -44,6 +44,7 @@ export class CleanupHost implements Disposable {
   constructor(options: CleanupOptions = {}) {
     this.#directory = options.queue === undefined ? new TemporaryDirectory() : undefined;
     this.queue = options.queue ?? this.#directory!.path;
+    Deno.mkdirSync(`${this.queue}/hold`, { recursive: true });
     Deno.mkdirSync(`${this.queue}/incoming`, { recursive: true });
     Deno.mkdirSync(`${this.queue}/journal`, { recursive: true });
     const settings = {

@@ -37,7 +37,11 @@ const NESTED = "/^X-Inner/ IGNORE\n";
 const TABLES = { generic: GENERIC, checks: CHECKS, body: BODY, mime: MIME, nested: NESTED };
 
 /** Messages by number: sender, recipients, lines behind the headers that all have. */
-const MESSAGES: readonly { readonly from?: string; readonly to?: readonly string[]; readonly lines: readonly string[] }[] = [
+const MESSAGES: readonly {
+  readonly from?: string;
+  readonly to?: readonly string[];
+  readonly lines: readonly string[];
+}[] = [
   { from: "his@local.test", to: ["his@local.test", "any@hidden.test"], lines: ["", "text"] },
   { from: "his+ext@local.test", to: ["u+e@hidden.test"], lines: ["", "text"] },
   { from: "whole@x.test", lines: ["", "text"] },
@@ -45,7 +49,7 @@ const MESSAGES: readonly { readonly from?: string; readonly to?: readonly string
   {
     lines: [
       "From: Some Body <his@local.test>",
-      "To: a@hidden.test, \"B, C\" <whole@x.test>, other@y.test",
+      'To: a@hidden.test, "B, C" <whole@x.test>, other@y.test',
       "Reply-To: his+ext@local.test",
       "X-Other: his@local.test",
       "",
@@ -93,7 +97,9 @@ function byMessage(sink: CaptureSink): Map<string, string[]> {
 }
 
 function actions(log: string): string[] {
-  return [...log.matchAll(/\w+: ((?:warning|info|replace|prepend|strip): (?:header|body) .*)/g)].map(([, text]) => text!)
+  return [...log.matchAll(/\w+: ((?:warning|info|replace|prepend|strip): (?:header|body) .*)/g)].map((
+    [, text],
+  ) => text!)
     .sort();
 }
 
@@ -142,8 +148,13 @@ testNeeding(["root", "postfix", "python3"], "the smtp client changes mail as Deb
   }
   const count = posts.reduce((sum, { to }) => sum + to.length, 0);
   const arrived = () => theirs.captured.length >= count && ours.captured.length >= count;
-  assert.ok(await until(arrived, 30_000), `${theirs.captured.length} and ${ours.captured.length}: ${postern.log()}`);
+  assert.ok(
+    await until(arrived, 30_000),
+    `${theirs.captured.length} and ${ours.captured.length}: ${postern.log()}`,
+  );
   const [expected, found] = [byMessage(theirs), byMessage(ours)];
-  for (const number of expected.keys()) assert.deepEqual(found.get(number), expected.get(number), `message ${number}`);
+  for (const number of expected.keys()) {
+    assert.deepEqual(found.get(number), expected.get(number), `message ${number}`);
+  }
   assert.deepEqual(actions(postern.log()), actions(postfix.log()));
 });
