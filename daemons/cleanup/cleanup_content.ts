@@ -52,7 +52,7 @@ export class ContentStage implements MimeHandler {
   readonly #inspects: boolean;
   /** What was read of the current chunk and is not done yet; only where the message is inspected. */
   #events: ContentEvent[] = [];
-  readonly #faults = new Set<MimeFault>();
+  readonly #faults: MimeFault[] = [];
   /** What has to be waited for before more is read. */
   #waiting: Promise<void> | undefined;
   /** The header is over, and nothing behind it is of interest. */
@@ -120,7 +120,7 @@ export class ContentStage implements MimeHandler {
       return;
     }
     if (state.encoding === "") state.foundEncoding = this.#header.encoding;
-    const fault = FAULT_ORDER.find((one) => this.#faults.has(one));
+    const fault = FAULT_ORDER.find((one) => this.#faults.includes(one));
     if (fault !== undefined) state.refuse(CLEANUP_STATUS.CONTENT, `5.6.0 ${MIME_FAULTS[fault]}`, true);
   }
 
@@ -146,14 +146,18 @@ export class ContentStage implements MimeHandler {
   }
 
   fault(fault: MimeFault, text: Uint8Array): void {
-    this.#faults.add(fault);
+    this.#faults.push(fault);
     this.#state.logFault(MIME_FAULTS[fault], text.subarray(0, FAULT_SHOWN));
   }
 
   /** Does something now, or when what came before is done. */
   #then(work: () => Promise<void> | undefined): void {
-    if (this.#waiting !== undefined) this.#waiting = this.#waiting.then(work);
-    else if (!this.#state.over) this.#waiting = work();
+    if (this.#waiting === undefined) {
+      if (!this.#state.over) this.#waiting = work();
+      return;
+    }
+    // Whoever abandons the message meanwhile gives its buffer to another one.
+    this.#waiting = this.#waiting.then(() => this.#state.over ? undefined : work());
   }
 
   // --- what is done with it

@@ -88,7 +88,7 @@ export class MimeReader {
   /** The innermost last. */
   readonly #open: OpenMultipart[] = [];
   #offset = 0;
-  readonly #faults = new Set<MimeFault>();
+  readonly #faults: MimeFault[] = [];
 
   constructor(options: MimeOptions, handler: MimeHandler) {
     this.#options = options;
@@ -221,12 +221,12 @@ export class MimeReader {
   }
 
   #watches(fault: MimeFault): boolean {
-    return this.#options.faults.has(fault) && !this.#faults.has(fault);
+    return this.#options.faults.has(fault) && !this.#faults.includes(fault);
   }
 
   #report(fault: MimeFault, text: Uint8Array): void {
     if (!this.#watches(fault)) return;
-    this.#faults.add(fault);
+    this.#faults.push(fault);
     this.#handler.fault(fault, text);
   }
 }

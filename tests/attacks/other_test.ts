@@ -57,7 +57,7 @@ const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "LOG-04": "mailq: tests/commands",
     "LOG-05": "postqueue -j: tests/commands",
     "LOG-07": "AUTH is not offered yet",
-    "LOG-08": "header checks are not there yet",
+    "LOG-08": "tests/daemons/cleanup/cleanup_checks_test.ts: what a check logs",
     "LOG-10": "postlog: tests/commands",
   },
 };

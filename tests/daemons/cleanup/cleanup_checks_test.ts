@@ -211,3 +211,34 @@ Deno.test("cleanup: mail of a source that is looked at for it needs SMTPUTF8 whe
     assert.equal(off.message().envelope.size.sendOptions, 0);
   }
 });
+
+Deno.test("cleanup: what a check logs of a header is printable and short, however long that is", async () => {
+  const { host } = checking();
+  using _ = host;
+  const half = "x".repeat(50_000);
+  const lines = [
+    [RECORD.CONTINUED, `X: \x1b[2J\u202e${half}`],
+    [RECORD.NORMAL, `${half} do WARN`],
+    "",
+  ] as const;
+  assert.deepEqual(await submit(host, { lines }), ACCEPTED);
+  const [line] = host.log.filter((one) => one.includes("warning: header X:"));
+  assert.ok(line!.length < 300, `${line!.length} characters`);
+  assert.equal(line!.includes("\x1b"), false);
+  assert.equal(line!.includes("\u202e"), false);
+});
+
+Deno.test("cleanup: a chunk of a message takes one request for each parameter, whatever is in it", async () => {
+  const requests: string[] = [];
+  using host = new CleanupHost({
+    settings: TABLES,
+    checks: (parameter) => {
+      if (requests.at(-1) !== parameter) requests.push(parameter);
+      return undefined;
+    },
+  });
+  const part = ["--b", "Content-Type: text/plain", "", "line", "line"];
+  const parts = Array.from({ length: 500 }, () => part).flat();
+  await submit(host, { lines: ["A: b", 'Content-Type: multipart/mixed; boundary="b"', "", ...parts] });
+  assert.deepEqual(requests, ["header_checks", "mime_header_checks", "body_checks"]);
+});

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { EnvelopeReader } from "../../../lib/mail/queue_file.ts";
 import { RECORD, RecordCursor } from "../../../lib/mail/record.ts";
-import { freePort } from "../../commands/mail_system.ts";
+import { freePort, until } from "../../commands/mail_system.ts";
 import { filesBelow } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
@@ -200,6 +200,9 @@ testNeeding(["root", "postfix"], "cleanup does with messages what Debian's does"
         const helo = `case${number}.group${index}.test`;
         const [theirStart, ourStart] = [postfix.log().length, host.log.length];
         const theirs = fateOf(postfix.queue, await overTcp(ports[index]!, test, helo));
+        // What its processes have logged of the message comes before that it is over.
+        const over = () => postfix.log().slice(theirStart).includes("disconnect from");
+        assert.ok(await until(over), "Postfix's session does not end");
         const client = host.connect("127.0.0.1");
         const ours = fateOf(host.queue, await inMemory(client, test, helo));
         client.leave();
