@@ -29,7 +29,12 @@ import type { Handler } from "../../lib/ipc/server.ts";
 import { PROXYMAP } from "../../lib/proto/protocols.ts";
 // This program
 import { isLocalDomain, type LocalDomains } from "./proxymap_local.ts";
-import type { OpenedParameter, ProxymapSettings, ProxymapTables } from "./proxymap_tables.ts";
+import {
+  type OpenedParameter,
+  type ProxymapSettings,
+  type ProxymapTables,
+  SERVERS_ONLY,
+} from "./proxymap_tables.ts";
 
 /** Longest value that fits a reply, bytes. */
 const VALUE_LIMIT = PROXYMAP.replies.found.fields.value.most;
@@ -88,6 +93,9 @@ export class MapService {
     if (!this.#tables.isSearched(parameter)) {
       return this.#deny(request, "parameter is not among those served");
     }
+    if (SERVERS_ONLY.includes(parameter) && table === "") {
+      return this.#deny(request, "only tables on servers are served of this parameter");
+    }
     const opened = this.#tables.open(parameter);
     const chosen = table === "" ? opened.tables : opened.tables.filter(({ spec }) => sameTable(spec, table));
     if (table !== "" && chosen.length === 0) return this.#deny(request, "parameter does not name that table");
@@ -104,7 +112,7 @@ export class MapService {
    * not keep the look-ups of others waiting.
    */
   async findLines({ parameter, lines }: LinesRequest): Promise<LinesOutcome> {
-    if (!this.#tables.isSearched(parameter)) {
+    if (!this.#tables.isSearched(parameter) || SERVERS_ONLY.includes(parameter)) {
       return this.#denyLines(parameter, "parameter is not among those served");
     }
     const { tables } = this.#tables.open(parameter);

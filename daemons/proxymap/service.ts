@@ -7,11 +7,13 @@ import type { Service } from "../../lib/server/service.ts";
 
 export const SERVICE = {
   command: "proxymap",
-  purpose: "looks tables up for daemons that may open no file",
+  purpose: "looks tables up for daemons that may open no file and reach no database",
   skeleton: "ipc",
   serves: "proxymap",
   connects: [],
   reads: [
+    "servers:virtual_gid_maps",
+    "servers:virtual_uid_maps",
     "table:alias_maps",
     "table:body_checks",
     "table:canonical_maps",
@@ -58,7 +60,7 @@ export const SERVICE = {
     "table:virtual_mailbox_maps",
   ],
   writes: [],
-  inet: "none",
+  inet: "tables",
   runs: [],
   sys: ["networkInterfaces"],
   runAs: "postern",
@@ -89,6 +91,7 @@ export const SERVICE = {
     "owner_request_special",
     "parent_domain_matches_subdomains",
     "proxy_interfaces",
+    "proxy_read_maps",
     "recipient_bcc_maps",
     "recipient_canonical_maps",
     "recipient_delimiter",
@@ -116,7 +119,9 @@ export const SERVICE = {
     "transport_maps",
     "virtual_alias_domains",
     "virtual_alias_maps",
+    "virtual_gid_maps",
     "virtual_mailbox_domains",
     "virtual_mailbox_maps",
+    "virtual_uid_maps",
   ],
 } as const satisfies Service;

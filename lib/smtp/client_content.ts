@@ -64,8 +64,11 @@ export async function writeContent(
   const sink: Sink = converter ?? stuffer;
   const text = form.rewrite?.((data, ends) => sink.piece(data, ends));
   while (reader.next()) {
-    (text ?? sink).piece(reader.data, reader.endsLine);
-    if (text?.isFull) await text.flush();
+    if (text !== undefined) {
+      text.piece(reader.data, reader.endsLine);
+      if (text.isFull) await text.flush();
+    } else if (converter !== undefined) converter.piece(reader.data, reader.endsLine);
+    else stuffer.slice(reader.bytes, reader.start, reader.end, reader.endsLine);
     if (session.out.length >= PIECE_SIZE) await flush();
   }
   text?.finish();
