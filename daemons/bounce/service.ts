@@ -37,6 +37,7 @@ export const SERVICE = {
     "myorigin",
     "notify_classes",
     "queue_directory",
+    "smtputf8_autodetect_classes",
     "smtputf8_enable",
   ],
 } as const satisfies Service;

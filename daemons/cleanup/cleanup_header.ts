@@ -3,37 +3,20 @@
  * headers go, which are made when they are missing (postfix-map section 7.3).
  */
 // Utility
-import { ByteBuilder, decodeSlice, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
-import { asciiLower, COLON, isBlank, LF, trimBlanks } from "../../lib/vstring/ascii.ts";
+import { decodeSlice, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
+import { asciiLower, COLON, LF, trimBlanks } from "../../lib/vstring/ascii.ts";
 // Mail
 import { formatMailDate } from "../../lib/mail/date.ts";
 import { headerNameLength } from "../../lib/mail/header.ts";
-import { findHeaderAddresses, type HeaderAddress, replaceInHeader } from "../../lib/mail/header_address.ts";
+import { addressesOfField, type HeaderRole, replaceAddresses } from "../../lib/mail/header_rewrite.ts";
 import { formatFrom, formatMessageId } from "../../lib/mail/header_format.ts";
+// Server skeleton
+import type { RewriteContext, RewriteRetry } from "../../lib/proto/rewrite_client.ts";
+// This program
+import type { AddressPipeline } from "./cleanup_address.ts";
 
 /** Longest header name that is looked at, bytes; a longer one is no header that cleanup knows. */
 const NAME_LIMIT = 40;
-
-/** Headers whose addresses are rewritten in mail that was submitted here. */
-const ADDRESS_HEADERS: ReadonlySet<string> = new Set([
-  "from",
-  "sender",
-  "reply-to",
-  "errors-to",
-  "return-receipt-to",
-  "disposition-notification-to",
-  "mail-followup-to",
-  "resent-from",
-  "resent-sender",
-  "to",
-  "cc",
-  "bcc",
-  "apparently-to",
-  "resent-to",
-  "resent-cc",
-  "resent-bcc",
-  "resent-reply-to",
-]);
 
 /** What is known of a message's header so far. */
 export class HeaderState {
@@ -59,21 +42,23 @@ export function headerNameOf(line: Uint8Array): string {
 export function noteHeader(state: HeaderState, name: string, field: Uint8Array): void {
   state.seen.add(name);
   switch (name) {
-    case "received":
-      state.received++;
-      break;
     case "message-id":
       state.messageId ||= trimBlanks(decodeText(valueOf(field)));
       break;
-    case "content-transfer-encoding": {
-      const value = asciiLower(trimBlanks(decodeText(valueOf(field).subarray(0, 100))));
-      if (value === "8bit" || value === "binary") state.encoding = "8bit";
-      else if (value === "7bit") state.encoding = "7bit";
+    case "content-transfer-encoding":
+      noteEncoding(state, name, field);
       break;
-    }
     default:
       if (name.startsWith("resent-")) state.resent = true;
   }
+}
+
+/** Notes what a header of the message or of one of its parts tells of the encoding: 8-bit data anywhere counts. */
+export function noteEncoding(state: HeaderState, name: string, field: Uint8Array): void {
+  if (name !== "content-transfer-encoding") return;
+  const value = asciiLower(trimBlanks(decodeText(valueOf(field).subarray(0, 100))));
+  if (value === "8bit" || value === "binary") state.encoding = "8bit";
+  else if (value === "7bit" && state.encoding === "") state.encoding = "7bit";
 }
 
 function valueOf(field: Uint8Array): Uint8Array {
@@ -81,50 +66,36 @@ function valueOf(field: Uint8Array): Uint8Array {
   return field.subarray(colon + 1);
 }
 
-/** True when the addresses of the header are rewritten in locally submitted mail. */
-export function isAddressHeader(name: string): boolean {
-  return ADDRESS_HEADERS.has(name);
-}
-
-/** Gives addresses of headers their canonical form, external form both. */
-export interface HeaderRewriter {
-  /** The canonical form when it is known without asking anybody. */
-  knownHeader(address: string): string | undefined;
-  rewriteHeader(address: string): Promise<string>;
+/** How the addresses of a header are rewritten. */
+export interface HeaderHow {
+  readonly context: RewriteContext;
+  readonly role: HeaderRole;
+  /** The maps apply to this message. */
+  readonly maps: boolean;
 }
 
 /**
  * An address header with each address in canonical form and every other byte as it was; a promise when somebody has
- * to be asked for one.
+ * to be asked for one, with the reason when nobody can tell now.
  */
 export function rewriteAddressHeader(
   field: Uint8Array,
   tokenLimit: number,
-  canonical: HeaderRewriter,
-): Uint8Array | Promise<Uint8Array> {
-  const colon = field.indexOf(COLON) + 1;
-  const found = findHeaderAddresses(field.subarray(colon), tokenLimit).addresses;
-  const known = found.map(({ address }) => canonical.knownHeader(address));
-  if (known.every((text) => text !== undefined)) return replaceAddresses(field, colon, found, known);
-  return Promise.all(found.map(({ address }) => canonical.rewriteHeader(address))).then((texts) =>
-    replaceAddresses(field, colon, found, texts)
-  );
-}
-
-function replaceAddresses(
-  field: Uint8Array,
-  colon: number,
-  found: readonly HeaderAddress[],
-  texts: readonly string[],
-): Uint8Array {
-  const value = field.subarray(colon);
-  const replacements = found.flatMap(({ start, end, address }, i) =>
-    texts[i] === address ? [] : [{ start, end, text: texts[i]! }]
-  );
-  if (replacements.length === 0) return field;
-  const changed = replaceInHeader(value, replacements);
-  return new ByteBuilder(colon + changed.length, colon + changed.length).slice(field, 0, colon).bytes(changed)
-    .view();
+  pipeline: AddressPipeline,
+  { context, role, maps }: HeaderHow,
+): Uint8Array | Promise<Uint8Array | RewriteRetry> {
+  const found = addressesOfField(field, tokenLimit);
+  const known = found.map(({ address }) => pipeline.knownHeader(context, role, address, maps));
+  if (known.every((text) => text !== undefined)) return replaceAddresses(field, found, known);
+  const asked = found.map(({ address }) => pipeline.canonicalHeader(context, role, address, maps));
+  return Promise.all(asked).then((outcomes) => {
+    const texts: string[] = [];
+    for (const outcome of outcomes) {
+      if (outcome.kind === "retry") return outcome;
+      texts.push(outcome.address);
+    }
+    return replaceAddresses(field, found, texts);
+  });
 }
 
 /** What is needed to make missing headers. */
@@ -169,9 +140,4 @@ export function* headerLines(field: Uint8Array): Generator<Uint8Array> {
     start = end + 1;
   }
   yield field.subarray(start);
-}
-
-/** True when a line continues the header before it. */
-export function continuesHeader(line: Uint8Array): boolean {
-  return line.length > 0 && isBlank(line[0]!);
 }

@@ -28,7 +28,10 @@ const SPARE_BUFFERS = 64;
 /** A buffer that has grown beyond this is not kept, bytes. */
 const SPARE_SIZE = 16 * 1024;
 
-/** Makes queue files in incoming/. */
+/** The queues that new messages go to. */
+export type CommitQueue = "incoming" | "hold";
+
+/** Makes queue files in incoming/, and moves those that are complete to where they belong. */
 export class QueueFileMaker implements Disposable {
   readonly #queue: QueueDirectory;
   readonly #longIds: boolean;
@@ -67,34 +70,34 @@ export class QueueFileMaker implements Disposable {
     }
   }
 
-  /** Makes a file durable by way of the journal, which has all of its content, and gives it its name. */
+  /** Makes a file durable by way of the journal, which has all of its content, and gives it its name in incoming/. */
   commitSmall(id: QueueId, file: SafeFile, content: Uint8Array, done: Journaled): void {
-    this.#journal.add(id, content, (failure) => done(failure ?? this.#name(id, file)));
+    this.#journal.add(id, content, (failure) => done(failure ?? this.#name(id, file, "incoming")));
   }
 
-  /** Makes a file durable by itself, and gives it its name. */
-  commitLarge(id: QueueId, file: SafeFile, done: Journaled): void {
-    this.#commitLarge(id, file).then(() => done(undefined), (error) => {
+  /** Makes a file durable by itself, and gives it its name in a queue. */
+  commitLarge(id: QueueId, file: SafeFile, queue: CommitQueue, done: Journaled): void {
+    this.#commitLarge(id, file, queue).then(() => done(undefined), (error) => {
       if (!(error instanceof SystemError)) throw error;
       done(error);
     });
   }
 
-  async #commitLarge(id: QueueId, file: SafeFile): Promise<void> {
+  async #commitLarge(id: QueueId, file: SafeFile, queue: CommitQueue): Promise<void> {
     await file.sync();
-    const failure = this.#name(id, file);
+    const failure = this.#name(id, file, queue);
     if (failure !== undefined) throw failure;
-    const incoming = this.#queue.directory("incoming");
+    const top = this.#queue.directory(queue);
     let directory = dirname(file.path);
     await this.#gate(directory).sync();
-    // Where incoming/ is hashed, the directories above it may be new as well.
-    while (directory !== incoming) await this.#gate(directory = dirname(directory)).sync();
+    // Where the queue is hashed, the directories above it may be new as well.
+    while (directory !== top) await this.#gate(directory = dirname(directory)).sync();
   }
 
-  #name(id: QueueId, file: SafeFile): SystemError | undefined {
+  #name(id: QueueId, file: SafeFile, queue: CommitQueue): SystemError | undefined {
     try {
-      this.#queue.ensureHash("incoming", id);
-      file.rename(this.#queue.path("incoming", id));
+      this.#queue.ensureHash(queue, id);
+      file.rename(this.#queue.path(queue, id));
       return undefined;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -179,9 +182,10 @@ export class QueueFileOutput {
    * Puts the size record in place, makes the file durable and gives it its name. Nobody sees it before: what was not
    * acknowledged is not there after a crash.
    *
+   * @param queue where it goes
    * @param done told once, after which the file is closed; with an error the file is still there
    */
-  commit(size: SizeRecord, done: Journaled): void {
+  commit(size: SizeRecord, queue: CommitQueue, done: Journaled): void {
     const data = encodeText(formatSizeRecord(size));
     const ended: Journaled = (failure) => {
       if (failure === undefined) this.#file.close();
@@ -191,11 +195,13 @@ export class QueueFileOutput {
     if (this.whole) {
       this.#out.patch(SIZE_DATA_OFFSET, data);
       this.#file.write(this.#out.view());
-      this.#maker.commitSmall(this.id, this.#file, this.#out.view(), ended);
+      // What the journal has is put back into incoming/ after a crash: no place for a message on hold.
+      if (queue === "hold") this.#maker.commitLarge(this.id, this.#file, queue, ended);
+      else this.#maker.commitSmall(this.id, this.#file, this.#out.view(), ended);
     } else {
       this.#flush();
       this.#file.writeAt(SIZE_DATA_OFFSET, data);
-      this.#maker.commitLarge(this.id, this.#file, ended);
+      this.#maker.commitLarge(this.id, this.#file, queue, ended);
     }
   }
 

@@ -1,17 +1,16 @@
 /**
- * The envelope's addresses: completed by trivial-rewrite, recipients expanded by virtual_alias_maps
- * (postfix-map section 7.2).
+ * Recipients that stand for others: virtual_alias_maps (postfix-map section 7.2).
  */
 // Utility
 import { asciiLower } from "../../lib/vstring/ascii.ts";
+import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { domainOf, joinAddress } from "../../lib/mail/address.ts";
+import { mapAddress } from "../../lib/mail/address_list.ts";
+import { quoteAddress } from "../../lib/mail/address.ts";
 // Server skeleton
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
-// This program
-import { parseAliasValue } from "./cleanup_alias.ts";
 
 /** Limits of one recipient's expansion. */
 export interface AliasLimits {
@@ -36,116 +35,86 @@ export type Expanded =
   /** The aliases pass a limit, as when they go round; somebody has to mend them. */
   | { readonly kind: "unreasonable"; readonly why: string };
 
-/** Rewrites and expands addresses. */
-export class AddressPipeline {
+/** Expands recipients. */
+export class AliasExpander {
   readonly #rewrite: RewriteClient;
-  readonly #aliases: MapLookup | undefined;
+  readonly #maps: MapLookup;
   readonly #limits: AliasLimits;
   readonly #propagate: boolean;
 
-  /**
-   * @param aliases undefined when virtual_alias_maps is empty
-   * @param propagate an unmatched extension goes on to the result (propagate_unmatched_extensions has "virtual")
-   */
-  constructor(
-    rewrite: RewriteClient,
-    aliases: MapLookup | undefined,
-    limits: AliasLimits,
-    propagate: boolean,
-  ) {
+  /** @param propagate an unmatched extension goes on to the result (propagate_unmatched_extensions has "virtual") */
+  constructor(rewrite: RewriteClient, maps: MapLookup, limits: AliasLimits, propagate: boolean) {
     this.#rewrite = rewrite;
-    this.#aliases = aliases;
+    this.#maps = maps;
     this.#limits = limits;
     this.#propagate = propagate;
   }
 
-  /** The address in canonical form when that is known without asking anybody. */
-  known(address: string): string | undefined {
-    return this.#aliases === undefined ? this.#rewrite.cachedRewrite("local", address) : undefined;
-  }
-
-  /** The canonical form of a sender. */
-  rewrite(address: string): ReturnType<RewriteClient["rewrite"]> {
-    return this.#rewrite.rewriteInternal("local", address);
-  }
-
-  /** The canonical form of an address in a header when it is known without asking anybody, external form both. */
-  knownHeader(address: string): string | undefined {
-    return this.#rewrite.cachedHeaderRewrite("local", address);
-  }
-
-  /** The canonical form of an address in a header, external form both; as it was when nobody can tell now. */
-  async rewriteHeader(address: string): Promise<string> {
-    const outcome = await this.#rewrite.rewrite("local", address);
-    return outcome.kind === "rewritten" ? outcome.address : address;
-  }
-
-  /** What a recipient stands for. */
-  async expand(address: string): Promise<Expanded> {
-    const rewritten = await this.#rewrite.rewriteInternal("local", address);
-    if (rewritten.kind === "retry") return rewritten;
-    if (this.#aliases === undefined) {
-      return { kind: "addresses", addresses: [rewritten.address], alias: undefined };
-    }
-    return await this.#expandAliases(this.#aliases, rewritten.address);
-  }
-
-  /** Looks every address up, its results too, until each stands for itself. */
-  async #expandAliases(aliases: MapLookup, first: string): Promise<Expanded> {
-    const done: string[] = [];
-    const waiting: { address: string; depth: number; path: readonly string[] }[] = [{
-      address: first,
-      depth: 0,
-      path: [],
-    }];
-    let count = 1;
-    while (waiting.length > 0) {
-      const { address, depth, path } = waiting.shift()!;
-      const key = asciiLower(address);
-      const found = await aliases.find("virtual_alias_maps", "address", address);
-      if (found.kind === "retry") return found;
-      if (found.kind === "missing" || path.includes(key)) {
-        done.push(address);
-        continue;
-      }
-      if (depth >= this.#limits.recursion) return tooBig(first, "recursion");
-      const targets = parseAliasValue(found.value);
-      // Without this a recipient would vanish.
-      if (targets.length === 0) return nobody(address, found.value);
-      for (const raw of targets) {
-        const extended = this.#propagate && found.extension !== ""
-          ? withExtension(raw, found.extension)
-          : raw;
-        const result = await this.#rewrite.rewriteInternal("local", extended);
-        if (result.kind === "retry") return result;
-        if (++count > this.#limits.expansion) return tooBig(first, "expansion");
-        if (result.address.length > this.#limits.length) return tooBig(first, "address length");
-        // An address that stands for itself, or for one that it came from, is final.
-        if (asciiLower(result.address) === key) done.push(result.address);
-        else waiting.push({ address: result.address, depth: depth + 1, path: [...path, key] });
+  /** What a recipient in canonical form stands for: its results are looked up again, each until it stands for itself. */
+  async expand(first: string): Promise<Expanded> {
+    const addresses = [first];
+    /** Those that were found to stand for themselves, perhaps among others. */
+    const final = new Set<string>();
+    for (let i = 0; i < addresses.length; i++) {
+      for (let depth = 0; !final.has(asciiLower(addresses[i]!)); depth++) {
+        const address = addresses[i]!;
+        const found = await this.#results(first, address, depth);
+        if (found.kind === "missing") break;
+        if (found.kind !== "found") return found;
+        const [target, ...more] = found.targets;
+        addresses[i] = target!;
+        addresses.push(...more);
+        if (addresses.length > this.#limits.expansion) return unreasonable("expansion size", first);
+        const self = asciiLower(address);
+        if (found.targets.some((one) => asciiLower(one) === self)) final.add(self);
       }
     }
-    const alias = done.length === 1 && done[0] === first ? undefined : first;
-    return { kind: "addresses", addresses: done, alias };
+    const alias = addresses.length === 1 && addresses[0] === first ? undefined : first;
+    return { kind: "addresses", addresses, alias };
+  }
+
+  /** The addresses that the tables have for one, complete; at least one. */
+  async #results(
+    first: string,
+    address: string,
+    depth: number,
+  ): Promise<
+    { kind: "found"; targets: string[] } | { kind: "missing" } | Exclude<Expanded, { kind: "addresses" }>
+  > {
+    if (depth >= this.#limits.recursion) return unreasonable("nesting", first);
+    const found = await this.#maps.find("virtual_alias_maps", "address", address);
+    if (found.kind === "missing") return found;
+    if (found.kind === "retry") {
+      const why = `virtual_alias_maps map lookup problem for ${printable(address)}: ${found.why}`;
+      return { kind: "retry", why };
+    }
+    const targets: string[] = [];
+    for (const raw of mapAddress(address, found.value, found.extension, this.#propagate)) {
+      const result = await this.#rewrite.rewriteInternal("local", raw);
+      if (result.kind === "retry") return result;
+      if (encodeText(quoteAddress(result.address)).length > this.#limits.length) {
+        return {
+          kind: "unreasonable",
+          why: `unreasonable virtual_alias_maps result ${printable(result.address, 300)}`,
+        };
+      }
+      targets.push(result.address);
+    }
+    // Without this a recipient would vanish.
+    return targets.length === 0 ? nobody(address, found.value) : { kind: "found", targets };
   }
 }
 
-function tooBig(address: string, what: string): Expanded {
+function unreasonable(what: string, address: string): { kind: "unreasonable"; why: string } {
   return {
     kind: "unreasonable",
     why: `unreasonable virtual_alias_maps map ${what} for ${printable(address)}`,
   };
 }
 
-function nobody(address: string, value: string): Expanded {
+function nobody(address: string, value: string): { kind: "retry"; why: string } {
   const why = `virtual_alias_maps lookup of ${printable(address)} returns non-address result "${
     printable(value, 100)
   }"`;
   return { kind: "retry", why };
-}
-
-function withExtension(address: string, extension: string): string {
-  const domain = domainOf(address);
-  if (domain === "") return address + extension;
-  return joinAddress(address.slice(0, address.length - domain.length - 1) + extension, domain);
 }

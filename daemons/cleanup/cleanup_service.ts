@@ -4,8 +4,6 @@
 // Safe primitives
 import { SystemError } from "../../lib/safe/error.ts";
 // Utility
-import { asciiLower } from "../../lib/vstring/ascii.ts";
-import type { Settings } from "../../lib/config/parameters.ts";
 import type { IpcClient } from "../../lib/ipc/client.ts";
 import type { Request } from "../../lib/ipc/protocol.ts";
 import type { ServerExchange } from "../../lib/ipc/server.ts";
@@ -16,25 +14,23 @@ import { BadRecordError } from "../../lib/mail/record.ts";
 // Server skeleton
 import type { BounceClient } from "../../lib/proto/bounce_client.ts";
 import { type CLEANUP, CLEANUP_STATUS, type QMGR } from "../../lib/proto/protocols.ts";
-import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
+import type { LineLookup, MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
+import { AddressPipeline } from "./cleanup_address.ts";
 import type { InFlowDelay } from "./cleanup_flow.ts";
-import { CleanupMessage, type CleanupRules } from "./cleanup_message.ts";
+import { CleanupMessage, type MessageServices } from "./cleanup_message.ts";
 import { QueueFileMaker } from "./cleanup_output.ts";
-import { AddressPipeline } from "./cleanup_recipient.ts";
+import { AliasExpander } from "./cleanup_recipient.ts";
+import { type CleanupRules, type CleanupSettings, rulesFrom } from "./cleanup_rules.ts";
 import { ExpansionTrace } from "./cleanup_trace.ts";
-import type { SERVICE } from "./service.ts";
-
-/** The settings that cleanup is told. */
-export type CleanupSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
 /** Whom cleanup works with. */
 export interface CleanupParts {
   readonly settings: CleanupSettings;
   readonly log: Logger;
   readonly rewrite: RewriteClient;
-  readonly maps: MapLookup;
+  readonly maps: MapLookup & LineLookup;
   readonly trace: BounceClient;
   readonly qmgr: Pick<IpcClient<typeof QMGR>, "send">;
   /** Holds messages back while mail comes in too fast; undefined: never. */
@@ -49,24 +45,18 @@ export interface CleanupParts {
 
 type Exchange = ServerExchange<typeof CLEANUP>;
 
-function rulesFrom(settings: CleanupSettings): CleanupRules {
-  return {
-    alwaysAddMissingHeaders: settings.always_add_missing_headers,
-    duplicateFilterLimit: settings.duplicate_filter_limit,
-    longIds: settings.enable_long_queue_ids,
-    originalRecipient: settings.enable_original_recipient,
-    headerTokenLimit: settings.header_address_token_limit,
-    fromFormat: settings.header_from_format as "standard" | "obsolete",
-    headerSizeLimit: settings.header_size_limit,
-    hopcountLimit: settings.hopcount_limit,
-    lineLengthLimit: settings.line_length_limit,
-    dropHeaders: new Set(settings.message_drop_headers.map((name) => asciiLower(name))),
-    messageSizeLimit: settings.message_size_limit,
-    delayWarningTime: settings.delay_warning_time,
-    hostName: settings.myhostname,
-    undisclosedRecipients: settings.undisclosed_recipients_header,
-    verpFilter: settings.verp_delimiter_filter,
+function expanderFrom({ settings, rewrite, maps }: CleanupParts): AliasExpander {
+  const limits = {
+    expansion: settings.virtual_alias_expansion_limit,
+    recursion: settings.virtual_alias_recursion_limit,
+    length: settings.virtual_alias_address_length_limit,
   };
+  return new AliasExpander(
+    rewrite,
+    maps,
+    limits,
+    settings.propagate_unmatched_extensions.includes("virtual"),
+  );
 }
 
 /** Serves messages. */
@@ -74,7 +64,7 @@ export class CleanupService implements Disposable {
   readonly #parts: CleanupParts;
   readonly #rules: CleanupRules;
   readonly #maker: QueueFileMaker;
-  readonly #addresses: AddressPipeline;
+  readonly #services: MessageServices;
 
   constructor(parts: CleanupParts) {
     const { settings, rewrite, maps } = parts;
@@ -86,14 +76,15 @@ export class CleanupService implements Disposable {
       settings.hash_queue_depth,
     );
     this.#maker = new QueueFileMaker(queue, settings.enable_long_queue_ids, parts.bootId);
-    const limits = {
-      expansion: settings.virtual_alias_expansion_limit,
-      recursion: settings.virtual_alias_recursion_limit,
-      length: settings.virtual_alias_address_length_limit,
+    const whenSet = (parameter: "sender_bcc_maps" | "recipient_bcc_maps") =>
+      settings[parameter].length === 0 ? undefined : maps;
+    this.#services = {
+      addresses: new AddressPipeline(rewrite, maps, settings, (text) => parts.log.warning(text)),
+      aliases: settings.virtual_alias_maps.length === 0 ? undefined : expanderFrom(parts),
+      senderBcc: whenSet("sender_bcc_maps"),
+      recipientBcc: whenSet("recipient_bcc_maps"),
+      lines: maps,
     };
-    const aliases = settings.virtual_alias_maps.length === 0 ? undefined : maps;
-    const propagate = settings.propagate_unmatched_extensions.includes("virtual");
-    this.#addresses = new AddressPipeline(rewrite, aliases, limits, propagate);
   }
 
   [Symbol.dispose](): void {
@@ -123,7 +114,7 @@ export class CleanupService implements Disposable {
     if (exchange.state !== undefined) throw new BadRecordError("Cannot begin message: one is under way");
     const output = this.#maker.create();
     const trace = new ExpansionTrace(this.#parts.trace);
-    const made = new CleanupMessage(output, flags, this.#rules, this.#addresses, trace, this.#parts.log);
+    const made = new CleanupMessage(output, flags, this.#rules, this.#services, trace, this.#parts.log);
     exchange.state = made;
     exchange.onCancel = () => made.abandon();
     exchange.reply("queueId", { queueId: made.queueId });
@@ -141,7 +132,7 @@ export class CleanupService implements Disposable {
     // Past this point a client that goes away changes nothing: the message may be committed already.
     exchange.onCancel = undefined;
     made?.finish((status, reason) => {
-      if (status === CLEANUP_STATUS.OK) this.#announce(made);
+      if (status === CLEANUP_STATUS.OK && made.isQueued) this.#announce(made);
       exchange.reply("status", { status, reason });
     }, (failure) => this.#failed(exchange, failure));
   }

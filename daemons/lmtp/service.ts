@@ -5,12 +5,22 @@
  */
 import type { Service } from "../../lib/server/service.ts";
 
+/** What changes a message on its way out. */
+const REWRITING = [
+  "lmtp_body_checks",
+  "lmtp_generic_maps",
+  "lmtp_header_checks",
+  "lmtp_mime_header_checks",
+  "lmtp_nested_header_checks",
+] as const;
+
 export const SERVICE = {
   command: "lmtp",
   purpose: "hands mail to mailbox servers with LMTP",
   skeleton: "ipc",
   serves: "delivery",
   connects: ["dns"],
+  connectsFor: { proxymap: REWRITING, rewrite: REWRITING },
   reads: ["queue/active"],
   writes: [],
   inet: "smtp",
@@ -26,6 +36,8 @@ export const SERVICE = {
     "disable_mime_output_conversion",
     "hash_queue_depth",
     "hash_queue_names",
+    "header_address_token_limit",
+    "header_size_limit",
     "ignore_mx_lookup_error",
     "inet_interfaces",
     "inet_protocols",
@@ -34,6 +46,7 @@ export const SERVICE = {
     "lmtp_address_preference",
     "lmtp_address_verify_target",
     "lmtp_balance_inet_protocols",
+    "lmtp_body_checks",
     "lmtp_connect_timeout",
     "lmtp_connection_cache_on_demand",
     "lmtp_connection_cache_time_limit",
@@ -46,13 +59,17 @@ export const SERVICE = {
     "lmtp_discard_lhlo_keywords",
     "lmtp_dns_support_level",
     "lmtp_fallback_relay",
+    "lmtp_generic_maps",
+    "lmtp_header_checks",
     "lmtp_lhlo_name",
     "lmtp_lhlo_timeout",
     "lmtp_line_length_limit",
     "lmtp_mail_timeout",
+    "lmtp_mime_header_checks",
     "lmtp_min_data_rate",
     "lmtp_mx_address_limit",
     "lmtp_mx_session_limit",
+    "lmtp_nested_header_checks",
     "lmtp_per_request_deadline",
     "lmtp_quit_timeout",
     "lmtp_quote_rfc821_envelope",
@@ -63,7 +80,10 @@ export const SERVICE = {
     "lmtp_skip_quit_response",
     "lmtp_tcp_port",
     "local_transport",
+    "mime_boundary_length_limit",
+    "mime_nesting_limit",
     "myhostname",
+    "propagate_unmatched_extensions",
     "proxy_interfaces",
     "queue_directory",
     "relay_transport",

@@ -14,7 +14,7 @@ import { type MailboxOutcome, outcomeOf } from "../../lib/mail/mailbox_outcome.t
 import { formatTime } from "../../lib/mail/queue_file.ts";
 import { RECORD } from "../../lib/mail/record.ts";
 // Wire protocols
-import { type RecordSink, type Submission } from "../../lib/proto/cleanup_client.ts";
+import { type RecordSink, type Submission, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // Server skeleton
 import { type DeliveryRecipient, type MailboxDeliveryJob } from "../../lib/server/mailbox_agent.ts";
@@ -72,7 +72,8 @@ export async function forward(
   settings: LocalSettings,
   submit: Submit,
 ): Promise<MailboxOutcome> {
-  const flags = CLEANUP_INTERNAL | CLEANUP_FLAG.BOUNCE | (job.request.smtputf8 ? CLEANUP_FLAG.SMTPUTF8 : 0);
+  const flags = CLEANUP_INTERNAL | CLEANUP_FLAG.BOUNCE | (job.request.smtputf8 ? CLEANUP_FLAG.SMTPUTF8 : 0) |
+    utf8Flag(settings.smtputf8_autodetect_classes, "forward");
   try {
     const { status, reason, queueId } = await submit(flags, async (sink) => {
       await writeEnvelope(sink, batch, job, recipient);

@@ -47,6 +47,7 @@ export const SERVICE = {
     "queue_directory",
     "recipient_delimiter",
     "reset_owner_alias",
+    "smtputf8_autodetect_classes",
     "soft_bounce",
   ],
 } as const satisfies Service;

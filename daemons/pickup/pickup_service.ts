@@ -17,7 +17,8 @@ import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
 // Wire protocols
 import { submitMessage } from "../../lib/proto/cleanup_client.ts";
-import { type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
+import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
+import { type CLEANUP, CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // This program
 import { receivedHeader } from "./pickup_received.ts";
 import { type MaildropFile, openMaildropFile } from "./pickup_file.ts";
@@ -34,6 +35,7 @@ export interface PickupSettings {
   readonly mail_name: string;
   readonly myhostname: string;
   readonly receive_override_options: readonly string[];
+  readonly smtputf8_autodetect_classes: readonly string[];
 }
 
 /** What pickup works with. */
@@ -106,7 +108,7 @@ export class PickupService {
 
   async #submit(id: QueueId, path: string, file: MaildropFile): Promise<boolean> {
     const { cleanup, settings, log } = this.#parts;
-    const flags = receiveFlags(settings.receive_override_options, file.requeued);
+    const flags = flagsFor(settings, file.requeued);
     const submission = await submitMessage(cleanup, flags, async (sink) => {
       await sendMaildropMessage(file, sink, settings.line_length_limit, (facts) => {
         log.info(originLine(sink.queueId, id, file, facts));
@@ -142,13 +144,11 @@ export class PickupService {
 }
 
 /** What cleanup is asked to do: mail of local users is from outside, and cleanup returns it itself if it must. */
-function receiveFlags(overrides: readonly string[], requeued: boolean): number {
-  let flags = CLEANUP_EXTERNAL | CLEANUP_FLAG.BOUNCE;
-  if (overrides.includes("no_address_mappings")) flags &= ~(CLEANUP_FLAG.MAP | CLEANUP_FLAG.BCC);
-  if (overrides.includes("no_header_body_checks")) flags &= ~CLEANUP_FLAG.FILTER;
+function flagsFor(settings: PickupSettings, requeued: boolean): number {
+  const flags = receiveFlags(settings.receive_override_options) | CLEANUP_FLAG.BOUNCE |
+    utf8Flag(settings.smtputf8_autodetect_classes, "sendmail");
   // A Milter has seen a requeued message when it came.
-  if (requeued || overrides.includes("no_milters")) flags &= ~CLEANUP_FLAG.MILTER;
-  return flags;
+  return requeued ? flags & ~CLEANUP_FLAG.MILTER : flags;
 }
 
 function originLine(queueId: string, id: QueueId, file: MaildropFile, facts: MessageFacts): string {

@@ -26,5 +26,6 @@ export const SERVICE = {
     "myhostname",
     "queue_directory",
     "receive_override_options",
+    "smtputf8_autodetect_classes",
   ],
 } as const satisfies Service;

@@ -6,6 +6,7 @@
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import { encodeText } from "../../lib/vstring/byte_builder.ts";
+import { bytesOfText, textOfBytes } from "../../lib/vstring/byte_text.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Tables
 import { listSubject, matchList, parseList } from "../../lib/table/match_list.ts";
@@ -40,8 +41,23 @@ const VALUE_LIMIT = PROXYMAP.replies.found.fields.value.most;
 /** Longest reason that fits a reply, UTF-16 units; each is three bytes at most. */
 const REASON_UNITS = Math.floor(PROXYMAP.replies.retry.fields.reason.most / 3);
 
+/** How long one request for lines may keep others waiting, milliseconds, and how much its answer may hold, bytes. */
+const LINES_TIME = 5;
+const LINES_SIZE = 256 * 1024;
+
 /** One look-up as a client asks for it. */
 export type FindRequest = RequestValues<typeof PROXYMAP, "find">;
+/** Many look-ups at once. */
+export type LinesRequest = RequestValues<typeof PROXYMAP, "lines">;
+
+/** What the tables have for lines. */
+export type LinesOutcome =
+  | {
+    readonly kind: "matched";
+    readonly done: number;
+    readonly matches: readonly { readonly index: number; readonly value: Uint8Array }[];
+  }
+  | { readonly kind: "retry"; readonly why: string };
 
 /** Searches the tables of the parameters that clients may name. */
 export class MapService {
@@ -89,6 +105,44 @@ export class MapService {
       return this.#deny(request, `value is longer than ${VALUE_LIMIT} bytes`);
     }
     return outcome;
+  }
+
+  /**
+   * The answers for the first of the lines, as many as a moment allows: a message that is made to match slowly must
+   * not keep the look-ups of others waiting.
+   */
+  async findLines({ parameter, lines }: LinesRequest): Promise<LinesOutcome> {
+    if (!this.#tables.isSearched(parameter) || SERVERS_ONLY.includes(parameter)) {
+      return this.#denyLines(parameter, "parameter is not among those served");
+    }
+    const { tables } = this.#tables.open(parameter);
+    const keys = lines.map(({ line }) => textOfBytes(line));
+    const matches: { index: number; value: Uint8Array }[] = [];
+    const end = performance.now() + LINES_TIME;
+    let size = 0;
+    let done = 0;
+    while (done < keys.length && size < LINES_SIZE && (done === 0 || performance.now() < end)) {
+      const outcome = await keySearch(tables, keys[done]!);
+      if (outcome.kind === "retry") {
+        this.#log.warning(`${parameter}: ${printable(outcome.why)}`);
+        return outcome;
+      }
+      if (outcome.kind === "found") {
+        const value = bytesOfText(outcome.value);
+        if (value.length > VALUE_LIMIT) {
+          return this.#denyLines(parameter, `value is longer than ${VALUE_LIMIT} bytes`);
+        }
+        matches.push({ index: done, value });
+        size += value.length;
+      }
+      done++;
+    }
+    return { kind: "matched", done, matches };
+  }
+
+  #denyLines(parameter: string, why: string): LinesOutcome {
+    this.#log.warning(`refused request for "${printable(parameter)}": ${why}`);
+    return { kind: "retry", why: `request refused: ${why}` };
   }
 
   #search(request: FindRequest, opened: OpenedParameter, tables: readonly Table[]): Promise<SearchOutcome> {
@@ -144,12 +198,14 @@ function sameTable(spec: string, wanted: string): boolean {
 /** Connects the service to the protocol. */
 export function proxymapHandler(service: MapService): Handler<typeof PROXYMAP> {
   return async (exchange, message) => {
-    const outcome = await service.find(message);
+    const outcome = message.is === "find" ? await service.find(message) : await service.findLines(message);
     switch (outcome.kind) {
       case "found":
         return exchange.reply("found", { value: outcome.value, extension: outcome.extension });
       case "missing":
         return exchange.reply("missing", {});
+      case "matched":
+        return exchange.reply("matched", { done: outcome.done, matches: outcome.matches });
       case "retry":
         return exchange.reply("retry", { reason: outcome.why.slice(0, REASON_UNITS) });
       default:

@@ -17,6 +17,11 @@
  * Lines over 998 bytes are folded, stray CR and LF become spaces. 8-bit MIME mail for a server without 8BITMIME is
  * converted to quoted-printable.
  *
+ * Addresses in the envelope and the header are replaced by smtp_generic_maps. smtp_header_checks,
+ * smtp_mime_header_checks, smtp_nested_header_checks and smtp_body_checks may change, add and remove headers and lines:
+ * DUNNO, IGNORE, INFO, PREPEND, REPLACE, STRIP and WARN. The tables are asked through proxymap; while one cannot be
+ * asked, mail waits.
+ *
  * ## Security
  * Talks to servers that strangers chose, and believes nothing that they say beyond their replies. Replies are bounded
  * in line, size and time; every command and every piece of message text has a deadline for all of it. What a server
@@ -26,7 +31,7 @@
  * refused unless the destination as a whole word is one that the configuration names: relayhost, smtp_fallback_relay,
  * default_transport and its like, smtp_trusted_nexthops. Mail for user@[127.0.0.1] therefore goes nowhere.
  *
- * The process may read files in queue/active, connect to the dns daemon, and reach the configured ports. It writes
+ * The process may read files in queue/active, connect to dns, proxymap and rewrite, and reach the configured ports. It writes
  * nothing: qmgr marks recipients as done.
  *
  * ## Standards
@@ -40,21 +45,21 @@
  *
  * ## Parameters
  * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
- * hash_queue_depth, hash_queue_names, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
- * info_log_address_format, known_tcp_ports, local_transport, myhostname, proxy_interfaces, queue_directory,
- * relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target, smtp_always_send_ehlo, smtp_balance_inet_protocols,
+ * hash_queue_depth, hash_queue_names, header_address_token_limit, header_size_limit, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
+ * info_log_address_format, known_tcp_ports, local_transport, mime_boundary_length_limit, mime_nesting_limit, myhostname, propagate_unmatched_extensions, proxy_interfaces, queue_directory,
+ * relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target, smtp_always_send_ehlo, smtp_balance_inet_protocols, smtp_body_checks,
  * smtp_connect_timeout, smtp_connection_cache_on_demand, smtp_connection_cache_time_limit,
  * smtp_connection_reuse_count_limit, smtp_connection_reuse_time_limit, smtp_data_done_timeout,
  * smtp_data_init_timeout, smtp_data_xfer_timeout, smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords,
- * smtp_dns_support_level, smtp_fallback_relay, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
- * smtp_mail_timeout, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_quit_timeout,
+ * smtp_dns_support_level, smtp_fallback_relay, smtp_generic_maps, smtp_header_checks, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
+ * smtp_mail_timeout, smtp_mime_header_checks, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit, smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_quit_timeout,
  * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_rset_timeout,
  * smtp_skip_5xx_greeting, smtp_skip_quit_response, smtp_tcp_port, smtp_trusted_nexthops, soft_bounce,
  * virtual_transport.
  *
  * ## Known limits
- * No TLS, no SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no address mapping (generic maps), no header or
- * body checks, no PIX workarounds, no address probes. Host names are looked up in the DNS only, not in /etc/hosts.
+ * No TLS, no SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no PIX workarounds, no
+ * address probes. Host names are looked up in the DNS only, not in /etc/hosts.
  * 8-bit text that no MIME header announces is sent as it is, as Postfix does. Deadlines are always for a whole reply,
  * and for each 64 KiB of a message.
  *
@@ -65,11 +70,14 @@ import { systemAddresses } from "../../lib/safe/process.ts";
 // Mail
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
-import { DELIVERY, DNS } from "../../lib/proto/protocols.ts";
+import { DELIVERY, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
+import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // Wire protocols
 import { ClientAgent, type DeliveryExchange } from "../../lib/smtp/client_agent.ts";
 import { SessionCache } from "../../lib/smtp/client_cache.ts";
 import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
+import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
 // Server skeleton
 import type { Request } from "../../lib/ipc/protocol.ts";
 import type { Context } from "../../lib/server/context.ts";
@@ -91,7 +99,12 @@ function start(
     settings.hash_queue_depth,
   );
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const tools = { policy, dns, cache, log, random: Math.random, trouble };
+  const services = () => ({
+    maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
+  });
+  const rules = OutgoingRules.from("smtp", settings, services, (text) => log.warning(text));
+  const tools = { policy, dns, cache, log, random: Math.random, rules, trouble };
   const agent = new ClientAgent(tools, queue);
   return (exchange, request) => agent.handle(exchange, request);
 }

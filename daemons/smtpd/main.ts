@@ -46,7 +46,7 @@ import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts"
 import { canonicalAddress, isLoopback, lookUpNames, type Peer } from "./smtpd_peer.ts";
 import type { Services } from "./smtpd_policy.ts";
 import { Server } from "./smtpd_server.ts";
-import { Session } from "./smtpd_session.ts";
+import { type ClientStanding, Session } from "./smtpd_session.ts";
 import { SERVICE } from "./service.ts";
 
 /** Bytes that a client may send before it is greeted; it is refused anyway. */
@@ -88,11 +88,11 @@ function serve(
       serverAddress,
       serverPort: channel.localPort,
       nameTrouble: names.trouble,
-      local: isLoopback(address) || address === serverAddress,
+      ours: isLoopback(address) || address === serverAddress,
     };
-    const greet = (trusted: boolean) => {
+    const greet = (standing: ClientStanding) => {
       if (gone) return done();
-      const session = new Session(server, peer, trusted, channel, done);
+      const session = new Session(server, peer, standing, channel, done);
       channel.start({
         data: (bytes) => session.data(bytes),
         ended: () => session.ended(),
@@ -101,10 +101,10 @@ function serve(
       session.begin(early);
       if (ended) session.ended();
     };
-    const trusted = server.isTrusted(peer);
+    const standing = server.standingOf(peer);
     // What the client has sent already must be seen before the greeting.
-    if (typeof trusted === "boolean") gate.pass(() => greet(trusted));
-    else trusted.then(greet, drop);
+    if (!(standing instanceof Promise)) gate.pass(() => greet(standing));
+    else standing.then(greet, drop);
   };
   if (services.settings.smtpd_peername_lookup && !isLoopback(address)) {
     lookUpNames(services.dns, address).then(begin, drop);

@@ -168,7 +168,7 @@ function beginMail(session: Session, sender: string, options: MailOptions | unde
   session.transaction = transaction;
   // Those who are ours mostly send what they begin: the queue file is made while they name the recipients. For
   // strangers, who mostly are refused, it waits for a recipient that is taken.
-  if (session.trusted) transaction.open(session.server.cleanup);
+  if (session.trusted) transaction.open(session.server.cleanup, session.server.cleanupFlags);
   return REPLY.mailOk;
 }
 
@@ -237,7 +237,7 @@ function rcpt(session: Session, argument: Uint8Array): Result {
     // The transaction may have ended while the question was open.
     if (session.transaction !== transaction) return REPLY.needMail;
     transaction.add(path.address, options);
-    transaction.open(session.server.cleanup);
+    transaction.open(session.server.cleanup, session.server.cleanupFlags);
     return REPLY.rcptOk;
   };
   if (session.server.knownRecipient(session, path.address)) return accept();

@@ -19,8 +19,8 @@ export interface Peer {
   readonly serverPort: number;
   /** The names could not be looked up now: a refusal for lack of one must be soft. */
   readonly nameTrouble: boolean;
-  /** The client is on this machine. */
-  readonly local: boolean;
+  /** The client's address is one of this machine's. */
+  readonly ours: boolean;
 }
 
 /** Most names of one address that are tried. */

@@ -11,16 +11,18 @@ import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Server skeleton
+import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // This program
+import { LocalClients } from "./smtpd_local_clients.ts";
 import type { Peer } from "./smtpd_peer.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { Question, Services, SmtpdSettings } from "./smtpd_policy.ts";
 import { checkRecipientExists } from "./smtpd_recipient.ts";
 import { lookupFailure, REPLY, type ReplyText } from "./smtpd_reply.ts";
 import { type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
-import type { Session } from "./smtpd_session.ts";
+import type { ClientStanding, Session } from "./smtpd_session.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
@@ -54,6 +56,9 @@ export class Server {
   readonly patience: DeadlineRule;
   readonly #services: Services;
   readonly #trusted: MatchList;
+  readonly #local: LocalClients;
+  /** What cleanup does with mail that comes in here. */
+  readonly cleanupFlags: number;
   readonly #unlimited: MatchList;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
@@ -113,6 +118,9 @@ export class Server {
     this.#destination = settings.smtpd_relay_before_recipient_restrictions
       ? destination
       : destination.reverse();
+    this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
+    this.cleanupFlags = receiveFlags(settings.receive_override_options) |
+      utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
@@ -126,8 +134,21 @@ export class Server {
       );
   }
 
+  /** What the configuration says of a client; a promise when a table has to be asked. */
+  standingOf(peer: Peer): ClientStanding | Promise<ClientStanding> {
+    const trusted = this.#isTrusted(peer);
+    const local = typeof trusted === "boolean" ? this.#local.matches(peer, trusted) : undefined;
+    if (typeof trusted === "boolean" && typeof local === "boolean") return { trusted, local };
+    return this.#askStanding(peer, trusted);
+  }
+
+  async #askStanding(peer: Peer, asked: boolean | Promise<boolean>): Promise<ClientStanding> {
+    const trusted = await asked;
+    return { trusted, local: await this.#local.matches(peer, trusted) };
+  }
+
   /** True for a client in mynetworks; a promise when a table has to be asked. Trouble means: not trusted. */
-  isTrusted(peer: Peer): boolean | Promise<boolean> {
+  #isTrusted(peer: Peer): boolean | Promise<boolean> {
     const key = `${peer.name} ${peer.address}`;
     const verdict = matchLiteral(this.#trusted, listSubject("address", key));
     if (verdict !== "ask") return verdict === "match";
@@ -226,7 +247,10 @@ export class Server {
       if (verdict.kind === "reject") return refuse(verdict.reply);
     }
     if (resolved.bad) return refuse(REPLY.badRecipient);
-    if (this.settings.smtpd_reject_unlisted_recipient) {
+    const { smtpd_reject_unlisted_recipient, receive_override_options } = this.settings;
+    if (
+      smtpd_reject_unlisted_recipient && !receive_override_options.includes("no_unknown_recipient_checks")
+    ) {
       const verdict = await checkRecipientExists(this.#services, recipient, resolved);
       if (verdict.kind === "reject") return refuse(verdict.reply);
     }
@@ -274,7 +298,7 @@ export class Server {
 
   async #resolve(session: Session, recipient: string): Promise<Resolved | ReplyText> {
     const { rewrite } = this.#services;
-    const full = await rewrite.rewriteInternal(session.peer.local ? "local" : "remote", recipient);
+    const full = await rewrite.rewriteInternal(session.local ? "local" : "remote", recipient);
     if (full.kind === "retry") return lookupFailure(recipient);
     // What the remote context left without a domain is delivered as the local one completes it.
     const complete = await rewrite.rewriteInternal("local", full.address);
@@ -312,7 +336,7 @@ function isPostmaster(address: string): boolean {
 }
 
 function acceptedKey(session: Session, recipient: string): string {
-  return `${session.trusted ? "+" : "-"}${session.peer.local ? "+" : "-"}${recipient}`;
+  return `${session.trusted ? "+" : "-"}${session.local ? "+" : "-"}${recipient}`;
 }
 
 function matches(list: MatchList, peer: Peer): boolean {

@@ -37,11 +37,21 @@ export interface Greeting {
   readonly esmtp: boolean;
 }
 
+/** What the configuration says of a client. */
+export interface ClientStanding {
+  /** It is in mynetworks. */
+  readonly trusted: boolean;
+  /** Headers of its mail are completed as those of mail from here. */
+  readonly local: boolean;
+}
+
 /** A session. */
 export class Session {
   readonly server: Server;
   readonly peer: Peer;
   readonly trusted: boolean;
+  /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
+  readonly local: boolean;
   readonly log: Logger;
   readonly #channel: SessionChannel;
   readonly #done: () => void;
@@ -68,10 +78,17 @@ export class Session {
   /** Why the session ended early, or empty. */
   #abortReason = "";
 
-  constructor(server: Server, peer: Peer, trusted: boolean, channel: SessionChannel, done: () => void) {
+  constructor(
+    server: Server,
+    peer: Peer,
+    standing: ClientStanding,
+    channel: SessionChannel,
+    done: () => void,
+  ) {
     this.server = server;
     this.peer = peer;
-    this.trusted = trusted;
+    this.trusted = standing.trusted;
+    this.local = standing.local;
     this.log = server.log;
     this.#channel = channel;
     this.#done = done;
@@ -188,7 +205,8 @@ export class Session {
   /** Sends the envelope and reads message text from then on; undefined when that is so at once. */
   beginData(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
-    const facts = { peer: this.peer, helo: this.greeting?.name ?? "", protocol: this.#protocol };
+    const { peer, local } = this;
+    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local };
     const received = receivedLines({
       ...facts,
       queueId: transaction.id,

@@ -11,7 +11,7 @@ import { appendAttribute, formatTime } from "../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
 import type { ClientExchange, IpcClient } from "../../lib/ipc/client.ts";
-import { type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
+import { type CLEANUP, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // This program
 import { DataReader } from "./smtpd_data.ts";
 import { type MailOptions, ORCPT_LIMIT, type RecipientOptions } from "./smtpd_dsn.ts";
@@ -29,6 +29,8 @@ export interface SessionFacts {
   readonly peer: Peer;
   readonly helo: string;
   readonly protocol: string;
+  /** Headers of the client's mail are completed as those of mail from here. */
+  readonly local: boolean;
 }
 
 /** A message's final fate. */
@@ -71,8 +73,12 @@ export class Transaction {
     return this.#id;
   }
 
-  /** Asks cleanup for a queue file, so that its id is there by the time of DATA. */
-  open(cleanup: CleanupService): void {
+  /**
+   * Asks cleanup for a queue file, so that its id is there by the time of DATA.
+   *
+   * @param flags CLEANUP_FLAG bits
+   */
+  open(cleanup: CleanupService, flags: number): void {
     if (this.#exchange !== undefined) return;
     let gotId: (id: string) => void = () => {};
     let settle: (outcome: Outcome) => void = () => {};
@@ -90,7 +96,7 @@ export class Transaction {
       },
       () => end({ reply: REPLY.queueFileError, accepted: false }),
     );
-    this.#exchange.send("begin", { flags: CLEANUP_EXTERNAL });
+    this.#exchange.send("begin", { flags });
   }
 
   /** The queue id, or an empty string when cleanup could not make a file. */
@@ -151,9 +157,9 @@ export class Transaction {
   }
 
   #putEnvelope(out: ByteBuilder, facts: SessionFacts): void {
-    const { peer, helo, protocol } = facts;
+    const { peer, helo, protocol, local } = facts;
     appendRecord(out, RECORD.TIME, formatTime(this.#time));
-    appendAttribute(out, "rewrite_context", peer.local ? "local" : "remote");
+    appendAttribute(out, "rewrite_context", local ? "local" : "remote");
     appendRecord(out, RECORD.FROM, this.sender);
     const { options } = this;
     if (options !== undefined && options.verp !== "") appendRecord(out, RECORD.VERP, options.verp);

@@ -12,7 +12,12 @@ import { mailerDaemon, wrapLine } from "../../lib/mail/dsn.ts";
 import { formatTime } from "../../lib/mail/queue_file.ts";
 import { RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
-import { type CleanupClient, type RecordSink, submitMessage } from "../../lib/proto/cleanup_client.ts";
+import {
+  type CleanupClient,
+  type RecordSink,
+  submitMessage,
+  utf8Flag,
+} from "../../lib/proto/cleanup_client.ts";
 import { CLEANUP_INTERNAL } from "../../lib/proto/protocols.ts";
 // This program
 import type { SmtpdSettings } from "./smtpd_policy.ts";
@@ -140,7 +145,8 @@ export class Transcript {
       await sink.record(RECORD.EXTRACTED, "");
       await sink.record(RECORD.END, "");
     };
-    const done = await submitMessage(cleanup, CLEANUP_INTERNAL, produce, { lineLimit: line_length_limit });
+    const flags = CLEANUP_INTERNAL | utf8Flag(this.#settings.smtputf8_autodetect_classes, "notify");
+    const done = await submitMessage(cleanup, flags, produce, { lineLimit: line_length_limit });
     return done.status === 0 ? undefined : done.reason || `cleanup status ${done.status}`;
   }
 }

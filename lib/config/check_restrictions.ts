@@ -24,6 +24,26 @@ export const RESTRICTION_PARAMETERS = [
 const PREFIX = "warn_if_reject";
 const NAMES: readonly string[] = [...RESTRICTION_NAMES, PREFIX];
 
+/** What local_header_rewrite_clients may hold, beside tables. */
+const REWRITE_CLIENTS: readonly string[] = [
+  "permit_inet_interfaces",
+  "permit_mynetworks",
+  "check_address_map",
+];
+
+/** Reports the words of local_header_rewrite_clients that the SMTP server would not understand. */
+export function checkRewriteClients(items: readonly string[], place: Place): Problem[] {
+  const name = "local_header_rewrite_clients";
+  return items.flatMap((word, i) => {
+    if (word.includes(":")) return [];
+    if (!REWRITE_CLIENTS.includes(word)) {
+      return [errorAt(place, `"${name}": "${word}" is not supported`, didYouMean(word, REWRITE_CLIENTS))];
+    }
+    const lacks = word === "check_address_map" && !items[i + 1]?.includes(":");
+    return lacks ? [errorAt(place, `"${name}": "${word}" needs a table behind it`)] : [];
+  });
+}
+
 /** Reports the words of one list that the SMTP server would not understand. */
 export function checkRestrictionList(parameter: string, items: readonly string[], place: Place): Problem[] {
   const problems: Problem[] = [];

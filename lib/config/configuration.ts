@@ -8,7 +8,7 @@ import type { SystemFacts } from "./defaults.ts";
 import { type ListFile, ListFiles } from "./list_files.ts";
 import { readMainFile } from "./main_file.ts";
 import { readMasterFile, type ServiceEntry } from "./master_file.ts";
-import { checkRestrictionList, RESTRICTION_PARAMETERS } from "./check_restrictions.ts";
+import { checkRestrictionList, checkRewriteClients, RESTRICTION_PARAMETERS } from "./check_restrictions.ts";
 import { didYouMean } from "./nearest.ts";
 import { findParameter, PARAMETER_NAMES, type ParameterName, type Settings } from "./parameters.ts";
 import { errorAt, formatPlace, formatProblem, type Place, type Problem, warningAt } from "./problem.ts";
@@ -298,9 +298,15 @@ function checkRestrictions(configuration: Configuration, problems: Problem[]): v
   for (const entry of configuration.services) {
     if (entry.command !== "smtpd") continue;
     const scope = configuration.scopeOf(entry);
-    for (const name of RESTRICTION_PARAMETERS) {
-      const place = scope.setting(name) ?? entry.place;
-      for (const problem of checkRestrictionList(name, scope.value(name) as readonly string[], place)) {
+    const clients = "local_header_rewrite_clients";
+    const lists = [
+      ...RESTRICTION_PARAMETERS.map((name) =>
+        checkRestrictionList(name, scope.value(name) as readonly string[], scope.setting(name) ?? entry.place)
+      ),
+      checkRewriteClients(scope.value(clients) as readonly string[], scope.setting(clients) ?? entry.place),
+    ];
+    for (const list of lists) {
+      for (const problem of list) {
         // Several services may share the faulty line.
         const text = formatProblem(problem);
         if (!seen.has(text)) problems.push(problem);

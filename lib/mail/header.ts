@@ -69,6 +69,11 @@ export function isHeaderNamed(content: Uint8Array, field: HeaderField, name: str
   return field.nameEnd - field.start === name.length && startsWithIgnoreCase(content, name, field.start);
 }
 
+/** True when a header by itself, without blanks before its colon, has the name, given in lower case. */
+export function isNamed(field: Uint8Array, name: string): boolean {
+  return field[name.length] === COLON && startsWithIgnoreCase(field, name);
+}
+
 /** The name as written. */
 export function headerName(content: Uint8Array, field: HeaderField): string {
   return decodeText(content.subarray(field.start, field.nameEnd));

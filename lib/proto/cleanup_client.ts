@@ -8,7 +8,24 @@ import type { ClientExchange, IpcClient, IpcError } from "../ipc/client.ts";
 import type { Reply } from "../ipc/protocol.ts";
 import { appendRecord, RECORD, recordSize } from "../mail/record.ts";
 import { ByteBuilder, encodeText } from "../vstring/byte_builder.ts";
-import { CHUNK_LIMIT, type CLEANUP, CLEANUP_STATUS } from "./protocols.ts";
+import { CHUNK_LIMIT, type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_STATUS } from "./protocols.ts";
+
+/** Where mail comes from: the words of smtputf8_autodetect_classes. */
+export type MailSource = "bounce" | "forward" | "notify" | "sendmail" | "smtpd";
+
+/** The flag for mail of a source that cleanup finds out of whether it needs SMTPUTF8; 0 where it does not. */
+export function utf8Flag(autodetectClasses: readonly string[], source: MailSource): number {
+  return autodetectClasses.includes(source) || autodetectClasses.includes("all") ? CLEANUP_FLAG.AUTOUTF8 : 0;
+}
+
+/** What is done with mail from outside, but for what receive_override_options leaves out. */
+export function receiveFlags(overrides: readonly string[]): number {
+  let flags = CLEANUP_EXTERNAL;
+  if (overrides.includes("no_address_mappings")) flags &= ~(CLEANUP_FLAG.MAP | CLEANUP_FLAG.BCC);
+  if (overrides.includes("no_header_body_checks")) flags &= ~CLEANUP_FLAG.FILTER;
+  if (overrides.includes("no_milters")) flags &= ~CLEANUP_FLAG.MILTER;
+  return flags;
+}
 
 /** What is needed of a connection to cleanup. */
 export type CleanupClient = Pick<IpcClient<typeof CLEANUP>, "open">;

@@ -19,6 +19,9 @@ export const REASON_LIMIT = 4096;
 export const CHUNK_LIMIT = 65536;
 /** Longest envelope that cleanup passes to qmgr with a message, bytes: beyond it reading the file costs less. */
 export const ENVELOPE_LIMIT = 16384;
+/** Most lines that proxymap is asked about at once, and the longest of them, bytes. */
+export const LINES_LIMIT = 1024;
+export const LINE_LIMIT = 1024 * 1024;
 /** Most recipients in one delivery request. */
 export const REQUEST_RECIPIENT_LIMIT = 10000;
 
@@ -54,6 +57,7 @@ export const CLEANUP_FLAG = {
   MAP: 32, // canonical, virtual alias, masquerade
   MILTER: 64,
   SMTPUTF8: 128,
+  AUTOUTF8: 256, // mail that needs SMTPUTF8 is found out
 } as const;
 
 /** Mail from outside the mail system. */
@@ -127,8 +131,18 @@ export const PROXYMAP = protocol({
         key: text(ADDRESS_LIMIT + 64),
       },
     },
+    /** Headers or lines of a body, each as a whole key: one request for many, as a message has many. */
+    lines: { fields: { parameter: text(100), lines: list(LINES_LIMIT, { line: bytes(LINE_LIMIT) }) } },
   },
   replies: {
+    /** What the tables have for the first `done` of the lines, by index; the caller asks for the others again. */
+    matched: {
+      fields: {
+        done: integer(LINES_LIMIT),
+        matches: list(LINES_LIMIT, { index: integer(LINES_LIMIT), value: bytes(65536) }),
+      },
+      last: true,
+    },
     found: {
       fields: {
         value: text(65536),

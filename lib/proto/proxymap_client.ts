@@ -11,7 +11,7 @@ import { listKind, parentStyle } from "../table/parameter_lists.ts";
 // Internal protocols
 import { type IpcClient, IpcError } from "../ipc/client.ts";
 import type { RequestValues } from "../ipc/protocol.ts";
-import { PROXYMAP } from "./protocols.ts";
+import { LINE_LIMIT, LINES_LIMIT, PROXYMAP } from "./protocols.ts";
 import { ReplyCache } from "./reply_cache.ts";
 
 /** How the tables are searched; see the protocol. */
@@ -36,6 +36,21 @@ export interface MapLookup {
   find(parameter: string, search: MapSearch, key: string, table?: string): Promise<MapOutcome>;
 }
 
+/** What the tables of a parameter have for lines, by the line's index. */
+export type LinesOutcome =
+  | { readonly kind: "matched"; readonly values: ReadonlyMap<number, Uint8Array> }
+  | { readonly kind: "retry"; readonly why: string };
+
+/** Who looks up headers and lines of bodies, many at once. */
+export interface LineLookup {
+  /**
+   * Looks each line up as it is, any bytes.
+   *
+   * @param parameter the parameter, as header_checks
+   */
+  findLines(parameter: string, lines: readonly Uint8Array[]): Promise<LinesOutcome>;
+}
+
 /** Answers that are remembered, and for how long, seconds. */
 const CACHE_LIMIT = 1000;
 const CACHE_TIME = 5;
@@ -44,13 +59,16 @@ const KEY_LIMIT = PROXYMAP.requests.find.fields.key.most;
 /** Longest name of a table, bytes. */
 const TABLE_LIMIT = PROXYMAP.requests.find.fields.table.most;
 
+/** A request for lines gets no further one when it has this many bytes. */
+const REQUEST_SIZE = 128 * 1024;
+
 const MISSING: MapOutcome = { kind: "missing" };
 
 /** The part of `IpcClient` that is used. */
 export type MapConnection = Pick<IpcClient<typeof PROXYMAP>, "call">;
 
 /** Looks keys up through proxymap. Its failure is a soft one, like that of a table. */
-export class MapClient implements MapLookup {
+export class MapClient implements MapLookup, LineLookup {
   readonly #connection: MapConnection;
   readonly #settings: Readonly<Record<string, unknown>>;
   readonly #cache: ReplyCache<MapOutcome>;
@@ -92,6 +110,29 @@ export class MapClient implements MapLookup {
     return await this.#cache.ask(id, () => this.#ask({ parameter, table, search, key }), keep);
   }
 
+  /** Asks for many lines at a time, until all have an answer: how many one request does is for the server to say. */
+  async findLines(parameter: string, lines: readonly Uint8Array[]): Promise<LinesOutcome> {
+    const values = new Map<number, Uint8Array>();
+    for (let from = 0; from < lines.length;) {
+      const outcome = await this.#askLines(parameter, someLines(lines, from));
+      if (outcome.kind === "retry") return outcome;
+      for (const { index, value } of outcome.matches) values.set(from + index, value.slice());
+      from += outcome.done;
+    }
+    return { kind: "matched", values };
+  }
+
+  async #askLines(parameter: string, lines: readonly { readonly line: Uint8Array }[]) {
+    try {
+      const reply = await this.#connection.call("lines", { parameter, lines });
+      if (reply.is === "matched" && reply.done > 0) return { kind: "matched" as const, ...reply };
+      return { kind: "retry" as const, why: reply.is === "retry" ? reply.reason : "proxymap: wrong reply" };
+    } catch (error) {
+      if (!(error instanceof IpcError)) throw error;
+      return { kind: "retry" as const, why: error.message };
+    }
+  }
+
   /** The parsed list, so that what its literal items decide needs no request. */
   #literalList(parameter: string, value: unknown): MatchList | undefined {
     if (this.#literals.has(parameter)) return this.#literals.get(parameter);
@@ -115,6 +156,8 @@ export class MapClient implements MapLookup {
           return MISSING;
         case "retry":
           return { kind: "retry", why: reply.reason };
+        case "matched":
+          return { kind: "retry", why: "proxymap: wrong reply" };
         default:
           return reply satisfies never;
       }
@@ -123,4 +166,17 @@ export class MapClient implements MapLookup {
       return { kind: "retry", why: error.message };
     }
   }
+}
+
+/** The lines from one on that go into one request. */
+function someLines(lines: readonly Uint8Array[], from: number): { line: Uint8Array }[] {
+  const some: { line: Uint8Array }[] = [];
+  let size = 0;
+  for (let i = from; i < lines.length && some.length < LINES_LIMIT && size < REQUEST_SIZE; i++) {
+    // What passes the protocol's limit cannot be a line that a table is about.
+    const line = lines[i]!.subarray(0, LINE_LIMIT);
+    some.push({ line });
+    size += line.length;
+  }
+  return some;
 }

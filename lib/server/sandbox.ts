@@ -208,7 +208,11 @@ export class Planner {
   #sockets(service: Service, own: ServiceEntry): Map<string, string> {
     const sockets = new Map<string, string>();
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
-    const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : service.connects;
+    const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
+    for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
+      const settings = settingsFor(this.#configuration, own, parameters);
+      if (parameters.some((one) => isSet(settings[one]))) connects.push(name);
+    }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
       if (this.#connectsTo(connects, entry) && endpoint.kind === "unix") {
@@ -353,11 +357,17 @@ export class Planner {
   }
 }
 
+function isSet(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : value !== "" && value !== false && value !== 0;
+}
+
 /** Connecting to a unix socket takes three grants on its exact path. */
 function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): Grant[] {
   return [...sockets].flatMap(([name, path]): Grant[] => {
     const because = name === service.serverTablesBy
       ? `service.ts: serverTablesBy ${name}, as a table is on a server`
+      : service.connectsFor?.[name] !== undefined
+      ? `service.ts: connectsFor ${name}, as one of its parameters is set`
       : `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
     return [
       { kind: "net", object: `unix:${path}`, because },

@@ -8,7 +8,8 @@ import type { SafeFile } from "../safe/file.ts";
 import { ContentReader } from "../mail/queue_file.ts";
 import type { ClientSession } from "./client_session.ts";
 import { DotStuffer } from "./dot_stuffing.ts";
-import { MimeDowngrade } from "./mime_downgrade.ts";
+import type { OutgoingText } from "./client_rewrite.ts";
+import { type Emit, MimeDowngrade } from "./mime_downgrade.ts";
 
 /** Text that is gathered before it is sent, bytes. */
 const PIECE_SIZE = 64 * 1024;
@@ -27,12 +28,19 @@ export interface MessageContent {
   readonly size: number;
 }
 
+/** What takes text on its way. */
+interface Sink {
+  piece(data: Uint8Array, endsLine: boolean): void;
+}
+
 /** How it is sent. */
 export interface ContentForm {
   /** Longest line; 0: no limit. */
   readonly lineLimit: number;
   /** Convert 8-bit MIME to 7-bit. */
   readonly downgrade: boolean;
+  /** Makes what changes headers and body lines; undefined when nothing does. */
+  readonly rewrite?: ((emit: Emit) => OutgoingText) | undefined;
 }
 
 /**
@@ -40,7 +48,7 @@ export interface ContentForm {
  * What is left in `out` at the end is for the caller to send.
  *
  * @returns whether a line had to be folded
- * @throws BadRecordError, MimeError, and what `flush` throws
+ * @throws BadRecordError, MimeError, LookupTroubleError, and what `flush` throws
  */
 export async function writeContent(
   content: MessageContent,
@@ -53,11 +61,18 @@ export async function writeContent(
   const reader = new ContentReader((buffer, offset) => file.read(buffer, offset), content.offset, window);
   const stuffer = new DotStuffer(session.out, form.lineLimit);
   const converter = form.downgrade ? new MimeDowngrade((data, ends) => stuffer.piece(data, ends)) : undefined;
+  const sink: Sink = converter ?? stuffer;
+  const text = form.rewrite?.((data, ends) => sink.piece(data, ends));
   while (reader.next()) {
-    if (converter === undefined) stuffer.slice(reader.bytes, reader.start, reader.end, reader.endsLine);
-    else converter.piece(reader.data, reader.endsLine);
+    if (text !== undefined) {
+      text.piece(reader.data, reader.endsLine);
+      if (text.isFull) await text.flush();
+    } else if (converter !== undefined) converter.piece(reader.data, reader.endsLine);
+    else stuffer.slice(reader.bytes, reader.start, reader.end, reader.endsLine);
     if (session.out.length >= PIECE_SIZE) await flush();
   }
+  text?.finish();
+  await text?.flush();
   converter?.finish();
   stuffer.finish();
   return stuffer.folded;

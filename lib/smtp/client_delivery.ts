@@ -18,12 +18,15 @@ import { lookUpHosts } from "./client_lookup.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 import {
   type Attempt,
+  type DeliveryRecipient,
   type DeliveryRequest,
   type RecipientReport,
   RequestRecipients,
 } from "./client_recipients.ts";
+import { LookupTroubleError, type OutgoingRules, OutgoingText } from "./client_rewrite.ts";
 import { ClientSession, introduce } from "./client_session.ts";
-import { Transaction, type TransactionEnd } from "./client_transaction.ts";
+import { type ClientMessage, Transaction, type TransactionEnd } from "./client_transaction.ts";
+import type { Emit } from "./mime_downgrade.ts";
 
 /** What a delivery works with. */
 export interface DeliveryTools {
@@ -33,6 +36,8 @@ export interface DeliveryTools {
   readonly log: Logger;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** What changes in mail on its way out; undefined when nothing does. */
+  readonly rules?: OutgoingRules | undefined;
   /** Gets errors that are neither the peer's nor the network's, refusals of the sandbox among them. */
   readonly trouble: (what: string, error: unknown) => void;
 }
@@ -55,6 +60,8 @@ export class ClientDelivery {
   readonly #content: MessageContent;
   readonly #tools: DeliveryTools;
   readonly #recipients: RequestRecipients;
+  /** Addresses of the envelope that are others outside. */
+  readonly #mapped = new Map<string, string>();
   #cancelled = false;
   /** Some session went its orderly way: the destination works, whatever it said. */
   #orderly = false;
@@ -80,6 +87,7 @@ export class ClientDelivery {
 
   /** Delivers. Every recipient has been reported when it resolves, unless it was cancelled. */
   async run(): Promise<SiteReport> {
+    if (this.#tools.rules !== undefined && !await this.#mapEnvelope()) return { siteStatus: "", site: "" };
     for (const stop of this.#stops()) {
       if (!this.#goesOn()) break;
       const key = stop.destination.text;
@@ -239,8 +247,8 @@ export class ClientDelivery {
     const transaction = new Transaction(
       session,
       policy,
-      { ...this.#request, content: this.#content },
-      numbers.map((number) => this.#recipients.recipient(number)),
+      this.#message(),
+      numbers.map((number) => this.#outgoing(this.#recipients.recipient(number))),
       (index, result) => {
         const number = numbers[index]!;
         settled.add(number);
@@ -261,6 +269,40 @@ export class ClientDelivery {
     if (keep && session.sound) cache.keep(destination.text, session);
     else await session.quit(policy);
     return end;
+  }
+
+  /** The message as the server sees it. */
+  #message(): ClientMessage {
+    const { rules, log } = this.#tools;
+    const request = this.#request;
+    const rewrite = rules === undefined
+      ? undefined
+      : (emit: Emit) => new OutgoingText(rules, request.queueId, log, emit);
+    const sender = this.#mapped.get(request.sender) ?? request.sender;
+    return { ...request, sender, content: this.#content, rewrite };
+  }
+
+  /** A recipient as the server sees it. */
+  #outgoing(recipient: DeliveryRecipient): DeliveryRecipient {
+    const address = this.#mapped.get(recipient.address);
+    return address === undefined ? recipient : { ...recipient, address };
+  }
+
+  /** Looks up what the envelope's addresses are to others; false when nobody can tell now. */
+  async #mapEnvelope(): Promise<boolean> {
+    const { rules } = this.#tools;
+    if (rules?.mapsAddresses !== true) return true;
+    try {
+      const { sender, recipients } = this.#request;
+      for (const address of [sender, ...recipients.map((recipient) => recipient.address)]) {
+        if (!this.#mapped.has(address)) this.#mapped.set(address, await rules.map(address));
+      }
+      return true;
+    } catch (error) {
+      if (!(error instanceof LookupTroubleError)) throw error;
+      this.#recipients.settleAll(localFailure("message", true, "4.3.0", error.message));
+      return false;
+    }
   }
 
   #failAll(failure: Failure, attempt: Attempt | undefined, logged?: "logged"): void {

@@ -11,6 +11,7 @@ import { type ContentForm, type MessageContent, writeContent } from "./client_co
 import { type Failure, localFailure, refusal, StreamError } from "./client_failure.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 import type { ClientSession } from "./client_session.ts";
+import { LookupTroubleError } from "./client_rewrite.ts";
 import { formatMail, formatRcpt, type RcptValues } from "./command.ts";
 import { MimeError } from "./mime_downgrade.ts";
 import type { Reply } from "./reply.ts";
@@ -25,6 +26,8 @@ export interface ClientMessage {
   /** The server is asked, and gets no message. */
   readonly probe: boolean;
   readonly content: MessageContent;
+  /** Makes what changes the text; undefined when nothing does. */
+  readonly rewrite: ContentForm["rewrite"];
 }
 
 /** What became of one recipient in this session. */
@@ -279,7 +282,8 @@ export class Transaction {
     const session = this.#session;
     const { transfer, lineLimit } = this.#policy;
     const deadline = new Deadline(transfer);
-    const form: ContentForm = { lineLimit, downgrade: this.#downgrades };
+    const { rewrite } = this.#message;
+    const form: ContentForm = { lineLimit, downgrade: this.#downgrades, rewrite };
     const flush = async () => {
       const size = session.out.length;
       await session.flush(Math.max(1, deadline.left), "sending message body");
@@ -342,6 +346,9 @@ export class Transaction {
     this.#session.close();
     if (error instanceof MimeError) {
       return { failure: localFailure("message", false, "5.6.0", error.message), orderly: true };
+    }
+    if (error instanceof LookupTroubleError) {
+      return { failure: localFailure("message", true, "4.3.0", error.message), orderly: true };
     }
     // The file stays in the queue: what is damaged is for an administrator to look at, not for us to throw away.
     if (error instanceof BadRecordError) {

@@ -8,10 +8,12 @@
 import { COLON, isBlank, LF, startsWithIgnoreCase } from "../vstring/ascii.ts";
 import { ByteBuilder, ByteLimitError, decodeText, encodeText } from "../vstring/byte_builder.ts";
 import { RECORD_LIMIT } from "../mail/record.ts";
-import { type ContentType, isEightBitEncoding, LEAF, MESSAGE, parseContentType } from "./content_type.ts";
+import { type ContentType, isEightBitEncoding, LEAF, MESSAGE, parseContentType } from "../mail/mime_type.ts";
 
 /** Deepest nesting of multiparts and messages (Postfix: mime_nesting_limit). */
 const NESTING_LIMIT = 100;
+/** Characters of a boundary that count: RFC 2046 section 5.1.1 allows 70. */
+const BOUNDARY_LIMIT = 250;
 /** Longest Content-Type or Content-Transfer-Encoding field, bytes. */
 const FIELD_LIMIT = 60_000;
 /** RFC 2045 section 6.7 rule 5: an encoded line has 76 characters at most, the last for "=". */
@@ -161,7 +163,7 @@ export class MimeDowngrade {
     this.#field = "none";
     const text = decodeText(this.#fieldText.view());
     const value = text.slice(text.indexOf(":") + 1);
-    if (field === "type") this.#type = parseContentType(value);
+    if (field === "type") this.#type = parseContentType(value, BOUNDARY_LIMIT);
     else if (isEightBitEncoding(value)) this.#eightBit = true;
     else for (const line of text.split("\n")) this.#emit(encodeText(line), true);
     this.#fieldText.clear();
@@ -175,7 +177,7 @@ export class MimeDowngrade {
   }
 
   #isComposite(): boolean {
-    return this.#type.kind !== "leaf";
+    return this.#type.kind !== "leaf" && !this.#type.opaque;
   }
 
   /** Ends a header with its empty line and goes on to what it announced. */
@@ -190,9 +192,10 @@ export class MimeDowngrade {
     if (this.#type.kind === "message") return this.#startHeader(LEAF);
     this.#state = "plain";
     // Without a boundary nothing in it can be told apart.
-    if (this.#type.boundary === "") return;
+    const [boundary = ""] = this.#type.boundaries;
+    if (boundary === "") return;
     const parts = this.#type.digest ? MESSAGE : LEAF;
-    this.#open.push({ boundary: encodeText(this.#type.boundary), parts });
+    this.#open.push({ boundary: encodeText(boundary), parts });
   }
 
   #bodyPiece(data: Uint8Array, endsLine: boolean): void {

@@ -13,6 +13,7 @@ const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["authorized_flush_users", "string"],
   ["authorized_mailq_users", "string"],
   ["fast_flush_domains", "domain"],
+  ["masquerade_exceptions", "string"],
   ["mydestination", "string"],
   ["mynetworks", "address"],
   ["relay_domains", "domain"],

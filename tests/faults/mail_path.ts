@@ -72,7 +72,10 @@ export class MailPath implements Disposable {
         call: (_type, fields) =>
           Promise.resolve({ is: "rewritten", address: (fields as { address: string }).address }),
       }),
-      maps: { find: () => Promise.resolve({ kind: "missing" }) },
+      maps: {
+        find: () => Promise.resolve({ kind: "missing" }),
+        findLines: () => Promise.resolve({ kind: "matched", values: new Map() }),
+      },
       qmgr: { send: (type, fields) => this.#hear(type, fields) },
       trace: service("trace"),
       queueKey: "key",
@@ -104,6 +107,7 @@ export class MailPath implements Disposable {
         mail_name: "Postern",
         myhostname: "mx.test",
         receive_override_options: [],
+        smtputf8_autodetect_classes: [],
       },
     });
     const place = (path: string) => ({ path, sizeLimit: 0, warn: log.warning });

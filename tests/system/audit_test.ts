@@ -125,6 +125,8 @@ function configure(
   const tables = {
     aliases: "list: one@example.test, two@far.test\nfailing: x@error.test\n",
     virtual: "alias@example.test one@example.test\n",
+    generic: "one@example.test outside\n",
+    checks: "/^X-Hold:/ HOLD\n",
     transport: [
       `far.test smtp:[127.0.0.1]:${peer.port}`,
       `dead.test smtp:[127.0.0.1]:${freePort()}`,
@@ -155,6 +157,9 @@ function configure(
     resolver: `"127.0.0.1:${ports.resolver}"`,
     smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
     smtpd_sender_restrictions: '["reject_unknown_sender_domain"]',
+    header_checks: '["regexp:$config_directory/checks"]',
+    smtp_generic_maps: '["texthash:$config_directory/generic"]',
+    lmtp_generic_maps: '["texthash:$config_directory/generic"]',
   });
   peer.set({ virtual_mailbox_domains: '["far.test", "relay.test"]', virtual_mailbox_maps: '["static:box"]' });
 }
@@ -196,6 +201,9 @@ async function exercise(postern: Postern): Promise<void> {
   for (const address of ["one@example.test", "alias@example.test"]) {
     assert.equal((await postern.run([...sendmail, "-N", "success", address], text)).status, 0);
   }
+  const held = "Subject: held\nX-Hold: yes\n\ntext\n";
+  assert.equal((await postern.run([...sendmail, "one@example.test"], held)).status, 0);
+  assert.ok(await until(() => postern.queued("hold").length === 1), postern.log());
   assert.equal((await postern.run(["postqueue", "-f"])).status, 0);
   // In the mailbox: directly, by three aliases, two reports of failures, one of success and one of an expansion.
   await postern.mail("one", 8);

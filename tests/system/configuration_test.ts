@@ -66,6 +66,18 @@ const CASES: readonly Case[] = [
       '"smtpd_recipient_restrictions": unknown restriction "permit_mynetwork" (did you mean "permit_mynetworks"?)',
   },
   {
+    name: "an unknown kind of client whose headers are completed",
+    file: "main.toml",
+    lines: 'local_header_rewrite_clients = ["permit_sasl_authenticated"]',
+    told: '"local_header_rewrite_clients": "permit_sasl_authenticated" is not supported',
+  },
+  {
+    name: "a list of clients without its table",
+    file: "main.toml",
+    lines: 'local_header_rewrite_clients = ["check_address_map"]',
+    told: '"local_header_rewrite_clients": "check_address_map" needs a table behind it',
+  },
+  {
     name: "an unknown variable",
     file: "main.toml",
     lines: 'smtpd_banner = "$myhostnam ESMTP"',

@@ -37,6 +37,7 @@ const SETTINGS: Omit<BounceSettings, "queue_directory"> = {
   myhostname: "oracle.example.test",
   myorigin: "oracle.example.test",
   notify_classes: ["resource", "software"],
+  smtputf8_autodetect_classes: ["sendmail", "verify"],
   smtputf8_enable: true,
 };
 

@@ -116,9 +116,9 @@ const CONTENTS: Readonly<
     content: "A: b\n \nC: d\n\nx\n",
   },
   "a header without a name is body": { draft: { lines: ["A: b", ": v", ""] }, content: "A: b\n\n: v\n\n" },
-  "a name with a blank before the colon is a header": {
-    draft: { lines: ["A : b", "", "x"] },
-    content: "A : b\n\nx\n",
+  "a name with a blank before the colon is a header, and loses it as in Postfix": {
+    draft: { lines: ["A : b", "Received\t: c", "", "x"] },
+    content: "A: b\nReceived: c\n\nx\n",
   },
   "an empty message": { draft: { lines: [] }, content: "" },
   "names that objects have are ordinary headers": {
@@ -480,7 +480,7 @@ Deno.test("cleanup: what a bounce would say of a recipient tells two apart, unle
   for (
     const [keep, recipients, originals] of [
       ["true", ["c@x.test", "c@x.test"], ["a@x.test", "b@x.test"]],
-      ["false", ["c@x.test"], [""]],
+      ["false", ["c@x.test"], ["a@x.test"]],
     ] as const
   ) {
     using host = new CleanupHost({ aliases, settings: { enable_original_recipient: keep } });
@@ -514,7 +514,7 @@ const EXPANSIONS: Readonly<
   },
   "two that lead to each other": {
     aliases: { "a@x.test": "b@x.test", "b@x.test": "a@x.test" },
-    recipients: ["a@x.test"],
+    recipients: DEFER,
   },
   "the same twice": {
     aliases: { "a@x.test": "b@x.test, c@x.test", "b@x.test": "d@x.test", "c@x.test": "d@x.test" },
@@ -532,22 +532,22 @@ const EXPANSIONS: Readonly<
     recipients: ["b@x.test"],
   },
   "as many as the limit": {
-    aliases: { "a@x.test": many(9) },
+    aliases: { "a@x.test": many(10) },
     settings: { virtual_alias_expansion_limit: "10" },
-    recipients: many(9).split(", "),
+    recipients: many(10).split(", "),
   },
   "more than the limit": {
-    aliases: { "a@x.test": many(10) },
+    aliases: { "a@x.test": many(11) },
     settings: { virtual_alias_expansion_limit: "10" },
     recipients: DEFER,
   },
   "a chain of the limit": {
-    aliases: chain(10),
+    aliases: chain(9),
     settings: { virtual_alias_recursion_limit: "10" },
-    recipients: ["n10@x.test"],
+    recipients: ["n9@x.test"],
   },
   "a longer chain": {
-    aliases: chain(11),
+    aliases: chain(10),
     settings: { virtual_alias_recursion_limit: "10" },
     recipients: DEFER,
   },
@@ -601,7 +601,7 @@ for (const [name, { aliases, settings, recipient, recipients }] of Object.entrie
       assert.deepEqual(host.files(), []);
       assert.match(
         host.log[0]!,
-        /^warning: [0-9A-F]+: unreasonable virtual_alias_maps map .* for a.*@x\.test -- message not accepted, try again later$/,
+        /^warning: [0-9A-F]+: unreasonable virtual_alias_maps (map .* for|result) [ab].* -- message not accepted, try again later$/,
       );
     } else {
       assert.deepEqual(answer, ACCEPTED);

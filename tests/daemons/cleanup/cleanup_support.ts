@@ -5,11 +5,12 @@ import type { ServerExchange } from "../../../lib/ipc/server.ts";
 import { appendAttribute } from "../../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
 import { type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
-import type { MapLookup, MapOutcome } from "../../../lib/proto/proxymap_client.ts";
+import type { LineLookup, MapLookup, MapOutcome } from "../../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../../lib/proto/rewrite_client.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
 import { configure, settingsOf } from "../smtpd/mail_host.ts";
-import { type QueuedMessage, readQueueFile } from "../smtpd/queued_message.ts";
+import { latin1, type QueuedMessage, readQueueFile } from "../smtpd/queued_message.ts";
+import { utf8 } from "../../support/bytes.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 
 export interface CleanupOptions {
@@ -17,7 +18,9 @@ export interface CleanupOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** virtual_alias_maps. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** The alias table fails. */
+  /** What the tables of header_checks and its like have for a header or line. */
+  readonly checks?: (parameter: string, line: string) => string | undefined;
+  /** All tables fail. */
   readonly tableFails?: boolean;
   /** The trace service fails. */
   readonly traceFails?: boolean;
@@ -41,6 +44,7 @@ export class CleanupHost implements Disposable {
   constructor(options: CleanupOptions = {}) {
     this.#directory = options.queue === undefined ? new TemporaryDirectory() : undefined;
     this.queue = options.queue ?? this.#directory!.path;
+    Deno.mkdirSync(`${this.queue}/hold`, { recursive: true });
     Deno.mkdirSync(`${this.queue}/incoming`, { recursive: true });
     Deno.mkdirSync(`${this.queue}/journal`, { recursive: true });
     const settings = {
@@ -114,8 +118,17 @@ function complete(address: string): string {
   return address.split("@").at(-1)!.includes(".") ? address : `${address}.test`;
 }
 
-function tables({ aliases = {}, tableFails }: CleanupOptions): MapLookup {
+function tables({ aliases = {}, tableFails, checks }: CleanupOptions): MapLookup & LineLookup {
   return {
+    findLines: (parameter, lines) => {
+      if (tableFails === true) return Promise.resolve({ kind: "retry", why: "table is away" });
+      const values = new Map<number, Uint8Array>();
+      lines.forEach((line, index) => {
+        const value = checks?.(parameter, latin1(line));
+        if (value !== undefined) values.set(index, utf8(value));
+      });
+      return Promise.resolve({ kind: "matched", values });
+    },
     find: (_parameter, _search, key): Promise<MapOutcome> => {
       if (tableFails === true) return Promise.resolve({ kind: "retry", why: "table is away" });
       const direct = aliases[key];

@@ -60,6 +60,7 @@ class World {
       queue_directory: this.directory,
       recipient_delimiter: "+",
       reset_owner_alias: false,
+      smtputf8_autodetect_classes: ["sendmail", "verify"],
       soft_bounce: false,
       ...this.settings,
     };

@@ -35,6 +35,7 @@ const SETTINGS: LocalSettings = {
   queue_directory: "/q",
   recipient_delimiter: "+",
   reset_owner_alias: false,
+  smtputf8_autodetect_classes: ["sendmail", "verify"],
   soft_bounce: false,
 };
 

@@ -52,8 +52,8 @@ Deno.test("RFC 5321 section 4.4: an honest file goes to cleanup with a Received 
   ]);
   assert.deepEqual(bench.log, [`QID0: uid=${UID} from=<alice>`]);
   assert.deepEqual(bench.queue.names("maildrop"), []);
-  const { BOUNCE, FILTER, MILTER, BCC, MAP } = CLEANUP_FLAG;
-  assert.equal(bench.messages[0]!.flags, BOUNCE | FILTER | MILTER | BCC | MAP);
+  const { BOUNCE, FILTER, MILTER, BCC, MAP, AUTOUTF8 } = CLEANUP_FLAG;
+  assert.equal(bench.messages[0]!.flags, BOUNCE | FILTER | MILTER | BCC | MAP | AUTOUTF8);
 });
 
 Deno.test("the arrival time is that of the file, whatever its T record says", async () => {

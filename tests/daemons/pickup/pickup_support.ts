@@ -82,6 +82,7 @@ export class PickupBench implements AsyncDisposable {
         mail_name: "Postern",
         myhostname: "mail.example.test",
         receive_override_options: [],
+        smtputf8_autodetect_classes: ["sendmail", "verify"],
       },
     });
     bench.#stop = () => {

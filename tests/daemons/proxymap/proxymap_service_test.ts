@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { addressSet } from "../../../daemons/proxymap/proxymap_local.ts";
 import { type FindRequest, proxymapHandler } from "../../../daemons/proxymap/proxymap_service.ts";
 import { SERVICE } from "../../../daemons/proxymap/service.ts";
+import { MapClient } from "../../../lib/proto/proxymap_client.ts";
+import { utf8 } from "../../support/bytes.ts";
 import { makeService } from "./proxymap_support.ts";
 
 const ask = (parameter: string, search: FindRequest["search"], key: string, table = ""): FindRequest => {
@@ -177,4 +179,66 @@ Deno.test("addresses of this host are compared as addresses", () => {
   assert.deepEqual([...addressSet(["loopback-only"], () => [])], ["127.0.0.1", "::1"]);
   assert.deepEqual([...addressSet(["ALL"], () => ["::ffff:192.0.2.1", "fe80::1%eth0"])], ["192.0.2.1"]);
   assert.deepEqual([...addressSet(["host.example", "2001:DB8:0:0::1"], () => [])], ["2001:db8::1"]);
+});
+
+Deno.test("lines are looked up as whole keys, whatever their bytes are, as many as a moment allows", async () => {
+  const { service, log } = makeService({
+    header_checks: ["regexp:/h"],
+    body_checks: ["texthash:/b"],
+    virtual_alias_maps: ["fail:x"],
+  }, { "/h": "/^A: (.*)$/ WARN $1\n/^many/ IGNORE\n", "/b": "word REJECT\n" });
+  const lines = (parameter: string, ...texts: (string | Uint8Array)[]) =>
+    service.findLines({
+      parameter,
+      lines: texts.map((line) => ({ line: typeof line === "string" ? utf8(line) : line })),
+    });
+  const headers = await lines(
+    "header_checks",
+    "A: b",
+    "B: c",
+    Uint8Array.of(0x41, 0x3a, 0x20, 0xe9, 0xff),
+    "A: x\n y",
+  );
+  assert.ok(headers.kind === "matched");
+  assert.equal(headers.done, 4);
+  assert.deepEqual(headers.matches.map(({ index, value }) => [index, [...value]]), [
+    [0, [...utf8("WARN b")]],
+    [2, [...utf8("WARN "), 0xe9, 0xff]],
+    [3, [...utf8("WARN x\n y")]],
+  ]);
+  assert.deepEqual(await lines("body_checks", "other"), { kind: "matched", done: 1, matches: [] });
+  assert.equal((await lines("virtual_alias_maps", "x")).kind, "retry");
+  assert.equal((await lines("queue_directory", "x")).kind, "retry");
+  assert.ok(log.lines.some((line) => line.includes('refused request for "queue_directory"')));
+  const many = await lines("header_checks", ...Array.from({ length: 1024 }, () => "x".repeat(2000)));
+  assert.ok(many.kind === "matched" && many.done > 0 && many.done < 1024);
+});
+
+Deno.test("the client asks until every line has its answer, and trouble is none", async () => {
+  const asked: number[] = [];
+  let lost = false;
+  const client = new MapClient({
+    call: (_type, fields) => {
+      const { lines } = fields as { lines: readonly { line: Uint8Array }[] };
+      asked.push(lines.length);
+      if (lost) return Promise.resolve({ is: "retry", reason: "table is away" });
+      const done = Math.min(300, lines.length);
+      const matches = lines.slice(0, done).flatMap(({ line }, index) =>
+        line[0] === 0x61 ? [{ index, value: line }] : []
+      );
+      return Promise.resolve({ is: "matched", done, matches });
+    },
+  });
+  const lines = Array.from({ length: 2000 }, (_, i) => utf8(i % 500 === 7 ? `a${i}` : "b"));
+  const found = await client.findLines("header_checks", lines);
+  assert.ok(found.kind === "matched");
+  assert.deepEqual([...found.values].map(([index, value]) => `${index}=${new TextDecoder().decode(value)}`), [
+    "7=a7",
+    "507=a507",
+    "1007=a1007",
+    "1507=a1507",
+  ]);
+  assert.deepEqual(asked, [1024, 1024, 1024, 1024, 800, 500, 200]);
+  lost = true;
+  assert.deepEqual(await client.findLines("header_checks", lines), { kind: "retry", why: "table is away" });
 });

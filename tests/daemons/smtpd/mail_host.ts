@@ -27,7 +27,7 @@ import { SERVICES } from "../../../daemons/services.ts";
 import { SERVICE as SMTPD_SERVICE } from "../../../daemons/smtpd/service.ts";
 import type { Peer } from "../../../daemons/smtpd/smtpd_peer.ts";
 import { Server } from "../../../daemons/smtpd/smtpd_server.ts";
-import { Session } from "../../../daemons/smtpd/smtpd_session.ts";
+import { type ClientStanding, Session } from "../../../daemons/smtpd/smtpd_session.ts";
 import { rewriteHandler, RewriteService } from "../../../daemons/trivial-rewrite/rewrite_service.ts";
 import { SERVICE as REWRITE_SERVICE } from "../../../daemons/trivial-rewrite/service.ts";
 import { MemoryChannel } from "./memory_channel.ts";
@@ -82,7 +82,7 @@ export class TestClient {
   #taken = 0;
   #wake: () => void = () => {};
 
-  constructor(host: MailHost, peer: Peer, trusted: boolean) {
+  constructor(host: MailHost, peer: Peer, standing: ClientStanding) {
     const [client, server] = MemoryChannel.pair();
     this.channel = client;
     const decoder = new TextDecoder();
@@ -96,7 +96,7 @@ export class TestClient {
         this.#wake();
       },
     });
-    this.session = new Session(host.server, peer, trusted, server.asChannel(), () => this.done++);
+    this.session = new Session(host.server, peer, standing, server.asChannel(), () => this.done++);
     server.start({ data: (bytes) => this.session.data(bytes), closed: () => this.session.closed() });
   }
 
@@ -186,6 +186,7 @@ export class MailHost implements AsyncDisposable {
 
   constructor(options: HostOptions = {}) {
     this.queue = Deno.makeTempDirSync({ dir: memoryDirectory(), prefix: "postern-host-" });
+    Deno.mkdirSync(`${this.queue}/hold`);
     Deno.mkdirSync(`${this.queue}/incoming`);
     Deno.mkdirSync(`${this.queue}/journal`);
     this.configuration = configure(options.settings ?? {});
@@ -258,9 +259,11 @@ export class MailHost implements AsyncDisposable {
       serverAddress: "192.0.2.1",
       serverPort: 25,
       nameTrouble: false,
-      local,
+      ours: local,
     };
-    const client = new TestClient(this, peer, this.server.isTrusted(peer) === true);
+    const standing = this.server.standingOf(peer);
+    if (standing instanceof Promise) throw new Error("the client's standing takes a table");
+    const client = new TestClient(this, peer, standing);
     client.session.begin(typeof early === "string" ? new TextEncoder().encode(early) : early);
     return client;
   }

@@ -11,7 +11,7 @@ const INFO: ReceivedInfo = {
     serverAddress: "192.0.2.1",
     serverPort: 25,
     nameTrouble: false,
-    local: false,
+    ours: false,
   },
   helo: "helo.test",
   protocol: "ESMTP",

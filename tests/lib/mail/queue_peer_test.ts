@@ -88,7 +88,7 @@ testNeeding(
         return reader.envelope();
       })();
       await new Promise<void>((resolve, reject) =>
-        output.commit(size, (failure) => failure === undefined ? resolve() : reject(failure))
+        output.commit(size, "incoming", (failure) => failure === undefined ? resolve() : reject(failure))
       );
       assert.deepEqual(Deno.readFileSync(directory.at(`incoming/${output.id}`)), sample);
       assert.equal(await postcat(directory, "-bhq", output.id), `${SAMPLE.lines.join("\n")}\n`);

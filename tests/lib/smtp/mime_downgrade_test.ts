@@ -1,6 +1,5 @@
 /** 8-bit MIME to 7-bit. @module */
 import assert from "node:assert/strict";
-import { isEightBitEncoding, parseContentType } from "../../../lib/smtp/content_type.ts";
 import { MimeDowngrade, MimeError } from "../../../lib/smtp/mime_downgrade.ts";
 
 const encoder = new TextEncoder();
@@ -181,32 +180,5 @@ Deno.test("random text never makes a line with 8-bit data in an entity that says
       assert.ok(line.length <= 76);
       for (const char of line) assert.ok(char < "\x7f", line);
     }
-  }
-});
-
-Deno.test("RFC 2046 section 5.1.1: boundaries are found in Content-Type values, and encodings told apart", () => {
-  const types: readonly (readonly [string, string, string, boolean])[] = [
-    ["text/plain", "leaf", "", false],
-    [" MULTIPART/Mixed ; Boundary = abc ", "multipart", "abc", false],
-    ['multipart/mixed; boundary="a;b\\"c"', "multipart", 'a;b"c', false],
-    ["multipart/mixed (comment; boundary=no) ; boundary=yes", "multipart", "yes", false],
-    ["multipart/digest; boundary=x", "multipart", "x", true],
-    ["multipart/mixed", "multipart", "", false],
-    ["message/rfc822", "message", "", false],
-    ["message/partial", "leaf", "", false],
-    ["", "leaf", "", false],
-    ['multipart/x; boundary="unclosed', "multipart", "unclosed", false],
-  ];
-  for (const [value, kind, boundary, digest] of types) {
-    assert.deepEqual({ ...parseContentType(value) }, { kind, boundary, digest }, value);
-  }
-  assert.equal(parseContentType(`multipart/x; boundary=${"b".repeat(300)}`).boundary.length, 250);
-  for (
-    const [value, is] of [["8bit", true], [" 8BIT ", true], ["binary (x)", true], ["7bit", false], [
-      "base64",
-      false,
-    ], ["8bits", false]] as const
-  ) {
-    assert.equal(isEightBitEncoding(value), is, value);
   }
 });

@@ -1,17 +1,38 @@
 /**
- * The right-hand side of a virtual alias: addresses, as virtual(5) has them. Commas, semicolons and blanks separate
- * them; names before angle brackets, groups and comments are passed over.
+ * The right-hand side of the tables that replace addresses: canonical(5), virtual(5), generic(5). Commas, semicolons
+ * and blanks separate addresses; names before angle brackets, groups and comments are passed over.
+ *
+ * @module
  */
-// Mail
-import { unquoteAddress } from "../../lib/mail/address.ts";
+import { joinAddress, quoteLocalpart, splitAddress, unquoteAddress } from "./address.ts";
 
-/** The addresses of an alias's value, internal form. Empty when it holds none. */
-export function parseAliasValue(value: string): string[] {
-  return new AliasReader(value).read().map((address) => unquoteAddress(address));
+/** The addresses of a table's value, internal form. Empty when it holds none. */
+export function parseAddressList(value: string): string[] {
+  return new ListReader(value).read().map((address) => unquoteAddress(address));
+}
+
+/**
+ * The addresses that a table has for one, internal form, as they are before trivial-rewrite completes them.
+ *
+ * @param address what was looked up, internal form
+ * @param value what the table holds
+ * @param extension what the key that was found did not hold of the local part, with its delimiter
+ * @param propagate the extension goes on to the results (propagate_unmatched_extensions)
+ */
+export function mapAddress(address: string, value: string, extension: string, propagate: boolean): string[] {
+  // "@other.example" stands for the same user there, extension and all.
+  if (value.startsWith("@")) return parseAddressList(quoteLocalpart(splitAddress(address).localpart) + value);
+  const found = parseAddressList(value);
+  return propagate && extension !== "" ? found.map((one) => withExtension(one, extension)) : found;
+}
+
+function withExtension(address: string, extension: string): string {
+  const { localpart, domain } = splitAddress(address);
+  return joinAddress(localpart + extension, domain);
 }
 
 /** Reads a value from its beginning to its end, once. */
-class AliasReader {
+class ListReader {
   readonly #value: string;
   #at = 0;
   /** Addresses that are certain. */

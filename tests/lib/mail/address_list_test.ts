@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseAliasValue } from "../../../daemons/cleanup/cleanup_alias.ts";
+import { mapAddress, parseAddressList } from "../../../lib/mail/address_list.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { Random } from "../../support/random.ts";
 import { testNeeding } from "../../support/tools.ts";
@@ -25,28 +25,28 @@ const VALUES: readonly (readonly [value: string, addresses: readonly string[]])[
 /** Right-hand sides without an address. */
 const NOBODY = ["", " ", ",", ";", "(only comment)", "()", "<>"];
 
-Deno.test("cleanup: an alias's value holds addresses, separated as virtual(5) has it", () => {
-  for (const [value, addresses] of VALUES) assert.deepEqual(parseAliasValue(value), addresses, value);
+Deno.test("an alias's value holds addresses, separated as virtual(5) has it", () => {
+  for (const [value, addresses] of VALUES) assert.deepEqual(parseAddressList(value), addresses, value);
 });
 
-Deno.test("cleanup: an alias's value without an address is empty", () => {
-  for (const value of NOBODY) assert.deepEqual(parseAliasValue(value), [], value);
+Deno.test("an alias's value without an address is empty", () => {
+  for (const value of NOBODY) assert.deepEqual(parseAddressList(value), [], value);
 });
 
-Deno.test("cleanup: no alias's value makes the reader throw or take long", () => {
+Deno.test("no alias's value makes the reader throw or take long", () => {
   const random = new Random(41);
   const parts = ["a", "@", ".", " ", ",", ";", ":", "<", ">", '"', "\\", "(", ")", "[", "]", "\t", "\u00fc"];
   for (let round = 0; round < 3000; round++) {
-    parseAliasValue(Array.from({ length: random.below(30) }, () => random.pick(parts)).join(""));
+    parseAddressList(Array.from({ length: random.below(30) }, () => random.pick(parts)).join(""));
   }
   const started = performance.now();
-  for (const one of ["(", "<", '"', "[", "\\", "a ", "a,", ":", "((a)"]) parseAliasValue(one.repeat(50_000));
+  for (const one of ["(", "<", '"', "[", "\\", "a ", "a,", ":", "((a)"]) parseAddressList(one.repeat(50_000));
   assert.ok(performance.now() - started < 5000);
 });
 
 testNeeding(
   ["root", "postfix"],
-  "cleanup: an alias's value means to us what it means to Postfix",
+  "an alias's value means to us what it means to Postfix",
   async () => {
     await using postfix = await Postfix.start({
       settings: {
@@ -75,3 +75,17 @@ testNeeding(
     }
   },
 );
+
+Deno.test("a value that begins with @ stands for the same user, and an extension goes on where it should", () => {
+  for (
+    const [address, value, extension, propagate, expected] of [
+      ["a@x.test", "b@y.test", "", true, ["b@y.test"]],
+      ["a+e@x.test", "b@y.test c", "+e", true, ["b+e@y.test", "c+e"]],
+      ["a+e@x.test", "b@y.test", "+e", false, ["b@y.test"]],
+      ["a@x.test", "@y.test", "", true, ["a@y.test"]],
+      ["a+e@x.test", "@y.test", "+e", true, ["a+e@y.test"]],
+      ["a+e@x.test", "@y.test", "+e", false, ["a+e@y.test"]],
+      ["a b@x.test", "@y.test, c@z.test", "", true, ["a b@y.test", "c@z.test"]],
+    ] as const
+  ) assert.deepEqual(mapAddress(address, value, extension, propagate), expected, `${address} ${value}`);
+});
