@@ -121,6 +121,8 @@ const IMPORT_REFUSALS = [
   "--no-remote",
   "--no-npm",
   "--cached-only",
+  // Of --frozen: the module is not in the lock file.
+  "The lockfile is out of date",
   "not a dependency",
 ];
 

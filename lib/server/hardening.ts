@@ -5,6 +5,7 @@
  * @module
  */
 
+import { dirname } from "../safe/path.ts";
 import { environmentVariable } from "../safe/process.ts";
 
 /** Heap of a daemon, MiB. ArrayBuffers are outside it; the systemd unit bounds the whole. */
@@ -48,7 +49,10 @@ export function hardeningFlags(code: CodeLocation, npm: boolean): string[] {
     "--no-prompt",
     // Only the named file counts: a deno.json planted above the code is not looked for.
     code.packages === undefined ? "--no-config" : `--config=${code.packages}`,
-    "--no-lock",
+    // The packages are those whose names and contents the lock file has, and no others.
+    ...(code.packages === undefined
+      ? ["--no-lock"]
+      : [`--lock=${dirname(code.packages)}/deno.lock`, "--frozen"]),
     "--no-remote",
     "--cached-only",
     "--allow-import=deny.invalid",
