@@ -79,7 +79,8 @@ const DECLARATIONS: readonly string[] = [
   "service.ts",
   "parameters.ts",
   "parameter_lists.ts",
-  "postfix_names.ts",
+  "postfix_rows_a_p.ts",
+  "postfix_rows_q_z.ts",
   "transport.ts",
   "trial_configuration.ts",
 ];

@@ -12,7 +12,7 @@ import { checkRestrictionList, RESTRICTION_PARAMETERS } from "./check_restrictio
 import { didYouMean } from "./nearest.ts";
 import { findParameter, PARAMETER_NAMES, type ParameterName, type Settings } from "./parameters.ts";
 import { errorAt, formatPlace, formatProblem, type Place, type Problem, warningAt } from "./problem.ts";
-import { ParameterError, Scope, type ScopeSource } from "./scope.ts";
+import { ParameterError, Scope, type ScopeSource, type Setting } from "./scope.ts";
 import { readTomlFile } from "./toml_file.ts";
 import { TRANSPORT_PARAMETERS } from "./transport.ts";
 import type { AnyValue } from "./values.ts";
@@ -72,6 +72,11 @@ export class Configuration {
   /** The defaults alone, as if main.toml set nothing. */
   defaults(): Scope {
     return new Scope({ ...this.#source, layers: [] });
+  }
+
+  /** The values as they would be with other settings before all else. */
+  overridden(settings: ReadonlyMap<string, Setting>): Scope {
+    return new Scope({ ...this.#source, layers: [settings, ...this.#source.layers] });
   }
 
   /** The text of a parameter or variable with every `$name` replaced. */
