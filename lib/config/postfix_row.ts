@@ -11,6 +11,10 @@ export type PostfixType = "string" | "bool" | "int" | "time" | "raw";
 export interface Refusal {
   readonly why: string;
   readonly cure: string;
+  /** Nothing is lost without it: it is about how Postfix is built and run. */
+  readonly harmless?: true;
+  /** Postern always does what the default says, and nothing else. */
+  readonly fixed?: true;
 }
 
 /** What is left out costs nothing: the default is what Postern does. */
@@ -26,33 +30,33 @@ export const REASONS = {
   delivery: { why: "its delivery agents have no such setting", cure: LEAVE_OUT },
   disk: { why: "a full disk is found by writing to it, and answered with 452", cure: LEAVE_OUT },
   dns: { why: "its dns daemon has no such setting", cure: LEAVE_OUT },
-  environment: { why: "daemons and commands get a fixed environment", cure: LEAVE_OUT },
+  environment: { why: "daemons and commands get a fixed environment", cure: LEAVE_OUT, harmless: true },
   filter: { why: "it has no filters behind the queue", cure: "route mail to a filter with transport_maps" },
   flush: { why: "its lists for flush have no such setting", cure: LEAVE_OUT },
   instances: { why: "it has no multi-instance management", cure: "run `postern -c DIR` with a configuration of its own for each" },
-  ipc: { why: "connections between its daemons stay open, under limits of their own", cure: LEAVE_OUT },
-  layout: { why: "its programs find one another by themselves", cure: LEAVE_OUT },
-  level: { why: "its defaults are those of the newest level", cure: "leave it out, and set what differs" },
+  ipc: { why: "connections between its daemons stay open, under limits of their own", cure: LEAVE_OUT, harmless: true },
+  layout: { why: "its programs find one another by themselves", cure: LEAVE_OUT, harmless: true },
+  level: { why: "its defaults are those of the newest level", cure: "leave it out, and set what differs", harmless: true },
   local: { why: "local delivery has no such setting", cure: LEAVE_OUT },
-  log: { why: "it writes its log itself", cure: "see maillog_file; rotate with logrotate" },
+  log: { why: "it writes its log itself", cure: "see maillog_file; rotate with logrotate", harmless: true },
   milter: { why: "it does not speak to mail filters (milters)", cure: "leave it out, or filter in front of Postern" },
-  network: { why: "the system tunes its sockets", cure: LEAVE_OUT },
+  network: { why: "the system tunes its sockets", cure: LEAVE_OUT, harmless: true },
   obsolete: { why: "it is obsolete in Postfix itself", cure: "use what took its place" },
   policy: { why: "it does not ask policy servers", cure: "leave it out, or use access tables" },
   postscreen: { why: "it has no postscreen", cure: "leave it out: let smtpd take the port" },
-  process: { why: "its processes are started and watched in its own way", cure: LEAVE_OUT },
+  process: { why: "its processes are started and watched in its own way", cure: LEAVE_OUT, harmless: true },
   proxy: { why: "it has no filter before the queue, XCLIENT or XFORWARD", cure: LEAVE_OUT },
   qmqp: { why: "it has no QMQP server", cure: LEAVE_OUT },
-  runtime: { why: "only a running program has a value for it", cure: "use it as $name in the parameters of a service" },
+  runtime: { why: "only a running program has a value for it", cure: "use it as $name in the parameters of a service", harmless: true },
   sasl: { why: "it has no SASL authentication", cure: "leave it out, or trust clients by address (mynetworks)" },
-  scache: { why: "each client process keeps its own connections", cure: LEAVE_OUT },
-  service: { why: "its daemons find one another by fixed names", cure: LEAVE_OUT },
+  scache: { why: "each client process keeps its own connections", cure: LEAVE_OUT, harmless: true },
+  service: { why: "its daemons find one another by fixed names", cure: LEAVE_OUT, harmless: true },
   smtpd: { why: "its SMTP server has no such setting", cure: LEAVE_OUT },
-  smtpdFixed: { why: "its SMTP server always does as Postfix does by default", cure: LEAVE_OUT },
+  smtpdFixed: { why: "its SMTP server always does as Postfix does by default", cure: LEAVE_OUT, fixed: true },
   tables: { why: "its tables have no such setting", cure: LEAVE_OUT },
   tls: { why: "it does not speak TLS", cure: "leave it out, or put a TLS proxy in front" },
   verify: { why: "it does not probe addresses", cure: "use recipient tables such as relay_recipient_maps" },
-  version: { why: "it cannot be changed", cure: LEAVE_OUT },
+  version: { why: "it cannot be changed", cure: LEAVE_OUT, harmless: true },
 } as const satisfies Readonly<Record<string, Refusal>>;
 
 /** Type, default, least, most, users, and for what is refused the reason and what it is for. */
