@@ -132,7 +132,7 @@ class ConfigurationImport {
   }
 
   #isVariable(setting: CfSetting): boolean {
-    return this.#settings.import(setting).kind === "variable";
+    return this.#settings.convert(setting).kind === "variable";
   }
 
   /** Puts a setting where it belongs and reports it; the name that it has now, or undefined. */
@@ -142,7 +142,7 @@ class ConfigurationImport {
     place: string,
     subject: string,
   ): string | undefined {
-    const imported = this.#settings.import(setting);
+    const imported = this.#settings.convert(setting);
     if (imported.kind === "left") {
       this.report.add(imported.fate, place, subject, imported.why, imported.cure);
       return undefined;

@@ -3,6 +3,9 @@
  *
  * @module
  */
+// Safe primitives
+import { SystemError } from "../lib/safe/error.ts";
+import { readTextFile } from "../lib/safe/file.ts";
 // Utility
 import { RESTRICTION_PARAMETERS } from "../lib/config/check_restrictions.ts";
 import { computedDefault, type SystemFacts } from "../lib/config/defaults.ts";
@@ -11,7 +14,7 @@ import { findParameter, isParameterName, type Parameter } from "../lib/config/pa
 import { findPostfixParameter, POSTFIX_NAMES, type Refusal } from "../lib/config/postfix_parameters.ts";
 import { findRow } from "../lib/config/scope.ts";
 import { splitTransportParameter } from "../lib/config/transport.ts";
-import { asciiLower } from "../lib/vstring/ascii.ts";
+import { asciiLower, trimBlanks } from "../lib/vstring/ascii.ts";
 // This program
 import type { Fate } from "./import_report.ts";
 import type { CfSetting } from "./import_source.ts";
@@ -45,6 +48,9 @@ const OWN: ReadonlyMap<string, string> = new Map([
     "Postern has a queue of its own; `postern import --queue` takes this one's messages over",
   ],
 ]);
+
+/** Largest file that holds a name, bytes. */
+const NAME_FILE_LIMIT = 65_536;
 
 /** Deepest nesting of `$name`. */
 const DEPTH_LIMIT = 100;
@@ -100,7 +106,7 @@ export class SettingImport implements ValueSource {
   }
 
   /** What becomes of a setting. */
-  import(setting: CfSetting): ImportedSetting {
+  convert(setting: CfSetting): ImportedSetting {
     const name = RENAMED.get(setting.name) ?? setting.name;
     const own = OWN.get(name);
     if (own !== undefined) return { kind: "left", fate: "changed", why: own, cure: "" };
@@ -134,6 +140,7 @@ export class SettingImport implements ValueSource {
       const path = this.tables.file(this.expand(text))?.path;
       if (path !== undefined && path !== text) return { ...plain(path), notes: [`${text} is ${path} now`] };
     }
+    if (name === "myorigin" && text.startsWith("/")) return firstLine(text);
     if (name === "default_database_type" && text !== "texthash") {
       return { ...plain("texthash"), notes: [`${text} is texthash now`] };
     }
@@ -158,12 +165,14 @@ export class SettingImport implements ValueSource {
   /** Defaults of Postfix that depend on compatibility_level and are not ours at this configuration's level. */
   levelDefaults(): readonly CfSetting[] {
     const found: CfSetting[] = [];
+    const level = this.expand("$compatibility_level");
     for (const name of POSTFIX_NAMES) {
       const text = findPostfixParameter(name)!.default;
       if (!text.includes("$compatibility_level") || !isParameterName(name) || this.#settings.has(name)) {
         continue;
       }
-      const theirs = this.expand(text);
+      // Only the level is decided now: other names stay as they are.
+      const theirs = expand(text, (other) => other === "compatibility_level" ? level : `$${other}`);
       if (theirs !== findParameter(name)!.default) found.push({ name, text: theirs, line: 0 });
     }
     return found;
@@ -182,6 +191,17 @@ export class SettingImport implements ValueSource {
       }
     }
     return variables;
+  }
+}
+
+/** Debian's Postfix takes a file name in myorigin for the first line of that file. */
+function firstLine(path: string): ImportedValue {
+  try {
+    const [line = ""] = readTextFile(path, NAME_FILE_LIMIT).split("\n");
+    return { ...plain(trimBlanks(line)), notes: [`the first line of ${path} is written out`] };
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return { ...plain(path), losses: [{ what: error.message, cure: "set it in main.toml" }] };
   }
 }
 

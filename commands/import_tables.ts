@@ -102,7 +102,8 @@ export class TableImport {
         : "put its content into a texthash: table, or let another system look it up";
       return { kind: "dropped", why: `table type "${type}" is not supported`, cure };
     }
-    const place = FILE_TYPES.has(type) || type === "cdb" ? this.file(name) : { path: name, copied: false };
+    const isFile = (FILE_TYPES.has(type) || type === "cdb") && !name.startsWith("{");
+    const place = isFile ? this.file(name) : { path: name, copied: false };
     if (place === undefined) return relativePath(name);
     const ours = `${type}:${place.path}`;
     return { kind: "table", spec: ours, note: ours === spec ? "" : `${item} is ${ours} now` };
