@@ -48,6 +48,8 @@ export interface Case {
   /** Where the mail goes. */
   readonly route: (place: Place) => Settings;
   readonly settings?: Settings;
+  /** Parameters that only Postern has. */
+  readonly postern?: Settings;
   /** Messages that wait in deferred/ all the time. */
   readonly deferred?: (messages: number) => number;
   /** Daemons whose single processes are watched: they may not grow with the message or the queue. */
@@ -113,7 +115,7 @@ export const CASES: readonly Case[] = [
   {
     letter: "e",
     title: `delivery to ${MAILDIRS} Maildirs`,
-    load: (messages) => ({ ...LOAD, messages: part(messages, 0.2), to: "you@box.test", numbered: true }),
+    load: (messages) => ({ ...LOAD, messages, to: "you@box.test", numbered: true }),
     route: maildirs,
   },
   {
@@ -158,6 +160,13 @@ export const CASES: readonly Case[] = [
     title: "one client, one session, one message at a time",
     load: (messages) => ({ ...LOAD, client: "probe", messages: part(messages, 0.3), sessions: 1 }),
     route: discard,
+  },
+  {
+    letter: "j",
+    title: `as (e), one helper for all ${MAILDIRS} Maildirs`,
+    load: (messages) => ({ ...LOAD, messages, to: "you@box.test", numbered: true }),
+    route: maildirs,
+    postern: { virtual_mailbox_shared_helper: true },
   },
 ];
 

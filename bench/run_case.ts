@@ -55,7 +55,7 @@ export async function runCase(
   // Not below our directory: the paths of their sockets may not be long.
   if (hasPostfix()) systems.push(stack.use(await startPostfix(below, { ...settings(), ...extent.postfix })));
   signal.throwIfAborted();
-  systems.push(stack.use(await startPostern(below, settings())));
+  systems.push(stack.use(await startPostern(below, { ...settings(), ...row.postern })));
   const idle: DaemonSizes[] = [];
   const figures = systems.map((): Figures[] => []);
   for (const system of systems) idle.push(await prepare(row, system, load, extent.messages, signal));

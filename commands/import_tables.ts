@@ -18,6 +18,7 @@ const INDEXED: ReadonlySet<string> = new Set(["btree", "dbm", "hash", "lmdb", "s
 
 /** Types whose name is a file with rules or with the settings of a database. */
 const FILE_TYPES: ReadonlySet<string> = new Set([
+  "cdb",
   "cidr",
   "ldap",
   "memcache",
@@ -33,7 +34,7 @@ const FILE_TYPES: ReadonlySet<string> = new Set([
 const POSTFIX_TYPES: ReadonlySet<string> = new Set([
   ...INDEXED,
   ...FILE_TYPES,
-  "cdb",
+  "debug",
   "environ",
   "fail",
   "inline",
@@ -93,7 +94,7 @@ export class TableImport {
     const type = spec.slice(0, colon);
     const name = spec.slice(colon + 1);
     if (type === "pipemap" || type === "unionmap") return this.#convertMembers(type, name);
-    if (INDEXED.has(type) || (type === "cdb" && !TABLE_TYPES.includes(type))) {
+    if (INDEXED.has(type)) {
       return this.#indexed(item, name);
     }
     if (!TABLE_TYPES.includes(type)) {
@@ -102,8 +103,9 @@ export class TableImport {
         : "put its content into a texthash: table, or let another system look it up";
       return { kind: "dropped", why: `table type "${type}" is not supported`, cure };
     }
-    const isFile = (FILE_TYPES.has(type) || type === "cdb") && !name.startsWith("{");
-    const place = isFile ? this.file(name) : { path: name, copied: false };
+    const isFile = FILE_TYPES.has(type) && !name.startsWith("{");
+    const ending = type === "cdb" ? ".cdb" : "";
+    const place = isFile ? this.file(name, ending) : { path: name, copied: false };
     if (place === undefined) return relativePath(name);
     const ours = `${type}:${place.path}`;
     return { kind: "table", spec: ours, note: ours === spec ? "" : `${item} is ${ours} now` };
@@ -137,16 +139,25 @@ export class TableImport {
     return { kind: "table", spec: ours, note: same ? "" : `${type}:${name} is ${ours} now` };
   }
 
-  /** Where a file is from now on: a copy if it was in the configuration directory; undefined for a relative path. */
-  file(path: string): { readonly path: string; readonly copied: boolean } | undefined {
+  /**
+   * Where a file is from now on: a copy if it was in the configuration directory; undefined for a relative path.
+   *
+   * @param ending of the file's name, which the name of its table does not have
+   */
+  file(path: string, ending = ""): { readonly path: string; readonly copied: boolean } | undefined {
     if (!path.startsWith("/")) return undefined;
     const plain = normalize(path);
     if (!plain.startsWith(`${this.#directory}/`)) return { path, copied: false };
     const to = plain.slice(this.#directory.length + 1);
-    const stat = lookAt(plain);
-    if (stat !== undefined && !this.#copies.has(to)) {
-      const content = readBytesFile(plain, TABLE_FILE_LIMIT);
-      this.#copies.set(to, { from: plain, to, mode: stat.mode & 0o777, content });
+    const stat = lookAt(plain + ending);
+    if (stat !== undefined && !this.#copies.has(to + ending)) {
+      const content = readBytesFile(plain + ending, TABLE_FILE_LIMIT);
+      this.#copies.set(to + ending, {
+        from: plain + ending,
+        to: to + ending,
+        mode: stat.mode & 0o777,
+        content,
+      });
     }
     return { path: `$config_directory/${to}`, copied: stat !== undefined };
   }

@@ -1,16 +1,17 @@
 /**
  * # newaliases
  *
- * Checks the alias tables.
+ * Makes and checks the alias tables.
  *
  * ## Description
  * `newaliases`
  *
- * Reads the tables of `alias_database` and says what is wrong with them, with file and line; says nothing when all is
- * well, as Postfix's newaliases. No index is made: local reads the text itself and takes a change over within seconds.
+ * Makes the index files of the `cdb:` tables of `alias_database` anew, as postalias does; reads its other tables and
+ * says what is wrong with them, with file and line; says nothing when all is well, as Postfix's newaliases. Local reads
+ * a texthash file itself and takes a change over within seconds.
  *
  * ## Security
- * Reads the alias files with the rights of who runs it; writes nothing.
+ * As root it has the rights of a source file's owner while it makes that file's index.
  *
  * ## Standards
  * None.
@@ -29,6 +30,7 @@
 // This program
 import { type CommandEnv, CommandError } from "./command.ts";
 import { parseOptions } from "./options.ts";
+import { TableMaker } from "./table_maker.ts";
 import { TableTool } from "./table_tool.ts";
 
 /** Runs newaliases. */
@@ -38,6 +40,16 @@ export function run(args: readonly string[], env: CommandEnv): Promise<number> {
     throw new CommandError(`fatal: usage: ${env.programName}`);
   }
   const specs = env.config().settings.alias_database;
-  const tool = new TableTool(env, { syntax: "alias", paranoid: true }, ":");
-  return Promise.resolve(tool.check(specs, true));
+  const tool = new TableTool(env, { syntax: "alias", paranoid: true }, { mark: ":" });
+  const maker = new TableMaker(env, {
+    alias: true,
+    foldKeys: true,
+    nul: false,
+    duplicates: "warn",
+    asRoot: false,
+    plainMode: false,
+    files: false,
+    anyBytes: false,
+  });
+  return maker.make(specs, (spec) => tool.check([spec], true));
 }

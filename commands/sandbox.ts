@@ -23,11 +23,13 @@
  * @module
  */
 // Safe primitives
+import { withoutSlashes } from "../lib/safe/path.ts";
 import { runtimePath } from "../lib/safe/process.ts";
 // Utility
 import type { Configuration } from "../lib/config/configuration.ts";
 import { didYouMean } from "../lib/config/nearest.ts";
 // Server skeleton
+import type { AnyHelperTask } from "../lib/server/boot.ts";
 import { locateCode } from "../lib/server/code_location.ts";
 import { serviceIdentity } from "../lib/server/identity.ts";
 import { type Plan, Planner } from "../lib/server/sandbox.ts";
@@ -85,6 +87,7 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
 /** A plan for each service that may ask for helpers, for a mailbox that stands for all. */
 function helperPlans(planner: Planner, configuration: Configuration): Plan[] {
   const { virtual_mailbox_base, mail_spool_directory, virtual_minimum_uid: uid } = configuration.settings;
+  const isShared = configuration.settings.virtual_mailbox_shared_helper;
   return configuration.services.flatMap((entry) => {
     const service = SERVICES.get(entry.command);
     if (service?.startsHelpers !== true) return [];
@@ -92,7 +95,9 @@ function helperPlans(planner: Planner, configuration: Configuration): Plan[] {
       ? virtual_mailbox_base
       : mail_spool_directory;
     const path = `${base.endsWith("/") ? base : `${base}/`}ONE-MAILBOX`;
-    const task = { kind: "mailbox", path, format: "maildir", user: "ONE-RECIPIENT", uid, gid: uid } as const;
+    const task: AnyHelperTask = isShared && entry.command === "virtual"
+      ? { kind: "mailboxes", path: withoutSlashes(base), uid, gid: uid }
+      : { kind: "mailbox", path, format: "maildir", user: "ONE-RECIPIENT", uid, gid: uid };
     const plan = planner.helperPlan("mailbox", entry, task);
     return [{ ...plan, entry: { ...plan.entry, name: `mailbox (for ${entry.name})` } }];
   });

@@ -7,37 +7,54 @@
 import { isAbsolute, resolve } from "../lib/safe/path.ts";
 import { currentDirectory } from "../lib/safe/process.ts";
 // Utility
-import { ByteBuilder, ByteLimitError, decodeText } from "../lib/vstring/byte_builder.ts";
+import { decodeBase64 } from "../lib/vstring/base64.ts";
+import { decodeText } from "../lib/vstring/byte_builder.ts";
 import { printable } from "../lib/vstring/printable.ts";
 // Tables
 import { checkTables } from "../lib/table/check.ts";
+import { DebugTable } from "../lib/table/debug_table.ts";
 import { openTable } from "../lib/table/open.ts";
 import type { OpenHow } from "../lib/table/open_how.ts";
 import { isTableSpec, splitSpec } from "../lib/table/spec.ts";
 import { tableFiles } from "../lib/table/table_files.ts";
+import { TABLE_SERVERS } from "../lib/table/table_servers.ts";
 import { describeProblem, type Table, TableError } from "../lib/table/table.ts";
 // This program
 import { type CommandEnv, CommandError } from "./command.ts";
+import { inputLineBytes } from "./table_input.ts";
 
-/** Longest key on standard input, bytes. */
-const KEY_LIMIT = 65536;
-const LF = 0x0a;
 /** Type of a table that is given as a file only, where the configuration does not say. */
 const DEFAULT_TYPE = "texthash";
+/** Types whose name is a file. */
+const FILE_TYPES = [
+  ..."cdb cidr ldap memcache mysql pcre pgsql regexp sqlite texthash".split(" "),
+  // These are refused, with the file to use in their place.
+  ..."btree dbm hash lmdb sdbm".split(" "),
+];
+
+/** How tables are shown. */
+export interface TableShow {
+  /** What stands between a key and the tab that its value follows: postalias writes `key: value`. */
+  readonly mark: string;
+  /** Values are the base64 form of files. */
+  readonly files?: boolean;
+  /** Tell of each look-up. */
+  readonly verbose?: boolean;
+}
 
 /** One program's use of tables. */
 export class TableTool {
   readonly #env: CommandEnv;
   readonly #how: OpenHow;
-  /** Behind each key in a list: postalias writes `key: value`. */
-  readonly #mark: string;
+  readonly #show: TableShow;
+  readonly #opened: Table[] = [];
 
-  /** @param mark what stands between a key and the tab that its value follows */
-  constructor(env: CommandEnv, how: OpenHow, mark: string) {
+  constructor(env: CommandEnv, how: OpenHow, show: TableShow) {
     this.#env = env;
-    this.#mark = mark;
+    this.#show = show;
     this.#how = {
       ...how,
+      servers: TABLE_SERVERS,
       warn: (problem) => env.err(`${env.programName}: warning: ${describeProblem(problem)}\n`),
     };
   }
@@ -47,7 +64,7 @@ export class TableTool {
     const spec = isTableSpec(operand) ? operand : `${this.#defaultType()}:${operand}`;
     const colon = spec.indexOf(":");
     const name = spec.slice(colon + 1);
-    const isFile = ["texthash", "cidr", "regexp"].includes(spec.slice(0, colon)) && !name.startsWith("{");
+    const isFile = FILE_TYPES.includes(spec.slice(0, colon)) && !name.startsWith("{");
     if (!isFile || name === "" || isAbsolute(name)) return spec;
     return `${spec.slice(0, colon)}:${resolve(currentDirectory(), name)}`;
   }
@@ -67,20 +84,35 @@ export class TableTool {
     return 1;
   }
 
-  /** Asks the tables for each line of standard input; prints `key TAB value` for those found. */
-  async queryInput(specs: readonly string[]): Promise<number> {
+  /** Asks the tables for each key; prints `key TAB value` for those found. */
+  async queryInput(specs: readonly string[], keys: AsyncIterable<string>): Promise<number> {
     const tables = specs.map((spec) => this.#open(spec));
     let status = 1;
-    for await (const key of inputLines(this.#env.stdin())) {
+    for await (const key of keys) {
       for (const table of tables) {
         const value = await this.#find(table, key);
         if (value === undefined) continue;
-        this.#env.out(`${key}${this.#mark}\t${value}\n`);
+        this.#print(key, value);
         status = 0;
         break;
       }
     }
     return status;
+  }
+
+  /** Standard input. */
+  input(): AsyncIterable<Uint8Array> {
+    return this.#env.stdin();
+  }
+
+  /** The lines of standard input. */
+  async *inputKeys(): AsyncGenerator<string> {
+    for await (const line of inputLineBytes(this.#env.stdin())) yield decodeText(line);
+  }
+
+  /** Ends the connections of tables on servers. */
+  close(): void {
+    for (const table of this.#opened) table.close?.();
   }
 
   /** Prints every key and value of the tables. */
@@ -90,9 +122,24 @@ export class TableTool {
       if (table.entries === undefined) {
         throw new CommandError(`fatal: table ${spec}: this type of table cannot list its entries`);
       }
-      for (const [key, value] of table.entries()) this.#env.out(`${key}${this.#mark}\t${value}\n`);
+      for (const [key, value] of table.entries()) this.#print(key, this.#shown(table, key, value));
     }
     return 0;
+  }
+
+  #print(key: string, value: string): void {
+    this.#env.out(`${key}${this.#show.mark}\t${value}\n`);
+  }
+
+  /** A value as it is shown: with -F, what its base64 form stands for. */
+  #shown(table: Table, key: string, value: string): string {
+    if (!this.#show.files) return value;
+    const bytes = decodeBase64(value);
+    if (bytes !== undefined) return decodeText(bytes);
+    const text = `table ${table.spec}: key ${printable(key)}: malformed BASE64 value: ${
+      printable(value.slice(0, 100))
+    }`;
+    throw new CommandError(`fatal: ${text}`);
   }
 
   /** Reads the tables and says what is wrong with them; exit status 1 when one cannot be used. */
@@ -117,6 +164,7 @@ export class TableTool {
     const count = table.entries === undefined ? "" : `${Array.from(table.entries()).length} entries; `;
     const split = splitSpec(spec);
     const type = split.kind === "spec" ? split.type : "";
+    table.close?.();
     const kind = tableFiles([spec]).length > 0
       ? "is read as it stands and needs no index file"
       : "has no file";
@@ -125,11 +173,17 @@ export class TableTool {
 
   #open(spec: string): Table {
     try {
-      return openTable(spec, this.#how);
+      const table = openTable(spec, this.#how);
+      this.#opened.push(table);
+      return this.#show.verbose ? new DebugTable(spec, table, { info: (text) => this.#say(text) }) : table;
     } catch (error) {
       if (error instanceof TableError) throw new CommandError(`fatal: ${error.message}`);
       throw error;
     }
+  }
+
+  #say(text: string): void {
+    this.#env.err(`${this.#env.programName}: ${text}\n`);
   }
 
   async #find(table: Table, key: string): Promise<string | undefined> {
@@ -140,7 +194,7 @@ export class TableTool {
           const text = `table ${table.spec}: key ${printable(key)}: empty string result is not allowed`;
           this.#env.err(`${this.#env.programName}: warning: ${text}\n`);
         }
-        return outcome.value;
+        return this.#shown(table, key, outcome.value);
       case "missing":
         return undefined;
       case "retry":
@@ -148,32 +202,5 @@ export class TableTool {
       default:
         return outcome satisfies never;
     }
-  }
-}
-
-/** The lines of standard input without their line ends. */
-async function* inputLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const line = new ByteBuilder(KEY_LIMIT);
-  for await (const chunk of chunks) {
-    let start = 0;
-    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, start)) {
-      append(line, chunk.subarray(start, end));
-      yield decodeText(line.view());
-      line.clear();
-      start = end + 1;
-    }
-    append(line, chunk.subarray(start));
-  }
-  if (line.length > 0) yield decodeText(line.view());
-}
-
-function append(line: ByteBuilder, bytes: Uint8Array): void {
-  try {
-    line.bytes(bytes);
-  } catch (error) {
-    if (error instanceof ByteLimitError) {
-      throw new CommandError(`fatal: a key is longer than ${KEY_LIMIT} bytes`);
-    }
-    throw error;
   }
 }

@@ -8,7 +8,7 @@
 import type { Configuration } from "../lib/config/configuration.ts";
 import { bundledCode } from "../lib/server/code_location.ts";
 import { Planner } from "../lib/server/sandbox.ts";
-import { systemFacts } from "../lib/server/system_facts.ts";
+import { BOOT_ID_VARIABLE, systemFacts } from "../lib/server/system_facts.ts";
 import { SERVICES } from "../daemons/services.ts";
 import type { Layout } from "./install_layout.ts";
 import { masterCommand, masterEnvironment } from "./install_programs.ts";
@@ -61,6 +61,8 @@ RestartSec=5s
 # A daemon that memory runs out for is replaced by master; the others go on.
 OOMPolicy=continue
 ${environment.join("\n")}
+# The boot id, which the service cannot read itself.
+Environment="${BOOT_ID_VARIABLE}=%b"
 UMask=0077
 
 # Master is root to give each daemon its user, and keeps of root's rights those that this takes: ports below 1024,

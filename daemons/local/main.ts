@@ -12,8 +12,8 @@
  *
  * Security: reads queue files (content is hostile: only Delivered-To headers are looked at, the rest is copied) and
  * envelope addresses (hostile). Writes nothing and runs nothing: master starts the helpers, and checks path, user and
- * ids again. Alias tables are opened without proxymap and without `$1` in results. Expansion is limited in depth
- * (100) and in number of addresses. Must never be trusted to write a file or to choose a user id.
+ * ids again. Alias tables are opened here, without `$1` in results; those on a server are looked up by proxymap, the
+ * only process that may reach one. Expansion is limited in depth (100) and in number of addresses. Must never be trusted to write a file or to choose a user id.
  *
  * Standards: RFC 5321 section 3.9 (aliases and lists), RFC 3461 section 5.2.7 (NOTIFY of aliases and lists).
  *
@@ -41,7 +41,9 @@ import { aliasSearch, keySearch } from "../../lib/table/search.ts";
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
 import { submitMessage } from "../../lib/proto/cleanup_client.ts";
-import { CLEANUP, DELIVERY, REWRITE } from "../../lib/proto/protocols.ts";
+import { CLEANUP, DELIVERY, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { openTables } from "../../lib/proto/proxy_table.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
 // Server skeleton
 import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
@@ -62,7 +64,8 @@ const HOUSEKEEPING = 1;
 function start(context: Context<typeof SERVICE>) {
   const { settings, log, serviceName } = context;
   const how = { log, refused: (error: unknown) => context.trouble("table", error), soft: true };
-  const aliases = settings.alias_maps.map((spec) => openAliasTable(spec, how));
+  const maps = () => new MapClient(context.client(PROXYMAP, "proxymap"), settings);
+  const aliases = openTables("alias_maps", settings.alias_maps, maps, (spec) => openAliasTable(spec, how));
   // Names of the password file are case-sensitive; local parts come folded.
   const users = [openTable("unix:passwd.byname", { ...how, paranoid: true, foldKeys: false })];
   const helpers = new MailboxHelperPool({

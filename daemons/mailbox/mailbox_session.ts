@@ -13,26 +13,38 @@ import { type Mailbox, type MailboxDelivery } from "../../lib/mail/mailbox_write
 import { CodecError } from "../../lib/ipc/codec.ts";
 import { type Handler, type ServerExchange } from "../../lib/ipc/server.ts";
 import { type MAILBOX } from "../../lib/proto/protocols.ts";
+// This program
+import { type MailboxFormat, type OpenMailbox } from "./mailbox_place.ts";
 
 /** Seconds that an agent may be silent in mid-message: an mbox stays locked for all others meanwhile. */
 export const SILENCE_LIMIT = 120;
 
-/** What a handler needs beside the mailbox. */
+/** What a handler needs beside the mailboxes. */
 export interface MailboxHandlerOptions {
-  /** Reason of a successful delivery, for the log. */
-  readonly delivered: string;
   /** Told of what the sandbox refused: a security event. */
   readonly refused: (error: unknown) => void;
   /** Seconds (SILENCE_LIMIT). */
   readonly silenceLimit: number;
 }
 
-/** Makes the handler that writes one mailbox. */
-export function mailboxHandler(mailbox: Mailbox, options: MailboxHandlerOptions): Handler<typeof MAILBOX> {
+/** Reason of a successful delivery, for the log. */
+const DELIVERED = { mbox: "delivered to mailbox", maildir: "delivered to maildir" } as const;
+
+/** Makes the handler that writes the mailboxes which `open` gives. */
+export function mailboxHandler(
+  open: OpenMailbox,
+  options: MailboxHandlerOptions,
+): Handler<typeof MAILBOX> {
+  const silence = new SilenceWatch(options.silenceLimit);
   return (exchange, message) => {
     if (message.is === "begin") {
       if (exchange.state !== undefined) throw new CodecError("Cannot begin delivery: one is under way");
-      const session = new DeliverySession(mailbox, options);
+      const session = new DeliverySession(
+        () => open(message.path, message.format),
+        message.format,
+        options,
+        silence,
+      );
       exchange.state = session;
       exchange.onCancel = () => session.cancel();
       return session.begin(message.sender);
@@ -50,35 +62,47 @@ function sessionOf(exchange: ServerExchange<typeof MAILBOX>): DeliverySession {
 
 /** One delivery. */
 class DeliverySession {
-  readonly #mailbox: Mailbox;
+  readonly #open: () => Mailbox;
+  readonly #format: MailboxFormat;
   readonly #options: MailboxHandlerOptions;
   #delivery: MailboxDelivery | undefined;
   #failure: MailboxOutcome | undefined;
   #cancelled = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #silence: SilenceWatch;
+  /** Milliseconds, when the agent was last heard. */
+  lastHeard = 0;
 
-  constructor(mailbox: Mailbox, options: MailboxHandlerOptions) {
-    this.#mailbox = mailbox;
+  constructor(
+    open: () => Mailbox,
+    format: MailboxFormat,
+    options: MailboxHandlerOptions,
+    silence: SilenceWatch,
+  ) {
+    this.#silence = silence;
+    this.#open = open;
+    this.#format = format;
     this.#options = options;
   }
 
   async begin(sender: string): Promise<void> {
     try {
-      const delivery = await this.#mailbox.begin(sender);
+      const delivery = await this.#open().begin(sender);
       // The agent may have gone while we waited for a lock.
       if (this.#cancelled) delivery.abort();
       else {
         this.#delivery = delivery;
-        this.#listen();
+        this.lastHeard = Date.now();
+        this.#silence.add(this);
       }
     } catch (error) {
+      if (error instanceof CodecError) throw error;
       this.#failure = this.#failed(error);
     }
   }
 
   write(content: Uint8Array): void {
     if (this.#delivery === undefined) return;
-    this.#listen();
+    this.lastHeard = Date.now();
     try {
       this.#delivery.write(content);
     } catch (error) {
@@ -91,11 +115,11 @@ class DeliverySession {
     const delivery = this.#delivery;
     // From here on it is the writer's: a cancel comes too late.
     this.#delivery = undefined;
-    clearTimeout(this.#timer);
+    this.#silence.remove(this);
     if (delivery === undefined) return this.#failure ?? outcomeOf("4.3.0", "Delivery was cancelled");
     try {
       await delivery.finish();
-      return outcomeOf("2.0.0", this.#options.delivered);
+      return outcomeOf("2.0.0", DELIVERED[this.#format]);
     } catch (error) {
       return this.#failed(error);
     }
@@ -115,15 +139,44 @@ class DeliverySession {
     this.#failure ??= outcome;
     const delivery = this.#delivery;
     this.#delivery = undefined;
-    clearTimeout(this.#timer);
+    this.#silence.remove(this);
     delivery?.abort();
   }
 
-  /** Starts the wait for the agent's next word anew. */
-  #listen(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#fail(outcomeOf("4.3.0", `Delivery agent was silent for ${this.#options.silenceLimit} seconds`));
-    }, this.#options.silenceLimit * 1000);
+  /** The agent said nothing for too long. */
+  expire(): void {
+    this.#fail(outcomeOf("4.3.0", `Delivery agent was silent for ${this.#options.silenceLimit} seconds`));
+  }
+}
+
+/** Ends deliveries whose agent went silent: one timer for all, as one for each message would cost more than its file. */
+class SilenceWatch {
+  readonly #limit: number;
+  readonly #sessions = new Set<DeliverySession>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param limit seconds */
+  constructor(limit: number) {
+    this.#limit = limit * 1000;
+  }
+
+  add(session: DeliverySession): void {
+    this.#sessions.add(session);
+    this.#timer ??= setTimeout(() => this.#look(), this.#limit);
+  }
+
+  remove(session: DeliverySession): void {
+    this.#sessions.delete(session);
+  }
+
+  #look(): void {
+    const now = Date.now();
+    let next = Infinity;
+    for (const session of this.#sessions) {
+      const left = session.lastHeard + this.#limit - now;
+      if (left <= 0) session.expire();
+      else next = Math.min(next, left);
+    }
+    this.#timer = next === Infinity ? undefined : setTimeout(() => this.#look(), next);
   }
 }

@@ -4,14 +4,21 @@
  * Description: master starts one process per mailbox when local or virtual asks for it, under the user and group id
  * of the mailbox. The process serves the one connection that it inherits: it takes messages and adds each to the
  * mailbox, or says why it cannot. It ends when the connection closes; local and virtual close it when they had no
- * mail for the mailbox for mailbox_helper_idle seconds. Maildir: a file in tmp, synced, linked into new, the sync of
- * the directory shared by deliveries that wait at the same time. mbox: dotlock and flock, the text appended and
- * synced, and cut off again on any error.
+ * mail for the mailbox for mailbox_helper_idle seconds, or need its room for another mailbox (mailbox_helper_limit).
+ * Maildir: a file in tmp, synced, linked into new, and that synced. A message that comes alone is synced in place;
+ * where several are under way and syncs are slow, they wait side by side and share the sync of the directory. mbox:
+ * dotlock and flock, the text appended and synced, and cut off again on any error.
+ *
+ * With virtual_mailbox_shared_helper one process serves all virtual mailboxes of a user and group, and each message
+ * says which one it is for.
  *
  * Security: its permissions are read and write on that one mailbox (an mbox: the file and its `.lock`). It reads
  * message text, which is hostile, and interprets nothing of it but line starts (`From ` quoting). The folders of a
  * Maildir are the recipient's: links in the place of tmp, new or cur are refused. An mbox must be a regular file with
  * one link, owned by the recipient (strict_mailbox_ownership). Must never be trusted with anything but this mailbox.
+ * A shared process has its permissions on the whole of virtual_mailbox_base, so that only the user id stands between
+ * it and the others' mailboxes there, and nothing between the mailboxes that it serves; the path that a message names
+ * is a plain one below the base, and links on the way to the mailbox are refused, as the runtime would follow them.
  *
  * Standards: RFC 4155 (mbox, with `From ` quoting), RFC 3463 (status codes), Maildir as its author describes it.
  *
@@ -33,42 +40,48 @@
 import { Maildir } from "../../lib/mail/mailbox_maildir.ts";
 import { lockKinds } from "../../lib/mail/mailbox_lock.ts";
 import { Mbox } from "../../lib/mail/mailbox_mbox.ts";
+import { MailboxSyncs } from "../../lib/mail/mailbox_sync.ts";
 import { type Mailbox, type MailboxPlace } from "../../lib/mail/mailbox_writer.ts";
 // Server skeleton
-import { type HelperTask } from "../../lib/server/boot.ts";
+import { type AnyHelperTask } from "../../lib/server/boot.ts";
 import { type Context } from "../../lib/server/context.ts";
 import { runHelperDaemon } from "../../lib/server/daemon.ts";
 import { MAILBOX } from "../../lib/proto/protocols.ts";
 // This program
+import { type MailboxFormat, oneMailbox, type OpenMailbox, sharedMailboxes } from "./mailbox_place.ts";
 import { mailboxHandler, SILENCE_LIMIT } from "./mailbox_session.ts";
 import { SERVICE } from "./service.ts";
 
-/** The mailbox of a task. A virtual mailbox's user is an address, a login name never holds an `@`. */
-function openMailbox(context: Context<typeof SERVICE>, task: HelperTask): Mailbox {
-  const { settings, log } = context;
-  const isVirtual = task.user.includes("@");
-  const place: MailboxPlace = {
-    path: task.path,
-    sizeLimit: isVirtual ? settings.virtual_mailbox_limit : settings.mailbox_size_limit,
-    warn: (text) => log.warning(text),
+/** Makes the mailboxes of this process. A virtual mailbox's user is an address, a login name never holds an `@`. */
+function openerOf({ settings, log }: Context<typeof SERVICE>, task: AnyHelperTask): OpenMailbox {
+  const isVirtual = task.kind === "mailboxes" || task.user.includes("@");
+  const syncs = new MailboxSyncs();
+  const lock = {
+    attempts: settings.deliver_lock_attempts,
+    delay: settings.deliver_lock_delay,
+    stale: settings.stale_lock_time,
+    ...lockKinds(isVirtual ? settings.virtual_mailbox_lock : settings.mailbox_delivery_lock),
   };
-  if (task.format === "maildir") return new Maildir(place, settings.myhostname);
-  return new Mbox(place, {
-    lock: {
-      attempts: settings.deliver_lock_attempts,
-      delay: settings.deliver_lock_delay,
-      stale: settings.stale_lock_time,
-      ...lockKinds(isVirtual ? settings.virtual_mailbox_lock : settings.mailbox_delivery_lock),
-    },
-    owner: settings.strict_mailbox_ownership ? task.uid : undefined,
-  });
+  const owner = settings.strict_mailbox_ownership ? task.uid : undefined;
+  const make = (path: string, format: MailboxFormat): Mailbox => {
+    const place: MailboxPlace = {
+      path,
+      sizeLimit: isVirtual ? settings.virtual_mailbox_limit : settings.mailbox_size_limit,
+      warn: (text) => log.warning(text),
+    };
+    return format === "maildir"
+      ? new Maildir(place, settings.myhostname, syncs)
+      : new Mbox(place, { lock, owner });
+  };
+  return task.kind === "mailboxes"
+    ? sharedMailboxes(task.path, make)
+    : oneMailbox(make(task.path, task.format), task.format);
 }
 
 await runHelperDaemon(SERVICE, MAILBOX, (context, process) => {
   const task = process.boot.helper;
   if (task === undefined) return context.fatal("this program is started by master with a mailbox to write");
-  return mailboxHandler(openMailbox(context, task), {
-    delivered: task.format === "mbox" ? "delivered to mailbox" : "delivered to maildir",
+  return mailboxHandler(openerOf(context, task), {
     refused: (error) => context.trouble("write mailbox", error),
     silenceLimit: SILENCE_LIMIT,
   });

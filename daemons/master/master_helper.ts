@@ -4,9 +4,9 @@
  */
 import type { Configuration } from "../../lib/config/configuration.ts";
 import { lookAt } from "../../lib/safe/file.ts";
-import { dirname, isAbsolute, normalize } from "../../lib/safe/path.ts";
+import { dirname, isAbsolute, normalize, withoutSlashes } from "../../lib/safe/path.ts";
 import { findUser, ownGid, ownUid } from "../../lib/safe/process.ts";
-import type { HelperTask } from "../../lib/server/boot.ts";
+import type { AnyHelperTask, HelperTask, SharedHelperTask } from "../../lib/server/boot.ts";
 import { hasSeparateUsers } from "../../lib/server/identity.ts";
 
 const GROUP_WRITE = 0o020;
@@ -16,7 +16,7 @@ const PATH_LIMIT = 4000;
 const ID_MOST = 0x7fffffff;
 
 /** The task in a request as it may be carried out, or why not. */
-export type Checked = { readonly kind: "allowed"; readonly task: HelperTask } | {
+export type Checked = { readonly kind: "allowed"; readonly task: AnyHelperTask } | {
   readonly kind: "refused";
   readonly why: string;
 };
@@ -40,7 +40,9 @@ export function checkHelperTask(command: string, request: unknown, configuration
     return refused(`path "${task.path}" has a comma, which no flag of the runtime can name`);
   }
   const separate = hasSeparateUsers(configuration);
-  const why = command === "local"
+  const why = task.kind === "mailboxes"
+    ? checkShared(command, task, configuration, separate)
+    : command === "local"
     ? checkLocal(task, configuration)
     : checkVirtual(task, configuration, separate);
   if (why !== undefined) return refused(why);
@@ -50,8 +52,8 @@ export function checkHelperTask(command: string, request: unknown, configuration
 }
 
 /** In a spool directory that its group may write, as Debian's /var/mail, the lock file is made with that group. */
-function spoolGroup(task: HelperTask): { readonly gid?: number } {
-  if (task.format !== "mbox") return {};
+function spoolGroup(task: AnyHelperTask): { readonly gid?: number } {
+  if (task.kind !== "mailbox" || task.format !== "mbox") return {};
   const directory = lookAt(dirname(task.path));
   const groupWrites = directory?.kind === "directory" && (directory.mode & GROUP_WRITE) !== 0;
   return groupWrites && directory.gid !== 0 ? { gid: directory.gid } : {};
@@ -61,14 +63,13 @@ function refused(why: string): Checked {
   return { kind: "refused", why: `Cannot start mailbox helper: ${why}` };
 }
 
-function toTask(request: unknown): HelperTask | undefined {
+function toTask(request: unknown): AnyHelperTask | undefined {
   if (typeof request !== "object" || request === null) return undefined;
   const { kind, path, format, user, uid, gid } = request as Record<string, unknown>;
+  if (typeof path !== "string" || path.length > PATH_LIMIT || !isId(uid) || !isId(gid)) return undefined;
+  if (kind === "mailboxes") return { kind, path, uid, gid };
   const formatOk = format === "maildir" || format === "mbox";
-  if (kind !== "mailbox" || !formatOk || typeof path !== "string" || typeof user !== "string") {
-    return undefined;
-  }
-  if (path.length > PATH_LIMIT || !isId(uid) || !isId(gid)) return undefined;
+  if (kind !== "mailbox" || !formatOk || typeof user !== "string") return undefined;
   return { kind, path, format, user, uid, gid };
 }
 
@@ -100,7 +101,26 @@ function checkVirtual(task: HelperTask, configuration: Configuration, separate: 
   if (virtual_mailbox_base === "") return "virtual_mailbox_base is not set";
   const base = `${stripSlash(virtual_mailbox_base)}/`;
   if (!task.path.startsWith(base)) return `"${task.path}" is not below virtual_mailbox_base`;
-  if (separate && task.uid < virtual_minimum_uid) return `uid ${task.uid} is less than virtual_minimum_uid`;
-  if (separate && task.gid === 0) return "gid is 0";
-  return undefined;
+  return separate ? checkIds(task, virtual_minimum_uid) : undefined;
+}
+
+/** virtual_mailbox_shared_helper: the base and nothing else, for virtual alone, and only where it is wanted. */
+function checkShared(
+  command: string,
+  task: SharedHelperTask,
+  { settings }: Configuration,
+  separate: boolean,
+): string | undefined {
+  if (command !== "virtual" || !settings.virtual_mailbox_shared_helper) {
+    return "virtual_mailbox_shared_helper is not set";
+  }
+  const base = settings.virtual_mailbox_base;
+  if (base === "" || task.path !== withoutSlashes(base)) return `"${task.path}" is not virtual_mailbox_base`;
+  return separate ? checkIds(task, settings.virtual_minimum_uid) : undefined;
+}
+
+/** No system user's uid, and not root's group. */
+function checkIds({ uid, gid }: AnyHelperTask, leastUid: number): string | undefined {
+  if (uid < leastUid) return `uid ${uid} is less than virtual_minimum_uid`;
+  return gid === 0 ? "gid is 0" : undefined;
 }

@@ -1,7 +1,7 @@
 /**
  * # proxymap
  *
- * Looks tables up for daemons that may open no file.
+ * Looks tables up for daemons that may open no file and reach no database.
  *
  * ## Description
  * Serves the `proxymap` protocol of lib/proto/protocols.ts. A client names a parameter, never a file: the parameter's
@@ -18,13 +18,19 @@
  * Files are looked at again at most every five seconds while look-ups arrive; one that has changed is read as a
  * whole and swapped in. A file that has become bad leaves the content that was read before in place.
  *
+ * Databases (mysql, pgsql, ldap, memcache) and servers (tcp, socketmap) are asked by this process alone. It keeps one
+ * connection to each while it is used; of several hosts one is chosen at random, and one that fails is left out for
+ * `retry_interval`. A table that is named with `proxy:` must be in `proxy_read_maps`, where that is set.
+ *
  * ## Security
  * Talks to daemons of this mail system only; reads keys that strangers chose (addresses, host names). It may read the
- * files that the configuration's tables name, and nothing else; it writes nothing and reaches no network. A client
+ * files that the configuration's tables name, and nothing else; it writes nothing, and reaches the hosts and ports, or
+ * the sockets, that the tables' configuration names (`postern sandbox` shows them). What it puts into a query is
+ * quoted for that database. A client
  * can ask for the parameters that service.ts lists and for tables that these name, so that a broken smtpd can read
- * answers and not files. Patterns are matched in linear time (RE2): no subject can stall the process. It must not be
- * asked for what decides about files, commands and users: local and virtual open such tables themselves, where no
- * `$1` may come from a sender.
+ * answers and not files. Patterns are matched in linear time (RE2): no subject can stall the process. Local and virtual
+ * open tables that decide about files, commands and users themselves; those on a server they ask for here, as they may
+ * reach none. In all of these no `$1` may come from a sender.
  *
  * ## Standards
  * None.
@@ -34,7 +40,7 @@
  * doubtful lines of tables, look-ups that failed, requests that were refused. A reload of a changed file is logged.
  *
  * ## Parameters
- * The tables and lists that service.ts names; alias_database, double_bounce_sender, inet_interfaces, myorigin,
+ * The tables and lists that service.ts names; proxy_read_maps; alias_database, double_bounce_sender, inet_interfaces, myorigin,
  * owner_request_special, parent_domain_matches_subdomains, proxy_interfaces, recipient_delimiter.
  *
  * ## Known limits
@@ -46,6 +52,8 @@
  */
 // Safe primitives
 import { systemAddresses } from "../../lib/safe/process.ts";
+// Tables
+import { TABLE_SERVERS } from "../../lib/table/table_servers.ts";
 // Server skeleton
 import { PROXYMAP } from "../../lib/proto/protocols.ts";
 import type { Context } from "../../lib/server/context.ts";
@@ -61,6 +69,7 @@ function start(context: Context<typeof SERVICE>): ReturnType<typeof proxymapHand
   const { settings, log } = context;
   const tables = new ProxymapTables(settings, log, searchedParameters(SERVICE.reads), {
     refused: (error) => context.trouble("table", error),
+    servers: TABLE_SERVERS,
   });
   tables.openAll();
   const addresses = addressSet([...settings.inet_interfaces, ...settings.proxy_interfaces], systemAddresses);

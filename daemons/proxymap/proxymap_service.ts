@@ -28,7 +28,12 @@ import type { Handler } from "../../lib/ipc/server.ts";
 import { PROXYMAP } from "../../lib/proto/protocols.ts";
 // This program
 import { isLocalDomain, type LocalDomains } from "./proxymap_local.ts";
-import type { OpenedParameter, ProxymapSettings, ProxymapTables } from "./proxymap_tables.ts";
+import {
+  type OpenedParameter,
+  type ProxymapSettings,
+  type ProxymapTables,
+  SERVERS_ONLY,
+} from "./proxymap_tables.ts";
 
 /** Longest value that fits a reply, bytes. */
 const VALUE_LIMIT = PROXYMAP.replies.found.fields.value.most;
@@ -71,6 +76,9 @@ export class MapService {
     const { parameter, table } = request;
     if (!this.#tables.isSearched(parameter)) {
       return this.#deny(request, "parameter is not among those served");
+    }
+    if (SERVERS_ONLY.includes(parameter) && table === "") {
+      return this.#deny(request, "only tables on servers are served of this parameter");
     }
     const opened = this.#tables.open(parameter);
     const chosen = table === "" ? opened.tables : opened.tables.filter(({ spec }) => sameTable(spec, table));

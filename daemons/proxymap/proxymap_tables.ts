@@ -12,7 +12,7 @@ import { openTableSoftly } from "../../lib/table/open.ts";
 import type { OpenHow } from "../../lib/table/open_how.ts";
 import { isAliasTable, listKind, parentStyle } from "../../lib/table/parameter_lists.ts";
 import { withoutProxy } from "../../lib/table/spec.ts";
-import { tableSpecs } from "../../lib/table/table_files.ts";
+import { asksServer, tableSpecs } from "../../lib/table/table_files.ts";
 import type { Table } from "../../lib/table/table.ts";
 // This program
 import type { SERVICE } from "./service.ts";
@@ -22,13 +22,21 @@ export type ProxymapSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
 /** The parameters that clients may name: those whose tables the declaration lets this process read. */
 export type SearchedParameter = TableItem<(typeof SERVICE)["reads"][number]>;
-type TableItem<Item> = Item extends `table:${infer Name}` ? Name : never;
+type TableItem<Item> = Item extends `${"table" | "servers"}:${infer Name}` ? Name : never;
 
-const READS_PREFIX = "table:";
+/** Parameters that decide about users: only their tables on servers are for this process. */
+export const SERVERS_ONLY: readonly string[] = ["virtual_gid_maps", "virtual_uid_maps"];
+
+/** Parameters whose results name files and users: no sender may write a part of them. */
+const PARANOID_PARAMETERS: readonly string[] = [
+  "virtual_gid_maps",
+  "virtual_mailbox_maps",
+  "virtual_uid_maps",
+];
 
 /** The same as values, from the declaration. */
 export function searchedParameters(reads: (typeof SERVICE)["reads"]): SearchedParameter[] {
-  return reads.map((item) => item.slice(READS_PREFIX.length) as SearchedParameter);
+  return reads.map((item) => item.slice(item.indexOf(":") + 1) as SearchedParameter);
 }
 
 /** A parameter's value, opened. */
@@ -42,25 +50,29 @@ export interface OpenedParameter {
 export class ProxymapTables {
   readonly #settings: ProxymapSettings;
   readonly #log: Logger;
-  readonly #how: Pick<OpenHow, "files" | "refused">;
+  readonly #how: Pick<OpenHow, "files" | "refused" | "servers">;
+  /** The tables that may be named with `proxy:`, without it; undefined: all. */
+  readonly #approved: ReadonlySet<string> | undefined;
   readonly #searched: ReadonlySet<string>;
   readonly #tables = new Map<string, Table>();
   readonly #parameters = new Map<SearchedParameter, OpenedParameter>();
 
   /**
    * @param searched the parameters that clients may name
-   * @param how whom the sandbox's refusals are told, and how files are reached
+   * @param how whom the sandbox's refusals are told, and how files and servers are reached
    */
   constructor(
     settings: ProxymapSettings,
     log: Logger,
     searched: readonly SearchedParameter[],
-    how: Pick<OpenHow, "files" | "refused"> = {},
+    how: Pick<OpenHow, "files" | "refused" | "servers"> = {},
   ) {
     this.#settings = settings;
     this.#log = log;
     this.#searched = new Set(searched);
     this.#how = how;
+    const approved = tableSpecs(settings.proxy_read_maps);
+    this.#approved = approved.length === 0 ? undefined : new Set(approved.map(withoutProxy));
   }
 
   /** Opens everything, so that what is wrong is logged at the start and not with the first mail. */
@@ -79,9 +91,9 @@ export class ProxymapTables {
     if (known !== undefined) return known;
     const items = this.#settings[parameter];
     const kind = listKind(parameter);
-    const specs = tableSpecs(items);
+    const specs = tableSpecs(items).filter((spec) => !SERVERS_ONLY.includes(parameter) || asksServer(spec));
     const opened = {
-      tables: specs.map((spec) => this.#table(spec)),
+      tables: specs.map((spec) => this.#table(spec, parameter)),
       list: kind === undefined ? undefined : this.#list(parameter, kind, items),
     };
     this.#parameters.set(parameter, opened);
@@ -90,20 +102,38 @@ export class ProxymapTables {
 
   #list(parameter: SearchedParameter, kind: MatchList["how"]["kind"], items: readonly string[]): MatchList {
     const parents = parentStyle(parameter, this.#settings.parent_domain_matches_subdomains);
-    const list = parseList(items, { kind, parents, name: parameter, open: (spec) => this.#table(spec) });
+    const list = parseList(items, {
+      kind,
+      parents,
+      name: parameter,
+      open: (spec) => this.#table(spec, parameter),
+    });
     for (const problem of listProblems(list)) this.#log.error(problem);
     return list;
   }
 
-  #table(spec: string): Table {
-    const id = withoutProxy(spec);
-    const known = this.#tables.get(id);
-    if (known !== undefined) return known;
+  #table(spec: string, parameter: SearchedParameter): Table {
     const { alias_maps, alias_database } = this.#settings;
     const alias = isAliasTable(spec, [...alias_maps, ...alias_database]);
-    const how: OpenHow = { ...this.#how, log: this.#log };
-    const table = openTableSoftly(spec, alias ? { ...how, syntax: "alias", paranoid: true } : how);
+    const paranoid = alias || PARANOID_PARAMETERS.includes(parameter);
+    const id = `${paranoid} ${spec}`;
+    const known = this.#tables.get(id);
+    if (known !== undefined) return known;
+    const how: OpenHow = { ...this.#how, log: this.#log, paranoid, syntax: alias ? "alias" : "map" };
+    const table = this.#isApproved(spec) ? openTableSoftly(spec, how) : this.#unapproved(spec);
     this.#tables.set(id, table);
     return table;
+  }
+
+  #isApproved(spec: string): boolean {
+    const plain = withoutProxy(spec);
+    return plain === spec || this.#approved === undefined || this.#approved.has(plain);
+  }
+
+  /** Postfix does not look such a table up either. */
+  #unapproved(spec: string): Table {
+    const why = `table "${spec}" is not approved: add it to proxy_read_maps`;
+    this.#log.error(why);
+    return { spec, partialKeys: true, lookup: () => ({ kind: "retry", why }) };
   }
 }

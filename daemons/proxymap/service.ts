@@ -7,11 +7,13 @@ import type { Service } from "../../lib/server/service.ts";
 
 export const SERVICE = {
   command: "proxymap",
-  purpose: "looks tables up for daemons that may open no file",
+  purpose: "looks tables up for daemons that may open no file and reach no database",
   skeleton: "ipc",
   serves: "proxymap",
   connects: [],
   reads: [
+    "servers:virtual_gid_maps",
+    "servers:virtual_uid_maps",
     "table:alias_maps",
     "table:local_recipient_maps",
     "table:mydestination",
@@ -37,7 +39,7 @@ export const SERVICE = {
     "table:virtual_mailbox_maps",
   ],
   writes: [],
-  inet: "none",
+  inet: "tables",
   runs: [],
   sys: ["networkInterfaces"],
   runAs: "postern",
@@ -56,6 +58,7 @@ export const SERVICE = {
     "owner_request_special",
     "parent_domain_matches_subdomains",
     "proxy_interfaces",
+    "proxy_read_maps",
     "recipient_delimiter",
     "relay_domains",
     "relay_recipient_maps",
@@ -74,7 +77,9 @@ export const SERVICE = {
     "transport_maps",
     "virtual_alias_domains",
     "virtual_alias_maps",
+    "virtual_gid_maps",
     "virtual_mailbox_domains",
     "virtual_mailbox_maps",
+    "virtual_uid_maps",
   ],
 } as const satisfies Service;

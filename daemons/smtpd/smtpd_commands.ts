@@ -161,7 +161,11 @@ function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>,
 }
 
 function beginMail(session: Session, sender: string, options: MailOptions | undefined): ReplyText {
-  session.transaction = new Transaction(sender, options);
+  const transaction = new Transaction(sender, options);
+  session.transaction = transaction;
+  // Those who are ours mostly send what they begin: the queue file is made while they name the recipients. For
+  // strangers, who mostly are refused, it waits for a recipient that is taken.
+  if (session.trusted) transaction.open(session.server.cleanup);
   return REPLY.mailOk;
 }
 

@@ -171,7 +171,8 @@ export class Session {
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
   logReject(word: string, stage: string, reply: ReplyText, recipient?: string): void {
-    const id = this.transaction?.id || "NOQUEUE";
+    // Only a transaction with a recipient has a queue id that anybody will see.
+    const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
     const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
     const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
     const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;

@@ -6,12 +6,13 @@
  * virtual_mailbox_base, a Maildir if it ends in a slash, otherwise an mbox. Where virtual_mailbox_path is set, the
  * table only says that the recipient exists and the path is made from the recipient. virtual_uid_maps and
  * virtual_gid_maps give the identity that the mailbox is written under, by a helper that master starts for that
- * mailbox alone. There are no aliases and no commands here, and no users of the system.
+ * mailbox alone, or with virtual_mailbox_shared_helper for all mailboxes of that identity. There are no aliases and
+ * no commands here, and no users of the system.
  *
  * Security: reads queue files (hostile content, copied) and envelope addresses (hostile; a part of one becomes a
  * single name in a path or the recipient is refused). Writes nothing: master starts the helpers, and checks path and
- * ids again. Tables are opened without proxymap and without `$1` in results. Must never be trusted to write a file
- * or to choose a user id.
+ * ids again. Tables are opened here, without `$1` in results; those on a server are looked up by proxymap, the only
+ * process that may reach one. Must never be trusted to write a file or to choose a user id.
  *
  * Standards: RFC 3463 (status codes).
  *
@@ -19,14 +20,16 @@
  * or not allowed; such mail is deferred.
  *
  * Parameters: delay_logging_resolution_limit, enable_original_recipient, mailbox_helper_idle, mailbox_helper_limit,
- * recipient_delimiter, soft_bounce, virtual_gid_maps, virtual_mailbox_base,
- * virtual_mailbox_maps, virtual_mailbox_path, virtual_minimum_uid, virtual_uid_maps; of the helper:
+ * recipient_delimiter, soft_bounce, virtual_gid_maps, virtual_mailbox_base, virtual_mailbox_maps,
+ * virtual_mailbox_path, virtual_mailbox_shared_helper, virtual_minimum_uid, virtual_uid_maps; of the helper:
  * virtual_mailbox_limit, virtual_mailbox_lock.
  *
  * Known limits: the directory that holds a mailbox must exist; only the Maildir itself is made.
  *
  * @module
  */
+// Safe primitives
+import { withoutSlashes } from "../../lib/safe/path.ts";
 // Tables
 import { openTable } from "../../lib/table/open.ts";
 import { addressSearch } from "../../lib/table/search.ts";
@@ -34,7 +37,9 @@ import { MISSING } from "../../lib/table/table.ts";
 // Wire protocols
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
-import { DELIVERY } from "../../lib/proto/protocols.ts";
+import { DELIVERY, PROXYMAP } from "../../lib/proto/protocols.ts";
+import { openTables } from "../../lib/proto/proxy_table.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
 // Server skeleton
 import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
@@ -51,12 +56,15 @@ const HOUSEKEEPING = 1;
 function start(context: Context<typeof SERVICE>) {
   const { settings, log, serviceName } = context;
   const refused = (error: unknown) => context.trouble("table", error);
-  const open = (specs: readonly string[]) =>
-    specs.map((spec) => openTable(spec, { log, refused, paranoid: true, soft: true }));
+  const maps = () => new MapClient(context.client(PROXYMAP, "proxymap"), settings);
+  const open = (parameter: VirtualMaps) =>
+    openTables(parameter, settings[parameter], maps, (spec) => {
+      return openTable(spec, { log, refused, paranoid: true, soft: true });
+    });
   const tables = {
-    virtual_mailbox_maps: open(settings.virtual_mailbox_maps),
-    virtual_uid_maps: open(settings.virtual_uid_maps),
-    virtual_gid_maps: open(settings.virtual_gid_maps),
+    virtual_mailbox_maps: open("virtual_mailbox_maps"),
+    virtual_uid_maps: open("virtual_uid_maps"),
+    virtual_gid_maps: open("virtual_gid_maps"),
   };
   const how = {
     extension: {
@@ -71,6 +79,9 @@ function start(context: Context<typeof SERVICE>) {
     start: (task) => context.startHelper(task),
     limit: settings.mailbox_helper_limit,
     idle: settings.mailbox_helper_idle,
+    ...(settings.virtual_mailbox_shared_helper
+      ? { sharedBelow: withoutSlashes(settings.virtual_mailbox_base) }
+      : {}),
   });
   context.every(HOUSEKEEPING, () => helpers.endIdle());
   const trouble = (what: string, error: unknown) => context.trouble(what, error);

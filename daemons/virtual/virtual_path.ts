@@ -4,6 +4,8 @@
  *
  * @module
  */
+// Safe primitives
+import { withoutSlashes } from "../../lib/safe/path.ts";
 // Utility
 import { encodeText } from "../../lib/vstring/byte_builder.ts";
 
@@ -96,10 +98,4 @@ function nameFault(name: string): string | undefined {
     if (unit >= 0xdc80 && unit <= 0xdcff && !name.isWellFormed()) return "is not UTF-8";
   }
   return encodeText(name).length > NAME_LIMIT ? "is too long" : undefined;
-}
-
-function withoutSlashes(path: string): string {
-  let end = path.length;
-  while (end > 0 && path[end - 1] === "/") end--;
-  return path.slice(0, end);
 }

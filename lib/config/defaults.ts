@@ -12,6 +12,8 @@ export interface SystemFacts {
   readonly hostName: string;
   /** Addresses of its network interfaces, "192.0.2.1/24" or "2001:db8::1/64"; without "/n" one address. */
   readonly addresses: readonly string[];
+  /** Bytes of memory that it has. */
+  readonly memory?: number;
 }
 
 /** Gives other parameters' expanded values to the functions below. */
@@ -26,6 +28,7 @@ export interface DefaultSource {
 
 const COMPUTED: ReadonlyMap<string, (source: DefaultSource) => string> = new Map([
   ["config_directory", (source: DefaultSource) => source.directory],
+  ["mailbox_helper_limit", computeHelperLimit],
   ["mydomain", computeDomain],
   ["myhostname", computeHostName],
   ["mynetworks", computeNetworks],
@@ -34,6 +37,19 @@ const COMPUTED: ReadonlyMap<string, (source: DefaultSource) => string> = new Map
 /** The default of a parameter whose row says that it is computed, or undefined. */
 export function computedDefault(name: string, source: DefaultSource): string | undefined {
   return COMPUTED.get(name)?.(source);
+}
+
+/** What a mailbox helper has resident by itself, rounded up, bytes (docs/performance.md has the figures). */
+const HELPER_SIZE = 20 * 1024 * 1024;
+/** The part of the memory that helpers may have. */
+const HELPER_SHARE = 1 / 4;
+const LEAST_HELPERS = 10;
+const MOST_HELPERS = 200;
+
+/** As many helpers as a quarter of the memory holds: a hundred busy mailboxes do not take turns where there is room. */
+function computeHelperLimit({ facts }: DefaultSource): string {
+  const fit = Math.floor((facts.memory ?? 0) * HELPER_SHARE / HELPER_SIZE);
+  return String(Math.min(MOST_HELPERS, Math.max(LEAST_HELPERS, fit)));
 }
 
 /** The host's name; if it has no dot, with $mydomain. */

@@ -20,7 +20,7 @@ import {
 import { SystemError } from "../safe/error.ts";
 import { type Mailbox, type MailboxDelivery, type MailboxPlace } from "./mailbox_writer.ts";
 import { MailboxError } from "./mailbox_outcome.ts";
-import { GatheredSync } from "./mailbox_sync.ts";
+import { type DirectorySync, type MailboxSyncs } from "./mailbox_sync.ts";
 
 const FOLDERS = ["tmp", "new", "cur"] as const;
 const DIRECTORY_MODE = 0o700;
@@ -35,13 +35,18 @@ const CANNOT_LINK: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUP
 export class Maildir implements Mailbox {
   readonly #place: MailboxPlace;
   readonly #host: string;
-  readonly #newSync: GatheredSync;
+  readonly #syncs: MailboxSyncs;
+  readonly #newSync: DirectorySync;
 
-  /** @param hostname this host's name, for the names of files */
-  constructor(place: MailboxPlace, hostname: string) {
+  /**
+   * @param hostname this host's name, for the names of files
+   * @param syncs of all mailboxes that this process writes
+   */
+  constructor(place: MailboxPlace, hostname: string, syncs: MailboxSyncs) {
     this.#place = place;
     this.#host = fileNameHost(hostname);
-    this.#newSync = new GatheredSync(() => syncDirectory(`${place.path}/new`));
+    this.#syncs = syncs;
+    this.#newSync = syncs.directory(`${place.path}/new`);
   }
 
   async begin(_sender: string): Promise<MailboxDelivery> {
@@ -49,7 +54,7 @@ export class Maildir implements Mailbox {
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
       const made = safeCreate(`${this.#place.path}/tmp/${this.#temporaryName()}`, FILE_MODE);
       if (made.kind === "created") {
-        return new MaildirDelivery(made.file, this.#place, this.#host, this.#newSync);
+        return new MaildirDelivery(made.file, this.#place, this.#host, this.#syncs, this.#newSync);
       }
     }
     throw new MailboxError("4.3.0", `Cannot create file in maildir "${this.#place.path}": names are taken`);
@@ -94,14 +99,23 @@ class MaildirDelivery implements MailboxDelivery {
   readonly #file: SafeFile;
   readonly #place: MailboxPlace;
   readonly #host: string;
-  readonly #newSync: GatheredSync;
+  readonly #syncs: MailboxSyncs;
+  readonly #newSync: DirectorySync;
   #size = 0;
 
-  constructor(file: SafeFile, place: MailboxPlace, host: string, newSync: GatheredSync) {
+  constructor(
+    file: SafeFile,
+    place: MailboxPlace,
+    host: string,
+    syncs: MailboxSyncs,
+    newSync: DirectorySync,
+  ) {
     this.#file = file;
     this.#place = place;
     this.#host = host;
+    this.#syncs = syncs;
     this.#newSync = newSync;
+    syncs.begin();
   }
 
   write(content: Uint8Array): void {
@@ -118,10 +132,10 @@ class MaildirDelivery implements MailboxDelivery {
 
   async finish(): Promise<void> {
     try {
-      await this.#file.sync();
+      await this.#syncs.file(this.#file);
       const name = this.#publish();
       try {
-        await this.#newSync.wait();
+        await this.#newSync.sync();
       } catch (error) {
         // The caller will try again: without this the reader would get the message once per try.
         removeFile(name);
@@ -138,7 +152,9 @@ class MaildirDelivery implements MailboxDelivery {
     this.#removeTemporary();
   }
 
+  /** Called once, whatever became of the delivery. */
   #removeTemporary(): void {
+    this.#syncs.end();
     this.#file.close();
     try {
       removeFile(this.#file.path);

@@ -15,20 +15,25 @@ import { ContentReader } from "./queue_file.ts";
 const DELIVERED_TO = "delivered-to";
 /** Most Delivered-To headers that are remembered; a message is stopped by its Received headers long before. */
 const DELIVERED_TO_LIMIT = 1000;
+/** Bytes that a message is read in at once: all of a small one, with room for the heads of its records. */
+const LARGEST_WINDOW = 65536;
+const LEAST_WINDOW = 2048;
 
 /** An open queue file. */
 export class MessageSource implements Disposable {
   readonly #file: SafeFile;
   readonly #dataOffset: number;
+  readonly #window: number;
   readonly #deliveredTo: ReadonlySet<string>;
 
   /**
    * Opens a queue file and reads its header.
    *
    * @param dataOffset offset of its content segment
+   * @param dataSize about how many bytes of content it has: a hint, to read small messages into small buffers
    * @throws Error when it is missing or no plain file of one link, or has no content where it should be
    */
-  constructor(path: string, dataOffset: number) {
+  constructor(path: string, dataOffset: number, dataSize: number = LARGEST_WINDOW) {
     const opened = safeOpen(path, { access: "read" });
     if (opened.kind !== "opened") {
       throw new Error(
@@ -37,6 +42,7 @@ export class MessageSource implements Disposable {
     }
     this.#file = opened.file;
     this.#dataOffset = dataOffset;
+    this.#window = Math.min(LARGEST_WINDOW, Math.max(LEAST_WINDOW, 2 * dataSize));
     try {
       this.#deliveredTo = readDeliveredTo(this.content());
     } catch (error) {
@@ -47,7 +53,11 @@ export class MessageSource implements Disposable {
 
   /** Reads the content from its start; many may read at once. */
   content(): ContentReader {
-    return new ContentReader((buffer, offset) => this.#file.read(buffer, offset), this.#dataOffset);
+    return new ContentReader(
+      (buffer, offset) => this.#file.read(buffer, offset),
+      this.#dataOffset,
+      this.#window,
+    );
   }
 
   /** The message as it goes into a mailbox. */

@@ -11,6 +11,8 @@ import { NOTIFY_MOST } from "../mail/notify.ts";
 export const ADDRESS_LIMIT = 1024;
 /** Longest queue id, bytes (Postfix: VALID_HOSTNAME_LEN). */
 export const QUEUE_ID_LIMIT = 255;
+/** Longest path of a mailbox below its base, bytes. */
+const MAILBOX_PATH_LIMIT = 4000;
 /** Longest free text (a reason, a reply), bytes. */
 export const REASON_LIMIT = 4096;
 /** Most records bytes in one chunk from a client to cleanup. */
@@ -363,14 +365,22 @@ export const SHOWQ = protocol({
 });
 
 /**
- * mailbox: a helper process that may write one mailbox, started by master for local or virtual. The helper serves;
- * its only connection is the one that it inherited.
+ * mailbox: a helper process that may write one mailbox, or the virtual ones of one user, started by master for local
+ * or virtual. The helper serves; its only connection is the one that it inherited.
  */
 export const MAILBOX = protocol({
   name: "mailbox",
-  version: 1,
+  version: 2,
   requests: {
-    begin: { fields: { queueId: text(QUEUE_ID_LIMIT), sender: text(ADDRESS_LIMIT) } },
+    /** `path`: where the mailbox is below the directory of a helper of many; empty for a helper of one. */
+    begin: {
+      fields: {
+        queueId: text(QUEUE_ID_LIMIT),
+        sender: text(ADDRESS_LIMIT),
+        path: text(MAILBOX_PATH_LIMIT),
+        format: choice("maildir", "mbox"),
+      },
+    },
     /** Message text as it goes into the mailbox file: LF line ends, headers that the agent prepends included. */
     content: { fields: { content: bytes(CHUNK_LIMIT) }, flow: true },
     finish: { fields: {} },

@@ -392,6 +392,15 @@ export class SafeDirectory implements Disposable {
   }
 }
 
+/** Opens an existing file to read; links are followed: for configuration and tables, which their owner may link. */
+export function openLinked(path: string): SafeFile {
+  try {
+    return new SafeFile(path, Deno.openSync(path, { read: true }));
+  } catch (error) {
+    throw new SystemError("open", path, error);
+  }
+}
+
 /** Content of a small text file; throws when it is missing or longer than `limit` bytes. */
 export function readTextFile(path: string, limit: number): string {
   return decodeText(readBytesFile(path, limit));

@@ -55,3 +55,25 @@ export function becomeUser(
     throw new SystemError("become user", user.name, error);
   }
 }
+
+/**
+ * Does something with another user's rights, and comes back; for a process of root that is to touch only what that
+ * user may.
+ *
+ * Permissions needed: sys seteuid, setegid.
+ */
+export async function actAs<T>(
+  user: { readonly uid: number; readonly gid: number },
+  work: () => Promise<T>,
+): Promise<T> {
+  const setGroup = process.setegid!;
+  const setUser = process.seteuid!;
+  try {
+    setGroup(user.gid);
+    setUser(user.uid);
+    return await work();
+  } finally {
+    setUser(0);
+    setGroup(0);
+  }
+}

@@ -301,6 +301,11 @@ export function systemAddresses(): string[] {
   return Deno.networkInterfaces().map((one) => one.address);
 }
 
+/** Bytes of memory that the machine has. */
+export function systemMemory(): number {
+  return Deno.systemMemoryInfo().total;
+}
+
 /** The runtime that runs us, absolute path. */
 export function runtimePath(): string {
   return Deno.execPath();

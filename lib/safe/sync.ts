@@ -18,9 +18,14 @@ export class SyncGauge {
   #average = 0;
   #syncs = 0;
 
+  /** True while syncs are so fast that blocking costs less than waiting. */
+  get cheap(): boolean {
+    return this.#average <= CHEAP;
+  }
+
   /** Syncs the file: undefined when that is done, else a promise. Nobody may be answered before. */
   sync(file: SafeFile): Promise<void> | undefined {
-    if (this.#average > CHEAP && ++this.#syncs % PROBE_INTERVAL !== 0) return file.sync();
+    if (!this.cheap && ++this.#syncs % PROBE_INTERVAL !== 0) return file.sync();
     const start = performance.now();
     file.syncNow();
     this.#average += (performance.now() - start - this.#average) * WEIGHT;

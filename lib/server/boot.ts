@@ -36,7 +36,7 @@ export interface Boot {
   /** What cleanup proves itself to qmgr with; only these two have it. */
   readonly queueKey?: string;
   /** What a helper may write, and nothing for other daemons. */
-  readonly helper?: HelperTask;
+  readonly helper?: AnyHelperTask;
 }
 
 /** One mailbox. */
@@ -49,6 +49,18 @@ export interface HelperTask {
   readonly uid: number;
   readonly gid: number;
 }
+
+/** All mailboxes below a directory that belong to one user (virtual_mailbox_shared_helper). */
+export interface SharedHelperTask {
+  readonly kind: "mailboxes";
+  /** virtual_mailbox_base, without slashes at its end. */
+  readonly path: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What a helper may write. */
+export type AnyHelperTask = HelperTask | SharedHelperTask;
 
 /** From master, behind the configuration. */
 export type Control =
@@ -67,7 +79,7 @@ export type Status =
   | { readonly word: "retiring" }
   /** The sandbox refused something: master counts and reports it. */
   | { readonly word: "security"; readonly text: string }
-  | { readonly word: "helper"; readonly token: string; readonly task: HelperTask };
+  | { readonly word: "helper"; readonly token: string; readonly task: AnyHelperTask };
 
 /** One message as its line. */
 export function formatLine(message: Control | Status): string {

@@ -12,11 +12,11 @@ import type { Channel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
 import { exitProcess, inputLines, onUncaughtError, writeOutputText } from "../safe/stdio.ts";
 import {
+  type AnyHelperTask,
   type Boot,
   type Control,
   formatLine,
   HEARTBEAT_INTERVAL,
-  type HelperTask,
   parseControl,
   type Status,
 } from "./boot.ts";
@@ -49,7 +49,7 @@ export interface Context<S extends Service> {
   /** Runs `work` when master's wake-up timer for the service fires. */
   onWakeup(work: () => void | Promise<void>): void;
   /** Asks master for a process that may write one mailbox; throws with master's reason. */
-  startHelper(task: HelperTask): Promise<IpcClient<typeof MAILBOX>>;
+  startHelper(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>>;
   /** Ends the process after an error that nothing here can mend. */
   fatal(why: string): never;
   /** Reports an error of a piece of work that ran on its own; the sandbox's refusals are named as such. */
@@ -158,7 +158,7 @@ export class Process<S extends Service> implements Context<S> {
     this.#onRetire?.();
   }
 
-  startHelper(task: HelperTask): Promise<IpcClient<typeof MAILBOX>> {
+  startHelper(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
     const token = String(this.#nextToken++);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

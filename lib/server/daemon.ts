@@ -169,15 +169,17 @@ function keepHouse<S extends Service>(process: Process<S>, service: S, house: Ho
     setTimeout(end, RETIREMENT_LIMIT * 1000);
     Promise.all([house.finished(), process.lastWork()]).then(end, (error) => process.panic(error));
   };
-  setInterval(() => {
+  // A process that keeps state between requests (qmgr) gains nothing from being replaced.
+  const replaceable = service.endsWhenIdle || service.skeleton === "stream";
+  const look = () => {
     const used = house.used();
     const { maxUse, maxIdle } = process.boot;
     if (house.busy() > 0 || used !== lastUsed) idleSince = Date.now();
     lastUsed = used;
-    // A process that keeps state between requests (qmgr) gains nothing from being replaced.
-    const replaceable = service.endsWhenIdle || service.skeleton === "stream";
-    if (replaceable && maxUse > 0 && used >= maxUse) retire();
+    if (maxUse > 0 && used >= maxUse) retire();
     if (service.endsWhenIdle && maxIdle > 0 && Date.now() - idleSince >= maxIdle * 1000) retire();
-  }, HOUSEKEEPING);
+  };
+  // A hundred idle helpers that wake up each second would be load.
+  if (replaceable) setInterval(look, HOUSEKEEPING);
   process.start(() => ({ busy: house.busy(), used: house.used() }), retire);
 }

@@ -121,7 +121,8 @@ export async function serveDelivery(
   const started = Date.now();
   const report = (recipient: DeliveryRecipient, outcome: RecipientOutcome) =>
     exchange.reply("recipient", replyFields(agent, recipient, softened(outcome, agent.settings.soft_bounce)));
-  let source: MessageSource | undefined;
+  const finish = () => exchange.reply("finished", { siteStatus: "", site: "" });
+  let source: MessageSource;
   try {
     source = openSource(agent.settings, request);
   } catch (error) {
@@ -131,15 +132,17 @@ export async function serveDelivery(
       logOutcome(agent, request, started, recipient.address, recipient, outcome);
       report(recipient, outcome);
     }
+    return finish();
   }
-  if (source !== undefined) {
-    using opened = source;
-    const job = new MailboxDeliveryJob(agent, request, opened, started);
-    await inParallel(request.recipients, PARALLEL_LIMIT, async (recipient) => {
-      report(recipient, await deliver(job, recipient));
-    });
-  }
-  exchange.reply("finished", { siteStatus: "", site: "" });
+  using opened = source;
+  const job = new MailboxDeliveryJob(agent, request, opened, started);
+  let left = request.recipients.length;
+  if (left === 0) return finish();
+  await inParallel(request.recipients, PARALLEL_LIMIT, async (recipient) => {
+    report(recipient, await deliver(job, recipient));
+    // In the same turn as the last report, so that both leave in one write.
+    if (--left === 0) finish();
+  });
 }
 
 /** Works on all items, so many at once. */
@@ -162,7 +165,7 @@ function openSource(settings: MailboxAgentSettings, request: DeliveryRequest): M
   }
   const { queue_directory, hash_queue_names, hash_queue_depth } = settings;
   const queue = new QueueDirectory(queue_directory, hash_queue_names, hash_queue_depth);
-  return new MessageSource(queue.path("active", id), request.dataOffset);
+  return new MessageSource(queue.path("active", id), request.dataOffset, request.dataSize);
 }
 
 function logOutcome(

@@ -2,6 +2,12 @@
  * The mailbox helpers of one delivery agent: asks master for a process per mailbox, keeps it for further mail, ends
  * it when it was idle for long or when others need the room (parameters mailbox_helper_idle, mailbox_helper_limit).
  *
+ * A start costs as much as many deliveries. So where helpers are short, one that was at work just now is not ended for
+ * the first message to another mailbox: that message waits a moment, and what comes meanwhile for the same mailbox
+ * needs no start of its own.
+ *
+ * With virtual_mailbox_shared_helper a helper serves all mailboxes of one user.
+ *
  * @module
  */
 // Mail
@@ -10,7 +16,7 @@ import { type MailboxOutcome, outcomeOf } from "../mail/mailbox_outcome.ts";
 import { type IpcClient } from "../ipc/client.ts";
 import { type MAILBOX } from "../proto/protocols.ts";
 // Server skeleton
-import { type HelperTask } from "./boot.ts";
+import { type AnyHelperTask, type HelperTask } from "./boot.ts";
 
 /** Seconds that a helper may take from `finish` to its answer: the sync of a large message on a busy disk. */
 const ANSWER_TIMEOUT = 300;
@@ -19,15 +25,25 @@ const ROOM_TIMEOUT = 600;
 
 /** Helpers that one delivery may use up. */
 const ATTEMPTS = 2;
+/** Milliseconds without work after which a helper may be ended for another mailbox: what a few starts take. */
+const SETTLED = 250;
+/** Milliseconds that a mailbox waits for such a helper; then it gets the room of any that is idle. */
+const PATIENCE = 2000;
 
 /** What a pool needs of its surroundings. */
 export interface HelperPoolOptions {
   /** Starts a helper; rejects with master's reason. */
-  readonly start: (task: HelperTask) => Promise<IpcClient<typeof MAILBOX>>;
+  readonly start: (task: AnyHelperTask) => Promise<IpcClient<typeof MAILBOX>>;
   /** Most helpers at once. */
   readonly limit: number;
   /** Seconds without work after which one is ended. */
   readonly idle: number;
+  /** The directory, without a slash at its end, whose mailboxes share a helper if they have uid and gid in common. */
+  readonly sharedBelow?: string;
+  /** Milliseconds (SETTLED). */
+  readonly settled?: number;
+  /** Milliseconds (PATIENCE). */
+  readonly patience?: number;
 }
 
 /** A message for a mailbox. */
@@ -90,8 +106,10 @@ export class MailboxHelperPool {
   }
 
   async #attempt(task: HelperTask, message: HelperMessage): Promise<MailboxOutcome> {
-    const key = `${task.uid}:${task.gid}:${task.format}:${task.path}`;
-    const helper = await this.#take(key, task);
+    const shared = this.#shared(task);
+    const whose = `${task.uid}:${task.gid}`;
+    const key = shared === undefined ? `${whose}:${task.format}:${task.path}` : whose;
+    const helper = await this.#take(key, shared ?? task);
     try {
       let client: IpcClient<typeof MAILBOX>;
       try {
@@ -100,7 +118,8 @@ export class MailboxHelperPool {
         this.#end(key, helper);
         return outcomeOf("4.3.0", error instanceof Error ? error.message : String(error));
       }
-      const outcome = await transfer(client, message);
+      const path = shared === undefined ? "" : task.path.slice(shared.path.length + 1);
+      const outcome = await transfer(client, message, { path, format: task.format });
       helper.proven = client;
       return outcome;
     } catch (error) {
@@ -112,8 +131,16 @@ export class MailboxHelperPool {
     }
   }
 
+  /** The task of the helper that serves this mailbox with others, or undefined where it has its own. */
+  #shared({ path, uid, gid }: HelperTask): AnyHelperTask | undefined {
+    const { sharedBelow } = this.#options;
+    if (sharedBelow === undefined || !path.startsWith(`${sharedBelow}/`)) return undefined;
+    return { kind: "mailboxes", path: sharedBelow, uid, gid };
+  }
+
   /** The mailbox's helper, started if need be, counted as at work. */
-  async #take(key: string, task: HelperTask): Promise<Helper> {
+  async #take(key: string, task: AnyHelperTask): Promise<Helper> {
+    const since = Date.now();
     for (;;) {
       const known = this.#helpers.get(key);
       if (known !== undefined && known.proven?.connected !== false) {
@@ -123,8 +150,10 @@ export class MailboxHelperPool {
         return known;
       }
       if (known !== undefined) this.#end(key, known);
-      if (this.#helpers.size < this.#options.limit || this.#endOldest()) break;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      if (this.#helpers.size < this.#options.limit) break;
+      const pause = this.#makeRoom(since);
+      if (pause === 0) break;
+      await this.#change(pause);
     }
     const helper: Helper = {
       client: this.#options.start(task),
@@ -144,14 +173,30 @@ export class MailboxHelperPool {
     if (helper.active === 0) this.#wake();
   }
 
-  /** Ends the helper that was unused for longest; false when all are at work. */
-  #endOldest(): boolean {
+  /**
+   * Ends the helper that was unused for longest, if it may be ended for a mailbox that waits since then: 0, or the
+   * milliseconds to wait before the next look; undefined when all are at work.
+   */
+  #makeRoom(since: number): number | undefined {
+    const { settled = SETTLED, patience = PATIENCE } = this.#options;
+    const now = Date.now();
     for (const [key, helper] of this.#helpers) {
       if (helper.active > 0) continue;
+      const pause = Math.min(helper.lastUsed + settled, since + patience) - now;
+      if (pause > 0) return pause;
       this.#end(key, helper);
-      return true;
+      return 0;
     }
-    return false;
+    return undefined;
+  }
+
+  /** Resolves when a helper has nothing left to do or is gone, and after so many milliseconds. */
+  async #change(pause: number | undefined): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push(resolve);
+    const timer = pause === undefined ? undefined : setTimeout(resolve, pause);
+    await promise;
+    clearTimeout(timer);
   }
 
   /** Forgets a helper; it ends when its connection closes, after what it still has under way. */
@@ -179,7 +224,11 @@ class LostHelper extends Error {
 }
 
 /** Sends one message to a helper and waits for its answer. */
-async function transfer(client: IpcClient<typeof MAILBOX>, message: HelperMessage): Promise<MailboxOutcome> {
+async function transfer(
+  client: IpcClient<typeof MAILBOX>,
+  message: HelperMessage,
+  mailbox: { readonly path: string; readonly format: "maildir" | "mbox" },
+): Promise<MailboxOutcome> {
   const { promise: answer, resolve, reject } = Promise.withResolvers<MailboxOutcome>();
   // Awaited below, once everything is sent.
   answer.catch(() => undefined);
@@ -190,7 +239,7 @@ async function transfer(client: IpcClient<typeof MAILBOX>, message: HelperMessag
     (error) => reject(lost = new LostHelper(error.message, finishing)),
   );
   try {
-    exchange.send("begin", { queueId: message.queueId, sender: message.sender });
+    exchange.send("begin", { queueId: message.queueId, sender: message.sender, ...mailbox });
     const text = message.text();
     for (let piece = text.next(); piece !== undefined && lost === undefined; piece = text.next()) {
       exchange.send("content", { content: piece });

@@ -6,7 +6,8 @@
  */
 import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
 import type { ParameterName } from "../config/parameters.ts";
-import { tableFiles } from "../table/table_files.ts";
+import { targetText } from "../table/server_target.ts";
+import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
@@ -92,10 +93,10 @@ export class Planner {
   plan(entry: ServiceEntry): Plan {
     const service = this.#services.get(entry.command)!;
     const settings = this.#settings(entry, service);
-    const sockets = this.#sockets(service);
+    const sockets = this.#sockets(service, entry);
     const grants = [
-      ...this.#pathGrants("read", service.reads, entry),
-      ...this.#pathGrants("write", service.writes, entry),
+      ...this.#pathGrants("read", service.reads, entry, service),
+      ...this.#pathGrants("write", service.writes, entry, service),
       ...socketGrants(sockets, service),
       ...service.runs.map((program): Grant => ({
         kind: "run",
@@ -108,7 +109,7 @@ export class Planner {
         because: "service.ts: sys",
       })),
     ];
-    const reach = this.#reach(service, settings);
+    const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants);
     return {
       entry,
@@ -124,8 +125,13 @@ export class Planner {
   /** The plan of a helper: the one program whose task is not in the configuration but in a daemon's request. */
   helperPlan(command: string, entry: ServiceEntry, task: NonNullable<Boot["helper"]>): Plan {
     const service = this.#services.get(command)!;
-    const because = `mailbox of ${task.user}, asked for by ${entry.name}`;
-    const paths = task.format === "maildir" ? [task.path] : [task.path, `${task.path}.lock`];
+    const because = task.kind === "mailboxes"
+      ? `mailboxes of uid ${task.uid}, asked for by ${entry.name}: virtual_mailbox_shared_helper (${
+        this.#origin("virtual_mailbox_shared_helper")
+      })`
+      : `mailbox of ${task.user}, asked for by ${entry.name}`;
+    const isMbox = task.kind === "mailbox" && task.format === "mbox";
+    const paths = isMbox ? [task.path, `${task.path}.lock`] : [task.path];
     const grants = paths.flatMap((object): Grant[] => [
       { kind: "read", object, because },
       { kind: "write", object, because },
@@ -156,6 +162,8 @@ export class Planner {
     return [
       "run",
       ...hardeningFlags(this.#code, service.npm === true),
+      // The packages that speak with databases ask for variables, which are not there for them; they need no grant.
+      ...(service.inet === "tables" ? ["--ignore-env"] : []),
       ...flags,
       entry ?? this.#code.entry(service.command),
     ];
@@ -197,11 +205,13 @@ export class Planner {
   }
 
   /** Sockets that the service connects to, `$transports` spelled out. */
-  #sockets(service: Service): Map<string, string> {
+  #sockets(service: Service, own: ServiceEntry): Map<string, string> {
     const sockets = new Map<string, string>();
+    const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
+    const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : service.connects;
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
-      if (this.#connectsTo(service.connects, entry) && endpoint.kind === "unix") {
+      if (this.#connectsTo(connects, entry) && endpoint.kind === "unix") {
         sockets.set(entry.name, endpoint.path);
       }
     }
@@ -244,14 +254,19 @@ export class Planner {
     };
   }
 
-  #pathGrants(kind: "read" | "write", declared: readonly string[], entry: ServiceEntry): Grant[] {
+  #pathGrants(
+    kind: "read" | "write",
+    declared: readonly string[],
+    entry: ServiceEntry,
+    service: Service,
+  ): Grant[] {
     return declared.flatMap((item) =>
-      this.#paths(item, entry).map(([object, because]): Grant => ({ kind, object, because }))
+      this.#paths(item, entry, service).map(([object, because]): Grant => ({ kind, object, because }))
     );
   }
 
   /** The paths that a declared item stands for, each with the configuration line that caused it. */
-  #paths(item: string, entry: ServiceEntry): [string, string][] {
+  #paths(item: string, entry: ServiceEntry, service: Service): [string, string][] {
     if (item.startsWith("queue/")) {
       const queue = this.#configuration.settings.queue_directory;
       return [[
@@ -259,10 +274,11 @@ export class Planner {
         `queue_directory (${this.#origin("queue_directory")})`,
       ]];
     }
-    if (item.startsWith("table:")) {
-      const name = item.slice("table:".length) as ParameterName;
-      const specs = settingsFor(this.#configuration, entry, [name])[name] as readonly string[];
-      return tableFiles(specs).map((path) => [path, `${name} (${this.#origin(name)})`]);
+    const tables = this.#tables(item, entry);
+    if (tables !== undefined) {
+      // The password of a database is for the process that asks it.
+      const specs = service.inet === "tables" ? tables.items : tables.items.filter((one) => !asksServer(one));
+      return tableFiles(specs).map((path) => [path, `${tables.name} (${this.#origin(tables.name)})`]);
     }
     if (item.startsWith("$")) {
       const name = item.slice(1) as ParameterName;
@@ -285,7 +301,11 @@ export class Planner {
   }
 
   /** What a daemon may reach beyond its sockets; the settings that depend on it are completed. */
-  #reach(service: Service, settings: Record<string, unknown>): Pick<SmtpReach, "grants" | "denials"> {
+  #reach(
+    service: Service,
+    settings: Record<string, unknown>,
+    entry: ServiceEntry,
+  ): Pick<SmtpReach, "grants" | "denials"> {
     switch (service.inet) {
       case "none":
         return { grants: [], denials: [] };
@@ -300,16 +320,45 @@ export class Planner {
       }
       case "smtp":
         return this.#smtpReach(service, settings);
+      case "tables":
+        return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }
+  }
+
+  /** The tables that a declared item stands for, by their parameter. */
+  #tables(item: string, entry: ServiceEntry): { name: ParameterName; items: readonly string[] } | undefined {
+    const [kind, name] = item.split(":") as [string, ParameterName];
+    if (kind !== "table" && kind !== "servers") return undefined;
+    const items = settingsFor(this.#configuration, entry, [name])[name] as readonly string[];
+    return { name, items: kind === "servers" ? items.filter(asksServer) : items };
+  }
+
+  /** The servers of the tables that a declared item stands for. */
+  #serverGrants(item: string, entry: ServiceEntry): Grant[] {
+    const tables = this.#tables(item, entry);
+    if (tables === undefined) return [];
+    const { name, items } = tables;
+    return tableSpecs(items).flatMap((spec) =>
+      tableTargets([spec]).flatMap((target): Grant[] => {
+        const because = `${name} ${spec} (${this.#origin(name)})`;
+        const net: Grant = { kind: "net", object: targetText(target), because };
+        if (target.kind === "inet") return [net];
+        return [net, { kind: "read", object: target.path, because }, {
+          kind: "write",
+          object: target.path,
+          because,
+        }];
+      })
+    );
   }
 }
 
 /** Connecting to a unix socket takes three grants on its exact path. */
 function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): Grant[] {
   return [...sockets].flatMap(([name, path]): Grant[] => {
-    const because = `service.ts: connects ${
-      service.connects.includes(name) ? name : `$transports (${name})`
-    }`;
+    const because = name === service.serverTablesBy
+      ? `service.ts: serverTablesBy ${name}, as a table is on a server`
+      : `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },

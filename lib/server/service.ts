@@ -25,18 +25,21 @@ export interface Service {
    * that serves the delivery protocol. A service that master.toml does not have is left out.
    */
   readonly connects: readonly string[];
+  /** The service that it connects to as well where one of the tables that it reads is on a server. */
+  readonly serverTablesBy?: string;
   /**
    * Paths that it reads: "queue/active" is a directory below queue_directory; "table:alias_maps" the files of the
-   * tables that the parameter names; "/etc/passwd" itself; "$maildrop" and the like a parameter that holds a path.
+   * tables that the parameter names, but of those on a server only for who may reach it; "servers:NAME" only those on a server; "/etc/passwd" itself; "$maildrop" and the like a parameter that holds a path.
    */
   readonly reads: readonly string[];
   /** Paths that it writes (creates, renames, removes); the same forms. */
   readonly writes: readonly string[];
   /**
    * Network beyond sockets that it inherits. none; resolver: the resolver's address and port; smtp: the ports that
-   * the configured transports use, private networks refused unless routed there by name.
+   * the configured transports use, private networks refused unless routed there by name; tables: the servers of the
+   * tables that it reads, host and port or socket each.
    */
-  readonly inet: "none" | "resolver" | "smtp";
+  readonly inet: "none" | "resolver" | "smtp" | "tables";
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
   /** `--allow-sys` names, as "statfs". */

@@ -117,8 +117,9 @@ function parameterNexthops(
 /** The next hops of transport_maps, as far as its tables can be listed: what a pattern makes of an address cannot. */
 function tableNexthops(configuration: Configuration, own: ReadonlySet<string>): Nexthop[] {
   return configuration.settings.transport_maps.flatMap((spec) => {
-    const entries = openTable(spec, { soft: true }).entries?.() ?? [];
-    const nexthops = new Set(Array.from(entries, ([, value]) => nexthopOf(value, own)));
+    const table = openTable(spec, { soft: true });
+    const nexthops = new Set(Array.from(table.entries?.() ?? [], ([, value]) => nexthopOf(value, own)));
+    table.close?.();
     return [...nexthops].filter((nexthop) => nexthop !== "")
       .map((nexthop) => ({ nexthop, because: `transport_maps ${spec}` }));
   });

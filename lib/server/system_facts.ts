@@ -5,13 +5,16 @@
  */
 import { readTextFile } from "../safe/file.ts";
 import { isMissing, SystemError } from "../safe/error.ts";
-import { systemAddresses, systemHostName } from "../safe/process.ts";
+import { environmentVariable, systemAddresses, systemHostName, systemMemory } from "../safe/process.ts";
 import { splitBlanks } from "../vstring/ascii.ts";
+import { printable } from "../vstring/printable.ts";
 
 /** Facts beside the configuration. */
 export interface MachineFacts {
   readonly hostName: string;
   readonly addresses: readonly string[];
+  /** Bytes. */
+  readonly memory: number;
   /** Address and port of the first resolver, as "127.0.0.53:53". */
   readonly resolver: string;
   readonly ipv6: boolean;
@@ -19,6 +22,8 @@ export interface MachineFacts {
   readonly bootId: string;
 }
 
+/** Holds the boot id where /proc does not show it, as in the systemd unit. */
+export const BOOT_ID_VARIABLE = "POSTERN_BOOT_ID";
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 const RESOLV_CONF = "/etc/resolv.conf";
 const RESOLV_CONF_LIMIT = 65536;
@@ -30,10 +35,19 @@ export function systemFacts(): MachineFacts {
   return {
     hostName: systemHostName(),
     addresses,
+    memory: systemMemory(),
     resolver: systemResolver(),
     ipv6,
-    bootId: splitBlanks(readTextFile(BOOT_ID, 100))[0]!,
+    bootId: systemBootId(),
   };
+}
+
+/** The boot id in the form that the service manager gives it. */
+function systemBootId(): string {
+  const given = environmentVariable(BOOT_ID_VARIABLE) ?? splitBlanks(readTextFile(BOOT_ID, 100))[0] ?? "";
+  const digits = given.replaceAll("-", "");
+  if (digits.length === 32 && [...digits].every((digit) => "0123456789abcdef".includes(digit))) return digits;
+  throw new Error(`Cannot use boot id "${printable(given, 100)}": it is not 32 hexadecimal digits`);
 }
 
 /** The first nameserver of /etc/resolv.conf; the one on this machine when there is none, as resolvers do. */

@@ -26,7 +26,7 @@ const OPERATORS = '|"(),.:;<>@[]%!\\';
 /** The entries of an alias file; names in lower case unless asked otherwise, the first of several equal ones stands. */
 export function parseAliasSource(text: string, how: MapReading): Map<string, string> {
   const entries = new Map<string, string>();
-  for (const line of logicalLines(text, how.file, how.warn)) {
+  for (const line of logicalLines(text, how.file, how.warn, how.anyBytes)) {
     const warn = (what: string) => how.warn({ file: how.file, line: line.line, text: what });
     const tokens = scanAlias(line.text);
     if (tokens === undefined) {
@@ -44,7 +44,7 @@ export function parseAliasSource(text: string, how: MapReading): Map<string, str
         entries,
         writeTokens(name, false),
         writeTokens(tokens.slice(colon + 1), true),
-        how.foldKeys,
+        how,
         warn,
       );
     }

@@ -23,11 +23,12 @@ export function checkTables(specs: readonly string[], how: OpenHow = {}): Checke
 function checkTable(spec: string, how: OpenHow): CheckedProblem[] {
   const problems: CheckedProblem[] = [];
   try {
-    openTable(spec, {
+    const table = openTable(spec, {
       ...how,
       soft: false,
       warn: (problem) => problems.push({ ...problem, severity: "remark", spec }),
     });
+    table.close?.();
   } catch (error) {
     if (!(error instanceof TableError)) throw error;
     problems.push({ ...error.problem, severity: "fault", spec });

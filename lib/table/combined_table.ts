@@ -42,6 +42,10 @@ export class UnionTable implements Table {
     }
     return values.length === 0 ? MISSING : { kind: "found", value: values.join(",") };
   }
+
+  close(): void {
+    for (const member of this.#members) member.close?.();
+  }
 }
 
 /** Each table's result is the key for the next; one that holds no such key ends the search. */
@@ -64,6 +68,10 @@ export class PipeTable implements Table {
       value = outcome.value;
     }
     return { kind: "found", value };
+  }
+
+  close(): void {
+    for (const member of this.#members) member.close?.();
   }
 }
 

@@ -47,13 +47,14 @@ export function findSpace(value: string, from: number): number {
  *
  * @param file name for the warnings
  * @param warn is told of lines that are left out: a continuation of nothing, text that is not UTF-8, a NUL
+ * @param anyBytes takes text that is not UTF-8 as well
  */
-export function logicalLines(text: string, file: string, warn: Warn): LogicalLine[] {
+export function logicalLines(text: string, file: string, warn: Warn, anyBytes = false): LogicalLine[] {
   const lines: LogicalLine[] = [];
   let pieces: string[] = [];
   let first = 0;
   const finish = () => {
-    if (pieces.length > 0) keepLine({ line: first, text: pieces.join("") }, lines, file, warn);
+    if (pieces.length > 0) keepLine({ line: first, text: pieces.join("") }, lines, file, warn, anyBytes);
     pieces = [];
   };
   let number = 0;
@@ -74,14 +75,20 @@ export function logicalLines(text: string, file: string, warn: Warn): LogicalLin
 }
 
 /** Keeps a logical line unless it is one that no table may hold. */
-function keepLine(line: LogicalLine, lines: LogicalLine[], file: string, warn: Warn): void {
+function keepLine(
+  line: LogicalLine,
+  lines: LogicalLine[],
+  file: string,
+  warn: Warn,
+  anyBytes: boolean,
+): void {
   if (isSpaceUnit(line.text.charCodeAt(0))) {
     warn({
       file,
       line: line.line,
       text: "logical line must not start with whitespace -- ignoring this line",
     });
-  } else if (!line.text.isWellFormed()) {
+  } else if (!anyBytes && !line.text.isWellFormed()) {
     warn({ file, line: line.line, text: "non-UTF-8 input -- ignoring this line" });
   } else if (line.text.includes("\0")) {
     warn({ file, line: line.line, text: "NUL character in input -- ignoring this line" });

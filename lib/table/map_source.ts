@@ -20,12 +20,16 @@ export interface MapReading {
   /** Name for the warnings. */
   readonly file: string;
   readonly warn: Warn;
+  /** What a later entry for a key does: is told of (default), left out in silence, or stands in place of the first. */
+  readonly duplicates?: "warn" | "ignore" | "replace";
+  /** Take text that is not UTF-8 as well. */
+  readonly anyBytes?: boolean;
 }
 
 /** The entries of a file in the format of postmap(1). The first of several equal keys stands, as in Postfix. */
 export function parseMapSource(text: string, how: MapReading): Map<string, string> {
   const entries = new Map<string, string>();
-  for (const line of logicalLines(text, how.file, how.warn)) {
+  for (const line of logicalLines(text, how.file, how.warn, how.anyBytes)) {
     const warn = (what: string) => how.warn({ file: how.file, line: line.line, text: what });
     const end = keyEnd(line.text);
     if (end === undefined) {
@@ -39,22 +43,22 @@ export function parseMapSource(text: string, how: MapReading): Map<string, strin
       continue;
     }
     if (key.endsWith(":")) warn('record is in "key: value" format; is this an alias file?');
-    storeEntry(entries, key, value, how.foldKeys, warn);
+    storeEntry(entries, key, value, how, warn);
   }
   return entries;
 }
 
-/** Adds an entry unless its key is there already, which is warned about. */
+/** Adds an entry; when its key is there already, `duplicates` says what happens. */
 export function storeEntry(
   entries: Map<string, string>,
   key: string,
   value: string,
-  fold: boolean,
+  how: Pick<MapReading, "foldKeys" | "duplicates">,
   warn: (text: string) => void,
 ): void {
-  const stored = fold ? asciiLower(key) : key;
-  if (entries.has(stored)) warn(`duplicate entry: "${printable(stored)}"`);
-  else entries.set(stored, value);
+  const stored = how.foldKeys ? asciiLower(key) : key;
+  if (!entries.has(stored) || how.duplicates === "replace") entries.set(stored, value);
+  else if (how.duplicates !== "ignore") warn(`duplicate entry: "${printable(stored)}"`);
 }
 
 /** Where the key of a line ends, or undefined when its quotes are unbalanced. */

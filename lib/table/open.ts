@@ -9,46 +9,40 @@ import { printable } from "../vstring/printable.ts";
 // Tables
 import { parseAliasSource } from "./alias_source.ts";
 import { BraceError, unbrace } from "./braces.ts";
+import { CDB_SUFFIX, CdbTable } from "./cdb_table.ts";
 import { CIDR_SYNTAX, findCidr } from "./cidr.ts";
 import { combinedMembers, PipeTable, RandomTable, UnionTable } from "./combined_table.ts";
-import {
-  type FileFormat,
-  FileTable,
-  logProblems,
-  MAP_FORMAT,
-  SYSTEM_FILES,
-  type TableFiles,
-} from "./file_table.ts";
+import { DebugTable } from "./debug_table.ts";
+import { type FileFormat, FileTable, logProblems, MAP_FORMAT, SYSTEM_FILES } from "./file_table.ts";
 import { FailTable, InlineTable, StaticTable } from "./inline.ts";
 import { parseMapSource } from "./map_source.ts";
 import type { OpenHow } from "./open_how.ts";
-import { findRegexp, regexpSyntax } from "./regexp.ts";
+import { filePath, type Opening } from "./opening.ts";
+import { openLdap, openMemcache, openSocketmap, openSqlite, openSqlServer, openTcp } from "./open_server.ts";
+import { findPattern, type PatternDialect, patternSyntax, PCRE_DIALECT, POSIX_DIALECT } from "./regexp.ts";
 import { parseInlineRules, parseRuleFile, type Rule, type RuleSyntax } from "./rules.ts";
 import { splitSpec } from "./spec.ts";
-import { MISSING, type Outcome, type Place, refuse, type Table, TableError, type Warn } from "./table.ts";
+import { MISSING, type Outcome, refuse, type Table, TableError } from "./table.ts";
 import { parseUnixFile, UNIX_FILES } from "./unix_table.ts";
 
-/** What a type's opener gets. */
-interface Opening {
-  readonly spec: string;
-  /** What stands behind the colon. */
-  readonly name: string;
-  readonly how: OpenHow;
-  readonly fold: boolean;
-  readonly files: TableFiles;
-  readonly warn: Warn;
-  /** Where errors about the table as a whole stand. */
-  readonly place: Place;
-}
-
 const OPENERS: Readonly<Record<string, (opening: Opening) => Table>> = {
+  cdb: openCdb,
   cidr: (opening) => openRules(opening, CIDR_SYNTAX, findCidr),
+  debug: openDebug,
   fail: (opening) => new FailTable(opening.spec),
   inline: (opening) => new InlineTable(opening.spec, opening.name, opening.fold, opening.warn),
+  ldap: openLdap,
+  memcache: openMemcache,
+  mysql: (opening) => openSqlServer("mysql", opening),
+  pcre: (opening) => openPatterns(opening, PCRE_DIALECT),
+  pgsql: (opening) => openSqlServer("pgsql", opening),
   pipemap: (opening) => new PipeTable(opening.spec, openMembers(opening)),
   randmap: (opening) => new RandomTable(opening.spec, combinedMembers(opening.spec, opening.name)),
-  regexp: (opening) => openRules(opening, regexpSyntax(opening.how.paranoid ?? false), findRegexp),
+  regexp: (opening) => openPatterns(opening, POSIX_DIALECT),
+  socketmap: openSocketmap,
+  sqlite: openSqlite,
   static: (opening) => new StaticTable(opening.spec, opening.name),
+  tcp: openTcp,
   texthash: openTexthash,
   unionmap: (opening) => new UnionTable(opening.spec, openMembers(opening)),
   unix: openUnix,
@@ -60,7 +54,7 @@ export const TABLE_TYPES: readonly string[] = Object.keys(OPENERS);
 /**
  * Opens a table.
  *
- * @param spec `type:name`, also with Postfix's `proxy:` before it, which is without meaning here
+ * @param spec `type:name`, also with Postfix's `proxy:` before it, which says who asks and not which table
  * @throws {TableError} naming file and line, when the type is unknown or the content unusable; with `how.soft` only
  * for what waiting cannot cure, as an unknown type
  */
@@ -73,7 +67,8 @@ export function openTable(spec: string, how: OpenHow = {}): Table {
   const warn = how.warn ?? logProblems(how.log);
   const files = how.files ?? SYSTEM_FILES;
   try {
-    return opener({ spec, name: split.name, how, fold: how.foldKeys ?? true, files, warn, place });
+    const open = (member: string) => openTable(member, how);
+    return opener({ spec, name: split.name, how, fold: how.foldKeys ?? true, files, warn, place, open });
   } catch (error) {
     if (error instanceof BraceError) refuse(place, error.message);
     throw error;
@@ -100,7 +95,22 @@ export function openTableSoftly(spec: string, how: OpenHow = {}): Table {
 }
 
 function openMembers(opening: Opening): Table[] {
-  return combinedMembers(opening.spec, opening.name).map((member) => openTable(member, opening.how));
+  return combinedMembers(opening.spec, opening.name).map(opening.open);
+}
+
+function openCdb(opening: Opening): Table {
+  const { spec, files, warn, how } = opening;
+  const path = filePath(opening) + CDB_SUFFIX;
+  const { log, refused, soft = false } = how;
+  return new CdbTable({ spec, path, files, warn, log, refused, soft }, opening.fold);
+}
+
+function openDebug(opening: Opening): Table {
+  return new DebugTable(opening.spec, opening.open(opening.name), opening.how.log);
+}
+
+function openPatterns(opening: Opening, dialect: PatternDialect): Table {
+  return openRules(opening, patternSyntax(dialect, opening.how.paranoid ?? false), findPattern);
 }
 
 function openTexthash(opening: Opening): Table {
@@ -162,12 +172,4 @@ function openFile<Content>(opening: Opening, path: string, format: FileFormat<Co
     refused: how.refused,
     soft: how.soft ?? false,
   });
-}
-
-/** The file that the name stands for; a relative one would depend on who asks. */
-function filePath(opening: Opening): string {
-  if (!opening.name.startsWith("/")) {
-    refuse(opening.place, `"${printable(opening.name)}" is not an absolute path`);
-  }
-  return opening.name;
 }

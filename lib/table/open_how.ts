@@ -7,6 +7,7 @@
 import type { Logger } from "../log/log.ts";
 // Tables
 import type { TableFiles } from "./file_table.ts";
+import type { TableServers } from "./servers.ts";
 import type { Warn } from "./table.ts";
 
 /** How a table is opened. */
@@ -29,4 +30,6 @@ export interface OpenHow {
   /** Told when the sandbox does not allow to read a soft table's file: a security event. */
   readonly refused?: ((error: unknown) => void) | undefined;
   readonly files?: TableFiles;
+  /** Ways to the servers of tables. Without them a table on a server is opened, and answers that it cannot be asked here. */
+  readonly servers?: TableServers;
 }

@@ -13,31 +13,37 @@ export type SplitSpec =
   | { readonly kind: "spec"; readonly type: string; readonly name: string }
   | { readonly kind: "bad"; readonly why: string };
 
-/** Types of Postfix that need a library we do not have, and what to use in their place. */
-const INSTEAD: Readonly<Record<string, string>> = {
-  btree: "texthash",
-  cdb: "texthash",
-  dbm: "texthash",
-  hash: "texthash",
-  lmdb: "texthash",
-  pcre: "regexp",
-  sdbm: "texthash",
+/** Index files of Postfix that need a library which we do not have. */
+const INDEX_TYPES = ["btree", "dbm", "hash", "lmdb", "sdbm"];
+
+/** Types that are not there, and what to do. */
+const REFUSED: Readonly<Record<string, string>> = {
+  environ: "the environment of a daemon is empty: use inline:{ name=value }",
+  internal: "it is Postfix's own scratch memory",
+  mongodb: "use another database",
+  netinfo: "use ldap",
+  nis: "use ldap, or a file that ypcat writes",
+  nisplus: "use ldap",
 };
 
-/** Type and name of a table. Postfix's `proxy:` is taken off: here every daemon that may open no file asks proxymap. */
+/** Type and name of a table; Postfix's `proxy:` is taken off. */
 export function splitSpec(spec: string): SplitSpec {
   const text = withoutProxy(spec);
   const colon = text.indexOf(":");
+  const type = text.slice(0, Math.max(colon, 0));
+  if (Object.hasOwn(REFUSED, type)) {
+    return { kind: "bad", why: `table type "${type}" is not supported: ${REFUSED[type]}` };
+  }
   if (colon < 1 || colon === text.length - 1) return { kind: "bad", why: 'expected the form "type:name"' };
-  const type = text.slice(0, colon);
   const name = text.slice(colon + 1);
-  const instead = Object.hasOwn(INSTEAD, type) ? INSTEAD[type] : undefined;
-  if (instead === undefined) return { kind: "spec", type, name };
-  const why = instead === "texthash"
-    ? `table type "${type}" is an indexed file of Postfix, which is not read here: use "texthash:${name}", which reads ` +
-      "the text file that the index was made of"
-    : `table type "${type}" is not supported: use "${instead}:${name}"`;
-  return { kind: "bad", why };
+  if (!INDEX_TYPES.includes(type)) return { kind: "spec", type, name };
+  return {
+    kind: "bad",
+    why:
+      `table type "${type}" is an index file of Postfix, which is not read here: use "texthash:${name}", which ` +
+      `reads the text file that the index was made of, or run "postmap cdb:${name}" ("postalias" for aliases) and ` +
+      `use "cdb:${name}"`,
+  };
 }
 
 /** The spec without Postfix's `proxy:`, which names the same table. */

@@ -23,6 +23,8 @@ export interface Table {
   lookup(key: string): Outcome | Promise<Outcome>;
   /** Every key and its value, for types that can list them. */
   entries?(): Iterable<readonly [key: string, value: string]>;
+  /** Ends the connections of a table on a server; the next look-up opens new ones. */
+  close?(): void;
 }
 
 /** Something that is wrong with a table's content. */

@@ -80,9 +80,9 @@ const TABLES: readonly (readonly [string, string, Readonly<Record<string, string
   }, /error: .*DIR\/clients/],
   [
     "an unknown type",
-    'transport_maps = ["ldap:DIR/x"]',
+    'transport_maps = ["nis:x"]',
     {},
-    /error: DIR\/main\.toml:2: .*"ldap" is not supported/,
+    /error: DIR\/main\.toml:2: .*"nis" is not supported/,
   ],
   [
     "an indexed file",
@@ -95,6 +95,12 @@ const TABLES: readonly (readonly [string, string, Readonly<Record<string, string
     'transport_maps = ["texthash:transport"]',
     {},
     /error: DIR\/main\.toml:2: .*absolute/,
+  ],
+  [
+    "a slip in a database's configuration",
+    'transport_maps = ["mysql:DIR/m.cf"]',
+    { "m.cf": "dbname = m\nquerry = SELECT 1\n" },
+    /error: DIR\/m\.cf:2: .*unknown parameter "querry"/,
   ],
   ["a bad rule", 'relay_domains = ["regexp:DIR/r"]', { "r": "/ok/ x\n/(/ y\n" }, /error: DIR\/r:2: /],
   ["a doubled key", 'transport_maps = ["texthash:DIR/t"]', { "t": "a x:\na y:\n" }, /warning: DIR\/t:2: /],

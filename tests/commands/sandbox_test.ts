@@ -197,6 +197,29 @@ Deno.test("sandbox --verify passes for every service and helper", async () => {
   }
 });
 
+Deno.test("sandbox shows and verifies the helper that virtual_mailbox_shared_helper asks for", async () => {
+  const system = await MailSystem.make();
+  try {
+    const main = `${system.paths.configuration}/main.toml`;
+    Deno.writeTextFileSync(main, "virtual_mailbox_shared_helper = true\n" + Deno.readTextFileSync(main));
+    const shown = await system.run("sandbox", "--json", "mailbox");
+    const helpers = JSON.parse(shown.output) as Pick<Description, "service" | "grants">[];
+    for (const { service, grants } of helpers) {
+      const isShared = service === "mailbox (for virtual)";
+      assert.equal(grants.some(({ object }) => object === system.paths.mail), isShared, service);
+      if (!isShared) continue;
+      assert.deepEqual(grants.map(({ kind }) => kind), ["read", "write"]);
+      for (const { because } of grants) assert.match(because, /virtual_mailbox_shared_helper \(.*main\.toml/);
+    }
+    assert.ok(helpers.some(({ service }) => service === "mailbox (for virtual)"));
+    const done = await system.run("sandbox", "--verify", "mailbox");
+    assert.equal(done.status, 0, done.output + done.errors);
+    assert.ok(!done.output.includes("FAIL"));
+  } finally {
+    await system.remove();
+  }
+});
+
 Deno.test("DEN-02, DEN-04: code from elsewhere is refused before a packet leaves (strace)", async () => {
   const system = await MailSystem.make();
   const trace = `${system.paths.root}/trace`;

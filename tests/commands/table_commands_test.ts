@@ -1,44 +1,9 @@
 import assert from "node:assert/strict";
-import { type CommandEnv, CommandError } from "../../commands/command.ts";
 import { run as newaliases } from "../../commands/newaliases.ts";
 import { run as postalias } from "../../commands/postalias.ts";
 import { run as postmap } from "../../commands/postmap.ts";
+import { runCommand as run } from "./table_run.ts";
 import { peerMissing, runPeer } from "../lib/table/postmap_peer.ts";
-
-/** Runs a command with its input; what it printed and its exit status. */
-async function run(
-  command: (args: readonly string[], env: CommandEnv) => Promise<number>,
-  args: readonly string[],
-  options: { input?: string; aliases?: readonly string[]; program?: string; chunk?: number } = {},
-): Promise<{ status: number; out: string; err: string }> {
-  let out = "";
-  let err = "";
-  const bytes = new TextEncoder().encode(options.input ?? "");
-  const configuration = {
-    settings: { alias_database: options.aliases ?? [], default_database_type: "texthash" },
-  };
-  const env = {
-    programName: options.program ?? "postmap",
-    configDirectory: "/nonexistent",
-    out: (text: string) => void (out += text),
-    err: (text: string) => void (err += text),
-    writeBytes: () => {},
-    stdin: async function* () {
-      const size = options.chunk ?? 3;
-      for (let at = 0; at < bytes.length; at += size) {
-        yield await Promise.resolve(bytes.subarray(at, at + size));
-      }
-    },
-    load: () => ({ configuration, problems: [] }),
-    config: () => configuration,
-  } as unknown as CommandEnv;
-  try {
-    return { status: await command(args, env), out, err };
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    return { status: error.status, out, err: `${err}${env.programName}: ${error.message}\n` };
-  }
-}
 
 async function inDirectory(work: (directory: string) => Promise<void>): Promise<void> {
   const directory = Deno.makeTempDirSync();

@@ -28,6 +28,7 @@ const QUEUE: readonly [string, number, "root" | "postern"][] = [
   ["flush", 0o700, "postern"],
   ["hold", 0o700, "postern"],
   ["incoming", 0o700, "postern"],
+  ["journal", 0o700, "postern"],
   ["maildrop", 0o1733, "postern"],
   ["pid", 0o755, "root"],
   ["private", 0o711, "root"],
@@ -201,13 +202,24 @@ function unitValues(installation: Installation, name: string): string[] {
 }
 
 /** Starts master as systemd would, behind a wrapper; its log is the installation's. */
+/** The unit's environment, the service manager's names in it spelled out. */
+function unitEnvironment(installation: Installation): Record<string, string> {
+  const bootId = Deno.readTextFileSync("/proc/sys/kernel/random/boot_id").trim().replaceAll("-", "");
+  return Object.fromEntries(
+    unitValues(installation, "Environment").map((line) => {
+      const [name, value] = line.replaceAll('"', "").split("=");
+      return [name, value!.replace("%b", bootId)];
+    }),
+  );
+}
+
 function startBehind(installation: Installation, wrapper: readonly string[]): Deno.ChildProcess {
   const [program, ...args] = [...wrapper, ...unitCommand(installation)];
   // A shell for the log's sake: the system's own spawn has no file for standard error.
   return new Deno.Command("/bin/sh", {
     args: ["-c", `exec "$@" 2>>"${installation.log}"`, "sh", program!, ...args],
     clearEnv: true,
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", DENO_DIR: "/dev/null" },
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...unitEnvironment(installation) },
     stdin: "null",
     stdout: "null",
   }).spawn();

@@ -5,12 +5,27 @@
  * @module
  */
 
+import { postgresBin } from "./databases.ts";
+
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
+  cdb: () => inPath("cdb"),
+  mariadb: () => isFile("/usr/sbin/mariadbd"),
+  memcached: () => inPath("memcached"),
+  openssl: () => inPath("openssl"),
+  postgres: () => postgresBin() !== undefined,
+  slapd: () => isFile("/usr/sbin/slapd"),
+  sqlite3: () => inPath("sqlite3"),
+  "postfix-cdb": () => isFile("/usr/lib/postfix/postfix-cdb.so"),
+  "postfix-ldap": () => isFile("/usr/lib/postfix/postfix-ldap.so"),
+  "postfix-mysql": () => isFile("/usr/lib/postfix/postfix-mysql.so"),
+  "postfix-pcre": () => isFile("/usr/lib/postfix/postfix-pcre.so"),
+  "postfix-pgsql": () => isFile("/usr/lib/postfix/postfix-pgsql.so"),
+  "postfix-sqlite": () => isFile("/usr/lib/postfix/postfix-sqlite.so"),
   python3: () => runs("python3", "-c", "import smtplib"),
 } as const;
 

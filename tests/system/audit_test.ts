@@ -191,10 +191,12 @@ async function exercise(postern: Postern): Promise<void> {
   const sendmail = ["sendmail", "-f", "one@example.test"];
   const text = "Subject: posted\n\ntext\n";
   assert.equal((await postern.run([...sendmail, "unknown@example.test"], text)).status, 0);
-  assert.equal((await postern.run([...sendmail, "-N", "success", "one@example.test"], text)).status, 0);
+  for (const address of ["one@example.test", "alias@example.test"]) {
+    assert.equal((await postern.run([...sendmail, "-N", "success", address], text)).status, 0);
+  }
   assert.equal((await postern.run(["postqueue", "-f"])).status, 0);
-  // In the mailbox: directly, by two aliases, two reports of failures and one of success.
-  await postern.mail("one", 6);
+  // In the mailbox: directly, by three aliases, two reports of failures, one of success and one of an expansion.
+  await postern.mail("one", 8);
   assert.ok(await until(() => postern.queued("corrupt").length === 2), postern.log());
   const settled = () => postern.queued("deferred").length === 1 && postern.queued("active").length === 0;
   assert.ok(await until(settled), postern.log());

@@ -4,11 +4,12 @@ import type net from "node:net";
 import { IpcClient } from "../../../lib/ipc/client.ts";
 import { MAILBOX } from "../../../lib/proto/protocols.ts";
 import { Channel } from "../../../lib/safe/channel.ts";
-import { type Boot, formatLine, type HelperTask } from "../../../lib/server/boot.ts";
+import { type AnyHelperTask, type Boot, formatLine, type HelperTask } from "../../../lib/server/boot.ts";
 import { locateCode } from "../../../lib/server/code_location.ts";
 import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening.ts";
 import { MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
 import { encodeText } from "../../../lib/vstring/byte_builder.ts";
+import { testNeeding } from "../../support/tools.ts";
 
 const SETTINGS = {
   deliver_lock_attempts: 20,
@@ -26,14 +27,23 @@ const SETTINGS = {
 class Processes implements AsyncDisposable {
   readonly children: ChildProcess[] = [];
   errors = "";
+  /** What the program is started with, as strace. */
+  readonly #through: readonly string[];
 
-  start(task: HelperTask): Promise<IpcClient<typeof MAILBOX>> {
+  constructor(through: readonly string[] = []) {
+    this.#through = through;
+  }
+
+  start(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
     const code = locateCode(Deno.execPath());
-    const paths = task.format === "maildir" ? task.path : `${task.path},${task.path}.lock`;
+    const paths = task.kind === "mailboxes" || task.format === "maildir"
+      ? task.path
+      : `${task.path},${task.path}.lock`;
     const flags = [`--allow-read=${paths}`, `--allow-write=${paths}`];
     const args = ["run", ...hardeningFlags(code, false), ...flags, code.entry("mailbox")];
     const env = { ...daemonEnvironment(code) };
-    const child = spawn(code.runtime, args, { stdio: ["pipe", "pipe", "pipe", "pipe"], env, cwd: "/" });
+    const [program = "", ...rest] = [...this.#through, code.runtime, ...args];
+    const child = spawn(program, rest, { stdio: ["pipe", "pipe", "pipe", "pipe"], env, cwd: "/" });
     this.children.push(child);
     child.stdin!.on("error", () => {});
     child.stdout!.resume();
@@ -114,6 +124,87 @@ Deno.test(
       assert.equal(Deno.readTextFileSync(`${directory}/box/new/${file!.name}`), expectedText(1));
       assert.ok(Deno.readTextFileSync(`${directory}/mbox`).endsWith(expectedText(1) + "\n"));
       assert.equal(processes.errors, "");
+    } finally {
+      Deno.removeSync(directory, { recursive: true });
+    }
+  },
+);
+
+Deno.test(
+  "A shared helper process writes the mailboxes below its directory, and follows no link out of it",
+  OPTIONS,
+  async () => {
+    const directory = Deno.makeTempDirSync();
+    const base = `${directory}/base`;
+    try {
+      for (const path of ["base/domain", "elsewhere/box"]) {
+        Deno.mkdirSync(`${directory}/${path}`, { recursive: true });
+      }
+      Deno.symlinkSync(`${directory}/elsewhere`, `${base}/away`);
+      Deno.symlinkSync(`${directory}/elsewhere/box`, `${base}/linked`);
+      await using processes = new Processes();
+      const start = (task: AnyHelperTask) => processes.start(task);
+      const pool = new MailboxHelperPool({ start, limit: 10, idle: 10, sharedBelow: base });
+      const sent = [["one", "maildir"], ["domain/two", "maildir"], ["domain/three", "mbox"]] as const;
+      for (const [path, format] of sent) {
+        assert.equal((await pool.deliver(taskFor(`${base}/${path}`, format), message(1))).result, "sent");
+      }
+      for (const path of ["one/new", "domain/two/new"]) {
+        const [file] = [...Deno.readDirSync(`${base}/${path}`)];
+        assert.equal(Deno.readTextFileSync(`${base}/${path}/${file!.name}`), expectedText(1));
+      }
+      assert.ok(Deno.readTextFileSync(`${base}/domain/three`).endsWith(expectedText(1) + "\n"));
+      const refused = [["away/box", "maildir"], ["away/mbox", "mbox"], ["linked", "maildir"]] as const;
+      for (const [path, format] of refused) {
+        const { result, status } = await pool.deliver(taskFor(`${base}/${path}`, format), message(2));
+        assert.deepEqual([result, status], ["deferred", "4.2.0"], path);
+      }
+      assert.deepEqual([...Deno.readDirSync(`${directory}/elsewhere`)].map(({ name }) => name), ["box"]);
+      assert.deepEqual([...Deno.readDirSync(`${directory}/elsewhere/box`)], []);
+      assert.equal(processes.children.length, 1);
+      assert.equal(processes.errors, "");
+    } finally {
+      Deno.removeSync(directory, { recursive: true });
+    }
+  },
+);
+
+testNeeding(
+  ["strace"],
+  "A message is on the disk before its name in new, and that name before the answer, alone and among others",
+  async () => {
+    const directory = Deno.makeTempDirSync();
+    const trace = `${directory}/trace`;
+    try {
+      await using processes = new Processes([
+        "strace",
+        "-f",
+        "-y",
+        "-o",
+        trace,
+        "-e",
+        "fsync,link,linkat,write,writev,sendto",
+      ]);
+      const pool = new MailboxHelperPool({ start: (task) => processes.start(task), limit: 1, idle: 0 });
+      const task = taskFor(`${directory}/box`, "maildir");
+      await pool.deliver(task, message(0));
+      await Promise.all(Array.from({ length: 10 }, (_, i) => pool.deliver(task, message(i + 1))));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      pool.endIdle();
+      await ended(processes.children[0]!);
+      const lines = Deno.readTextFileSync(trace).split("\n");
+      let synced = 0, linked = 0, durable = 0, answers = 0;
+      for (const line of lines) {
+        if (/fsync\(\d+<[^>]*\/box\/tmp\//.test(line)) synced++;
+        else if (/link(at)?\(.*\/box\/new\//.test(line)) assert.ok(++linked <= synced, line);
+        else if (/fsync\(\d+<[^>]*\/box\/new>/.test(line)) durable = linked;
+        else if (/(write|writev|sendto)\(3</.test(line) && durable > 0) {
+          assert.equal(durable, linked, line);
+          answers++;
+        }
+      }
+      assert.deepEqual([synced, linked, durable], [11, 11, 11]);
+      assert.ok(answers >= 2);
     } finally {
       Deno.removeSync(directory, { recursive: true });
     }

@@ -12,6 +12,7 @@ const SETTINGS = {
   home_mailbox: "",
   mail_spool_directory: "/var/mail",
   virtual_mailbox_base: "/srv/mail",
+  virtual_mailbox_shared_helper: false,
   virtual_minimum_uid: 100,
 };
 
@@ -105,6 +106,47 @@ for (
 ) {
   testNeeding(["root"], `virtual is refused the identity of ${name}`, () => {
     assert.equal(checkHelperTask("virtual", { ...VIRTUAL, ...change }, configuration()).kind, "refused");
+  });
+}
+
+const SHARED = { kind: "mailboxes", path: "/srv/mail", uid: 5000, gid: 5000 };
+const WANTED = { virtual_mailbox_shared_helper: true };
+
+testNeeding(
+  ["root"],
+  "virtual gets a helper for the whole base where virtual_mailbox_shared_helper is set",
+  () => {
+    const expected = { kind: "allowed", task: SHARED };
+    assert.deepEqual(checkHelperTask("virtual", SHARED, configuration(WANTED)), expected);
+    const withSlash = configuration({ ...WANTED, virtual_mailbox_base: "/srv/mail/" });
+    assert.deepEqual(checkHelperTask("virtual", SHARED, withSlash), expected);
+  },
+);
+
+for (
+  const [name, command, change, settings] of [
+    ["where it is not set", "virtual", {}, {}],
+    ["for local", "local", {}, WANTED],
+    ["above the base", "virtual", { path: "/srv" }, WANTED],
+    ["below the base", "virtual", { path: "/srv/mail/user" }, WANTED],
+    ["at a neighbour of the base", "virtual", { path: "/srv/mail2" }, WANTED],
+    ["at a detour to the base", "virtual", { path: "/srv/x/../mail" }, WANTED],
+    ["without a base", "virtual", { path: "/" }, { ...WANTED, virtual_mailbox_base: "" }],
+    ["at the root folder", "virtual", { path: "/" }, { ...WANTED, virtual_mailbox_base: "/" }],
+  ] as const
+) {
+  Deno.test(`a shared helper is refused ${name}`, () => {
+    assert.equal(checkHelperTask(command, { ...SHARED, ...change }, configuration(settings)).kind, "refused");
+  });
+}
+
+for (
+  const [name, change] of [["root", { uid: 0 }], ["a system user", { uid: 99 }], ["group 0", {
+    gid: 0,
+  }]] as const
+) {
+  testNeeding(["root"], `a shared helper is refused the identity of ${name}`, () => {
+    assert.equal(checkHelperTask("virtual", { ...SHARED, ...change }, configuration(WANTED)).kind, "refused");
   });
 }
 

@@ -87,16 +87,42 @@ Deno.test("what the declaration does not serve is refused and logged", async () 
   assert.ok(!log.lines[5]!.includes("\n"));
 });
 
-Deno.test("tables that decide about users and files are not served", () => {
-  for (
-    const name of ["virtual_uid_maps", "virtual_gid_maps", "mailbox_command_maps", "mailbox_transport_maps"]
-  ) {
-    assert.ok(!SERVICE.reads.some((item) => item === `table:${name}`), name);
+Deno.test("tables that decide about users and files are not served, but for those on a server", async () => {
+  for (const name of ["mailbox_command_maps", "mailbox_transport_maps"]) {
+    assert.ok(!SERVICE.reads.some((item) => item.endsWith(`:${name}`)), name);
     assert.ok(!SERVICE.parameters.some((item) => item === name), name);
   }
-  for (const item of SERVICE.reads) {
-    assert.ok(SERVICE.parameters.some((name) => item === `table:${name}`), `${item} is a parameter`);
+  for (const name of ["virtual_uid_maps", "virtual_gid_maps"]) {
+    assert.ok(!SERVICE.reads.some((item) => item === `table:${name}`), name);
+    assert.ok(SERVICE.reads.some((item) => item === `servers:${name}`), name);
   }
+  for (const item of SERVICE.reads) {
+    const [, parameter] = item.split(":");
+    assert.ok(SERVICE.parameters.some((name) => name === parameter), `${item} is a parameter`);
+  }
+  const { service } = makeService({ virtual_uid_maps: ["texthash:/u", "mysql:/m.cf"] }, {
+    "/u": "a 1",
+    "/m.cf": "dbname = mail\nquery = SELECT 1\n",
+  });
+  assert.equal((await service.find(ask("virtual_uid_maps", "key", "a", "texthash:/u"))).kind, "retry");
+  const asked = await service.find(ask("virtual_uid_maps", "key", "a", "mysql:/m.cf"));
+  assert.match(asked.kind === "retry" ? asked.why : "", /table mysql:\/m.cf/);
+});
+
+Deno.test("a table with proxy: must be in proxy_read_maps where that is set", async () => {
+  const given = { virtual_alias_maps: ["proxy:texthash:/v"], relocated_maps: ["texthash:/v"] };
+  const texts = { "/v": "a b" };
+  const open = makeService(given, texts);
+  assert.equal((await open.service.find(ask("virtual_alias_maps", "key", "a"))).kind, "found");
+  const approved = makeService({ ...given, proxy_read_maps: ["proxy:texthash:/v"] }, texts);
+  assert.equal((await approved.service.find(ask("virtual_alias_maps", "key", "a"))).kind, "found");
+  const refused = makeService({ ...given, proxy_read_maps: ["proxy:texthash:/other"] }, texts);
+  assert.equal((await refused.service.find(ask("virtual_alias_maps", "key", "a"))).kind, "retry");
+  assert.equal((await refused.service.find(ask("relocated_maps", "key", "a"))).kind, "found");
+  assert.match(
+    refused.log.lines[0]!,
+    /^error: table "proxy:texthash:\/v" is not approved: add it to proxy_read_maps/,
+  );
 });
 
 Deno.test("a table that fails is retry, is logged at the start and heals", async () => {

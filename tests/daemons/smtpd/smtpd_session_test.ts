@@ -849,6 +849,28 @@ Deno.test("session: a refusal is logged with what is known, by queue id once the
   ));
 });
 
+Deno.test("session: for a client of mynetworks the queue file is made at MAIL, for a stranger at the first recipient that is taken", async () => {
+  await using host = new MailHost();
+  for (const [address, early] of [["203.0.113.5", 1], [undefined, 0]] as const) {
+    const client = host.connect(address);
+    await client.reply();
+    await client.says("EHLO c.test", MAIL);
+    await settled();
+    assert.equal(host.files().length, early);
+    await client.say("RCPT TO:<nobody@local.test>");
+    assert.ok(host.log.some((line) => line.startsWith("NOQUEUE: reject: RCPT")), "it has no queue id yet");
+    assert.equal(host.files().length, early);
+    await client.say(RCPT);
+    await settled();
+    assert.equal(host.files().length, 1);
+    await client.say("RSET");
+    await settled();
+    assert.equal(host.files().length, 0);
+    host.log.length = 0;
+    await client.say("QUIT");
+  }
+});
+
 Deno.test("session: bare newlines are normalised for mynetworks and where the configuration says so", async () => {
   for (
     const [settings, address] of [

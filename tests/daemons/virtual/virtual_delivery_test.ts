@@ -22,6 +22,7 @@ const SETTINGS: VirtualSettings = {
   virtual_gid_maps: [],
   virtual_mailbox_base: "/base",
   virtual_mailbox_maps: [],
+  virtual_mailbox_shared_helper: false,
   virtual_mailbox_path: "",
   virtual_minimum_uid: 100,
   virtual_uid_maps: [],

@@ -109,6 +109,23 @@ Deno.test("addresses that make no sense are passed over", () => {
   assert.deepEqual(settings.mynetworks, ["127.0.0.1/32", "[::1]/128", "192.0.2.1/32"]);
 });
 
+for (
+  const [memory, expected] of [
+    [undefined, 10],
+    [512 * 2 ** 20, 10],
+    [2 * 2 ** 30, 25],
+    [4 * 2 ** 30, 51],
+    [16 * 2 ** 30, 200],
+    [2 ** 40, 200],
+  ] as const
+) {
+  Deno.test(`of ${memory ?? "unknown"} bytes of memory a quarter holds ${expected} mailbox helpers`, () => {
+    const facts = { hostName: "h", addresses: [], ...(memory === undefined ? {} : { memory }) };
+    assert.equal(loadGood("", MASTER, {}, facts).settings.mailbox_helper_limit, expected);
+    assert.equal(loadGood("mailbox_helper_limit = 7", MASTER, {}, facts).settings.mailbox_helper_limit, 7);
+  });
+}
+
 /** Rows whose default is not Debian's 3.7: our own paths and names, newer Postfix, or decided by the level. */
 const DIFFERENT: ReadonlySet<string> = new Set([
   "smtpd_authorized_verp_clients", // $authorized_verp_clients, of Postfix 2.0, is not honoured; both are empty
@@ -127,6 +144,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "myhostname",
   "mynetworks",
   "mynetworks_style",
+  "proxy_read_maps",
   "queue_directory",
   "relay_domains",
   "respectful_logging",
@@ -138,9 +156,9 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "smtpd_hard_error_limit",
   "smtpd_junk_command_limit",
   "smtpd_per_request_deadline",
-  "smtpd_timeout",
   "smtpd_relay_before_recipient_restrictions",
   "smtpd_relay_restrictions",
+  "smtpd_timeout",
   "smtputf8_enable",
   "syslog_name",
   "virtual_alias_maps",

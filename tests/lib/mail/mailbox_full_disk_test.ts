@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Maildir } from "../../../lib/mail/mailbox_maildir.ts";
+import { MailboxSyncs } from "../../../lib/mail/mailbox_sync.ts";
 import { Mbox } from "../../../lib/mail/mailbox_mbox.ts";
 import { failedDelivery } from "../../../lib/mail/mailbox_outcome.ts";
 import { type Mailbox } from "../../../lib/mail/mailbox_writer.ts";
@@ -52,7 +53,7 @@ Deno.test(
     const root = mountSmall()!;
     try {
       const path = `${root}/box`;
-      const box = new Maildir({ path, sizeLimit: 0, warn: () => {} }, "host");
+      const box = new Maildir({ path, sizeLimit: 0, warn: () => {} }, "host", new MailboxSyncs());
       assert.equal(await deliver(box, 50_000), "sent");
       assert.equal(await deliver(box, 500_000), "deferred 4.3.0");
       assert.deepEqual([...Deno.readDirSync(`${path}/tmp`)], []);
@@ -88,7 +89,11 @@ Deno.test("A file system without room for a name defers with 4.3.0", OPTIONS, as
   const root = mountSmall()!;
   try {
     new Deno.Command("mount", { args: ["-o", "remount,nr_inodes=4", root] }).outputSync();
-    const box = new Maildir({ path: `${root}/box`, sizeLimit: 0, warn: () => {} }, "host");
+    const box = new Maildir(
+      { path: `${root}/box`, sizeLimit: 0, warn: () => {} },
+      "host",
+      new MailboxSyncs(),
+    );
     assert.equal(await deliver(box, 10), "deferred 4.3.0");
   } finally {
     unmount(root);

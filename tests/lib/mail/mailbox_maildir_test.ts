@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Maildir } from "../../../lib/mail/mailbox_maildir.ts";
+import { MailboxSyncs } from "../../../lib/mail/mailbox_sync.ts";
 import { failedDelivery, MailboxError } from "../../../lib/mail/mailbox_outcome.ts";
 import { encodeText } from "../../../lib/vstring/byte_builder.ts";
 
@@ -16,7 +17,11 @@ async function withPlace(work: (path: string, warnings: string[]) => Promise<voi
 }
 
 function maildir(path: string, sizeLimit = 0, warnings: string[] = []): Maildir {
-  return new Maildir({ path, sizeLimit, warn: (text) => warnings.push(text) }, "mx.example.com");
+  return new Maildir(
+    { path, sizeLimit, warn: (text) => warnings.push(text) },
+    "mx.example.com",
+    new MailboxSyncs(),
+  );
 }
 
 async function deliver(box: Maildir, ...pieces: string[]): Promise<void> {
@@ -58,7 +63,7 @@ Deno.test("The name in new holds time, device, inode, microseconds and host", ()
 
 Deno.test("A host name's slash and colon do not reach a file name", () =>
   withPlace(async (path) => {
-    await deliver(new Maildir({ path, sizeLimit: 0, warn: () => {} }, "a/b:c"), "x\n");
+    await deliver(new Maildir({ path, sizeLimit: 0, warn: () => {} }, "a/b:c", new MailboxSyncs()), "x\n");
     assert.match(names(`${path}/new`)[0]!, /\.a\\057b\\072c$/);
   }));
 

@@ -4,12 +4,13 @@ import { mailboxHandler } from "../../../daemons/mailbox/mailbox_session.ts";
 import { IpcClient } from "../../../lib/ipc/client.ts";
 import { IpcServer } from "../../../lib/ipc/server.ts";
 import { Maildir } from "../../../lib/mail/mailbox_maildir.ts";
+import { MailboxSyncs } from "../../../lib/mail/mailbox_sync.ts";
 import { Mbox } from "../../../lib/mail/mailbox_mbox.ts";
 import { type Mailbox, type MailboxDelivery } from "../../../lib/mail/mailbox_writer.ts";
 import { MailboxError } from "../../../lib/mail/mailbox_outcome.ts";
 import { MAILBOX } from "../../../lib/proto/protocols.ts";
 import { Channel } from "../../../lib/safe/channel.ts";
-import { type HelperTask } from "../../../lib/server/boot.ts";
+import { type AnyHelperTask, type HelperTask } from "../../../lib/server/boot.ts";
 import { MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
 import { encodeText } from "../../../lib/vstring/byte_builder.ts";
 
@@ -49,14 +50,13 @@ class Helpers implements AsyncDisposable {
   silence = 100;
   readonly #directory = Deno.makeTempDirSync();
 
-  async start(task: HelperTask): Promise<IpcClient<typeof MAILBOX>> {
+  async start(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
     this.starts.push(task.path);
     if (this.refusal !== undefined) throw new Error(this.refusal);
     const mailbox = this.mailboxes.get(task.path)!;
     const ipc = new IpcServer(
       MAILBOX,
-      mailboxHandler(mailbox, {
-        delivered: "delivered to maildir",
+      mailboxHandler((path) => path === "" ? mailbox : this.mailboxes.get(`${task.path}/${path}`)!, {
         refused: () => {},
         silenceLimit: this.silence,
       }),
@@ -142,6 +142,66 @@ Deno.test("At the limit the helper that was unused for longest makes room", OPTI
   await helperPool.deliver(task("/b"), message("x"));
   assert.deepEqual(helpers.starts, ["/a", "/b", "/c", "/b"]);
 });
+
+Deno.test(
+  "At the limit a helper that was at work just now is not ended for another mailbox",
+  OPTIONS,
+  async () => {
+    await using helpers = new Helpers();
+    for (const path of ["/a", "/b"]) helpers.mailboxes.set(path, new MemoryMailbox());
+    const start = (asked: AnyHelperTask) => helpers.start(asked);
+    const helperPool = new MailboxHelperPool({ start, limit: 1, idle: 0, settled: 60_000, patience: 60_000 });
+    await helperPool.deliver(task("/a"), message("x"));
+    const waiting = Array.from({ length: 5 }, () => helperPool.deliver(task("/b"), message("x")));
+    for (let i = 0; i < 5; i++) await helperPool.deliver(task("/a"), message("x"));
+    assert.deepEqual(helpers.starts, ["/a"]);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    helperPool.endIdle();
+    const outcomes = await Promise.all(waiting);
+    assert.ok(outcomes.every(({ result }) => result === "sent"));
+    // What came for the other mailbox meanwhile took one start.
+    assert.deepEqual(helpers.starts, ["/a", "/b"]);
+  },
+);
+
+Deno.test(
+  "A mailbox that waited long enough gets the room of a helper that is always in use",
+  OPTIONS,
+  async () => {
+    await using helpers = new Helpers();
+    for (const path of ["/a", "/b"]) helpers.mailboxes.set(path, new MemoryMailbox());
+    const start = (asked: AnyHelperTask) => helpers.start(asked);
+    const helperPool = new MailboxHelperPool({ start, limit: 1, idle: 10, settled: 60_000, patience: 20 });
+    await helperPool.deliver(task("/a"), message("x"));
+    assert.equal((await helperPool.deliver(task("/b"), message("x"))).result, "sent");
+    assert.deepEqual(helpers.starts, ["/a", "/b"]);
+  },
+);
+
+Deno.test(
+  "The mailboxes below a shared directory have one helper for each user and group",
+  OPTIONS,
+  async () => {
+    await using helpers = new Helpers();
+    const mailboxes = new Map(
+      ["/base/a", "/base/b/c", "/basement"].map((path) => [path, new MemoryMailbox()]),
+    );
+    for (const [path, mailbox] of mailboxes) helpers.mailboxes.set(path, mailbox);
+    const start = (asked: AnyHelperTask) => helpers.start(asked);
+    const helperPool = new MailboxHelperPool({ start, limit: 10, idle: 10, sharedBelow: "/base" });
+    for (const path of mailboxes.keys()) await helperPool.deliver(task(path), message(path));
+    await helperPool.deliver(task("/base/a", "mbox"), message("again"));
+    assert.deepEqual(helpers.starts, ["/base", "/basement"]);
+    assert.deepEqual([...mailboxes.values()].map(({ delivered }) => delivered), [
+      ["s@a:/base/a", "s@a:again"],
+      ["s@a:/base/b/c"],
+      ["s@a:/basement"],
+    ]);
+    await helperPool.deliver({ ...task("/base/a"), uid: 1001 }, message("x"));
+    await helperPool.deliver({ ...task("/base/a"), gid: 1001 }, message("x"));
+    assert.deepEqual(helpers.starts, ["/base", "/basement", "/base", "/base"]);
+  },
+);
 
 Deno.test("At the limit with all helpers at work a delivery waits for one of them", OPTIONS, async () => {
   await using helpers = new Helpers();
@@ -288,7 +348,7 @@ Deno.test("An agent that goes silent in mid-message loses its delivery", OPTIONS
   const client = await helpers.start(task("/a"));
   const { promise, resolve } = Promise.withResolvers<string>();
   const exchange = client.open((reply) => resolve(`${reply.status} ${reply.reason}`), () => {});
-  exchange.send("begin", { queueId: "4F2A", sender: "" });
+  exchange.send("begin", { queueId: "4F2A", sender: "", path: "", format: "maildir" });
   await new Promise((resolve) => setTimeout(resolve, 100));
   assert.equal(mailbox.aborted, 1);
   exchange.send("finish", {});
@@ -348,7 +408,10 @@ Deno.test(
     const directory = Deno.makeTempDirSync();
     try {
       const path = `${directory}/box`;
-      helpers.mailboxes.set(path, new Maildir({ path, sizeLimit: 0, warn: () => {} }, "host"));
+      helpers.mailboxes.set(
+        path,
+        new Maildir({ path, sizeLimit: 0, warn: () => {} }, "host", new MailboxSyncs()),
+      );
       const helperPool = pool(helpers);
       const results = await Promise.all(
         Array.from({ length: 100 }, (_, i) => helperPool.deliver(task(path), message(`message ${i}\n`))),

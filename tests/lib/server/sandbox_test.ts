@@ -138,6 +138,27 @@ Deno.test("proxymap reads the files of the tables that the configuration names, 
   assert.ok(table.some(({ because }) => because === "virtual_alias_maps (/c/main.toml:3)"));
 });
 
+Deno.test("proxymap reaches the servers that its tables name, and who may not reach them gets no grant of theirs", () => {
+  const main = `${MAIN.replace('"inline:{a=b}"', '"tcp:db.test:99", "socketmap:unix:/run/map:users"')}` +
+    'virtual_mailbox_maps = ["tcp:db.test:98"]\nvirtual_uid_maps = ["texthash:/etc/uids", "tcp:db.test:97"]\n';
+  const { args, grants } = plan("proxymap", planner(main));
+  const net = ["db.test:97", "db.test:98", "db.test:99", "unix:/run/map"];
+  assert.deepEqual([...granted(args, "--allow-net")].sort(), net);
+  assert.ok(args.includes("--ignore-env"));
+  // The table of user ids in a file is for the daemon that uses it alone.
+  assert.ok(!granted(args, "--allow-read").includes("/etc/uids"));
+  assert.deepEqual(granted(args, "--allow-write"), ["/run/map"]);
+  const because = grants.filter(({ object }) => object === "db.test:99").map((one) => one.because).join("\n");
+  assert.match(because, /^virtual_alias_maps tcp:db\.test:99 \(\/c\/main\.toml/m);
+  for (const other of planner(main).plans().filter(({ entry }) => entry.name !== "proxymap")) {
+    assert.ok(
+      !other.args.some((arg) => arg.includes("db.test") || arg.includes("/run/map")),
+      other.entry.name,
+    );
+    assert.ok(!other.args.includes("--ignore-env"));
+  }
+});
+
 Deno.test("dns reaches the resolver's address and port, from the parameter or the system", () => {
   const remote = (made: Planner) =>
     granted(plan("dns", made).args, "--allow-net").filter((one) => !one.startsWith("unix:"));
@@ -282,6 +303,16 @@ Deno.test("a helper's plan: the one mailbox of its task, and for mbox its lock",
   assert.deepEqual(granted(mbox.args, "--allow-write"), ["/var/mail/joe", "/var/mail/joe.lock"]);
   assert.deepEqual(mbox.boot.sockets, {});
   assert.equal(mbox.boot.helper?.path, "/var/mail/joe");
+});
+
+Deno.test("the plan of a shared helper: the directory of the mailboxes, and the parameter that says so", () => {
+  const made = planner();
+  const shared = { kind: "mailboxes", path: "/srv/mail", uid: 1000, gid: 1000 } as const;
+  const { args, boot, grants } = made.helperPlan("mailbox", plan("smtp", made).entry, shared);
+  for (const flag of ["--allow-read", "--allow-write"]) assert.deepEqual(granted(args, flag), ["/srv/mail"]);
+  assert.deepEqual(granted(args, "--allow-net"), []);
+  assert.deepEqual([boot.helper, boot.sockets], [shared, {}]);
+  for (const { because } of grants) assert.match(because, /uid 1000.*virtual_mailbox_shared_helper/);
 });
 
 Deno.test("every grant says which line or declaration caused it", () => {
