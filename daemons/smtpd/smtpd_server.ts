@@ -12,13 +12,21 @@ import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Server skeleton
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
+// Access
+import type { Peer } from "../../lib/access/peer.ts";
+import type { Question } from "../../lib/access/policy.ts";
+import {
+  checkRecipient,
+  type RecipientLists,
+  recipientLists,
+  resolveRecipient,
+} from "../../lib/access/recipient_policy.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
+import { type ListParameter, RestrictionList } from "../../lib/access/restrictions.ts";
 // This program
-import type { Peer } from "./smtpd_peer.ts";
 import { DateClock } from "./smtpd_received.ts";
-import type { Question, Services, SmtpdSettings } from "./smtpd_policy.ts";
-import { checkRecipientExists } from "./smtpd_recipient.ts";
-import { lookupFailure, REPLY, type ReplyText } from "./smtpd_reply.ts";
-import { type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
+import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+
 import type { Session } from "./smtpd_session.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
@@ -48,15 +56,14 @@ export class Server {
   readonly keepsTranscripts: boolean;
   /** How long a client may take. */
   readonly patience: DeadlineRule;
-  readonly #services: Services;
+  readonly #services: SmtpdServices;
   readonly #trusted: MatchList;
   readonly #unlimited: MatchList;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
-  readonly #early: readonly RestrictionList[];
-  readonly #destination: readonly RestrictionList[];
+  readonly #lists: RecipientLists;
   readonly #data: RestrictionList;
   readonly #sessions = new Set<Session>();
   readonly #connections = new Map<string, number>();
@@ -66,7 +73,7 @@ export class Server {
   readonly #trouble: (what: string, error: unknown) => void;
 
   constructor(
-    services: Services,
+    services: SmtpdServices,
     cleanup: CleanupService,
     log: Logger,
     trouble: (what: string, error: unknown) => void,
@@ -99,22 +106,14 @@ export class Server {
       settings.smtpd_forbid_bare_newline_exclusions,
     );
     const list = (parameter: ListParameter) => new RestrictionList(services, parameter, settings[parameter]);
-    this.#early = [
-      list("smtpd_client_restrictions"),
-      list("smtpd_helo_restrictions"),
-      list("smtpd_sender_restrictions"),
-    ];
-    const destination = [list("smtpd_relay_restrictions"), list("smtpd_recipient_restrictions")];
-    this.#destination = settings.smtpd_relay_before_recipient_restrictions
-      ? destination
-      : destination.reverse();
+    this.#lists = recipientLists(services);
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
     this.#data = list("smtpd_data_restrictions");
     // With sender-dependent routing a recipient may be refused for one sender and taken for another.
     this.#plain = settings.sender_dependent_default_transport_maps.length === 0 &&
-      settings.sender_dependent_relayhost_maps.length === 0 && this.#early.every((one) => one.empty) &&
+      settings.sender_dependent_relayhost_maps.length === 0 && this.#lists.early.every((one) => one.empty) &&
       [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions].every((word) =>
         PLAIN.has(word)
       );
@@ -212,18 +211,12 @@ export class Server {
       session.logReject("reject", stage, reply, recipient);
       return reply;
     };
-    const resolved = await this.#resolve(session, recipient);
+    const sender = session.transaction?.sender ?? "";
+    const resolved = await resolveRecipient(this.#services.rewrite, session.peer.local, sender, recipient);
     if (typeof resolved === "string") return refuse(resolved);
     const question = this.#question(session, stage, recipient, resolved);
-    for (const list of [...this.#early, ...this.#destination]) {
-      const verdict = await list.evaluate(question);
-      if (verdict.kind === "reject") return refuse(verdict.reply);
-    }
-    if (resolved.bad) return refuse(REPLY.badRecipient);
-    if (this.settings.smtpd_reject_unlisted_recipient) {
-      const verdict = await checkRecipientExists(this.#services, recipient, resolved);
-      if (verdict.kind === "reject") return refuse(verdict.reply);
-    }
+    const refusal = await checkRecipient(this.#services, this.#lists, question, recipient, resolved);
+    if (refusal !== undefined) return refuse(refusal);
     if (this.#plain) this.#remember(acceptedKey(session, recipient));
     return undefined;
   }
@@ -246,17 +239,6 @@ export class Server {
   /** Ends the sessions of clients that have been silent for too long; to be called every second. */
   checkDeadlines(): void {
     for (const session of [...this.#sessions]) if (session.late) session.timeout();
-  }
-
-  async #resolve(session: Session, recipient: string): Promise<Resolved | ReplyText> {
-    const { rewrite } = this.#services;
-    const full = await rewrite.rewriteInternal(session.peer.local ? "local" : "remote", recipient);
-    if (full.kind === "retry") return lookupFailure(recipient);
-    // What the remote context left without a domain is delivered as the local one completes it.
-    const complete = await rewrite.rewriteInternal("local", full.address);
-    if (complete.kind === "retry") return lookupFailure(recipient);
-    const resolved = await rewrite.resolve(session.transaction?.sender ?? "", complete.address);
-    return resolved.kind === "retry" ? lookupFailure(recipient) : resolved;
   }
 
   #question(

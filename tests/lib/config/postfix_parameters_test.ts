@@ -21,7 +21,7 @@ Deno.test("a parameter of Postfix is honoured or refused with a reason, and has 
     const transport = splitTransportParameter(name) !== undefined;
     const problems = problemsOf(`${name} = "x"`);
     assert.equal(problems.length, 1, name);
-    if (!transport) assert.ok(problems[0]!.includes(`: ${refusal.why} (`), problems[0]);
+    if (!transport) assert.ok(problems[0]!.includes(`: ${refusal.why} (`), problems[0]!);
   }
 });
 

@@ -1,0 +1,19 @@
+/**
+ * What this program is told, and who answers its questions.
+ *
+ * @module
+ */
+// Utility
+import type { Settings } from "../../lib/config/parameters.ts";
+// Access
+import type { Services } from "../../lib/access/policy.ts";
+// This program
+import type { SERVICE } from "./service.ts";
+
+/** The settings that smtpd is told. */
+export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
+
+/** Who answers questions, and what this program is told. */
+export interface SmtpdServices extends Services {
+  readonly settings: SmtpdSettings;
+}
