@@ -43,9 +43,9 @@ import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
 // Access
-import type { Peer } from "../../lib/access/peer.ts";
+import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 // This program
-import { canonicalAddress, isLoopback, lookUpNames } from "./smtpd_peer.ts";
+import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import { Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";

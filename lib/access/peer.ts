@@ -3,6 +3,8 @@
  *
  * @module
  */
+// Utility
+import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
 
 /** A client. */
 export interface Peer {
@@ -19,4 +21,23 @@ export interface Peer {
   readonly nameTrouble: boolean;
   /** The client is on this machine. */
   readonly local: boolean;
+}
+
+/** The text form that all comparisons and logs use; an address that is none stays as it is. */
+export function canonicalAddress(text: string): string {
+  const zone = text.indexOf("%");
+  const plain = zone < 0 ? text : text.slice(0, zone);
+  const bytes = parseIpAddress(plain);
+  if (bytes === undefined) return plain;
+  return formatIpAddress(isMapped(bytes) ? bytes.subarray(12) : bytes);
+}
+
+function isMapped(bytes: Uint8Array): boolean {
+  return bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff &&
+    bytes[11] === 0xff;
+}
+
+/** True for an address of this machine's loopback network. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1";
 }

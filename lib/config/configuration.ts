@@ -323,7 +323,7 @@ function checkRelaying(configuration: Configuration, problems: Problem[]): void 
     const rules = ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"].flatMap((name) =>
       scope.value(name) as readonly string[]
     );
-    if (rules.some((rule) => REFUSALS.includes(rule))) continue;
+    if (rules.some((rule) => REFUSALS.includes(rule)) || scope.value("smtpd_open_relay") === true) continue;
     const place = scope.setting("smtpd_relay_restrictions") ?? entry.place;
     const text = `service "${entry.name}" would relay for anybody: neither smtpd_relay_restrictions nor ` +
       "smtpd_recipient_restrictions refuses strangers";
