@@ -44,7 +44,7 @@ export async function sendTestMessage(port: number, display: StageDisplay): Prom
   try {
     await display.stage("greeting", `connecting to 127.0.0.1:${port}`, async () => {
       connection = await connectTcp("127.0.0.1", port, REPLY_TIMEOUT);
-      return (await expect(connection, "", 220)).text;
+      return (await expectReply(connection, "", 220)).text;
     });
     await display.stage("smtpd", "sending the message", async () => {
       const reply = await converse(connection!, token);
@@ -53,7 +53,7 @@ export async function sendTestMessage(port: number, display: StageDisplay): Prom
       queueId = reply.text.slice(place + QUEUED_AS.length);
       return reply.text;
     });
-    await expect(connection!, "QUIT\r\n", 221);
+    await expectReply(connection!, "QUIT\r\n", 221);
   } finally {
     connection?.close();
   }
@@ -61,11 +61,11 @@ export async function sendTestMessage(port: number, display: StageDisplay): Prom
 }
 
 async function converse(connection: Connection, token: string): Promise<Reply> {
-  await expect(connection, "EHLO localhost\r\n", 250);
-  await expect(connection, `MAIL FROM:<${SENDER}>\r\n`, 250);
-  await expect(connection, `RCPT TO:<${RECIPIENT}>\r\n`, 250);
-  await expect(connection, "DATA\r\n", 354);
-  return await expect(connection, `${messageText(token)}.\r\n`, 250);
+  await expectReply(connection, "EHLO localhost\r\n", 250);
+  await expectReply(connection, `MAIL FROM:<${SENDER}>\r\n`, 250);
+  await expectReply(connection, `RCPT TO:<${RECIPIENT}>\r\n`, 250);
+  await expectReply(connection, "DATA\r\n", 354);
+  return await expectReply(connection, `${messageText(token)}.\r\n`, 250);
 }
 
 function messageText(token: string): string {
@@ -82,8 +82,8 @@ function messageText(token: string): string {
   ].map((line) => `${line}\r\n`).join("");
 }
 
-/** Sends a command and reads its reply, which must have the code. */
-async function expect(connection: Connection, command: string, code: number): Promise<Reply> {
+/** Sends a command, nothing when it is empty, and reads the reply, which must have the code. */
+export async function expectReply(connection: Connection, command: string, code: number): Promise<Reply> {
   connection.deadline(REPLY_TIMEOUT);
   if (command !== "") await connection.write(encodeText(command));
   const reply = await readReply(connection);

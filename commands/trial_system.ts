@@ -31,14 +31,17 @@ export class TrialSystem {
     });
   }
 
-  /** Starts master, in a session of its own: Ctrl-C is for the trial, which then ends it in good order. */
-  static async start(paths: TrialPaths): Promise<TrialSystem> {
+  /**
+   * Starts master, in a session of its own: Ctrl-C is for the trial, which then ends it in good order.
+   *
+   * @param under a program and its arguments that runs master in its own place, as `strace -D` does
+   */
+  static async start(paths: TrialPaths, under: readonly string[] = []): Promise<TrialSystem> {
     const launch = masterLaunch(paths.configuration, ["--log", paths.log, "--attached", "yes"]);
     const errors = openLogDescriptor(paths.log, 0o600);
-    return new TrialSystem(
-      await startProcess({ ...launch, descriptors: [], errors, ownSession: true }),
-      paths,
-    );
+    const [program = "", ...args] = [...under, launch.program, ...launch.args];
+    const child = await startProcess({ ...launch, program, args, descriptors: [], errors, ownSession: true });
+    return new TrialSystem(child, paths);
   }
 
   /** Waits until every socket is bound; says what runs. Throws when master ends instead. */

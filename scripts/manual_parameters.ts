@@ -26,6 +26,9 @@ export interface ParameterUse {
 /** Commands' modules that stand for no program of their own. */
 const MASTER_FOLDERS = ["daemons/master", "lib/server"];
 
+/** Programs that write a configuration instead of reading one. */
+const OWN_CONFIGURATION: readonly string[] = ["trial", "crash-states"];
+
 /** Finds the users of every parameter. */
 export function parameterUses(root: string, programs: readonly Program[]): ParameterUse[] {
   const everywhere = wordsOf(
@@ -33,7 +36,7 @@ export function parameterUses(root: string, programs: readonly Program[]): Param
   );
   const readers = [
     { name: "master", words: masterWords(root) },
-    ...programs.filter(({ name }) => name !== "trial").map(({ name, module }) => ({
+    ...programs.filter(({ name }) => !OWN_CONFIGURATION.includes(name)).map(({ name, module }) => ({
       name,
       words: wordsOf([codeOf(`${root}/${module}`), ...importsOf(root, module)].join("\n")),
     })),

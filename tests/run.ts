@@ -13,7 +13,7 @@ import { IN_CI, missingNeeds, type Need } from "./support/tools.ts";
 const ROOT = new URL("..", import.meta.url).pathname;
 
 /** Folders whose tests run whole mail systems, count processes or measure: their files run one after another. */
-const SERIAL: readonly string[] = ["attacks", "scripts", "system"];
+const SERIAL: readonly string[] = ["attacks", "faults", "scripts", "system"];
 /** Folders without tests of their own. */
 const WITHOUT_TESTS: readonly string[] = ["support", "tmp", "dialogues"];
 /** What the tests use of a machine beside Deno. */

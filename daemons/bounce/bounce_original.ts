@@ -126,10 +126,17 @@ export function openOriginal(
       throw error;
     }
   } catch (error) {
-    if (!isReadError(error)) throw error;
+    if (!isReadError(error) || mayPass(error)) throw error;
     return { kind: "unreadable", why: error.message };
   }
 }
+
+/** What keeps a file from being opened now says nothing of the file: the report can wait, and then has the message. */
+function mayPass(error: Error): boolean {
+  return error instanceof SystemError && PASSING.has(error.code);
+}
+
+const PASSING: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN"]);
 
 /** True for what a damaged file or disk makes of reading. */
 export function isReadError(error: unknown): error is Error {

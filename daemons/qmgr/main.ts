@@ -40,8 +40,6 @@
  *
  * @module
  */
-// Safe primitives
-import { setFileTime } from "../../lib/safe/file.ts";
 // Utility
 import { transportParameter } from "../../lib/config/transport.ts";
 import type { Handler } from "../../lib/ipc/server.ts";
@@ -59,7 +57,7 @@ import { SWEEPS } from "./qmgr_hand.ts";
 import { JournalKeeper } from "./qmgr_journal.ts";
 import { QueueManager } from "./qmgr_manager.ts";
 import { type Feedback, parseFeedback } from "./qmgr_queue.ts";
-import { QueueScanner } from "./qmgr_scan.ts";
+import { QueueScanner, recoverActive } from "./qmgr_scan.ts";
 import { Transport, type TransportRules } from "./qmgr_transport.ts";
 import { SERVICE } from "./service.ts";
 
@@ -171,14 +169,6 @@ function makeManager(
   return manager;
 }
 
-/** Brings back what an earlier queue manager had in hand. */
-function recoverActive(queue: QueueDirectory): void {
-  for (const id of queue.ids("active")) {
-    setFileTime(queue.path("active", id), Date.now());
-    queue.move(id, "active", "incoming");
-  }
-}
-
 function start(context: QmgrContext): Handler<typeof QMGR> {
   const { settings, log } = context;
   const queue = new QueueDirectory(
@@ -189,7 +179,13 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   const journal = new JournalKeeper(queue, context.bootId, log);
   journal.restore();
   const manager = makeManager(context, queue, journal, () => scanner.pump());
-  const scanner = new QueueScanner(queue, manager, settings.qmgr_message_active_limit, log);
+  const scanner = new QueueScanner(
+    queue,
+    manager,
+    settings.qmgr_message_active_limit,
+    log,
+    Math.max(settings.minimal_backoff_time, settings.maximal_backoff_time) * 1000,
+  );
   context.onRetire(async () => {
     scanner.stop();
     manager.stop();

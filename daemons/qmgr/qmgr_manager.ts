@@ -3,6 +3,7 @@
  * file in the end (postfix-map sections 3.1, 3.2, 3.6).
  */
 // Safe primitives
+import { SystemError } from "../../lib/safe/error.ts";
 import { lookAt, removeFile, setFileMode, setFileTime } from "../../lib/safe/file.ts";
 // Utility
 import type { IpcClient, IpcError } from "../../lib/ipc/client.ts";
@@ -164,10 +165,22 @@ export class QueueManager {
     try {
       return ActiveMessage.open(id, this.#options.queue.path("active", id), this.#batchSize(), how, envelope);
     } catch (error) {
-      if (!(error instanceof BadRecordError)) throw error;
-      this.#saveCorrupt(id, error);
+      if (error instanceof SystemError) this.#putAside(id, error);
+      else if (error instanceof BadRecordError) this.#saveCorrupt(id, error);
+      else throw error;
       return undefined;
     }
+  }
+
+  /**
+   * The file cannot be read now, for want of descriptors or for a bad block: it waits like one that was tried. The
+   * others must not wait with it, as they would if each start of the queue manager ended at the same file.
+   */
+  #putAside(id: QueueId, error: SystemError): void {
+    const { queue, times, log } = this.#options;
+    log.warning(`${id}: ${error.message}: deferred`);
+    setFileTime(queue.path("active", id), Date.now() + times.minimalBackoff * 1000);
+    queue.move(id, "active", "deferred");
   }
 
   #saveCorrupt(id: QueueId, error: BadRecordError): void {

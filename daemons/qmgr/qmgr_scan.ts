@@ -37,12 +37,21 @@ function envelopeReader(head: Uint8Array, tail: Uint8Array): ReadAt {
   };
 }
 
+/** Brings back what an earlier queue manager had in hand. */
+export function recoverActive(queue: QueueDirectory): void {
+  for (const id of queue.ids("active")) {
+    setFileTime(queue.path("active", id), Date.now());
+    queue.move(id, "active", "incoming");
+  }
+}
+
 /** Feeds the queue manager. */
 export class QueueScanner {
   readonly #queue: QueueDirectory;
   readonly #manager: QueueManager;
   readonly #activeLimit: number;
   readonly #log: Logger;
+  readonly #longestWait: number;
   #hints: QueueId[] = [];
   #hintHead = 0;
   #incoming: Iterator<QueueId> | undefined;
@@ -54,7 +63,15 @@ export class QueueScanner {
   #stopped = false;
   #turn = 0;
 
-  constructor(queue: QueueDirectory, manager: QueueManager, activeLimit: number, log: Logger) {
+  /** @param longestWait the longest time for which a message is put off, milliseconds */
+  constructor(
+    queue: QueueDirectory,
+    manager: QueueManager,
+    activeLimit: number,
+    log: Logger,
+    longestWait = Infinity,
+  ) {
+    this.#longestWait = longestWait;
     this.#queue = queue;
     this.#manager = manager;
     this.#activeLimit = activeLimit;
@@ -184,7 +201,10 @@ export class QueueScanner {
     const stat = lookAt(this.#queue.path("deferred", next.value));
     if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY) return true;
     const forced = (stat.mode & (QUEUE_FILE_FLUSH | QUEUE_FILE_EXPIRE)) !== 0;
-    if (this.#ignoreTime || forced || stat.modified <= Date.now()) {
+    // Nothing is put off for so long: the clock was set back, and would keep the message for as long as that.
+    const beyond = stat.modified > Date.now() + this.#longestWait + FUTURE;
+    if (beyond) this.#log.warning(`${next.value}: file time is later than any retry: tried now`);
+    if (this.#ignoreTime || forced || beyond || stat.modified <= Date.now()) {
       this.#manager.take(next.value, "deferred", {});
     }
     return true;

@@ -4,7 +4,7 @@
  * @module
  */
 import { parseDecimal } from "../vstring/ascii.ts";
-import { ensureDirectory, listDirectory, lookAt, renameFile } from "../safe/file.ts";
+import { listDirectory, lookAt, makeDirectory, renameFile, SafeDirectory } from "../safe/file.ts";
 import { hashedDirectory, type QueueId, toQueueId } from "./queue_id.ts";
 
 /** The queues, which are directories of these names. */
@@ -33,6 +33,8 @@ export const QUEUE_FILE_FLUSH = 0o040;
 /** Added to a file that is to expire at once. */
 export const QUEUE_FILE_EXPIRE = 0o010;
 
+/** Permission bits of a hash directory. */
+const HASH_MODE = 0o700;
 /**
  * The name of a file in incoming/ until its message is complete and on the disk. The dot sets it apart from every queue
  * id: nobody takes it for a message.
@@ -80,11 +82,23 @@ export class QueueDirectory {
     return renameFile(source, target);
   }
 
-  /** Makes the hash directory that an id needs in a queue. */
+  /**
+   * Makes the hash directory that an id needs in a queue. Its own name is synced: what is renamed into it later would
+   * be lost with it, however well that is synced. There are few, and each is made once.
+   */
   ensureHash(queue: QueueName, id: QueueId): void {
     if (!this.#hashed.has(queue)) return;
-    const directory = `${this.directory(queue)}/${hashedDirectory(id, this.#depth)}`;
-    if (lookAt(directory) === undefined) ensureDirectory(directory);
+    const top = this.directory(queue);
+    const hash = hashedDirectory(id, this.#depth);
+    if (hash === "" || lookAt(`${top}/${hash}`) !== undefined) return;
+    for (let at = top, rest = hash.split("/"); rest.length > 0; rest = rest.slice(1)) {
+      const below = `${at}/${rest[0]}`;
+      if (makeDirectory(below, HASH_MODE)) {
+        using directory = new SafeDirectory(at);
+        directory.syncNow();
+      }
+      at = below;
+    }
   }
 
   /** Goes through the ids of a queue, its hash directories included. Names that are no queue id are passed over. */

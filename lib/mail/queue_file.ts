@@ -315,14 +315,30 @@ export class EnvelopeReader {
 export class ContentReader {
   readonly #reader: RecordReader;
   #pointers = 0;
-  /** The current piece: a view, valid until the next call. */
-  data: Uint8Array = new Uint8Array(0);
   /** False when the line goes on in the next piece. */
   endsLine = true;
 
   /** @param dataOffset offset of the content segment */
   constructor(readAt: ReadAt, dataOffset: number, window = 65536) {
     this.#reader = new RecordReader(readAt, dataOffset, window);
+  }
+
+  /** The current piece: a view, valid until the next call. */
+  get data(): Uint8Array {
+    return this.#reader.data;
+  }
+
+  /** The current piece without making a view: it stands in `bytes` from `start` to `end`. */
+  get bytes(): Uint8Array {
+    return this.#reader.bytes;
+  }
+
+  get start(): number {
+    return this.#reader.start;
+  }
+
+  get end(): number {
+    return this.#reader.end;
   }
 
   /** Goes to the next piece of text; false at the end of the content. */
@@ -332,7 +348,6 @@ export class ContentReader {
       switch (this.#reader.type) {
         case RECORD.NORMAL:
         case RECORD.CONTINUED:
-          this.data = this.#reader.data;
           this.endsLine = this.#reader.type === RECORD.NORMAL;
           return true;
         case RECORD.PADDING:

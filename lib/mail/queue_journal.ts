@@ -31,6 +31,9 @@ const SEGMENT_SIZE = 8 * 1024 * 1024;
 const SEGMENT_AGE = 5000;
 /** Entries that may wait for a sync, bytes: as many as there can be messages under way would pass it. */
 const BATCH_LIMIT = 1024 * 1024 * 1024;
+/** The buffer for entries at first, and the largest that is kept, bytes. */
+const BUFFER_SIZE = 64 * 1024;
+const BUFFER_MOST = 1024 * 1024;
 const HEADER = encodeText("postern journal 1\n");
 /** Bytes before an entry's id: length, checksum, length of the id. */
 const HEAD = 9;
@@ -45,7 +48,7 @@ export class JournalWriter implements Disposable {
   readonly #directory: SafeDirectory;
   readonly #boot: string;
   readonly #gauge = new SyncGauge();
-  readonly #out = new ByteBuilder(BATCH_LIMIT, 65536);
+  #out = new ByteBuilder(BATCH_LIMIT, BUFFER_SIZE);
   #waiting: Journaled[] = [];
   #running = false;
   #segment: SafeFile | undefined;
@@ -104,7 +107,9 @@ export class JournalWriter implements Disposable {
       if (pending !== undefined) return pending.then(() => void (this.#length = length));
       this.#length = length;
     } finally {
-      this.#out.clear();
+      // What a burst took is given back.
+      if (this.#out.capacity > BUFFER_MOST) this.#out = new ByteBuilder(BATCH_LIMIT, BUFFER_SIZE);
+      else this.#out.clear();
     }
   }
 

@@ -123,19 +123,28 @@ export class RecordCursor {
 
   /** Goes to the next record; false at the end, a `BadRecordError` when one is cut off or too long. */
   next(): boolean {
-    if (this.#next >= this.#limit) return false;
-    const head = readHead(this.bytes, this.#next, this.#limit);
-    if (head === undefined || head.end > this.#limit) {
-      throw new BadRecordError("Cannot read record: it is cut off");
+    const at = this.#next;
+    if (at >= this.#limit) return false;
+    this.offset = at;
+    this.type = this.bytes[at]!;
+    const length = at + 1 < this.#limit ? this.bytes[at + 1]! : LONG;
+    if (length < LONG) {
+      // A record of text mostly has a length of one digit.
+      this.start = at + 2;
+      this.end = at + 2 + length;
+    } else {
+      const head = readHead(this.bytes, at, this.#limit);
+      this.start = head?.start ?? 0;
+      this.end = head?.end ?? this.#limit + 1;
     }
-    this.offset = this.#next;
-    this.type = this.bytes[this.#next]!;
-    this.start = head.start;
-    this.end = head.end;
-    this.#next = head.end;
+    if (this.end > this.#limit) throw new BadRecordError("Cannot read record: it is cut off");
+    this.#next = this.end;
     return true;
   }
 }
+
+/** Least value of a length's first digit that another one follows. */
+const LONG = 0x80;
 
 interface Head {
   start: number;
@@ -174,8 +183,9 @@ export class RecordReader {
   /** File offset of the current record. */
   offset = 0;
   type = 0;
-  /** Data of the current record: a view, valid until the next call. */
-  data: Uint8Array = new Uint8Array(0);
+  /** Where the current record's data stands in `bytes`. */
+  start = 0;
+  end = 0;
 
   /**
    * @param window bytes to read at once
@@ -191,6 +201,16 @@ export class RecordReader {
     return this.#base + this.#position;
   }
 
+  /** What was read: valid until the next call. */
+  get bytes(): Uint8Array {
+    return this.#buffer;
+  }
+
+  /** The current record's data: a view, valid until the next call. */
+  get data(): Uint8Array {
+    return this.#buffer.subarray(this.start, this.end);
+  }
+
   /** Goes on at a file offset; free of cost when it is already in the window. */
   seek(offset: number): void {
     if (offset >= this.#base && offset <= this.#base + this.#filled) this.#position = offset - this.#base;
@@ -203,9 +223,13 @@ export class RecordReader {
 
   /** Goes to the next record; false at the end of the file, a `BadRecordError` when one is cut off or malformed. */
   next(): boolean {
-    let head = this.#filled > this.#position
-      ? readHead(this.#buffer, this.#position, this.#filled)
-      : undefined;
+    const at = this.#position;
+    // Most records are short, and whole in the buffer.
+    const end = at + 2 + this.#buffer[at + 1]!;
+    if (at + 1 < this.#filled && this.#buffer[at + 1]! < LONG && end <= this.#filled) {
+      return this.#found(at + 2, end);
+    }
+    let head = this.#filled > at ? readHead(this.#buffer, at, this.#filled) : undefined;
     while (head === undefined || head.end > this.#filled) {
       const needed = head === undefined ? 5 : head.end - this.#position;
       if (!this.#fill(needed)) {
@@ -214,10 +238,15 @@ export class RecordReader {
       }
       head = readHead(this.#buffer, this.#position, this.#filled);
     }
+    return this.#found(head.start, head.end);
+  }
+
+  #found(start: number, end: number): true {
     this.offset = this.#base + this.#position;
     this.type = this.#buffer[this.#position]!;
-    this.data = this.#buffer.subarray(head.start, head.end);
-    this.#position = head.end;
+    this.start = start;
+    this.end = end;
+    this.#position = end;
     return true;
   }
 

@@ -57,7 +57,11 @@ export class Channel {
   start(events: ChannelEvents): void {
     const first = this.#events === undefined;
     this.#events = events;
-    if (first) this.#socket.on("data", (bytes: Uint8Array) => this.#events?.data(bytes));
+    if (!first) return;
+    this.#socket.on("data", ({ buffer, byteOffset, length }: Uint8Array) => {
+      // Not as the Buffer that it is: each view of one would be made by a constructor in JavaScript.
+      this.#events?.data(new Uint8Array(buffer, byteOffset, length));
+    });
   }
 
   /** Sends bytes, which the channel keeps: false when so much waits that the caller should pause until `drained`. */

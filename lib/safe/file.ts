@@ -13,6 +13,53 @@ import { decodeText } from "../vstring/byte_builder.ts";
 import { isMissing, isTaken, SystemError } from "./error.ts";
 import { dirname } from "./path.ts";
 
+/** An open file as the system gives it. */
+export type DiskFile = Pick<
+  Deno.FsFile,
+  | "readSync"
+  | "writeSync"
+  | "seekSync"
+  | "statSync"
+  | "truncateSync"
+  | "sync"
+  | "syncSync"
+  | "lock"
+  | "tryLockSync"
+  | "unlockSync"
+  | "close"
+  | typeof Symbol.dispose
+>;
+
+/** The calls by which this module reaches the file system. */
+export type Disk =
+  & Pick<
+    typeof Deno,
+    | "lstatSync"
+    | "renameSync"
+    | "linkSync"
+    | "removeSync"
+    | "readDirSync"
+    | "mkdirSync"
+    | "chmodSync"
+    | "utimeSync"
+    | "chownSync"
+    | "realPathSync"
+  >
+  & { openSync(path: string | URL, options?: Deno.OpenOptions): DiskFile };
+
+/** The runtime's own, in every process of the mail system: a call costs nothing more than without it. */
+let disk: Disk = Deno;
+
+/**
+ * Puts another file system in the place of the runtime's, for the whole process, and returns the one before: so the
+ * fault tests make any call fail, fall short or be the last one before a crash, and write down what was done.
+ */
+export function replaceDisk(other: Disk): Disk {
+  const before = disk;
+  disk = other;
+  return before;
+}
+
 /** What the system says of a file. Times are milliseconds since 1970. */
 export interface FileStat {
   readonly kind: "file" | "directory" | "link" | "other";
@@ -39,10 +86,10 @@ export type Opened =
 /** An open file. Every failure throws a `SystemError` that names the action and the path. */
 export class SafeFile implements Disposable {
   #path: string;
-  #file: Deno.FsFile | undefined;
+  #file: DiskFile | undefined;
 
   /** Only this module makes one. */
-  constructor(path: string, file: Deno.FsFile) {
+  constructor(path: string, file: DiskFile) {
     this.#path = path;
     this.#file = file;
   }
@@ -100,7 +147,7 @@ export class SafeFile implements Disposable {
 
   /** Sets the permission bits of the name that it was opened under. */
   setMode(mode: number): void {
-    this.#do("set mode of", () => Deno.chmodSync(this.path, mode));
+    this.#do("set mode of", () => disk.chmodSync(this.path, mode));
   }
 
   truncate(size: number): void {
@@ -150,12 +197,12 @@ export class SafeFile implements Disposable {
     this.close();
   }
 
-  #open(): Deno.FsFile {
+  #open(): DiskFile {
     if (this.#file === undefined) throw new SystemError("use", this.path, new Error("file is closed"));
     return this.#file;
   }
 
-  #do<T>(action: string, work: (file: Deno.FsFile) => T): T {
+  #do<T>(action: string, work: (file: DiskFile) => T): T {
     const file = this.#open();
     // A signal may interrupt any system call; the call did nothing and is made again.
     for (;;) {
@@ -178,14 +225,14 @@ export function safeOpen(
   path: string,
   how: { readonly access: "read" | "write" | "append"; readonly owner?: number },
 ): Opened {
-  let file: Deno.FsFile;
+  let file: DiskFile;
   try {
     // A FIFO would block the open: look first. The comparison below settles what was really opened.
-    const before = Deno.lstatSync(path);
+    const before = disk.lstatSync(path);
     if (!before.isFile) {
       return { kind: "refused", why: before.isSymlink ? "is a symbolic link" : "is not a regular file" };
     }
-    file = Deno.openSync(path, {
+    file = disk.openSync(path, {
       read: how.access !== "append",
       write: how.access === "write",
       append: how.access === "append",
@@ -195,7 +242,7 @@ export function safeOpen(
     throw new SystemError("open", path, error);
   }
   try {
-    const why = objection(file.statSync(), Deno.lstatSync(path), how.owner);
+    const why = objection(file.statSync(), disk.lstatSync(path), how.owner);
     if (why === undefined) return { kind: "opened", file: new SafeFile(path, file) };
     file.close();
     return { kind: "refused", why };
@@ -211,9 +258,9 @@ export function safeOpen(
  * stands for need not be asked twice. Still a regular file with one link, or it is refused.
  */
 export function openOwn(path: string, access: "read" | "write"): Opened {
-  let file: Deno.FsFile;
+  let file: DiskFile;
   try {
-    file = Deno.openSync(path, { read: true, write: access === "write" });
+    file = disk.openSync(path, { read: true, write: access === "write" });
   } catch (error) {
     if (isMissing(error)) return { kind: "missing" };
     throw new SystemError("open", path, error);
@@ -239,7 +286,7 @@ export function safeCreate(
   mode: number,
 ): { readonly kind: "created"; readonly file: SafeFile } | { readonly kind: "exists" } {
   try {
-    const file = Deno.openSync(path, { createNew: true, read: true, write: true, mode });
+    const file = disk.openSync(path, { createNew: true, read: true, write: true, mode });
     return { kind: "created", file: new SafeFile(path, file) };
   } catch (error) {
     if (isTaken(error)) return { kind: "exists" };
@@ -250,7 +297,7 @@ export function safeCreate(
 /** Renames a file; false when there is none. An existing target is replaced. */
 export function renameFile(from: string, to: string): boolean {
   try {
-    Deno.renameSync(from, to);
+    disk.renameSync(from, to);
     return true;
   } catch (error) {
     if (isMissing(error) && lookAt(from) === undefined) return false;
@@ -261,7 +308,7 @@ export function renameFile(from: string, to: string): boolean {
 /** Gives a file a second name; false when the new name is taken. */
 export function linkFile(from: string, to: string): boolean {
   try {
-    Deno.linkSync(from, to);
+    disk.linkSync(from, to);
     return true;
   } catch (error) {
     if (isTaken(error)) return false;
@@ -272,7 +319,7 @@ export function linkFile(from: string, to: string): boolean {
 /** Removes a file or a link (never what it points to); false when there is none. */
 export function removeFile(path: string): boolean {
   try {
-    Deno.removeSync(path);
+    disk.removeSync(path);
     return true;
   } catch (error) {
     if (isMissing(error)) return false;
@@ -280,10 +327,19 @@ export function removeFile(path: string): boolean {
   }
 }
 
+/** Removes a directory with all that is in it; links in it are removed, not followed. Nothing when there is none. */
+export function removeTree(path: string): void {
+  try {
+    disk.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!isMissing(error)) throw new SystemError("remove", path, error);
+  }
+}
+
 /** What the name stands for, links not followed; undefined when there is no such name. */
 export function lookAt(path: string): FileStat | undefined {
   try {
-    return toStat(Deno.lstatSync(path));
+    return toStat(disk.lstatSync(path));
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw new SystemError("look at", path, error);
@@ -293,7 +349,7 @@ export function lookAt(path: string): FileStat | undefined {
 /** The names in a directory, unsorted; empty when there is no such directory. */
 export function listDirectory(path: string): string[] {
   try {
-    return Array.from(Deno.readDirSync(path), (entry) => entry.name);
+    return Array.from(disk.readDirSync(path), (entry) => entry.name);
   } catch (error) {
     if (isMissing(error)) return [];
     throw new SystemError("list", path, error);
@@ -303,8 +359,8 @@ export function listDirectory(path: string): string[] {
 /** Makes a directory with exactly this mode; false when the name is taken. */
 export function makeDirectory(path: string, mode: number): boolean {
   try {
-    Deno.mkdirSync(path, { mode });
-    Deno.chmodSync(path, mode); // the umask does not count
+    disk.mkdirSync(path, { mode });
+    disk.chmodSync(path, mode); // the umask does not count
     return true;
   } catch (error) {
     if (isTaken(error)) return false;
@@ -324,7 +380,7 @@ export function ensureDirectory(path: string): void {
 /** Sets the time of last change of a file's content, milliseconds since 1970. */
 export function setFileTime(path: string, time: number): void {
   try {
-    Deno.utimeSync(path, time / 1000, time / 1000);
+    disk.utimeSync(path, time / 1000, time / 1000);
   } catch (error) {
     throw new SystemError("set time of", path, error);
   }
@@ -333,7 +389,7 @@ export function setFileTime(path: string, time: number): void {
 /** Sets permission bits by name. */
 export function setFileMode(path: string, mode: number): void {
   try {
-    Deno.chmodSync(path, mode);
+    disk.chmodSync(path, mode);
   } catch (error) {
     throw new SystemError("set mode of", path, error);
   }
@@ -342,7 +398,7 @@ export function setFileMode(path: string, mode: number): void {
 /** Gives a file to another owner (root only). */
 export function setFileOwner(path: string, uid: number, gid: number): void {
   try {
-    Deno.chownSync(path, uid, gid);
+    disk.chownSync(path, uid, gid);
   } catch (error) {
     throw new SystemError("change owner of", path, error);
   }
@@ -351,7 +407,7 @@ export function setFileOwner(path: string, uid: number, gid: number): void {
 /** Waits until the names in a directory are on the disk. */
 export async function syncDirectory(path: string): Promise<void> {
   try {
-    using directory = Deno.openSync(path, { read: true });
+    using directory = new SafeDirectory(path);
     await directory.sync();
   } catch (error) {
     throw new SystemError("sync directory", path, error);
@@ -361,11 +417,11 @@ export async function syncDirectory(path: string): Promise<void> {
 /** An open directory, to sync it many times at the cost of one open. */
 export class SafeDirectory implements Disposable {
   readonly path: string;
-  readonly #file: Deno.FsFile;
+  readonly #file: DiskFile;
   constructor(path: string) {
     this.path = path;
     try {
-      this.#file = Deno.openSync(path, { read: true });
+      this.#file = disk.openSync(path, { read: true });
     } catch (error) {
       throw new SystemError("open directory", path, error);
     }
@@ -409,7 +465,7 @@ export function readTextFile(path: string, limit: number): string {
 /** Content of a small file; links are followed: for configuration, which its owner may link. */
 export function readBytesFile(path: string, limit: number): Uint8Array<ArrayBuffer> {
   try {
-    using file = Deno.openSync(path, { read: true });
+    using file = disk.openSync(path, { read: true });
     return readToEnd(file, limit);
   } catch (error) {
     throw new SystemError("read", path, error);
@@ -432,14 +488,14 @@ export async function replaceFile(path: string, content: Uint8Array, mode: numbe
 /** Where a path leads after links, or undefined when it does not exist. */
 export function realPath(path: string): string | undefined {
   try {
-    return Deno.realPathSync(path);
+    return disk.realPathSync(path);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw new SystemError("resolve", path, error);
   }
 }
 
-function readToEnd(file: Deno.FsFile, limit: number): Uint8Array<ArrayBuffer> {
+function readToEnd(file: DiskFile, limit: number): Uint8Array<ArrayBuffer> {
   let buffer = new Uint8Array(Math.min(limit + 1, 65536));
   let length = 0;
   for (;;) {
@@ -456,7 +512,7 @@ function readToEnd(file: Deno.FsFile, limit: number): Uint8Array<ArrayBuffer> {
 }
 
 /** Reads once, again when a signal came between: what was read before must not be lost. */
-function readSome(file: Deno.FsFile, buffer: Uint8Array): number {
+function readSome(file: DiskFile, buffer: Uint8Array): number {
   for (;;) {
     try {
       return file.readSync(buffer) ?? 0;
@@ -466,7 +522,7 @@ function readSome(file: Deno.FsFile, buffer: Uint8Array): number {
   }
 }
 
-function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+function writeAll(file: DiskFile, bytes: Uint8Array): void {
   let done = 0;
   // Short writes happen (a full disk): the next write says why.
   while (done < bytes.length) {

@@ -14,9 +14,11 @@ import {
   makeDirectory,
   removeFile,
   renameFile,
+  SafeDirectory,
   setFileMode,
   setFileOwner,
 } from "../safe/file.ts";
+import { dirname } from "../safe/path.ts";
 import { ownGid, ownUid } from "../safe/process.ts";
 import { printable } from "../vstring/printable.ts";
 import {
@@ -89,9 +91,11 @@ export function prepareQueue(
 ): void {
   ensureDirectory(root);
   const previous = lookAt(`${root}/incoming`)?.uid;
+  let some = false;
   for (const { name, mode, root: rootOwned } of DIRECTORIES) {
     const path = `${root}/${name}`;
     const made = makeDirectory(path, mode);
+    some ||= made;
     const stat = lookAt(path);
     if (stat?.kind !== "directory") {
       throw new Error(`Cannot use queue directory "${path}": it is a ${stat?.kind ?? "missing"}`);
@@ -106,6 +110,13 @@ export function prepareQueue(
     setFileOwner(path, wanted, rootOwned ? stat.gid : owner?.gid ?? stat.gid);
     if (name === "maildrop" && !made) adoptRequeued(path, previous, owner ?? { uid: wanted, gid: stat.gid });
   }
+  // A message that is synced in a directory whose own name is not on the disk is lost with it.
+  if (some) { for (const path of [root, dirname(root)]) syncNames(path); }
+}
+
+function syncNames(path: string): void {
+  using directory = new SafeDirectory(path);
+  directory.syncNow();
 }
 
 /**
@@ -143,15 +154,19 @@ export function mendQueue(
   for (const queue of ["incoming", "active", "deferred"] as const) {
     sortOut(directory, queue, directory.directory(queue), log);
   }
-  repairQueues({
-    directory,
-    hashed: new Set(hash_queue_names),
-    depth: hash_queue_depth,
-    longIds: settings.enable_long_queue_ids,
-    queues: STRUCTURE_QUEUES,
-    report: log,
-    redundant: false,
-  });
+  // By the names of now the journal knows its messages: they stay until qmgr has been through it, and the next start
+  // looks at them.
+  if (listDirectory(directory.directory("journal")).length === 0) {
+    repairQueues({
+      directory,
+      hashed: new Set(hash_queue_names),
+      depth: hash_queue_depth,
+      longIds: settings.enable_long_queue_ids,
+      queues: STRUCTURE_QUEUES,
+      report: log,
+      redundant: false,
+    });
+  }
   // Only the superuser can give files away, and needs to: an ordinary user's queue was always his own.
   if (ownUid() !== 0) return;
   const keeper = owner ?? { uid: ownUid(), gid: ownGid() };

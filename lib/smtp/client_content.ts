@@ -54,7 +54,7 @@ export async function writeContent(
   const stuffer = new DotStuffer(session.out, form.lineLimit);
   const converter = form.downgrade ? new MimeDowngrade((data, ends) => stuffer.piece(data, ends)) : undefined;
   while (reader.next()) {
-    if (converter === undefined) stuffer.piece(reader.data, reader.endsLine);
+    if (converter === undefined) stuffer.slice(reader.bytes, reader.start, reader.end, reader.endsLine);
     else converter.piece(reader.data, reader.endsLine);
     if (session.out.length >= PIECE_SIZE) await flush();
   }

@@ -49,15 +49,21 @@ export class DotStuffer {
    * @param endsLine false when the line goes on in the next piece
    */
   piece(data: Uint8Array, endsLine: boolean): void {
-    const out = this.#out;
-    if (this.#atStart && data.length > 0) {
-      if (data[0] === DOT) out.byte(DOT);
+    this.slice(data, 0, data.length, endsLine);
+  }
+
+  /** The same of what stands in `source` from `start` up to `end`. */
+  slice(source: Uint8Array, start: number, end: number, endsLine: boolean): void {
+    if (this.#atStart && end > start) {
+      if (source[start] === DOT) this.#out.byte(DOT);
       this.#atStart = false;
     }
-    if (this.#lineLimit > 0 && this.#column + data.length > this.#lineLimit) this.#fold(data);
-    else {
-      this.#put(data);
-      this.#column += data.length;
+    const length = end - start;
+    if (this.#lineLimit > 0 && this.#column + length > this.#lineLimit) {
+      this.#fold(source.subarray(start, end));
+    } else {
+      this.#put(source, start, end);
+      this.#column += length;
     }
     if (endsLine) this.#endLine();
   }
@@ -79,13 +85,13 @@ export class DotStuffer {
     let from = 0;
     while (this.#column + data.length - from > this.#lineLimit) {
       const cut = from + this.#cut(data.subarray(from), this.#lineLimit - this.#column);
-      this.#put(data.subarray(from, cut));
+      this.#put(data, from, cut);
       this.#out.byte(CR).byte(LF).byte(SPACE);
       this.#column = 1;
       this.#folded = true;
       from = cut;
     }
-    this.#put(data.subarray(from));
+    this.#put(data, from, data.length);
     this.#column += data.length - from;
   }
 
@@ -96,11 +102,12 @@ export class DotStuffer {
     return (data[cut]! & 0xc0) === 0x80 ? Math.max(0, most) : cut;
   }
 
-  #put(data: Uint8Array): void {
-    const at = this.#out.claim(data.length);
+  #put(source: Uint8Array, start: number, end: number): void {
+    let to = this.#out.claim(end - start);
     const raw = this.#out.raw();
-    raw.set(data, at);
-    if (data.indexOf(CR) < 0 && data.indexOf(LF) < 0) return;
-    for (let i = at; i < at + data.length; i++) if (raw[i] === CR || raw[i] === LF) raw[i] = SPACE;
+    for (let i = start; i < end; i++) {
+      const byte = source[i]!;
+      raw[to++] = byte === CR || byte === LF ? SPACE : byte;
+    }
   }
 }

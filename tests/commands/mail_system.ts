@@ -82,6 +82,8 @@ export class MailSystem {
 export interface ProcessEntry {
   readonly pid: number;
   readonly parent: number;
+  /** When it was started: numbers are used again. */
+  readonly started: string;
   readonly args: readonly string[];
 }
 
@@ -93,8 +95,9 @@ export function processTable(): ProcessEntry[] {
     try {
       const args = Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0").slice(0, -1);
       const stat = Deno.readTextFileSync(`/proc/${name}/stat`);
-      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-      found.push({ pid: Number(name), parent, args });
+      // proc(5): parent and start are the second and the twentieth field behind the name.
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      found.push({ pid: Number(name), parent: Number(fields[1]), started: fields[19] ?? "", args });
     } catch {
       continue; // it ended meanwhile
     }

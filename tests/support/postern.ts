@@ -42,7 +42,7 @@ export class Postern implements AsyncDisposable {
   readonly port: number = freePort();
   readonly #options: PosternOptions;
   #master: Deno.ChildProcess | undefined;
-  readonly #children = new Set<number>();
+  readonly #children = new Map<number, string>();
 
   private constructor(options: PosternOptions) {
     const root = Deno.makeTempDirSync({
@@ -138,6 +138,20 @@ export class Postern implements AsyncDisposable {
     await until(() => this.processes().length === 0);
   }
 
+  /** Kills master alone, and waits until its daemons have noticed. */
+  async behead(): Promise<void> {
+    const master = this.#master;
+    if (master === undefined) return;
+    this.processes(); // so that none of the children goes unnoticed
+    killProcess(master.pid);
+    await master.status;
+    this.#master = undefined;
+    await master.stdin.close().catch(() => {});
+    if (!await until(() => this.processes().length === 0)) {
+      throw this.failure(`daemons outlive master: ${this.processes().map(({ args }) => args.at(-1))}`);
+    }
+  }
+
   /** Runs one of the programs on this configuration. */
   async run(args: readonly string[], stdin: string | Uint8Array = ""): Promise<Ended> {
     return await runProgram(
@@ -152,11 +166,13 @@ export class Postern implements AsyncDisposable {
    * they were seen as children of master they count until they are gone.
    */
   processes(): ProcessEntry[] {
-    const found = processTable().filter(({ pid, parent, args }) =>
-      parent === this.#master?.pid || this.#children.has(pid) ||
+    const found = processTable().filter(({ pid, parent, started, args }) =>
+      parent === this.#master?.pid || this.#children.get(pid) === started ||
       args.some((arg) => arg.includes(this.paths.root))
     );
-    for (const { pid, parent } of found) if (parent === this.#master?.pid) this.#children.add(pid);
+    for (const { pid, parent, started } of found) {
+      if (parent === this.#master?.pid) this.#children.set(pid, started);
+    }
     return found;
   }
 

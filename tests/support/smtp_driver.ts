@@ -9,9 +9,19 @@ const RETRY_PAUSE = 50;
 /** A message as the driver sends it. */
 export interface Letter {
   readonly from: string;
-  readonly to: string;
+  readonly to: string | readonly string[];
   /** Lines that end with CR LF, none that begins with a dot. */
   readonly content: string;
+}
+
+/** What became of one transaction. */
+export interface Attempt {
+  /** The reply to the final dot, when it was 250. */
+  readonly accepted: string | undefined;
+  /** The last reply, or why there was none. */
+  readonly said: string;
+  /** The final dot was sent: without an answer the message may be in the queue all the same. */
+  readonly ended: boolean;
 }
 
 /** The server refused for good. */
@@ -50,6 +60,20 @@ export class Driver {
     }
   }
 
+  /** Makes one transaction, whatever becomes of it. */
+  async attempt(letter: Letter): Promise<Attempt> {
+    let ended = false;
+    try {
+      this.#connection ??= await Connection.open(this.#port);
+      this.attempts++;
+      const reply = await this.#connection.send(letter, () => ended = true);
+      return { accepted: reply, said: reply, ended };
+    } catch (error) {
+      this.close();
+      return { accepted: undefined, said: error instanceof Error ? error.message : String(error), ended };
+    }
+  }
+
   close(): void {
     this.#connection?.close();
     this.#connection = undefined;
@@ -77,11 +101,14 @@ class Connection {
     }
   }
 
-  async send({ from, to, content }: Letter): Promise<string> {
+  /** @param ended called before the final dot goes out */
+  async send({ from, to, content }: Letter, ended: () => void = () => {}): Promise<string> {
     await this.#command(`MAIL FROM:<${from}>`, 250);
-    await this.#command(`RCPT TO:<${to}>`, 250);
+    for (const one of typeof to === "string" ? [to] : to) await this.#command(`RCPT TO:<${one}>`, 250);
     await this.#command("DATA", 354);
-    return await this.#command(`${content}.`, 250);
+    await this.#write(content);
+    ended();
+    return await this.#command(".", 250);
   }
 
   close(): void {
@@ -93,9 +120,18 @@ class Connection {
   }
 
   async #command(text: string, code: number): Promise<string> {
-    const bytes = ENCODER.encode(`${text}\r\n`);
-    for (let at = 0; at < bytes.length;) at += await this.#socket.write(bytes.subarray(at));
+    await this.#write(`${text}\r\n`);
     return await this.#expect(code);
+  }
+
+  async #write(text: string): Promise<void> {
+    const bytes = ENCODER.encode(text);
+    const timer = setTimeout(() => this.close(), REPLY_LIMIT);
+    try {
+      for (let at = 0; at < bytes.length;) at += await this.#socket.write(bytes.subarray(at));
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #expect(code: number): Promise<string> {

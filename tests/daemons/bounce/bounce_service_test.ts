@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { formatMailDate } from "../../../lib/mail/date.ts";
 import { CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
+import { FailingDisk } from "../../support/failing_disk.ts";
 import { BounceBench, ID } from "./bounce_support.ts";
 
 const ARRIVAL = 1_795_412_017_000;
@@ -431,3 +432,17 @@ for (const queueId of ["../active/x", "a/b", "", "a b", "."]) {
     assert.deepEqual(bench.troubles, []);
   });
 }
+
+Deno.test("a message that cannot be opened for want of descriptors is reported later, whole", async () => {
+  await using bench = await BounceBench.start();
+  bench.message();
+  await bench.append();
+  {
+    using _ = new FailingDisk("open", `/active/${ID}`);
+    assert.match(await bench.flush(), /Too many open files/);
+  }
+  assert.equal(bench.cleanup.messages.length, 0);
+  assert.ok(bench.exists(`bounce/${ID}`));
+  assert.equal(await bench.flush(), "");
+  assert.ok(bench.sent.lines.includes("Subject: test"));
+});

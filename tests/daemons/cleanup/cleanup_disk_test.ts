@@ -142,7 +142,7 @@ const CRASHES: readonly (readonly [name: string, calls: string, complete: boolea
   ["before the journal is written", "write", false, true],
   ["before the journal is synced", "fsync,fdatasync", false, true],
   ["before the name is given", "rename,renameat,renameat2", true],
-  ["before the answer is sent", "sendto", true],
+  ["while the answer is sent", "sendto", true],
 ];
 
 for (const [name, calls, complete, journal] of CRASHES) {
@@ -162,7 +162,9 @@ for (const [name, calls, complete, journal] of CRASHES) {
         reply = await sendMessage(system.port, { text: "Subject: killed\r\n\r\nx" });
         await killed;
       }
-      assert.match(reply, /^4/);
+      // The call in which the process is killed may still do its work.
+      const answered = QUEUED.test(reply);
+      assert.ok(answered ? calls === "sendto" : reply.startsWith("4"), reply);
       assert.ok(await until(() => !system.pids("cleanup").includes(pid!)));
       await system.stop();
       await system.start();
@@ -171,7 +173,8 @@ for (const [name, calls, complete, journal] of CRASHES) {
       for (const id of [before, after]) await system.untilLogged(`${id}: removed`);
       // An unacknowledged message may be delivered only when it was complete: its client may send it twice.
       const removed = [...system.log().matchAll(/: removed\n/g)].length;
-      assert.ok(removed === 2 || (complete && removed === 3), `${removed} messages were delivered`);
+      const allowed = answered ? [3] : complete ? [2, 3] : [2];
+      assert.ok(allowed.includes(removed), `${removed} messages were delivered`);
       assert.equal(system.queued("incoming").length, 0);
       assert.equal(system.queued("corrupt").length, 0);
     },

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { SWEEPS } from "../../../daemons/qmgr/qmgr_hand.ts";
 import { IpcError } from "../../../lib/ipc/client.ts";
 import { NOTIFY } from "../../../lib/mail/notify.ts";
+import type { QueueId } from "../../../lib/mail/queue_id.ts";
 import { until } from "../../commands/mail_system.ts";
+import { FailingDisk } from "../../support/failing_disk.ts";
 import { type InHand, makeFile, QmgrBench } from "./qmgr_support.ts";
 
 /** Does with each recipient what its local part says: sent, bounced or deferred. */
@@ -751,4 +753,20 @@ Deno.test("after stop no delivery begins; what is in hand is finished", async ()
   assert.equal(bench.manager.busy, 0);
   assert.equal(agent.requests.length, 1);
   assert.equal(bench.manager.size, 2);
+});
+
+Deno.test("a file that cannot be opened or read now is deferred, and the others go on", async () => {
+  for (const failing of ["open", "read"] as const) {
+    using bench = new QmgrBench();
+    bench.put("A1", { recipients: ["a@x.test"] });
+    bench.put("A2", { recipients: ["b@x.test"] });
+    using _ = new FailingDisk(failing, "/active/A1");
+    bench.take("A1" as QueueId, "incoming", {});
+    bench.take("A2" as QueueId, "incoming", {});
+    await bench.settle();
+    assert.deepEqual(bench.agent().addresses, ["b@x.test"]);
+    assert.deepEqual(bench.where("A1" as QueueId), ["deferred"]);
+    assert.ok(bench.delay("A1" as QueueId) > 200, "it is due later");
+    assert.ok(bench.logged(`warning: A1: Cannot ${failing} "`), bench.lines.join("\n"));
+  }
 });

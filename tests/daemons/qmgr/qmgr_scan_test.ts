@@ -183,3 +183,14 @@ Deno.test("after stop nothing more is taken", async () => {
   await new Promise((resolve) => setTimeout(resolve, 10));
   assert.deepEqual(bench.where(id), ["incoming"]);
 });
+
+Deno.test("deferred mail whose time is later than any retry is tried now: the clock was set back", async () => {
+  using bench = new QmgrBench();
+  const scanner = new QueueScanner(bench.queue, bench.manager, 100, bench.log, 4_000_000);
+  bench.put("A1", { modified: Date.now() + 86_400_000 }, "deferred");
+  bench.put("B2", { modified: Date.now() + 3_900_000 }, "deferred");
+  scanner.scanDeferred(false);
+  await untilDelivered(bench, 1);
+  assert.deepEqual(delivered(bench), ["A1"]);
+  assert.ok(bench.logged("A1: file time is later than any retry: tried now"));
+});

@@ -241,13 +241,20 @@ export interface BenchOptions {
   readonly deferTransports?: readonly string[];
   /** Milliseconds. */
   readonly retry?: { readonly destination: number; readonly transport: number };
+  /** An existing queue directory, which stays, and the queues in it that are hashed. */
+  readonly directory?: string;
+  readonly hashNames?: readonly string[];
+  /** Services that keep logs, in the place of those that the test plays. */
+  readonly logs?: Readonly<Record<"bounce" | "defer" | "trace", IpcClient<typeof BOUNCE>>>;
+  /** Told of a message of the journal that was removed. */
+  readonly onGone?: (id: QueueId) => void;
 }
 
 const QUEUES = ["incoming", "active", "deferred", "hold", "corrupt", "bounce", "defer", "trace"] as const;
 
 /** All of it; `using` removes the directory. */
 export class QmgrBench implements Disposable {
-  readonly #directory = new TemporaryDirectory();
+  readonly #directory: TemporaryDirectory | undefined;
   readonly queue: QueueDirectory;
   readonly manager: QueueManager;
   readonly agents = new Map<string, FakeAgent>();
@@ -269,9 +276,10 @@ export class QmgrBench implements Disposable {
   readonly gone: QueueId[] = [];
 
   constructor(options: BenchOptions = {}) {
-    for (const name of QUEUES) Deno.mkdirSync(this.#directory.at(name));
-    const hashed = options.hashed ? ["deferred", "defer", "bounce"] : [];
-    this.queue = new QueueDirectory(this.#directory.path, hashed, 1);
+    this.#directory = options.directory === undefined ? new TemporaryDirectory() : undefined;
+    for (const name of QUEUES) if (this.#directory) Deno.mkdirSync(this.#directory.at(name));
+    const hashed = options.hashNames ?? (options.hashed ? ["deferred", "defer", "bounce"] : []);
+    this.queue = new QueueDirectory(options.directory ?? this.#directory!.path, hashed, 1);
     this.bounce = this.#fakeLog("bounce");
     this.defer = this.#fakeLog("defer");
     this.trace = this.#fakeLog("trace");
@@ -286,9 +294,9 @@ export class QmgrBench implements Disposable {
     this.manager = new QueueManager({
       queue: this.queue,
       rewrite: new RewriteClient({ call: this.#rewrite } as Pick<IpcClient<typeof REWRITE>, "call">),
-      bounce: this.bounce.client,
-      defer: this.defer.client,
-      trace: this.trace.client,
+      bounce: options.logs?.bounce ?? this.bounce.client,
+      defer: options.logs?.defer ?? this.defer.client,
+      trace: options.logs?.trace ?? this.trace.client,
       log: this.log,
       times: {
         minimalBackoff: 300,
@@ -307,7 +315,10 @@ export class QmgrBench implements Disposable {
         owner_request_special: true,
         double_bounce_sender: "double-bounce",
       },
-      gone: (id) => void this.gone.push(id),
+      gone: (id) => {
+        this.gone.push(id);
+        options.onGone?.(id);
+      },
       roomMade: () => this.roomMade(),
     });
     for (const name of options.transports ?? ["smtp", "retry", "error"]) this.#addTransport(name, options);
@@ -435,7 +446,7 @@ export class QmgrBench implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#directory[Symbol.dispose]();
+    this.#directory?.[Symbol.dispose]();
   }
 }
 

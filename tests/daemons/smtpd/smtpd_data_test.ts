@@ -297,6 +297,56 @@ Deno.test("data: random text comes back as it was sent, however it is cut", () =
   }
 });
 
+Deno.test("data: many lines at once become the records that they become one by one", () => {
+  const random = new Random(7);
+  const lines = [
+    "",
+    ".",
+    "..",
+    ".x",
+    "x",
+    "x.".repeat(40),
+    "y".repeat(127),
+    "y".repeat(128),
+    "z".repeat(5000),
+    "a\rb",
+  ];
+  for (let round = 0; round < 60; round++) {
+    let text = "Subject: x\r\n\r\n";
+    // Some texts are simple for long stretches, others are not at all.
+    const odd = random.below(20) + 1;
+    while (text.length < 70_000) {
+      const line = random.below(odd) === 0 ? random.pick(lines) : "text ".repeat(random.below(20));
+      text += `${line}${random.below(odd * 20) === 0 ? "\n" : "\r\n"}`;
+      if (text.endsWith("\r\n.\r\n")) text = text.slice(0, -3);
+    }
+    const whole = raw(text);
+    const pieces: Uint8Array[] = [];
+    for (let at = 0; at < whole.length; at += 200) pieces.push(whole.subarray(at, at + 200));
+    const sizeLimit = random.below(3) === 0 ? 30_000 : 0;
+    assert.deepEqual(read([whole], LIMIT, sizeLimit), read(pieces, LIMIT, sizeLimit), `round ${round}`);
+  }
+});
+
+Deno.test("data: text of dots is not copied more often than other text", () => {
+  const { set } = Uint8Array.prototype;
+  for (const line of ["x\r\n.y\r\n", ".\r.\r\n", "x".repeat(130) + "\r\ny\r\n", "x\ny\r\n"]) {
+    const input = raw(line.repeat(Math.ceil(60_000 / line.length)));
+    let copied = 0;
+    try {
+      Uint8Array.prototype.set = function (source: ArrayLike<number>, offset?: number) {
+        copied += source.length;
+        return set.call(this, source, offset);
+      };
+      new DataReader(LIMIT, 0, () => {}).push(input);
+    } finally {
+      Uint8Array.prototype.set = set;
+    }
+    // A view of 256 bytes for each line that stands alone, and the growth of the buffer.
+    assert.ok(copied < input.length * 100, `${copied} bytes are copied for ${input.length}`);
+  }
+});
+
 Deno.test("data: no input makes the reader throw, and only CRLF . CRLF ends it", () => {
   const random = new Random(21);
   for (let round = 0; round < 2000; round++) {
