@@ -11,6 +11,7 @@ import type { Problem } from "../config/problem.ts";
 // Server skeleton
 import { findUnsafeFiles } from "./check_files.ts";
 import { findAliasLoops } from "./check_loops.ts";
+import { findLostRules } from "./check_rules.ts";
 import { findTableProblems } from "./check_tables.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
@@ -31,6 +32,7 @@ export async function findProblems(
 ): Promise<Problem[]> {
   return [
     ...findTableProblems(configuration),
+    ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
     ...await findDecisionProblems(configuration, services),

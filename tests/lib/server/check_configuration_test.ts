@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { formatProblem } from "../../../lib/config/problem.ts";
 import { findUnsafeFiles } from "../../../lib/server/check_files.ts";
 import { findAliasLoops } from "../../../lib/server/check_loops.ts";
+import { findLostRules } from "../../../lib/server/check_rules.ts";
 import { load, loadGood } from "../config/fixture.ts";
 import { loadConfiguration } from "../../../lib/config/configuration.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
@@ -75,6 +76,37 @@ Deno.test("files that others may change are told", () => {
   if (Deno.uid() !== 0) return;
   Deno.chownSync(directory.at("list"), 12345, 12345);
   assert.match(unsafe().join("\n"), /DIR\/list: belongs to user 12345/);
+});
+
+/** Type, text of a table, and the lines that are never come to with those that take their keys. */
+const RULES: readonly (readonly [string, string, readonly (readonly [number, number])[]])[] = [
+  ["cidr", "10.0.0.0/8 OK\n10.1.0.0/16 REJECT\n192.0.2.1 OK\n192.0.2.0/24 OK\n", [[2, 1]]],
+  ["cidr", "0.0.0.0/0 OK\n10.0.0.1 REJECT\n2001:db8::/32 OK\n[2001:db8::1] X\n", [[2, 1], [4, 3]]],
+  ["cidr", "!10.0.0.0/8 OK\n11.0.0.0/8 X\n", []],
+  ["cidr", "if 10.0.0.0/8\n10.1.0.0/16 A\nendif\n10.1.0.0/16 B\n", []],
+  ["cidr", "10.0.0.0/8 A\nif 10.0.0.0/8\n10.1.0.0/16 B\nendif\n", [[3, 1]]],
+  ["regexp", "/^a b/ X\n/^a b/i Y\n/^a b/ Z\n", [[3, 1]]],
+  ["pcre", "/a\\/b/ X\n!/a/ Y\n/a\\/b/ Z\n!/a/ W\n", [[3, 1], [4, 2]]],
+];
+
+for (const [type, text, lost] of RULES) {
+  Deno.test(`${type} ${JSON.stringify(text)}: ${lost.length} rules are never come to`, () => {
+    using directory = new TemporaryDirectory();
+    const path = directory.write("rules", text);
+    const found = findLostRules(loadGood(`alias_maps = []\ntransport_maps = ["${type}:${path}"]`));
+    assert.deepEqual(found.map(({ line, text }) => [line, Number(/line (\d+) takes/.exec(text)?.[1])]), lost);
+    for (const problem of found) assert.equal(problem.file, path);
+  });
+}
+
+Deno.test("a table of two hundred thousand networks is looked through at once", () => {
+  using directory = new TemporaryDirectory();
+  const lines = Array.from(
+    { length: 200_000 },
+    (_, i) => `${10 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.7 X\n`,
+  ).join("");
+  const path = directory.write("rules", `${lines}13.0.0.0/8 X\n`);
+  assert.deepEqual(findLostRules(loadGood(`alias_maps = []\ntransport_maps = ["cidr:${path}"]`)), []);
 });
 
 /** Restriction lists and what is never asked. */
