@@ -8,7 +8,8 @@
  *   to expire at once. `mailq` is the same.
  * - `postqueue -j`: one JSON object per message.
  * - `postqueue -f`: try every message now. `postqueue -i QUEUE_ID`: try this one now.
- * - `postqueue -s SITE`: try now what waits for this domain; it must be one of fast_flush_domains.
+ * - `postqueue -s SITE`: try now what the flush daemon knows to wait for this domain; it must be one of
+ *   fast_flush_domains.
  *
  * When the mail system is down, the superuser and the queue's owner get the listing from the files themselves.
  *
@@ -28,10 +29,6 @@
  * enable_long_queue_ids, fast_flush_domains, hash_queue_depth, hash_queue_names, mail_owner,
  * parent_domain_matches_subdomains, queue_directory, queue_service_name.
  *
- * ## Known limits
- * `-s` reads the whole listing: there is no flush daemon. It goes by the recipient's domain, not by the destination
- * that a transport table makes of it.
- *
  * @module
  */
 // Safe primitives
@@ -45,13 +42,13 @@ import { parseDomainList } from "../lib/table/match_list.ts";
 import { openTableSoftly } from "../lib/table/open.ts";
 import { parentStyle } from "../lib/table/parameter_lists.ts";
 // Mail
-import { domainOf } from "../lib/mail/address.ts";
 import { isValidHostname, parseAddressLiteral } from "../lib/mail/domain.ts";
 import { QueueDirectory } from "../lib/mail/queue_directory.ts";
 import { toQueueId } from "../lib/mail/queue_id.ts";
 import { listQueues } from "../lib/mail/queue_listing.ts";
 // Protocols
-import { QMGR, SHOWQ } from "../lib/proto/protocols.ts";
+import { sendSite } from "../lib/proto/flush_client.ts";
+import { FLUSH, QMGR, SHOWQ } from "../lib/proto/protocols.ts";
 // This program
 import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { parseOptions } from "./options.ts";
@@ -65,6 +62,7 @@ type Take = (message: PrintedMessage) => void;
 
 const USAGE = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
 const SHOWQ_SERVICE = "showq";
+const FLUSH_SERVICE = "flush";
 /** Forget dead destinations, scan deferred and incoming with all times ignored. */
 const FLUSH_BYTES = "FADI";
 /** Seconds that the queue manager may take to be reached. */
@@ -180,6 +178,8 @@ async function flushAll(settings: Settings): Promise<void> {
   const path = socketPath(settings, settings.queue_service_name);
   const sent = await sendTrigger(QMGR, path, "trigger", { bytes: FLUSH_BYTES }, REACH_TIMEOUT);
   if (sent.kind === "failed") throw cannotFlush();
+  // Lists of destinations are gone through as well; without flush daemon there are none.
+  await sendTrigger(FLUSH, socketPath(settings, FLUSH_SERVICE), "purge", {}, REACH_TIMEOUT);
 }
 
 async function flushOne(name: string, settings: Settings): Promise<void> {
@@ -189,7 +189,7 @@ async function flushOne(name: string, settings: Settings): Promise<void> {
       EX.UNAVAILABLE,
     );
   }
-  await deliver([name], settings);
+  await deliver(name, settings);
 }
 
 async function flushSite(site: string, settings: Settings): Promise<void> {
@@ -205,35 +205,45 @@ async function flushSite(site: string, settings: Settings): Promise<void> {
     name: "fast_flush_domains",
     open: (spec) => openTableSoftly(spec),
   });
-  if (!await listHas(list, "domain", domain)) {
-    throw new CommandError(
-      `fatal: Flush service is not configured for destination "${printable(site)}"`,
-      EX.UNAVAILABLE,
-    );
-  }
-  const path = socketPath(settings, SHOWQ_SERVICE);
+  if (!await listHas(list, "domain", domain)) throw notConfigured(site);
+  const path = socketPath(settings, FLUSH_SERVICE);
   if (await unreachable(path) !== undefined) throw cannotFlush();
-  const ids = new Set<string>();
-  await listRemote(path, (message) => {
-    if (message.queueName !== "deferred") return;
-    if (message.recipients.some(({ address }) => domainOf(address) === domain)) ids.add(message.queueId);
-  });
-  await deliver(ids, settings);
+  const client = new IpcClient(FLUSH, path);
+  const status = await sendSite(client, domain).finally(() => client.close());
+  switch (status) {
+    case "ok":
+      return;
+    case "denied":
+      throw notConfigured(site);
+    case "bad":
+      throw new CommandError(`fatal: Invalid request: "${printable(site)}"`, EX.UNAVAILABLE);
+    case "fail":
+      throw cannotFlush();
+    default:
+      status satisfies never;
+  }
 }
 
-/** Asks the queue manager to try messages now; one that is gone by then needs nothing. */
-async function deliver(ids: Iterable<string>, settings: Settings): Promise<void> {
+/** Asks the queue manager to try a message now; one that is gone by then needs nothing. */
+async function deliver(queueId: string, settings: Settings): Promise<void> {
   const path = socketPath(settings, settings.queue_service_name);
   if (await unreachable(path) !== undefined) throw cannotFlush();
   const client = new IpcClient(QMGR, path);
   try {
-    for (const queueId of ids) await client.call("deliver", { queueId });
+    await client.call("deliver", { queueId, unthrottle: true });
   } catch (error) {
     if (error instanceof IpcError) throw cannotFlush();
     throw error;
   } finally {
     client.close();
   }
+}
+
+function notConfigured(site: string): CommandError {
+  return new CommandError(
+    `fatal: Flush service is not configured for destination "${printable(site)}"`,
+    EX.UNAVAILABLE,
+  );
 }
 
 function cannotFlush(): CommandError {

@@ -23,6 +23,7 @@
  * - `-XV`, `-XVxy` VERP: each recipient's copy comes from a sender that names the recipient, with
  *   `default_verp_delimiters` or with the two characters given. `-V` and `-V+=` in the old form mean the same.
  * - `-v` a report of the first attempt is mailed to the sender.
+ * - `-bv` no message is read and none delivered: whether the recipients could be delivered to is mailed to the sender.
  * - `-G` mail passed on for others: addresses are not completed with local names.
  * - `-bm` post (the default); `-bs` SMTP on standard input and output; `-bp` list the queue (mailq); `-bi`, `-I`,
  *   `-oAFILE` check the alias tables (newaliases); `-q`, `-qIID`, `-qRSITE` deliver the queue, a message, a site now.
@@ -50,7 +51,7 @@
  * queue_directory, sendmail_fix_line_endings, trigger_timeout, verp_delimiter_filter.
  *
  * ## Known limits
- * No address verification (-bv), no daemon mode (-bd, -bl). A header with a
+ * No daemon mode (-bd, -bl). A header with a
  * recipient that is no address is an error (65) where Postfix tries to make something of it.
  *
  * @module
@@ -138,7 +139,7 @@ async function deliver(plan: SendmailPlan, env: CommandEnv): Promise<number> {
   } catch (error) {
     throw toSendmailError(error, poster.login);
   }
-  if (plan.reported) {
+  if (plan.reported || plan.verified) {
     env.out(`Mail Delivery Status Report will be mailed to <${printable(plan.sender ?? poster.login)}>.\n`);
   }
   const path = `${settings.queue_directory}/public/${settings.pickup_service_name}`;

@@ -54,6 +54,8 @@ export interface SendmailPlan {
   readonly verp: string | undefined;
   /** -v: a report of the first attempt is mailed to the sender. */
   readonly reported: boolean;
+  /** -bv: nothing is delivered; what would become of it is reported. */
+  readonly verified: boolean;
   /** -C: directory of the configuration. */
   readonly configDirectory: string | undefined;
   /** What the user should know, though it goes on. */
@@ -99,12 +101,14 @@ export function readSendmailOptions(args: readonly string[]): SendmailPlan {
     envelopeId: "",
     verp: undefined,
     reported: false,
+    verified: false,
     configDirectory: undefined,
     warnings,
   };
   for (const { letter, value } of parsed.options) {
     APPLY.get(letter)?.(plan, value, (text) => void warnings.push(text));
   }
+  if (plan.verified) refuseBesideVerify(plan);
   if (plan.fromHeaders && plan.mode.kind !== "deliver") throw usage("-t can be used only in delivery mode");
   return plan;
 }
@@ -153,7 +157,10 @@ const APPLY: ReadonlyMap<string, Apply> = new Map<string, Apply>([
   ["X", (plan, value) => {
     if (value.startsWith("V")) plan.verp = value.slice(1);
   }],
-  ["b", (plan, value) => plan.mode = readMode(value)],
+  ["b", (plan, value) => {
+    plan.verified = value === "v";
+    plan.mode = plan.verified ? { kind: "deliver" } : readMode(value);
+  }],
   ["f", (plan, value) => plan.sender = value],
   ["i", (plan) => plan.dotEnds = false],
   ["n", () => {
@@ -165,6 +172,19 @@ const APPLY: ReadonlyMap<string, Apply> = new Map<string, Apply>([
   ["v", (plan) => plan.reported = true],
   ["t", (plan) => plan.fromHeaders = true],
 ]);
+
+/** A probe has no text to take recipients from, and one report of its own. */
+function refuseBesideVerify({ fromHeaders, notify, ret, reported }: SendmailPlan): void {
+  const given: readonly (readonly [string, boolean])[] = [
+    ["-t", fromHeaders],
+    ["-N", notify !== 0],
+    ["-R", ret !== 0],
+    ["-v", reported],
+  ];
+  for (const [option, isGiven] of given) {
+    if (isGiven) throw usage(`${option} option cannot be used with -bv`);
+  }
+}
 
 function applyOldOption(plan: Mutable<SendmailPlan>, value: string): void {
   if (value === "i") plan.dotEnds = false;

@@ -8,7 +8,7 @@ import { encodeText } from "../lib/vstring/byte_builder.ts";
 import { GREATER, startsWithIgnoreCase } from "../lib/vstring/ascii.ts";
 // Mail
 import type { QueueId } from "../lib/mail/queue_id.ts";
-import { formatTime, TRACE_RECORD } from "../lib/mail/queue_file.ts";
+import { formatTime, TRACE_RECORD, TRACE_USER_VERIFY } from "../lib/mail/queue_file.ts";
 import { RECORD } from "../lib/mail/record.ts";
 import { areVerpDelimiters } from "../lib/mail/verp.ts";
 // This program
@@ -64,7 +64,8 @@ export async function postMessage(
   try {
     opened(file);
     writeEnvelope(file, plan, envelope);
-    const found = await copyContent(file, plan, input, settings);
+    const found = plan.verified ? [] : await copyContent(file, plan, input, settings);
+    if (plan.verified) writeProbe(file, envelope);
     if (envelope.recipients.length + found.length === 0) {
       throw new SendmailError(EX.DATAERR, "No recipient addresses found in message header");
     }
@@ -109,7 +110,8 @@ function writeEnvelope(file: MaildropFile, plan: SendmailPlan, envelope: Envelop
   if (plan.ret !== 0) attribute(file, "ret_flags", plan.ret);
   attribute(file, "rewrite_context", plan.gateway ? "remote" : "local");
   file.record(RECORD.FULL, envelope.fullName);
-  if (plan.reported) attribute(file, "trace_flags", TRACE_RECORD);
+  if (plan.verified) attribute(file, "trace_flags", TRACE_USER_VERIFY);
+  else if (plan.reported) attribute(file, "trace_flags", TRACE_RECORD);
   file.record(RECORD.FROM, envelope.sender);
   if (envelope.verp !== "") file.record(RECORD.VERP, envelope.verp);
   if (plan.encoding !== "") attribute(file, "encoding", plan.encoding);
@@ -122,6 +124,18 @@ function writeRecipients(file: MaildropFile, recipients: readonly string[], noti
     if (notify !== 0) attribute(file, "notify_flags", notify);
     file.record(RECORD.RECIPIENT, recipient);
   }
+}
+
+/** The text of a probe, of which only the headers are ever seen: in the report. */
+function writeProbe(file: MaildropFile, { sender, recipients }: Envelope): void {
+  const lines = [
+    `From: ${sender}`,
+    "Subject: probe",
+    ...recipients.map((recipient, i) =>
+      `${i === 0 ? "To:" : ""}\t${recipient}${i < recipients.length - 1 ? "," : ""}`
+    ),
+  ];
+  for (const line of lines) file.record(RECORD.NORMAL, line);
 }
 
 function attribute(file: MaildropFile, name: string, value: string | number): void {

@@ -9,6 +9,7 @@ import { SERVICE as cleanup } from "./cleanup/service.ts";
 import { SERVICE as discard } from "./discard/service.ts";
 import { SERVICE as dns } from "./dns/service.ts";
 import { SERVICE as error } from "./error/service.ts";
+import { SERVICE as flush } from "./flush/service.ts";
 import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
 import { SERVICE as mailbox } from "./mailbox/service.ts";
@@ -29,6 +30,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     discard,
     dns,
     error,
+    flush,
     lmtp,
     local,
     mailbox,

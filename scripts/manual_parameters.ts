@@ -37,7 +37,8 @@ export function parameterUses(root: string, programs: readonly Program[]): Param
   const readers = [
     { name: "master", words: masterWords(root) },
     ...programs.filter(({ name }) => !OWN_CONFIGURATION.includes(name)).map(({ name, module }) => ({
-      name,
+      // A daemon may have the name of a program.
+      name: SERVICES.has(name) ? `postern ${name}` : name,
       words: wordsOf([codeOf(`${root}/${module}`), ...importsOf(root, module)].join("\n")),
     })),
   ];

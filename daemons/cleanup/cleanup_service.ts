@@ -19,6 +19,7 @@ import { type CLEANUP, CLEANUP_STATUS, type QMGR } from "../../lib/proto/protoco
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
+import type { InFlowDelay } from "./cleanup_flow.ts";
 import { CleanupMessage, type CleanupRules } from "./cleanup_message.ts";
 import { QueueFileMaker } from "./cleanup_output.ts";
 import { AddressPipeline } from "./cleanup_recipient.ts";
@@ -36,6 +37,8 @@ export interface CleanupParts {
   readonly maps: MapLookup;
   readonly trace: BounceClient;
   readonly qmgr: Pick<IpcClient<typeof QMGR>, "send">;
+  /** Holds messages back while mail comes in too fast; undefined: never. */
+  readonly inFlow?: Pick<InFlowDelay, "wait">;
   /** Proves to qmgr that it is cleanup who speaks. */
   readonly queueKey: string;
   /** Boot id of the system. */
@@ -101,12 +104,19 @@ export class CleanupService implements Disposable {
   handle(exchange: Exchange, message: Request<typeof CLEANUP>): void | Promise<void> {
     switch (message.is) {
       case "begin":
-        return this.#guard(exchange, () => this.#begin(exchange, message.flags));
+        return this.#guard(exchange, () => this.#admit(exchange, message.flags));
       case "records":
         return this.#guard(exchange, () => this.#open(exchange)?.take(message.records));
       case "finish":
         return this.#guard(exchange, () => this.#finish(exchange));
     }
+  }
+
+  /** Begins a message, after a while when mail comes in too fast. */
+  #admit(exchange: Exchange, flags: number): Promise<void> | undefined {
+    const wait = this.#parts.inFlow?.wait();
+    if (wait === undefined) return this.#begin(exchange, flags);
+    return wait.then(() => exchange.cancelled ? undefined : this.#begin(exchange, flags));
   }
 
   #begin(exchange: Exchange, flags: number): undefined {

@@ -8,7 +8,8 @@
  *   when the message is on the disk: in the journal, which is synced once for all messages that wait, or as a file
  *   where it is long. Then it tells qmgr. An alias whose sender asked for success reports is noted as expanded in the
  *   message's trace log. On an error it reads to the end, removes the file and says what was wrong. It is the only
- *   program that makes queue files.
+ *   program that makes queue files. While qmgr says that mail comes in faster than it is taken, each message waits for
+ *   in_flow_delay before it is begun.
  *
  * SECURITY
  *   Reads message content from strangers, through smtpd. It may write incoming/ and journal/ and nothing else, runs nothing and
@@ -36,18 +37,21 @@ import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
+import { InFlowDelay } from "./cleanup_flow.ts";
 import { CleanupService } from "./cleanup_service.ts";
 import { SERVICE } from "./service.ts";
 
 await runIpcDaemon(SERVICE, CLEANUP, (context) => {
   const { settings } = context;
+  const qmgr = context.client(QMGR, "qmgr");
   const service = new CleanupService({
     settings,
     log: context.log,
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     trace: context.client(BOUNCE, "trace"),
-    qmgr: context.client(QMGR, "qmgr"),
+    qmgr,
+    inFlow: new InFlowDelay(qmgr, settings.in_flow_delay),
     queueKey: context.queueKey,
     bootId: context.bootId,
     trouble: (what, error) => context.trouble(what, error),

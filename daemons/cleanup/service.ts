@@ -26,6 +26,7 @@ export const SERVICE = {
     "header_from_format",
     "header_size_limit",
     "hopcount_limit",
+    "in_flow_delay",
     "line_length_limit",
     "message_drop_headers",
     "message_size_limit",

@@ -34,7 +34,7 @@ export function discardHandler(settings: DiscardSettings, log: Logger): Handler<
         relay: "none",
         times,
         status,
-        result: "sent",
+        result: request.probe ? "deliverable" : "sent",
         text,
       }, style));
       exchange.reply("recipient", {

@@ -30,14 +30,15 @@ export function errorHandler(
   log: Logger,
 ): Handler<typeof DELIVERY> {
   const retry = service === "retry";
-  const softened = !retry && settings.soft_bounce;
   const style = {
     resolution: settings.delay_logging_resolution_limit,
     addressFormat: "external",
   } as const;
-  const result = retry || softened ? "deferred" : "bounced";
   return (exchange, request) => {
     const now = Date.now();
+    // A probe keeps no mail: what would become of it is said as it is.
+    const softened = !retry && settings.soft_bounce && !request.probe;
+    const result = retry || softened ? "deferred" : "bounced";
     const split = splitStatus(request.nexthop, retry ? "4.0.0" : "5.0.0");
     const status = withClass(split.status, result === "deferred" ? "4" : "5");
     const reason = split.text || DEFAULT_REASON;
@@ -50,7 +51,7 @@ export function errorHandler(
         relay: "none",
         times,
         status,
-        result: softened ? "SOFTBOUNCE" : result,
+        result: request.probe ? "undeliverable" : softened ? "SOFTBOUNCE" : result,
         text: reason,
       }, style));
       exchange.reply("recipient", {

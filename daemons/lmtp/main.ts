@@ -22,7 +22,7 @@
  * ## Parameters
  * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
  * hash_queue_depth, hash_queue_names, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
- * info_log_address_format, known_tcp_ports, lmtp_address_preference, lmtp_balance_inet_protocols,
+ * info_log_address_format, known_tcp_ports, lmtp_address_preference, lmtp_address_verify_target, lmtp_balance_inet_protocols,
  * lmtp_connect_timeout, lmtp_connection_cache_on_demand, lmtp_connection_cache_time_limit,
  * lmtp_connection_reuse_count_limit, lmtp_connection_reuse_time_limit, lmtp_data_done_timeout,
  * lmtp_data_init_timeout, lmtp_data_xfer_timeout, lmtp_defer_if_no_mx_address_found, lmtp_discard_lhlo_keywords,

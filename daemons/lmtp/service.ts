@@ -32,6 +32,7 @@ export const SERVICE = {
     "info_log_address_format",
     "known_tcp_ports",
     "lmtp_address_preference",
+    "lmtp_address_verify_target",
     "lmtp_balance_inet_protocols",
     "lmtp_connect_timeout",
     "lmtp_connection_cache_on_demand",

@@ -12,6 +12,7 @@ import {
   type DeliveryRecipient,
   inParallel,
   type MailboxDeliveryJob,
+  probedMailbox,
   type RecipientOutcome,
 } from "../../lib/server/mailbox_agent.ts";
 // This program
@@ -44,16 +45,34 @@ export async function deliverLocally(
   recipient: DeliveryRecipient,
 ): Promise<RecipientOutcome> {
   const { settings, sources } = local;
-  const expansion = new LocalExpansion(settings, sources, job.agent.serviceName);
+  const expansion = new LocalExpansion(settings, sources, job.agent.serviceName, job.request.probe);
   const { actions, isAlias } = await expansion.run(recipient.address, job.request.sender);
   const settled: Settled[] = actions.filter((action) => action.kind === "settled");
   // What must be tried again is tried again as a whole: no copy is made that the next try would repeat.
   const postponed = settled.some(({ outcome }) => outcome.result === "deferred");
-  if (!postponed) await deliverAll(local, job, recipient, actions, settled);
+  if (job.request.probe) settled.push(...actions.flatMap(probed));
+  else if (!postponed) await deliverAll(local, job, recipient, actions, settled);
   for (const { address, outcome } of settled) {
     if (!postponed || outcome.result === "deferred") job.log(address, recipient, outcome);
   }
   return combine(recipient, settled, isAlias);
+}
+
+/** What a probe says of an address that is left to be delivered. */
+function probed(action: Action): Settled[] {
+  switch (action.kind) {
+    case "mailbox":
+      return [{ address: action.address, outcome: probedMailbox(action.task) }];
+    case "forward":
+      return [{
+        address: action.address,
+        outcome: outcomeOf("2.0.0", `forwards to ${printable(action.address)}`),
+      }];
+    case "settled":
+      return [];
+    default:
+      return action satisfies never;
+  }
 }
 
 /** Delivers the copies and adds what became of each. */

@@ -66,12 +66,15 @@ export class LocalExpansion {
   readonly #settings: LocalSettings;
   readonly #sources: LocalSources;
   readonly #serviceName: string;
+  readonly #probe: boolean;
   readonly #actions: Action[] = [];
   readonly #seen = new Set<string>();
   #addresses = 0;
   #isAlias = false;
 
-  constructor(settings: LocalSettings, sources: LocalSources, serviceName: string) {
+  /** @param probe aliases are named, not expanded */
+  constructor(settings: LocalSettings, sources: LocalSources, serviceName: string, probe = false) {
+    this.#probe = probe;
     this.#settings = settings;
     this.#sources = sources;
     this.#serviceName = serviceName;
@@ -122,6 +125,11 @@ export class LocalExpansion {
     this.#isAlias = true;
     if (found.kind === "retry") {
       this.#fail(node, "4.3.0", `alias database unavailable: ${found.why}`);
+      return true;
+    }
+    if (this.#probe) {
+      const outcome = outcomeOf("2.0.0", `aliased to ${printable(found.value)}`);
+      this.#actions.push({ kind: "settled", address: node.address, outcome });
       return true;
     }
     const targets = parseAliasValue(found.value);

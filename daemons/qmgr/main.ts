@@ -15,7 +15,9 @@
  *   recipients are in memory as *_recipient_limit allows.
  *   A message that asked for VERP goes to each recipient by itself, from an address that names the recipient.
  *
- *   cleanup tells it of each new message, so nothing is scanned for; scans find what a crash left.
+ *   cleanup tells it of each new message, so nothing is scanned for; scans find what a crash left. When more than
+ *   default_process_limit new messages wait for room in the active queue, it has cleanup hold each message back for
+ *   in_flow_delay. The flush daemon is told of deferred mail where fast_flush_domains names destinations.
  *
  * SECURITY
  *   Reads queue files, which hold what strangers sent, through bounded readers. It owns the queue directories and
@@ -34,7 +36,7 @@
  *   See service.ts, and <transport>_destination_concurrency_limit and its relatives.
  *
  * LIMITS
- *   No in-flow control: cleanup takes mail as fast as it comes. qmgr_daemon_timeout and qmgr_ipc_timeout are not there:
+ *   qmgr_daemon_timeout and qmgr_ipc_timeout are not there:
  *   master watches over daemons that are silent, and a request that is not answered has a deadline of its own. The
  *   state of rate delays, concurrency and dead destinations does not outlive the process.
  *
@@ -45,17 +47,17 @@ import { transportParameter } from "../../lib/config/transport.ts";
 import type { Handler } from "../../lib/ipc/server.ts";
 // Mail
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
-import { toQueueId } from "../../lib/mail/queue_id.ts";
 // Server skeleton
-import { BOUNCE, DELIVERY, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
+import { BOUNCE, DELIVERY, FLUSH, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
 import { CLOG_SHARE, clogWarnings } from "./qmgr_clog.ts";
+import { InFlow } from "./qmgr_flow.ts";
 import { SWEEPS } from "./qmgr_hand.ts";
 import { JournalKeeper } from "./qmgr_journal.ts";
-import { QueueManager } from "./qmgr_manager.ts";
+import { type FlushClient, QueueManager } from "./qmgr_manager.ts";
 import { type Feedback, parseFeedback } from "./qmgr_queue.ts";
 import { QueueScanner, recoverActive } from "./qmgr_scan.ts";
 import { Transport, type TransportRules } from "./qmgr_transport.ts";
@@ -108,6 +110,12 @@ function rulesOf(context: QmgrContext, name: string): TransportRules {
   };
 }
 
+/** Who keeps lists of deferred mail, where there are destinations with lists. */
+function flushClient(context: QmgrContext): FlushClient | undefined {
+  const wanted = context.settings.fast_flush_domains.length > 0 && context.reaches("flush");
+  return wanted ? context.client(FLUSH, "flush") : undefined;
+}
+
 function makeManager(
   context: QmgrContext,
   queue: QueueDirectory,
@@ -139,6 +147,7 @@ function makeManager(
     recipientLimit: settings.qmgr_message_recipient_limit,
     recipientMinimum: settings.qmgr_message_recipient_minimum,
     deferTransports: new Set(settings.defer_transports),
+    flush: flushClient(context),
     extension: settings,
     gone: (id) => journal.gone(id),
     roomMade,
@@ -178,6 +187,7 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
   );
   const journal = new JournalKeeper(queue, context.bootId, log);
   journal.restore();
+  const flow = new InFlow(settings.default_process_limit);
   const manager = makeManager(context, queue, journal, () => scanner.pump());
   const scanner = new QueueScanner(
     queue,
@@ -185,10 +195,12 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
     settings.qmgr_message_active_limit,
     log,
     Math.max(settings.minimal_backoff_time, settings.maximal_backoff_time) * 1000,
+    flow,
   );
   context.onRetire(async () => {
     scanner.stop();
     manager.stop();
+    flow.end();
     // What agents have in hand is waited for: given to another agent meanwhile, it would arrive twice.
     for (let waited = 0; manager.busy > 0 && waited < RETIREMENT_WAIT; waited += RETIREMENT_STEP) {
       await new Promise((resolve) => setTimeout(resolve, RETIREMENT_STEP));
@@ -219,12 +231,12 @@ function start(context: QmgrContext): Handler<typeof QMGR> {
         if (asked.has("D")) scanner.scanDeferred(asked.has("A"));
         return;
       }
-      case "deliver": {
-        const id = toQueueId(message.queueId);
-        const found = id !== undefined && (manager.has(id) || manager.take(id, "deferred", { flush: true }) ||
-          manager.take(id, "incoming", { flush: true }));
-        return exchange.reply("done", { found });
-      }
+      case "deliver":
+        return exchange.reply("done", { found: scanner.deliver(message.queueId, message.unthrottle) });
+      case "watch":
+        return flow.watch(exchange);
+      default:
+        return message satisfies never;
     }
   };
 }

@@ -24,11 +24,21 @@ import { BadRecordError } from "../../lib/mail/record.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
 import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_client.ts";
-import { type BOUNCE, DELIVERY } from "../../lib/proto/protocols.ts";
+import { type BOUNCE, DELIVERY, type FLUSH } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
+import { loggedRecipients } from "./qmgr_expire.ts";
 import { ActiveMessage, type Entry, type HowTaken, type KnownEnvelope } from "./qmgr_message.ts";
-import { isRecorded, isTraced, type NoticeRules, verpDelimiters } from "./qmgr_notice.ts";
+import {
+  isRecorded,
+  isTraced,
+  isVerified,
+  logValues,
+  noteForSite,
+  type NoticeRules,
+  probeResult,
+  verpDelimiters,
+} from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
 import { cutText } from "./qmgr_request.ts";
@@ -51,6 +61,9 @@ export interface QueueTimes {
   readonly delayWarning: number;
 }
 
+/** What is needed of a connection to flush. */
+export type FlushClient = Pick<IpcClient<typeof FLUSH>, "send">;
+
 /** What a queue manager works with. */
 export interface ManagerOptions {
   readonly queue: QueueDirectory;
@@ -64,6 +77,8 @@ export interface ManagerOptions {
   readonly recipientLimit: number;
   readonly recipientMinimum: number;
   readonly deferTransports: ReadonlySet<string>;
+  /** Keeps lists of what waits for a destination; undefined where there are none. */
+  readonly flush: FlushClient | undefined;
   /** How the user of an address is told from its extension. */
   readonly extension: ExtensionRule;
   /** A message that cleanup passed on with its envelope was removed. */
@@ -199,10 +214,26 @@ export class QueueManager {
         `nrcpt=${envelope.size.recipientCount} (queue active)`,
     );
     if (message.how.fresh) this.#assign(message, recipients);
+    else if (message.how.expireNow && this.#knowsWhyItWaits(message)) this.#assign(message, recipients);
     else {
       // Its recipients are all in the file still, so what the log says of an earlier attempt is out of date.
       dropLog(defer, id).then(() => this.#assign(message, recipients));
     }
+  }
+
+  /** The report of a message that is expired by force gives the reasons of its last attempt: their log stays. */
+  #knowsWhyItWaits(message: ActiveMessage): boolean {
+    message.logged = loggedRecipients(this.#options.queue.path("defer", message.id));
+    return message.logged.size > 0;
+  }
+
+  /** Puts a recipient off because its message is to expire now; the log may say already why it waited. */
+  #expire(message: ActiveMessage, recipient: EnvelopeRecipient): void {
+    if (!message.logged.has(recipient.offset)) {
+      return this.#deferLocally(message, recipient, "4.7.0", "message is administratively expired");
+    }
+    message.deferred++;
+    this.#settle(message);
   }
 
   /** The scheduler has room for more recipients of a message that has some in hand. */
@@ -228,9 +259,7 @@ export class QueueManager {
   #assign(message: ActiveMessage, recipients: readonly EnvelopeRecipient[]): void {
     if (recipients.length === 0) return this.#finishBatch(message);
     if (message.how.expireNow) {
-      for (const recipient of recipients) {
-        this.#deferLocally(message, recipient, "4.7.0", "message is administratively expired");
-      }
+      for (const recipient of recipients) this.#expire(message, recipient);
       return;
     }
     const { sender } = message.envelope;
@@ -260,7 +289,7 @@ export class QueueManager {
   /** A content filter takes the place of the transport. */
   #override(message: ActiveMessage, resolved: { transport: string; nexthop: string; recipient: string }) {
     const { filter } = message.envelope;
-    if (filter === "") return resolved;
+    if (filter === "" || message.probe) return resolved;
     const colon = filter.indexOf(":");
     const transport = colon < 0 ? filter : filter.slice(0, colon);
     const nexthop = colon < 0 ? "" : filter.slice(colon + 1);
@@ -353,9 +382,9 @@ export class QueueManager {
   #deferLocally(message: ActiveMessage, recipient: EnvelopeRecipient, status: string, reason: string): void {
     const shown = printable(quoteAddress(recipient.address));
     this.#options.log.info(
-      `${message.id}: to=<${shown}>, relay=none, delay=0, delays=0/0/0/0, dsn=${status}, status=deferred (${
-        printable(reason)
-      })`,
+      `${message.id}: to=<${shown}>, relay=none, delay=0, delays=0/0/0/0, dsn=${status}, status=${
+        message.probe ? "undeliverable" : "deferred"
+      } (${printable(reason)})`,
     );
     this.settled(message, recipient, {
       is: "recipient",
@@ -372,6 +401,10 @@ export class QueueManager {
 
   /** Records one recipient's outcome; when it is the message's last one, the message is finished. */
   settled(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): void {
+    if (message.probe) {
+      this.#noteProbe(message, recipient, outcome).then(() => this.#settle(message));
+      return;
+    }
     if (outcome.result === "sent" && !isTraced(message, recipient, outcome, this.#options.notices)) {
       this.#done(message, recipient);
       return this.#settle(message);
@@ -389,15 +422,7 @@ export class QueueManager {
   /** A bounce or deferral stands in its log, synced, before the recipient counts as settled. */
   async #record(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): Promise<void> {
     const { bounce, defer, trace, log } = this.#options;
-    const { is: _, ...told } = outcome;
-    const values = {
-      queueId: message.id,
-      recipient: recipient.address,
-      originalRecipient: recipient.originalRecipient,
-      dsnOriginalRecipient: recipient.dsnOriginalRecipient,
-      notify: recipient.notify,
-      ...told,
-    };
+    const values = logValues(message, recipient, outcome);
     if (isTraced(message, recipient, outcome, this.#options.notices)) {
       const traced = await appendOutcome(trace, { ...values, action: values.action || "relayed" });
       message.traced ||= traced.kind === "done";
@@ -409,9 +434,26 @@ export class QueueManager {
         log.warning(`${message.id}: cannot record ${outcome.result} recipient: ${result.why}`);
       }
       message.deferred++;
+      const { flush } = this.#options;
+      if (flush !== undefined && result.kind === "done") noteForSite(flush, message, recipient);
       return;
     }
     message.bounced = true;
+    message.markDone(recipient.offset);
+  }
+
+  /** A probe's recipient is done whatever would have become of it, once the trace log has that for the report. */
+  async #noteProbe(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): Promise<void> {
+    if (isVerified(message)) {
+      const values = { ...logValues(message, recipient, outcome), action: probeResult(outcome) };
+      const noted = await appendOutcome(this.#options.trace, values);
+      if (noted.kind === "failed") {
+        this.#options.log.warning(`${message.id}: cannot record probed recipient: ${noted.why}`);
+        message.deferred++;
+        return;
+      }
+      message.traced = true;
+    }
     message.markDone(recipient.offset);
   }
 
@@ -468,7 +510,10 @@ export class QueueManager {
       if (recipients.length > 0) return this.#assign(message, recipients);
     }
     if (message.traced) {
-      await sendReport(trace, this.#reportValues(message, isRecorded(message) ? "verify" : "success"));
+      await sendReport(
+        trace,
+        this.#reportValues(message, isRecorded(message) || isVerified(message) ? "verify" : "success"),
+      );
       message.traced = false;
     }
     if (message.deferred === 0) return this.#remove(message);

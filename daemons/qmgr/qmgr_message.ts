@@ -3,12 +3,16 @@
  */
 // Safe primitives
 import { openOwn, type SafeFile } from "../../lib/safe/file.ts";
+// Utility
+import { parseDecimal } from "../../lib/vstring/ascii.ts";
 // Mail
 import {
   type Envelope,
   EnvelopeReader,
   type EnvelopeRecipient,
   QMGR_READ_ALL,
+  TRACE_MTA_VERIFY,
+  TRACE_USER_VERIFY,
 } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError, type ReadAt, RECORD } from "../../lib/mail/record.ts";
@@ -46,12 +50,15 @@ export interface HowTaken {
   readonly first: boolean;
 }
 
+const TRACE_FLAGS_MOST = 0xffff;
 const ENVELOPE_ID_LIMIT = DELIVERY.requests.deliver.fields.envelopeId.most;
 const DONE_MARK = new Uint8Array([RECORD.DONE]);
 /** Recipients passed over at once on the way to the end of a file. */
 const LOOK_AHEAD = 1000;
 /** The data of a W record after the warning was sent. */
 const WARNED = new TextEncoder().encode("-1".padStart(15));
+
+const NONE: ReadonlySet<number> = new Set();
 
 /** A message that is being delivered. */
 export class ActiveMessage {
@@ -61,6 +68,8 @@ export class ActiveMessage {
   /** When it came into the active queue, milliseconds since 1970. */
   readonly activeTime = Date.now();
   readonly how: HowTaken;
+  /** TRACE bits: what the sender wants to be told of. */
+  readonly traceFlags: number;
   /** Recipients read and not settled. */
   outstanding = 0;
   /** Recipients that will be tried again. */
@@ -68,9 +77,13 @@ export class ActiveMessage {
   /** Something stands in the bounce log, the trace log. */
   bounced = false;
   traced = false;
+  /** The destination that flush was told of last. */
+  notedSite = "";
   /** Deaths of agents that had it in hand, and what the last one was reported as. */
   crashes = 0;
   lastCrash: unknown;
+  /** Offsets of recipients that the log of an earlier attempt has, where that log is kept (qmgr_expire.ts). */
+  logged: ReadonlySet<number> = NONE;
   /** Its jobs, one for each transport that its recipients led to. */
   jobs: Job | undefined;
   /** When recipients were last read for the scheduler, milliseconds since 1970. */
@@ -97,6 +110,8 @@ export class ActiveMessage {
     this.#reader = reader;
     this.how = how;
     this.envelope = envelope;
+    const flags = envelope.attributes.get("trace_flags");
+    this.traceFlags = flags === undefined ? 0 : parseDecimal(flags, TRACE_FLAGS_MOST) ?? 0;
   }
 
   /**
@@ -128,6 +143,11 @@ export class ActiveMessage {
       file?.close();
       throw error;
     }
+  }
+
+  /** Nothing is delivered: it asks what would be. */
+  get probe(): boolean {
+    return (this.traceFlags & (TRACE_MTA_VERIFY | TRACE_USER_VERIFY)) !== 0;
   }
 
   /** True when the file has recipients that have not been read. */

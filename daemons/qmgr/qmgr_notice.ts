@@ -2,11 +2,19 @@
  * What a message's sender asked to be told beside failures, and the sender that each recipient's copy has (VERP).
  */
 // Utility
-import { parseDecimal } from "../../lib/vstring/ascii.ts";
+import type { IpcClient } from "../../lib/ipc/client.ts";
 // Mail
+import { domainOf } from "../../lib/mail/address.ts";
 import { NOTIFY } from "../../lib/mail/notify.ts";
-import { type Envelope, type EnvelopeRecipient, TRACE_RECORD } from "../../lib/mail/queue_file.ts";
+import {
+  type Envelope,
+  type EnvelopeRecipient,
+  TRACE_RECORD,
+  TRACE_USER_VERIFY,
+} from "../../lib/mail/queue_file.ts";
 import { verpSender } from "../../lib/mail/verp.ts";
+// Server skeleton
+import type { FLUSH } from "../../lib/proto/protocols.ts";
 // This program
 import type { ActiveMessage } from "./qmgr_message.ts";
 import type { Outcome } from "./qmgr_transport.ts";
@@ -19,13 +27,19 @@ export interface NoticeRules {
   readonly disableVerpBounces: boolean;
 }
 
-const TRACE_FLAGS_MOST = 0xffff;
-
 /** True when every outcome of this attempt is reported (`sendmail -v`): it is the first one. */
-export function isRecorded({ envelope, how }: ActiveMessage): boolean {
-  const flags = envelope.attributes.get("trace_flags");
-  return flags !== undefined && how.first &&
-    ((parseDecimal(flags, TRACE_FLAGS_MOST) ?? 0) & TRACE_RECORD) !== 0;
+export function isRecorded({ traceFlags, how }: ActiveMessage): boolean {
+  return how.first && (traceFlags & TRACE_RECORD) !== 0;
+}
+
+/** True when the sender is told what would become of each recipient (`sendmail -bv`). */
+export function isVerified({ traceFlags }: ActiveMessage): boolean {
+  return (traceFlags & TRACE_USER_VERIFY) !== 0;
+}
+
+/** What a probe's recipient is called in log and report (Postfix). */
+export function probeResult({ result }: Pick<Outcome, "result">): "deliverable" | "undeliverable" {
+  return result === "sent" ? "deliverable" : "undeliverable";
 }
 
 /** True when a recipient's outcome goes to the trace log. */
@@ -54,4 +68,29 @@ export function senderFor(envelope: Envelope, recipient: EnvelopeRecipient | und
   const delimiters = verpDelimiters(envelope);
   if (delimiters === "" || recipient === undefined) return envelope.sender;
   return verpSender(delimiters, envelope.sender, recipient.originalRecipient || recipient.address);
+}
+
+/** Tells flush that a message waits for a recipient's destination, once for each turn of destinations. */
+export function noteForSite(
+  flush: Pick<IpcClient<typeof FLUSH>, "send">,
+  message: ActiveMessage,
+  recipient: EnvelopeRecipient,
+): void {
+  const site = domainOf(recipient.address);
+  // Most messages wait for one destination, whatever the number of their recipients.
+  if (site === "" || site === message.notedSite) return;
+  message.notedSite = site;
+  flush.send("add", { site, queueId: message.id });
+}
+
+/** A recipient's outcome as bounce, defer and trace take it. */
+export function logValues(message: ActiveMessage, recipient: EnvelopeRecipient, { is: _, ...told }: Outcome) {
+  return {
+    queueId: message.id,
+    recipient: recipient.address,
+    originalRecipient: recipient.originalRecipient,
+    dsnOriginalRecipient: recipient.dsnOriginalRecipient,
+    notify: recipient.notify,
+    ...told,
+  };
 }

@@ -9,8 +9,8 @@
 import type { Job } from "./qmgr_job.ts";
 import type { ActiveMessage } from "./qmgr_message.ts";
 
-/** Most recipients that are read at once. */
-export const BATCH_LIMIT = 5000;
+/** Most recipients that are read at once: each has a look-up under way, which takes several times its own memory. */
+export const BATCH_LIMIT = 1000;
 
 /** Sizes of a pool. */
 export interface RecipientRules {

@@ -57,6 +57,7 @@ export function deliveryRequest({ message, recipients, queue }: Entry) {
     saslSender: attribute("sasl_sender", FIELDS.saslSender),
     logIdent: attribute("log_ident", FIELDS.logIdent),
     rewriteContext: envelope.attributes.get("rewrite_context") === "remote" ? "remote" : "local",
+    probe: message.probe,
     recipients,
   } as const;
 }

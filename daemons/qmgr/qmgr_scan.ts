@@ -3,7 +3,7 @@
  * that a long queue does not stop deliveries.
  */
 // Safe primitives
-import { lookAt, setFileTime } from "../../lib/safe/file.ts";
+import { lookAt, setFileMode, setFileTime } from "../../lib/safe/file.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 // Mail
@@ -16,6 +16,7 @@ import {
 import { type QueueId, toQueueId } from "../../lib/mail/queue_id.ts";
 import type { ReadAt } from "../../lib/mail/record.ts";
 // This program
+import type { InFlow } from "./qmgr_flow.ts";
 import type { QueueManager } from "./qmgr_manager.ts";
 
 /** Hints that are remembered; beyond that a scan finds the files. */
@@ -62,15 +63,21 @@ export class QueueScanner {
   #running = false;
   #stopped = false;
   #turn = 0;
+  readonly #flow: InFlow | undefined;
 
-  /** @param longestWait the longest time for which a message is put off, milliseconds */
+  /**
+   * @param longestWait the longest time for which a message is put off, milliseconds
+   * @param flow is told how many new messages wait
+   */
   constructor(
     queue: QueueDirectory,
     manager: QueueManager,
     activeLimit: number,
     log: Logger,
     longestWait = Infinity,
+    flow?: InFlow,
   ) {
+    this.#flow = flow;
     this.#longestWait = longestWait;
     this.#queue = queue;
     this.#manager = manager;
@@ -85,6 +92,7 @@ export class QueueScanner {
     if (this.#hints.length - this.#hintHead >= HINT_LIMIT) this.#incomingAgain = true;
     else this.#hints.push(id);
     this.pump();
+    this.#flow?.set(this.#backlog);
   }
 
   /** The same with the file's envelope: what stands before its content, and what behind. Both are valid during the call. */
@@ -95,6 +103,33 @@ export class QueueScanner {
       this.#manager.size >= this.#activeLimit;
     if (waits || id === undefined) return this.hint(text);
     this.#manager.accept(id, { window: head.length, read: envelopeReader(head, tail) });
+  }
+
+  /** New messages that wait for room in the active queue, as far as they are known. */
+  get #backlog(): number {
+    return this.#hints.length - this.#hintHead;
+  }
+
+  /**
+   * Takes one message now, whatever else waits; false when there is none. A full active queue is no reason to forget
+   * the wish: the message waits in incoming/ then, and its permission bits keep what was asked for.
+   */
+  deliver(text: string, unthrottle: boolean): boolean {
+    const id = toQueueId(text);
+    if (id === undefined) return false;
+    if (this.#manager.has(id)) return true;
+    if (this.#manager.size < this.#activeLimit) {
+      return this.#manager.take(id, "deferred", { flush: unthrottle }) ||
+        this.#manager.take(id, "incoming", { flush: unthrottle });
+    }
+    const path = this.#queue.path("deferred", id);
+    const stat = lookAt(path);
+    if (stat?.kind !== "file" || (stat.mode & QUEUE_FILE_READY) !== QUEUE_FILE_READY) return false;
+    if (unthrottle) setFileMode(path, stat.mode | QUEUE_FILE_FLUSH);
+    setFileTime(path, Date.now());
+    if (!this.#queue.move(id, "deferred", "incoming")) return false;
+    this.#incomingAgain = true;
+    return true;
   }
 
   /** Scans incoming/. */
@@ -119,16 +154,20 @@ export class QueueScanner {
   pump(): void {
     if (this.#running || this.#stopped) return;
     this.#running = true;
-    let left = TURN;
-    while (left-- > 0 && this.#manager.size < this.#activeLimit) {
-      if (!this.#takeNext()) {
-        this.#running = false;
-        return;
-      }
-    }
+    const more = this.#takeSome();
     this.#running = false;
+    this.#flow?.set(this.#backlog);
+    if (!more) return;
     // More to do: after the deliveries that this turn started.
     if (this.#manager.size < this.#activeLimit) this.#later();
+  }
+
+  /** Takes what one turn of the event loop has time for; false when there is nothing left. */
+  #takeSome(): boolean {
+    for (let left = TURN; left > 0 && this.#manager.size < this.#activeLimit; left--) {
+      if (!this.#takeNext()) return false;
+    }
+    return true;
   }
 
   #pumpScheduled = false;

@@ -5,7 +5,7 @@ export const SERVICE = {
   purpose: "schedules deliveries",
   skeleton: "ipc",
   serves: "qmgr",
-  connects: ["$transports", "rewrite", "bounce", "defer", "trace"],
+  connects: ["$transports", "rewrite", "bounce", "defer", "trace", "flush"],
   reads: [
     "queue/incoming",
     "queue/active",
@@ -14,6 +14,7 @@ export const SERVICE = {
     "queue/corrupt",
     "queue/journal",
     "queue/bounce",
+    "queue/defer",
     "queue/trace",
   ],
   writes: [
@@ -46,6 +47,7 @@ export const SERVICE = {
     "default_destination_recipient_limit",
     "default_extra_recipient_limit",
     "default_minimum_delivery_slots",
+    "default_process_limit",
     "default_recipient_limit",
     "default_recipient_refill_delay",
     "default_recipient_refill_limit",
@@ -56,6 +58,7 @@ export const SERVICE = {
     "destination_concurrency_feedback_debug",
     "disable_verp_bounces",
     "double_bounce_sender",
+    "fast_flush_domains",
     "hash_queue_depth",
     "hash_queue_names",
     "helpful_warnings",

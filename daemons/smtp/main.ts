@@ -42,7 +42,7 @@
  * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
  * hash_queue_depth, hash_queue_names, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
  * info_log_address_format, known_tcp_ports, local_transport, myhostname, proxy_interfaces, queue_directory,
- * relay_transport, relayhost, smtp_address_preference, smtp_always_send_ehlo, smtp_balance_inet_protocols,
+ * relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target, smtp_always_send_ehlo, smtp_balance_inet_protocols,
  * smtp_connect_timeout, smtp_connection_cache_on_demand, smtp_connection_cache_time_limit,
  * smtp_connection_reuse_count_limit, smtp_connection_reuse_time_limit, smtp_data_done_timeout,
  * smtp_data_init_timeout, smtp_data_xfer_timeout, smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords,

@@ -38,6 +38,7 @@ export const SERVICE = {
     "relay_transport",
     "relayhost",
     "smtp_address_preference",
+    "smtp_address_verify_target",
     "smtp_always_send_ehlo",
     "smtp_balance_inet_protocols",
     "smtp_connect_timeout",

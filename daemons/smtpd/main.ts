@@ -12,12 +12,12 @@
  *
  * SECURITY
  *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap and dns over their sockets. It must never be
+ *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns and flush over their sockets. It must never be
  *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
- *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3461 (DSN), RFC 6152
+ *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3461 (DSN), RFC 6152
  *   (8BITMIME), RFC 7505 (null MX)
  *
  * DIAGNOSTICS
@@ -36,7 +36,7 @@
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
 // Server skeleton
-import { CLEANUP, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
@@ -126,6 +126,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),
+    flush: context.reaches("flush") ? context.client(FLUSH, "flush") : undefined,
   };
   const cleanup = context.client(CLEANUP, "cleanup");
   const server = new Server(services, cleanup, context.log, (what, error) => context.trouble(what, error));

@@ -11,6 +11,7 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
+import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
@@ -76,6 +77,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     { name: "RSET", last: false, run: rset },
     { name: "NOOP", last: true, run: noop },
     { name: "VRFY", last: true, run: vrfy },
+    { name: "ETRN", last: true, run: etrn },
     { name: "QUIT", last: true, run: () => REPLY.bye },
   ] satisfies Command[]).map((command) => [command.name, command]),
 );
@@ -126,6 +128,7 @@ function ehloReply({ server }: Session, verp: boolean): ReplyText {
     "PIPELINING",
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
     ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
+    "ETRN",
     ...(verp ? ["XVERP"] : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",

@@ -11,6 +11,7 @@ import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Server skeleton
+import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
@@ -34,6 +35,9 @@ import type { CleanupService } from "./smtpd_transaction.ts";
 /** Accepted recipients that are remembered, and for how long, milliseconds. */
 const ACCEPTED_LIMIT = 1000;
 const ACCEPTED_TIME = 5000;
+
+/** The first lists are about client and HELO: those that ETRN is subject to. */
+const ETRN_LISTS = 2;
 
 /** The restrictions whose answer depends on nothing but whether the client is trusted and where the recipient leads. */
 const PLAIN: ReadonlySet<string> = new Set([
@@ -65,6 +69,7 @@ export class Server {
   readonly hiddenKeywords: ReadonlySet<string>;
   readonly #lists: RecipientLists;
   readonly #data: RestrictionList;
+  readonly #etrn: RestrictionList;
   readonly #sessions = new Set<Session>();
   readonly #connections = new Map<string, number>();
   readonly #clock = new DateClock();
@@ -111,6 +116,7 @@ export class Server {
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
     this.#data = list("smtpd_data_restrictions");
+    this.#etrn = list("smtpd_etrn_restrictions");
     // With sender-dependent routing a recipient may be refused for one sender and taken for another.
     this.#plain = settings.sender_dependent_default_transport_maps.length === 0 &&
       settings.sender_dependent_relayhost_maps.length === 0 && this.#lists.early.every((one) => one.empty) &&
@@ -219,6 +225,24 @@ export class Server {
     if (refusal !== undefined) return refuse(refusal);
     if (this.#plain) this.#remember(acceptedKey(session, recipient));
     return undefined;
+  }
+
+  /** The reply that refuses ETRN for a domain, if something does. */
+  async checkEtrn(session: Session, domain: string): Promise<ReplyText | undefined> {
+    const question = { ...this.#question(session, "ETRN", undefined, undefined), etrnDomain: domain };
+    for (const list of [...this.#lists.early.slice(0, ETRN_LISTS), this.#etrn]) {
+      const verdict = await list.evaluate(question);
+      if (verdict.kind !== "reject") continue;
+      session.logReject("reject", "ETRN", verdict.reply);
+      return verdict.reply;
+    }
+    return undefined;
+  }
+
+  /** Asks for the delivery of what waits for a domain. */
+  async flushSite(domain: string): Promise<FlushStatus> {
+    const { flush } = this.#services;
+    return flush === undefined ? "fail" : await sendSite(flush, domain);
   }
 
   /** The reply that refuses DATA, if something does. */

@@ -5,6 +5,8 @@
  */
 // Utility
 import type { Settings } from "../../lib/config/parameters.ts";
+// Internal protocols
+import type { FlushConnection } from "../../lib/proto/flush_client.ts";
 // Access
 import type { Services } from "../../lib/access/policy.ts";
 // This program
@@ -16,4 +18,6 @@ export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 /** Who answers questions, and what this program is told. */
 export interface SmtpdServices extends Services {
   readonly settings: SmtpdSettings;
+  /** Undefined where master.toml has no flush service. */
+  readonly flush?: FlushConnection | undefined;
 }

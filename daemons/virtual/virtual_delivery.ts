@@ -16,6 +16,7 @@ import { type HelperTask } from "../../lib/server/boot.ts";
 import {
   type DeliveryRecipient,
   type MailboxDeliveryJob,
+  probedMailbox,
   type RecipientOutcome,
 } from "../../lib/server/mailbox_agent.ts";
 import { type Settings } from "../../lib/config/parameters.ts";
@@ -67,6 +68,7 @@ async function deliver(
   }
   const found = await findMailbox(virtual, recipient.address);
   if (found.kind === "settled") return found.outcome;
+  if (job.request.probe) return probedMailbox(found.task);
   return temporary(await job.toMailbox(found.task, recipient, recipient.address));
 }
 

@@ -65,6 +65,8 @@ export interface Question {
   readonly recipient: string | undefined;
   /** Where the recipient leads; undefined before RCPT. */
   readonly resolved: Resolved | undefined;
+  /** What ETRN names; undefined at other commands. */
+  readonly etrnDomain?: string | undefined;
   /** Gets what warn_if_reject would have refused. */
   warn(reply: ReplyText): void;
 }

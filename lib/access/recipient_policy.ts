@@ -7,7 +7,7 @@
 // Internal protocols
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
-import type { Question, Services } from "./policy.ts";
+import type { AccessSettings, Question, Services } from "./policy.ts";
 import { checkRecipientExists } from "./recipient.ts";
 import { lookupFailure, type ReplyText } from "./reply.ts";
 import { type ListParameter, RestrictionList } from "./restrictions.ts";
@@ -26,7 +26,8 @@ export interface RecipientLists {
 /** Makes the lists. */
 export function recipientLists(services: Services): RecipientLists {
   const { settings } = services;
-  const list = (parameter: ListParameter) => new RestrictionList(services, parameter, settings[parameter]);
+  const list = (parameter: ListParameter & keyof AccessSettings) =>
+    new RestrictionList(services, parameter, settings[parameter]);
   const early = [
     list("smtpd_client_restrictions"),
     list("smtpd_helo_restrictions"),

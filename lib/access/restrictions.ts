@@ -87,6 +87,7 @@ function defaultAccess(parameter: ListParameter): string {
   if (parameter === "smtpd_client_restrictions") return "check_client_access";
   if (parameter === "smtpd_helo_restrictions") return "check_helo_access";
   if (parameter === "smtpd_sender_restrictions") return "check_sender_access";
+  if (parameter === "smtpd_etrn_restrictions") return "check_etrn_access";
   return "check_recipient_access";
 }
 
@@ -97,12 +98,14 @@ const CLIENT: Subject = (q, text) => `<${q.client}>: Client host rejected: ${tex
 const HELO: Subject = (q, text) => `<${shown(q.helo)}>: Helo command rejected: ${text}`;
 const SENDER: Subject = (q, text) => `<${shown(q.sender)}>: Sender address rejected: ${text}`;
 const RECIPIENT: Subject = (q, text) => `<${shown(q.recipient)}>: Recipient address rejected: ${text}`;
+const ETRN: Subject = (q, text) => `<${shown(q.etrnDomain)}>: Etrn command rejected: ${text}`;
 const DATA: Subject = (_, text) => `<DATA>: Data command rejected: ${text}`;
 
 /** What a list is about. */
 const LIST_SUBJECTS: Readonly<Record<ListParameter, Subject>> = {
   smtpd_client_restrictions: CLIENT,
   smtpd_data_restrictions: DATA,
+  smtpd_etrn_restrictions: ETRN,
   smtpd_helo_restrictions: HELO,
   smtpd_recipient_restrictions: RECIPIENT,
   smtpd_relay_restrictions: RECIPIENT,
@@ -124,6 +127,7 @@ const ACCESS_CHECKS: Readonly<Record<string, AccessCheck>> = Object.assign(
       search: "client",
       key: (q) => `${q.peer.name} ${q.peer.address}`,
     },
+    check_etrn_access: { subject: ETRN, search: "domain", key: (q) => q.etrnDomain },
     check_helo_access: { subject: HELO, search: "domain", key: (q) => q.helo || undefined },
     check_sender_access: { subject: SENDER, search: "access", key: (q) => q.sender === "" ? "<>" : q.sender },
     check_recipient_access: {
@@ -198,6 +202,7 @@ const ROWS: Readonly<Record<RestrictionName, Row>> = {
     isFinal(q.resolved!) ? DUNNO : checkDomain(services, domainOf(q.recipient!), RECIPIENT_DOMAIN, q)
   ),
   check_client_access: accessOf("check_client_access"),
+  check_etrn_access: accessOf("check_etrn_access"),
   check_helo_access: accessOf("check_helo_access"),
   check_sender_access: accessOf("check_sender_access"),
   check_recipient_access: accessOf("check_recipient_access"),

@@ -13,6 +13,7 @@ import { RESTRICTION_NAMES } from "./restriction_names.ts";
 export const RESTRICTION_PARAMETERS = [
   "smtpd_client_restrictions",
   "smtpd_data_restrictions",
+  "smtpd_etrn_restrictions",
   "smtpd_helo_restrictions",
   "smtpd_recipient_restrictions",
   "smtpd_relay_restrictions",

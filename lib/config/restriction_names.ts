@@ -24,6 +24,7 @@ export const RESTRICTION_NAMES = [
   "reject_unknown_sender_domain",
   "reject_unknown_recipient_domain",
   "check_client_access",
+  "check_etrn_access",
   "check_helo_access",
   "check_sender_access",
   "check_recipient_access",

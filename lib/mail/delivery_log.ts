@@ -21,6 +21,9 @@ export interface DeliveryTimes {
   readonly done: number;
 }
 
+/** Words of `status=`; the last two are those of a probe. */
+export type DeliveryResult = "sent" | "deferred" | "bounced" | "SOFTBOUNCE" | "deliverable" | "undeliverable";
+
 /** One recipient's outcome as the log tells it. */
 export interface DeliveryLogEntry {
   readonly queueId: string;
@@ -34,7 +37,7 @@ export interface DeliveryLogEntry {
   readonly times: DeliveryTimes;
   /** Enhanced status code. */
   readonly status: string;
-  readonly result: "sent" | "deferred" | "bounced" | "SOFTBOUNCE";
+  readonly result: DeliveryResult;
   /** What the peer said, or what went wrong. */
   readonly text: string;
 }

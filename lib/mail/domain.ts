@@ -115,3 +115,11 @@ export function isValidDomain(domain: string, options: HostnameOptions = {}): bo
   if (domain.startsWith("[")) return parseAddressLiteral(domain) !== undefined;
   return isValidHostname(domain, options);
 }
+
+/** The name in ASCII (RFC 5890 A-labels); undefined when it is no host name. */
+export function toAsciiName(name: string): string | undefined {
+  if (isAscii(name)) return isValidHostname(name) ? name : undefined;
+  if (!isValidHostname(name, { utf8: true })) return undefined;
+  const mapped = URL.parse(`http://${name}/`)?.hostname ?? "";
+  return isValidHostname(mapped) ? mapped : undefined;
+}

@@ -28,6 +28,10 @@ export const QMGR_READ_ALL = 1;
 /** Sender asked for SMTPUTF8 (sendOptions bit, Postfix: SMTPUTF8_FLAG_REQUESTED). */
 export const SENDOPT_SMTPUTF8_REQUESTED = 1;
 
+/** A probe of Postfix's verify daemon: nothing is delivered, and no sender waits for a report (trace_flags bit). */
+export const TRACE_MTA_VERIFY = 1 << 8;
+/** What would become of each recipient is reported to the sender, and nothing is delivered (trace_flags bit). */
+export const TRACE_USER_VERIFY = 1 << 9;
 /** Every outcome of the first attempt is reported to the sender (trace_flags bit; Postfix: DEL_REQ_FLAG_RECORD). */
 export const TRACE_RECORD = 1 << 10;
 

@@ -145,7 +145,7 @@ export const PROXYMAP = protocol({
 /** qmgr: told of new queue files and of what an administrator wants. */
 export const QMGR = protocol({
   name: "qmgr",
-  version: 2,
+  version: 3,
   requests: {
     /** A file is committed in incoming/. A hint: a scan finds it as well. */
     queued: { fields: { queueId: text(QUEUE_ID_LIMIT) }, oneway: true },
@@ -164,10 +164,34 @@ export const QMGR = protocol({
     },
     /** Postfix's trigger bytes: W or I scan incoming, D scan deferred, A ignore file times, F forget dead destinations. */
     trigger: { fields: { bytes: text(64) }, oneway: true },
-    /** Postfix's flush of one message. */
-    deliver: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
+    /** Postfix's flush of one message. `unthrottle`: whatever is known of its destinations. */
+    deliver: { fields: { queueId: text(QUEUE_ID_LIMIT), unthrottle: flag() } },
+    /** Asks to be told when mail comes in faster than it is taken: `pace` now and then, `over` when qmgr ends. */
+    watch: { fields: {} },
   },
-  replies: { done: { fields: { found: flag() }, last: true } },
+  replies: {
+    done: { fields: { found: flag() }, last: true },
+    pace: { fields: { held: flag() } },
+    over: { fields: {}, last: true },
+  },
+});
+
+/** flush: lists of what waits for a destination (ETRN, postqueue -s). */
+export const FLUSH = protocol({
+  name: "flush",
+  version: 1,
+  requests: {
+    /** A message was deferred that has a recipient at the site. A hint. */
+    add: { fields: { site: text(ADDRESS_LIMIT), queueId: text(QUEUE_ID_LIMIT) }, oneway: true },
+    /** Deliver now what waits for the site. */
+    sendSite: { fields: { site: text(ADDRESS_LIMIT) } },
+    /** Ask for the messages of all lists, destinations in trouble left alone. */
+    purge: { fields: {}, oneway: true },
+  },
+  replies: {
+    /** ok: asked for. denied: no list is kept for the site. bad: no name of a site. fail: trouble that may pass. */
+    done: { fields: { status: choice("ok", "denied", "bad", "fail") }, last: true },
+  },
 });
 
 /** One recipient's outcome, as a delivery agent reports it and bounce, defer and trace record it. */
@@ -190,7 +214,7 @@ export const OUTCOME = {
 /** Delivery agents: qmgr hands over one message's recipients for one destination. */
 export const DELIVERY = protocol({
   name: "delivery",
-  version: 1,
+  version: 2,
   requests: {
     deliver: {
       fields: {
@@ -221,6 +245,8 @@ export const DELIVERY = protocol({
         saslSender: text(ADDRESS_LIMIT),
         logIdent: text(QUEUE_ID_LIMIT),
         rewriteContext: choice("local", "remote"),
+        /** Say what would become of the recipients, and deliver nothing (`sendmail -bv`). */
+        probe: flag(),
         recipients: list(REQUEST_RECIPIENT_LIMIT, {
           /** Offset of its record in the queue file: the recipient's name in the replies. */
           offset: integer(),

@@ -27,8 +27,28 @@ export function errorCode(error: unknown): string {
   return typeof code === "string" ? code : "";
 }
 
-/** The system's words without Deno's own decoration. */
+/** The system's words for what node:net tells by its code: "connect ENOENT /path". */
+const WORDS: ReadonlyMap<string, string> = new Map([
+  ["EACCES", "Permission denied"],
+  ["EADDRINUSE", "Address already in use"],
+  ["EADDRNOTAVAIL", "Cannot assign requested address"],
+  ["EAGAIN", "Resource temporarily unavailable"],
+  ["ECONNREFUSED", "Connection refused"],
+  ["ECONNRESET", "Connection reset by peer"],
+  ["EHOSTUNREACH", "No route to host"],
+  ["EMFILE", "Too many open files"],
+  ["ENETUNREACH", "Network is unreachable"],
+  ["ENOENT", "No such file or directory"],
+  ["ENOTFOUND", "Name or service not known"],
+  ["ENOTSOCK", "Socket operation on non-socket"],
+  ["EPIPE", "Broken pipe"],
+  ["ETIMEDOUT", "Connection timed out"],
+]);
+
+/** The system's words without the runtime's own decoration. */
 export function describe(error: unknown): string {
+  const words = error instanceof Error && "syscall" in error ? WORDS.get(errorCode(error)) : undefined;
+  if (words !== undefined) return words;
   const message = error instanceof Error ? error.message : String(error);
   const decorated = message.indexOf(" (os error ");
   return decorated >= 0 ? message.slice(0, decorated) : message;

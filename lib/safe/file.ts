@@ -72,6 +72,8 @@ export interface FileStat {
   readonly inode: number;
   readonly device: number;
   readonly modified: number;
+  /** Time of the last read, as far as the file system keeps account of it. */
+  readonly accessed: number;
   /** Time of the last change of the inode. */
   readonly changed: number;
 }
@@ -545,6 +547,7 @@ function toStat(info: Deno.FileInfo): FileStat {
     inode: info.ino ?? 0,
     device: info.dev,
     modified: info.mtime?.getTime() ?? 0,
+    accessed: info.atime?.getTime() ?? 0,
     changed: info.ctime?.getTime() ?? 0,
   };
 }

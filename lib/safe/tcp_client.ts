@@ -34,7 +34,7 @@ export function connectStream(target: StreamTarget): Promise<StreamConnected> {
       const code = errorCode(error);
       resolve({
         kind: "failed",
-        why: WORDS[code] ?? describe(error),
+        why: describe(error),
         refused: code === "ECONNREFUSED" || code === "ECONNRESET",
       });
     };
@@ -45,15 +45,3 @@ export function connectStream(target: StreamTarget): Promise<StreamConnected> {
     });
   });
 }
-
-/** The system's words for what node:net reports by its code only. */
-const WORDS: { readonly [code: string]: string } = {
-  ECONNREFUSED: "Connection refused",
-  ECONNRESET: "Connection reset by peer",
-  EACCES: "Permission denied",
-  EHOSTUNREACH: "No route to host",
-  ENETUNREACH: "Network is unreachable",
-  ENOENT: "No such file or directory",
-  ENOTFOUND: "Name or service not known",
-  ETIMEDOUT: "Connection timed out",
-};

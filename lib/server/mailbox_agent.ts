@@ -56,6 +56,11 @@ export interface RecipientOutcome extends MailboxOutcome {
   readonly action: "delivered" | "relayed" | "expanded" | "failed" | "delayed";
 }
 
+/** What a probe says of a mailbox. */
+export function probedMailbox({ format }: Pick<HelperTask, "format">): MailboxOutcome {
+  return outcomeOf("2.0.0", `delivers to ${format === "maildir" ? "maildir" : "mailbox"}`);
+}
+
 /** One request with its open queue file. */
 export class MailboxDeliveryJob {
   readonly agent: MailboxAgent;
@@ -120,7 +125,10 @@ export async function serveDelivery(
 ): Promise<void> {
   const started = Date.now();
   const report = (recipient: DeliveryRecipient, outcome: RecipientOutcome) =>
-    exchange.reply("recipient", replyFields(agent, recipient, softened(outcome, agent.settings.soft_bounce)));
+    exchange.reply(
+      "recipient",
+      replyFields(agent, request, recipient, softened(outcome, softens(agent, request))),
+    );
   const finish = () => exchange.reply("finished", { siteStatus: "", site: "" });
   let source: MessageSource;
   try {
@@ -176,7 +184,7 @@ function logOutcome(
   recipient: DeliveryRecipient,
   outcome: MailboxOutcome,
 ): void {
-  const soft = outcome.result === "bounced" && agent.settings.soft_bounce;
+  const soft = outcome.result === "bounced" && softens(agent, request);
   const { result, status } = softened({ ...outcome, action: "failed" }, soft);
   const entry = {
     queueId: request.queueId,
@@ -192,11 +200,20 @@ function logOutcome(
       done: Date.now(),
     },
     status,
-    result: soft ? "SOFTBOUNCE" : result,
+    result: request.probe
+      ? result === "sent" ? "deliverable" : "undeliverable"
+      : soft
+      ? "SOFTBOUNCE"
+      : result,
     text: outcome.reason,
   } as const;
   const resolution = agent.settings.delay_logging_resolution_limit;
   agent.log.info(deliveryLogLine(entry, { resolution, addressFormat: "external" }));
+}
+
+/** A probe says what would be, and keeps no mail: soft_bounce does not change it. */
+function softens({ settings }: MailboxAgent, { probe }: DeliveryRequest): boolean {
+  return settings.soft_bounce && !probe;
 }
 
 /** With soft_bounce a final failure is one that may pass. */
@@ -205,14 +222,19 @@ function softened(outcome: RecipientOutcome, soft: boolean): RecipientOutcome {
   return { ...outcome, result: "deferred", status: `4${outcome.status.slice(1)}`, action: "delayed" };
 }
 
-function replyFields(agent: MailboxAgent, recipient: DeliveryRecipient, outcome: RecipientOutcome) {
+function replyFields(
+  agent: MailboxAgent,
+  { probe }: DeliveryRequest,
+  recipient: DeliveryRecipient,
+  outcome: RecipientOutcome,
+) {
   const { result, status, action, reason } = outcome;
   return {
     offset: recipient.offset,
     result,
     status,
     action,
-    reason: printable(result === "sent" ? deliveredVia(agent.serviceName, reason) : reason),
+    reason: printable(result === "sent" || probe ? deliveredVia(agent.serviceName, reason) : reason),
     diagnosticType: "",
     diagnosticText: "",
     remoteMta: "",

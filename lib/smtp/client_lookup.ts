@@ -4,10 +4,9 @@
  *
  * @module
  */
-import { isAscii } from "../vstring/ascii.ts";
 import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
 import { printable } from "../vstring/printable.ts";
-import { isValidHostname } from "../mail/domain.ts";
+import { toAsciiName } from "../mail/domain.ts";
 import type { DnsAnswer, DnsLookup } from "../proto/dns_client.ts";
 import { isForbiddenAddress, isLoopbackAddress } from "./address_policy.ts";
 import type { Destination } from "./client_destination.ts";
@@ -72,14 +71,6 @@ async function findAddresses(destination: InetDestination, tools: LookupTools): 
     };
   }
   return destination.mx ? await findMailExchangers(name, port, tools) : await findHost(name, port, 0, tools);
-}
-
-/** The name in ASCII (RFC 5890 A-labels); undefined when it is no host name. */
-function toAsciiName(name: string): string | undefined {
-  if (isAscii(name)) return isValidHostname(name) ? name : undefined;
-  if (!isValidHostname(name, { utf8: true })) return undefined;
-  const mapped = URL.parse(`http://${name}/`)?.hostname ?? "";
-  return isValidHostname(mapped) ? mapped : undefined;
 }
 
 /** RFC 5321 section 5.1: MX records first; a name without any is its own mail exchanger. */

@@ -59,6 +59,8 @@ export interface ClientPolicy {
   readonly skip5xxGreeting: boolean;
   readonly discardKeywords: readonly string[];
   readonly quoteAddresses: boolean;
+  /** How far a probe goes (smtp_address_verify_target). */
+  readonly probeTarget: "rcpt" | "data";
   readonly lineLimit: number;
   readonly convertMime: boolean;
   readonly awaitQuit: boolean;
@@ -76,6 +78,7 @@ export interface ClientPolicy {
 /** Endings of the parameters that exist as smtp_* and lmtp_*. */
 const SHARED = [
   "address_preference",
+  "address_verify_target",
   "balance_inet_protocols",
   "connect_timeout",
   "connection_cache_on_demand",
@@ -222,6 +225,7 @@ function commonPolicy(
     deferIfNoAddress: shared.smtp_defer_if_no_mx_address_found,
     skip5xxGreeting: shared.smtp_skip_5xx_greeting,
     quoteAddresses: shared.smtp_quote_rfc821_envelope,
+    probeTarget: oneOf(shared.smtp_address_verify_target, ["rcpt", "data"]),
     lineLimit: shared.smtp_line_length_limit,
     convertMime: !common.disable_mime_output_conversion,
     awaitQuit: !shared.smtp_skip_quit_response,

@@ -6,7 +6,7 @@
  */
 import type { ReplyValues, RequestValues } from "../ipc/protocol.ts";
 import type { Logger } from "../log/log.ts";
-import { deliveredVia, deliveryLogLine } from "../mail/delivery_log.ts";
+import { deliveredVia, deliveryLogLine, type DeliveryResult } from "../mail/delivery_log.ts";
 import type { DELIVERY } from "../proto/protocols.ts";
 import { type Failure, softened } from "./client_failure.ts";
 import { relayLabel } from "./client_hosts.ts";
@@ -85,7 +85,7 @@ export class RequestRecipients {
       diagnosticType: "smtp",
       diagnosticText: reply.text,
       remoteMta: attempt.session.name,
-    }, "sent");
+    }, this.#request.probe ? "deliverable" : "sent");
   }
 
   /**
@@ -98,7 +98,8 @@ export class RequestRecipients {
     if (open === undefined) return false;
     open.failure = failure;
     open.attempt = attempt;
-    if (failure.soft || failure.elsewhere === true || this.#policy.softBounce) return true;
+    const softens = this.#policy.softBounce && !this.#request.probe;
+    if (failure.soft || failure.elsewhere === true || softens) return true;
     this.#settle(number, open, failure);
     return false;
   }
@@ -110,7 +111,8 @@ export class RequestRecipients {
 
   #settle(number: number, open: Open, failure: Failure): void {
     this.#close(number);
-    const bounces = !failure.soft && !this.#policy.softBounce;
+    const { probe } = this.#request;
+    const bounces = !failure.soft && (probe || !this.#policy.softBounce);
     const final = bounces ? failure : softened(failure);
     if (!bounces) this.#deferred = failure;
     this.#tell(open.recipient, open.attempt, {
@@ -121,7 +123,7 @@ export class RequestRecipients {
       diagnosticType: failure.reply === "" ? "" : "smtp",
       diagnosticText: failure.reply,
       remoteMta: failure.remoteMta,
-    }, bounces ? "bounced" : failure.soft ? "deferred" : "SOFTBOUNCE");
+    }, probe ? "undeliverable" : bounces ? "bounced" : failure.soft ? "deferred" : "SOFTBOUNCE");
   }
 
   #close(number: number): Open | undefined {
@@ -134,7 +136,7 @@ export class RequestRecipients {
     recipient: DeliveryRecipient,
     attempt: Attempt | undefined,
     outcome: Omit<RecipientReport, "offset">,
-    result: "sent" | "bounced" | "deferred" | "SOFTBOUNCE",
+    result: DeliveryResult,
   ): void {
     const request = this.#request;
     const relay = attempt === undefined ? "none" : relayLabel(attempt.session.host);
@@ -156,7 +158,8 @@ export class RequestRecipients {
       text: outcome.reason,
     }, { resolution: this.#policy.delayResolution, addressFormat: this.#policy.logAddressFormat });
     this.#log.info(line);
-    const reason = result === "sent" ? deliveredVia(relay, outcome.reason) : outcome.reason;
+    const via = outcome.result === "sent" || (request.probe && relay !== "none");
+    const reason = via ? deliveredVia(relay, outcome.reason) : outcome.reason;
     this.#report({ offset: recipient.offset, ...outcome, reason });
   }
 }

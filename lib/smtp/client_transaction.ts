@@ -22,6 +22,8 @@ export interface ClientMessage {
   readonly smtputf8: boolean;
   readonly envelopeId: string;
   readonly ret: number;
+  /** The server is asked, and gets no message. */
+  readonly probe: boolean;
   readonly content: MessageContent;
 }
 
@@ -58,6 +60,8 @@ export class Transaction {
   readonly #warn: (text: string) => void;
   /** Recipients that the server took at RCPT, in order. */
   readonly #accepted: number[] = [];
+  /** What it said to each of them, for a probe. */
+  readonly #acceptances: Reply[] = [];
   #mailFailure: Failure | undefined;
   #data: Reply | undefined;
   #anyReply = false;
@@ -99,7 +103,7 @@ export class Transaction {
       }
       if (refused !== undefined) return this.#afterRefusal(refused, reused);
       if (this.#accepted.length === 0) return { orderly: true };
-      return await this.#sendMessage(keep);
+      return this.#message.probe ? this.#probed(data) : await this.#sendMessage(keep);
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
       this.#session.close();
@@ -126,6 +130,17 @@ export class Transaction {
       return { ...localFailure("message", false, "5.6.7", text, name), elsewhere: true };
     }
     return undefined;
+  }
+
+  /** A probe ends where the message would begin. Only cutting the connection takes a go-ahead for DATA back. */
+  #probed(data: Reply | undefined): TransactionEnd {
+    if (data !== undefined) this.#session.close();
+    // A go-ahead is no success of its own: its status would be 3.0.0.
+    const goAhead = data === undefined ? undefined : { ...data, status: "2.0.0" };
+    for (const [i, index] of this.#accepted.entries()) {
+      this.#report(index, { kind: "sent", reply: goAhead ?? this.#acceptances[i]! });
+    }
+    return { orderly: true };
   }
 
   #needsUtf8(): boolean {
@@ -218,6 +233,7 @@ export class Transaction {
       }
     }
     if (steps.length === before) return undefined; // no recipient can be asked for
+    if (message.probe && this.#policy.probeTarget === "rcpt") return steps;
     const take = (reply: Reply) => void (this.#data = reply);
     steps.push({
       kind: "data",
@@ -240,8 +256,10 @@ export class Transaction {
 
   #takeRcpt(index: number, reply: Reply): void {
     if (this.#mailFailure !== undefined) return; // the refusal of the whole says more than that of each
-    if (isPositive(reply)) this.#accepted.push(index);
-    else this.#fail(index, refusal("recipient", this.#session, reply, "RCPT TO command"));
+    if (isPositive(reply)) {
+      this.#accepted.push(index);
+      if (this.#message.probe) this.#acceptances.push(reply);
+    } else this.#fail(index, refusal("recipient", this.#session, reply, "RCPT TO command"));
   }
 
   #dataFailure(reply: Reply): Failure {

@@ -4,7 +4,8 @@ import { run } from "../../commands/postqueue.ts";
 import { authorize } from "../../commands/postqueue_access.ts";
 import { showqHandler } from "../../daemons/showq/showq_service.ts";
 import type { Request } from "../../lib/ipc/protocol.ts";
-import { QMGR, SHOWQ } from "../../lib/proto/protocols.ts";
+import type { FlushStatus } from "../../lib/proto/flush_client.ts";
+import { FLUSH, QMGR, SHOWQ } from "../../lib/proto/protocols.ts";
 import { KeptLog } from "../daemons/bounce/bounce_support.ts";
 import { queueFile } from "../support/messages.ts";
 import { Served } from "../support/served.ts";
@@ -16,6 +17,9 @@ import { QueueBench } from "./queue_support.ts";
 class Running implements AsyncDisposable {
   readonly bench: QueueBench;
   readonly asked: Request<typeof QMGR>[] = [];
+  /** What flush was asked, and its answer. */
+  readonly flushed: Request<typeof FLUSH>[] = [];
+  flushStatus: FlushStatus = "ok";
   readonly #services: AsyncDisposable[] = [];
 
   private constructor(main: string) {
@@ -37,6 +41,10 @@ class Running implements AsyncDisposable {
         running.asked.push(message);
         if (message.is === "deliver") exchange.reply("done", { found: true });
       }, bench.path("public/qmgr")),
+      await Served.start(FLUSH, (exchange, message) => {
+        running.flushed.push(message);
+        if (message.is === "sendSite") exchange.reply("done", { status: running.flushStatus });
+      }, bench.path("public/flush")),
     );
     return running;
   }
@@ -71,13 +79,14 @@ Deno.test("-j prints one object for each message, that with many recipients too"
   assert.deepEqual(lines.map((one) => one.recipients.length).sort(), [1, 250]);
 });
 
-Deno.test("-f wakes qmgr with Postfix's letters", async () => {
+Deno.test("-f wakes qmgr with Postfix's letters, and has flush go through its lists", async () => {
   await using running = await Running.start();
   assert.equal((await running.run("-f")).status, 0);
-  for (let i = 0; i < 100 && running.asked.length === 0; i++) {
+  for (let i = 0; i < 100 && (running.asked.length === 0 || running.flushed.length === 0); i++) {
     await new Promise((done) => setTimeout(done, 10));
   }
   assert.deepEqual(running.asked, [{ is: "trigger", bytes: "FADI" }]);
+  assert.deepEqual(running.flushed, [{ is: "purge" }]);
 });
 
 Deno.test("-i asks for one message; a malformed id reaches nobody", async () => {
@@ -86,17 +95,24 @@ Deno.test("-i asks for one message; a malformed id reaches nobody", async () => 
   const bad = await running.run("-i", "b/ad");
   assert.equal(bad.status, 69);
   assert.equal(bad.err, 'postqueue: fatal: Cannot flush queue ID - invalid name: "b/ad"\n');
-  assert.deepEqual(running.asked, [{ is: "deliver", queueId: "4F2A00" }]);
+  assert.deepEqual(running.asked, [{ is: "deliver", queueId: "4F2A00", unthrottle: true }]);
 });
 
-Deno.test("-s asks for every deferred message with a recipient in the domain", async () => {
+Deno.test("-s asks flush for the site, and says with Postfix's words what is wrong with it", async () => {
   await using running = await Running.start('fast_flush_domains = ["site.test"]\n');
-  const { bench } = running;
-  bench.put("deferred/4/4F2A01", queueFile({ recipients: ["a@other.test", "b@Site.TEST"] }));
-  bench.put("deferred/4/4F2A02", queueFile({ recipients: ["a@other.test"] }));
-  bench.put("hold/4F2A03", queueFile({ recipients: ["b@site.test"] }));
   assert.equal((await running.run("-s", "SITE.test")).status, 0);
-  assert.deepEqual(running.asked, [{ is: "deliver", queueId: "4F2A01" }]);
+  assert.deepEqual(running.flushed, [{ is: "sendSite", site: "site.test" }]);
+  for (
+    const [status, why] of [
+      ["denied", 'Flush service is not configured for destination "site.test"'],
+      ["bad", 'Invalid request: "site.test"'],
+      ["fail", "Cannot flush mail queue - mail system is down"],
+    ] as const
+  ) {
+    running.flushStatus = status;
+    const done = await running.run("-s", "site.test");
+    assert.deepEqual([done.status, done.err], [69, `postqueue: fatal: ${why}\n`]);
+  }
   for (
     const [site, why] of [
       ["other.test", 'Flush service is not configured for destination "other.test"'],
@@ -115,7 +131,10 @@ Deno.test("when the mail system is down the owner gets the listing from the file
   bench.put("hold/4F2A00");
   const listed = await bench.run("postqueue", run, ["-p"]);
   assert.equal(listed.status, 0);
-  assert.match(listed.err, /^postqueue: warning: Mail system is down -- accessing queue directly \(/);
+  assert.match(
+    listed.err,
+    /^postqueue: warning: Mail system is down -- accessing queue directly \(Connect to the Postern showq service: No such file or directory\)\n$/,
+  );
   assert.ok(listed.out.includes("4F2A00!"));
   for (const args of [["-f"], ["-i", "4F2A00"]]) {
     const done = await bench.run("postqueue", run, args);

@@ -281,3 +281,18 @@ for (
     await assert.rejects(post([...args], ""), (error) => error instanceof Error && text.test(error.message));
   });
 }
+
+Deno.test("-bv posts a probe as Debian's sendmail writes it, and reads nothing", async () => {
+  assert.deepEqual(await post(["-bv", "-f", "s@x", "a@y", "b@z"], "Subject: not read\n\ntext\n"), [
+    "named_attribute: rewrite_context=local",
+    "sender_fullname: Alice A",
+    "named_attribute: trace_flags=512",
+    "sender: s@x",
+    "recipient: a@y",
+    "recipient: b@z",
+    "From: s@x",
+    "Subject: probe",
+    "To:\ta@y,",
+    "\tb@z",
+  ]);
+});

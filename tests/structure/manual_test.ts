@@ -20,8 +20,14 @@ const COMMAND_SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE
 const PAGES = [...Deno.readDirSync(MANUAL)].map(({ name }) => name).sort();
 const PROGRAMS = readPrograms(ROOT);
 
+/** The name of a program's page: a program that is called as a daemon is has the dispatcher's name in front. */
+function pageName({ name }: Program): string {
+  return SERVICES.has(name) ? `postern-${name}` : name;
+}
+
 function pageOf(program: Program): string | undefined {
-  return PAGES.find((page) => page === `${program.name}.1.md` || page === `${program.name}.8.md`);
+  const name = pageName(program);
+  return PAGES.find((page) => page === `${name}.1.md` || page === `${name}.8.md`);
 }
 
 function read(path: string): string {
@@ -34,13 +40,13 @@ Deno.test("the pages that are made from the code are up to date: deno run -A scr
 
 Deno.test("every program of main.ts has one page", () => {
   for (const program of PROGRAMS) {
-    const found = PAGES.filter((page) => /^(.+)\.[18]\.md$/.exec(page)?.[1] === program.name);
+    const found = PAGES.filter((page) => /^(.+)\.[18]\.md$/.exec(page)?.[1] === pageName(program));
     assert.equal(found.length, 1, program.name);
   }
 });
 
 Deno.test("every page is of a program, a daemon or a file that exists", () => {
-  const known = [...PROGRAMS.map(({ name }) => name), "master", ...SERVICES.keys(), ...OTHER_PAGES];
+  const known = [...PROGRAMS.map(pageName), "master", ...SERVICES.keys(), ...OTHER_PAGES];
   assert.deepEqual(PAGES.filter((page) => !known.includes(page.replace(/\.[158]\.md$/, ""))), []);
 });
 

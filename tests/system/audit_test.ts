@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createSocket, type Socket } from "node:dgram";
 import { freePort, until } from "../commands/mail_system.ts";
+import { SmtpClient } from "../dialogues/smtp_client.ts";
 import { utf8 } from "../support/bytes.ts";
 import { decode, filesBelow, Postern } from "../support/postern.ts";
 import { sendWithPython } from "../support/smtplib.ts";
@@ -149,6 +150,7 @@ function configure(
     transport_maps: '["texthash:$config_directory/transport"]',
     default_transport: '"smtp:"',
     relay_domains: '["relay.test"]',
+    fast_flush_domains: '["texthash:$config_directory/transport"]',
     relay_transport: `"relay:[127.0.0.1]:${peer.port}"`,
     resolver: `"127.0.0.1:${ports.resolver}"`,
     smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
@@ -206,6 +208,26 @@ async function exercise(postern: Postern): Promise<void> {
   assert.equal((await postern.run(["postqueue", "-f"])).status, 0);
   assert.ok(await until(() => tries() > before && settled()), postern.log());
   assert.equal((await postern.run(["mailq"])).status, 0);
+  await exerciseFlush(postern, tries, settled);
+}
+
+/** The lists of destinations, and the end of what waits: its report says what its log knows. */
+async function exerciseFlush(postern: Postern, tries: () => number, settled: () => boolean): Promise<void> {
+  const before = tries();
+  {
+    using client = await SmtpClient.connect(postern.port);
+    await client.reply();
+    await client.send("EHLO c.test\r\n");
+    await client.reply();
+    await client.send("ETRN dead.test\r\n");
+    assert.equal(await client.reply(), "250 Queuing started");
+  }
+  assert.ok(await until(() => tries() > before && settled()), postern.log());
+  assert.equal((await postern.run(["postsuper", "-e", "ALL", "deferred"])).status, 0);
+  assert.equal((await postern.run(["postqueue", "-f"])).status, 0);
+  assert.ok(await until(() => postern.log().includes("status=force-expired")), postern.log());
+  const over = () => ["deferred", "active"].every((name) => postern.queued(name as "active").length === 0);
+  assert.ok(await until(over), postern.log());
 }
 
 /** What each daemon used. */

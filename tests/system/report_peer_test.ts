@@ -140,6 +140,22 @@ const LATE: readonly Case[] = [
   { name: "posted-verp", rcpt: ["bad@next.test", "good@next.test"], sendmail: ["-XV-="], reports: 2 },
 ];
 
+/** Nothing is delivered: the report says what would become of it. */
+const PROBES: readonly Case[] = [
+  { name: "probe-good", rcpt: ["good@next.test"], sendmail: ["-bv"], reports: 1 },
+  { name: "probe-bad", rcpt: ["bad@next.test"], sendmail: ["-bv"], reports: 1 },
+  { name: "probe-soft", rcpt: ["soft@next.test"], sendmail: ["-bv"], reports: 1 },
+  { name: "probe-box", rcpt: ["box@example.test"], sendmail: ["-bv"], reports: 1 },
+  { name: "probe-alias", rcpt: ["two@alias.test"], sendmail: ["-bv"], reports: 1 },
+  { name: "probe-nobody", rcpt: ["nobody@alias.test"], sendmail: ["-bv"], reports: 1 },
+  {
+    name: "probe-many",
+    rcpt: ["good@next.test", "bad@next.test", "box@example.test", "good@dsn.test"],
+    sendmail: ["-bv", "-V", "probe-id"],
+    reports: 1,
+  },
+];
+
 const TRIALS: readonly Trial[] = [
   {
     name: "at once",
@@ -161,6 +177,12 @@ const TRIALS: readonly Trial[] = [
       queue_run_delay: "1s",
     },
     templates: TEMPLATES,
+  },
+  { name: "probes", cases: PROBES, parameters: { smtputf8_enable: "no" } },
+  {
+    name: "probes up to DATA",
+    cases: PROBES,
+    parameters: { smtp_address_verify_target: "data", soft_bounce: "yes", smtputf8_enable: "no" },
   },
 ];
 
@@ -315,7 +337,7 @@ async function send(system: System, cases: readonly Case[]): Promise<void> {
       `Date: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-Id: <${name}@example.test>\r\n`;
     if (sendmail !== undefined) {
       const done = await system.sendmail([...sendmail, "-f", sender, ...rcpt], `${header}\r\n${body}`);
-      const said = sendmail.includes("-v")
+      const said = sendmail.includes("-v") || sendmail.includes("-bv")
         ? `Mail Delivery Status Report will be mailed to <${sender}>.\n`
         : "";
       assert.deepEqual(done, { status: 0, output: said, errors: "" });
@@ -355,7 +377,11 @@ function normalise(message: Uint8Array): string {
 
 /** The case that a report is about: its subject stands in the returned header. */
 function caseOf(report: string, cases: readonly Case[]): string | undefined {
-  return cases.find(({ name }) => report.includes(`\nMessage-Id: <${name}@example.test>\n`))?.name;
+  return cases.find(({ name, sendmail }) =>
+    sendmail?.includes("-bv")
+      ? report.includes(`\nX-Postfix-Sender: rfc822; s-${name}@example.test\n`)
+      : report.includes(`\nMessage-Id: <${name}@example.test>\n`)
+  )?.name;
 }
 
 /** Reports by case, each case's in a fixed order. */
@@ -396,6 +422,14 @@ function envelopes(server: FakeServer): string[] {
   return [...new Set(lines.map((line) => line.replace(/ SIZE=\d+/, "")))].sort();
 }
 
+/** The log's lines about recipients that were probed, without what differs from run to run. */
+function probed(system: System, ports: (text: string) => string): string[] {
+  return system.log().split("\n").filter((line) => line.includes("deliverable"))
+    .map((line) =>
+      ports(line.replace(/^.*?: \w+: /, "").replace(/( conn_use=\d+,)? delay=[^ ]+ delays=[^ ]+/, ""))
+    ).sort();
+}
+
 for (const trial of TRIALS) {
   testNeeding(["root", "postfix"], `${trial.name}: Postern reports as Debian's Postfix does`, async (t) => {
     using directory = new TemporaryDirectory();
@@ -415,12 +449,18 @@ for (const trial of TRIALS) {
         collect(ours.system, trial.cases),
       ]);
       const ports = (text: string) =>
-        text.replaceAll(`:${ourNext.port}:`, ":PORT:").replaceAll(`:${theirNext.port}:`, ":PORT:");
+        [ourNext, theirNext, ourDsn, theirDsn].reduce(
+          (rest, { port }) => rest.replaceAll(`]:${port}`, "]:PORT").replaceAll(`:${port}:`, ":PORT:"),
+          text,
+        );
       for (const { name } of trial.cases) {
         await t.step(name, () => {
           assert.deepEqual(inAnyOrder(got.get(name)!.map(ports)), inAnyOrder(expected.get(name)!.map(ports)));
         });
       }
+      await t.step("what the log says of recipients that were probed", () => {
+        assert.deepEqual(probed(ours.system, ports), probed(theirs.system, ports));
+      });
       await t.step("MAIL and RCPT to a server with DSN", () => {
         assert.deepEqual(envelopes(ourDsn), envelopes(theirDsn));
       });

@@ -122,6 +122,24 @@ Deno.test("mail that is too old comes back with a report", async () => {
   await postern.untilEmpty();
 });
 
+Deno.test("postsuper -e: the message comes back at the next attempt with the reason why it waited", async () => {
+  const port = freePort();
+  await using postern = await Postern.start({ settings: settings(port) });
+  await post(postern, "me@example.test", ["one@far.test"]);
+  assert.ok(await until(() => postern.queued("deferred").length === 1), postern.log());
+  assert.equal((await postern.run(["postsuper", "-e", "ALL"])).status, 0);
+  assert.equal((await postern.run(["postqueue", "-f"])).status, 0);
+  const report = await readReport((await postern.mail("me"))[0]!);
+  assert.match(postern.log(), /: from=<me@example\.test>, status=force-expired, returned to sender\n/);
+  assert.deepEqual(
+    report.recipients.map((fields) => [fields["final-recipient"], fields["action"], fields["status"]]),
+    [["rfc822; one@far.test", "failed", "4.4.1"]],
+  );
+  assert.match(report.text, new RegExp(`]:${port}:\\s+Connection\\s+refused`));
+  assert.doesNotMatch(report.text, /administratively/);
+  await postern.untilEmpty();
+});
+
 Deno.test("sendmail to an unknown mailbox: the report is in the sender's own", async () => {
   await using postern = await Postern.start({ settings: { myhostname: '"postern.test"' } });
   const mail = "From: Me <me@example.test>\nTo: unknown@example.test\nSubject: by sendmail\n\n.dot\ntext\n";

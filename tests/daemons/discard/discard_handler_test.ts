@@ -23,3 +23,10 @@ for (const [nexthop, outcome] of TABLE) {
     assert.ok(settled.log[1]!.endsWith(`, dsn=${status}, status=sent (${text.join(" ")})`), settled.log[1]!);
   });
 }
+
+Deno.test("discard: a probe is deliverable", () => {
+  const settings = { delay_logging_resolution_limit: 2 };
+  const settled = settle((log) => discardHandler(settings, log), "not wanted", ["a@example.com"], true);
+  assert.deepEqual(settled.outcomes, ["100 sent 2.0.0 delivered not wanted"]);
+  assert.match(settled.log[0]!, /, status=deliverable \(not wanted\)$/);
+});

@@ -46,3 +46,18 @@ Deno.test("error: a request without recipients is finished", () => {
     log: [],
   });
 });
+
+Deno.test("a probe: undeliverable, whatever soft_bounce says", () => {
+  for (
+    const [service, outcome] of [["error", "bounced 5.1.1 failed"], [
+      "retry",
+      "deferred 4.1.1 delayed",
+    ]] as const
+  ) {
+    const settings = { delay_logging_resolution_limit: 2, soft_bounce: true };
+    const handler = (log: Parameters<typeof errorHandler>[2]) => errorHandler(service, settings, log);
+    const settled = settle(handler, "5.1.1 User unknown", ["a@example.com"], true);
+    assert.deepEqual(settled.outcomes, [`100 ${outcome} User unknown`]);
+    assert.match(settled.log[0]!, /, status=undeliverable \(User unknown\)$/);
+  }
+});

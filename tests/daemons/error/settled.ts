@@ -21,6 +21,7 @@ export function settle(
   make: (log: Logger) => Handler<typeof DELIVERY>,
   nexthop: string,
   addresses: readonly string[] = ["one@example.com"],
+  probe = false,
 ): Settled {
   const log: string[] = [];
   const outcomes: string[] = [];
@@ -67,6 +68,7 @@ export function settle(
     saslSender: "",
     logIdent: "",
     rewriteContext: "local",
+    probe,
     recipients,
   });
   return { outcomes, finished, log };

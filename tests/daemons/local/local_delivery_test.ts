@@ -91,6 +91,7 @@ class World {
       saslSender: "",
       logIdent: "",
       rewriteContext: "remote",
+      probe: false,
       recipients: recipients.map((address, i) => ({
         offset: i + 1,
         address,
@@ -384,4 +385,37 @@ Deno.test("A queue file that is damaged, missing or elsewhere defers every recip
   assert.deepEqual(results, Array(5).fill("deferred 4.3.0"));
   assert.equal(world.replies.filter((reply) => reply === "finished").length, 4);
   assert.deepEqual([world.mailboxes, world.troubles], [{}, 4]);
+});
+
+Deno.test("A probe says where mail would go: nothing is written, forwarded or expanded", async () => {
+  using world = new World();
+  world.aliases = { list: "alice, else@where.test" };
+  world.settings = { soft_bounce: true };
+  await world.deliver(["alice@example.com", "list@example.com", "nobody@example.com"], { probe: true });
+  assert.deepEqual(world.mailboxes, {});
+  assert.deepEqual(world.submitted, []);
+  assert.deepEqual(world.replies.sort(), [
+    "1 sent 2.0.0 delivered delivery via local: delivers to maildir",
+    "2 sent 2.0.0 expanded delivery via local: aliased to alice, else@where.test",
+    '3 bounced 5.1.1 failed delivery via local: unknown user: "nobody"',
+    "finished",
+  ]);
+  const said = world.lines.map((line) => line.slice(line.indexOf("dsn="))).sort();
+  assert.deepEqual(said, [
+    "dsn=2.0.0, status=deliverable (aliased to alice, else@where.test)",
+    "dsn=2.0.0, status=deliverable (delivers to maildir)",
+    'dsn=5.1.1, status=undeliverable (unknown user: "nobody")',
+  ]);
+});
+
+Deno.test("A probe of a user whom luser_relay takes says so; one in an mbox file is a mailbox", async () => {
+  using world = new World();
+  world.settings = { luser_relay: "catch@all.test", home_mailbox: "mbox" };
+  await world.deliver(["alice@example.com", "nobody@example.com"], { probe: true });
+  assert.deepEqual(world.submitted, []);
+  assert.deepEqual(world.replies.sort(), [
+    "1 sent 2.0.0 delivered delivery via local: delivers to mailbox",
+    "2 sent 2.0.0 delivered delivery via local: forwards to catch@all.test",
+    "finished",
+  ]);
 });

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { SWEEPS } from "../../../daemons/qmgr/qmgr_hand.ts";
 import { IpcError } from "../../../lib/ipc/client.ts";
+import { appendBounceRecord } from "../../../lib/mail/bounce_log.ts";
 import { NOTIFY } from "../../../lib/mail/notify.ts";
 import type { QueueId } from "../../../lib/mail/queue_id.ts";
+import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
 import { until } from "../../commands/mail_system.ts";
 import { FailingDisk } from "../../support/failing_disk.ts";
 import { type InHand, makeFile, QmgrBench } from "./qmgr_support.ts";
@@ -598,6 +600,46 @@ Deno.test("bit g=x: returned at once without an attempt, whatever its age", asyn
     assert.ok(bench.logged("status=force-expired, returned to sender"));
     assert.deepEqual(bench.where(id), []);
   }
+});
+
+Deno.test("flush is told of each destination that deferred mail waits for, where there is one", async () => {
+  for (const flush of [undefined, true] as const) {
+    using bench = new QmgrBench(flush === undefined ? {} : { flush });
+    bench.agent().act = byName;
+    const id = bench.start({
+      recipients: ["deferred@x.test", "deferred1@x.test", "sent@y.test", "bounced@y.test", "deferred@z.test"],
+    });
+    await bench.settle();
+    const sites = bench.noted.map(({ site, queueId }) => `${site} ${queueId}`);
+    assert.deepEqual(sites, flush === undefined ? [] : [`x.test ${id}`, `z.test ${id}`]);
+  }
+});
+
+Deno.test("bit g=x on a deferred message: the report has the reasons of its last attempt, and the others' is that it is expired", async () => {
+  using bench = new QmgrBench();
+  bench.agent().act = byName;
+  const recipients = ["deferred@x.test", "deferred@y.test", "deferred@z.test"];
+  const id = bench.start({ recipients });
+  await bench.settle();
+  // The attempt of which this is the log did not come to its end: it lacks one recipient.
+  const log = new ByteBuilder(1 << 16);
+  for (const values of bench.defer.appended.filter(({ recipient }) => recipient !== "deferred@y.test")) {
+    appendBounceRecord(log, { ...values, remoteMtaType: "" }, true);
+  }
+  Deno.writeFileSync(bench.queue.path("defer", id), log.view());
+  Deno.chmodSync(bench.queue.path("deferred", id), 0o710);
+  const before = { dropped: bench.defer.dropped.length, appended: bench.defer.appended.length };
+  bench.take(id, "deferred", {});
+  await bench.settle();
+  assert.equal(bench.defer.dropped.length, before.dropped);
+  assert.deepEqual(
+    bench.defer.appended.slice(before.appended).map((
+      { recipient, status, reason },
+    ) => [recipient, status, reason]),
+    [["deferred@y.test", "4.7.0", "message is administratively expired"]],
+  );
+  assert.deepEqual(bench.defer.flushed.map(({ report }) => report), ["failure"]);
+  assert.deepEqual(bench.where(id), []);
 });
 
 Deno.test("both bits: a return that fails leaves g=x for the next attempt", async () => {

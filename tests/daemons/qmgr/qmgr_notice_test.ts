@@ -1,7 +1,7 @@
 /** What qmgr records for reports beside failures, and VERP senders. @module */
 import assert from "node:assert/strict";
 import { NOTIFY } from "../../../lib/mail/notify.ts";
-import { TRACE_RECORD } from "../../../lib/mail/queue_file.ts";
+import { TRACE_MTA_VERIFY, TRACE_RECORD, TRACE_USER_VERIFY } from "../../../lib/mail/queue_file.ts";
 import { QmgrBench } from "./qmgr_support.ts";
 
 const byName = (delivery: Parameters<NonNullable<ReturnType<QmgrBench["agent"]>["act"]>>[0]) => {
@@ -42,6 +42,66 @@ Deno.test("sendmail -v: every outcome of the first attempt is traced beside its 
   assert.ok(bench.take(id, "deferred", {}));
   await bench.settle();
   assert.equal(bench.trace.flushed.length, 1);
+});
+
+Deno.test("sendmail -bv: every outcome is only traced and reported, and the message is done", async () => {
+  using bench = new QmgrBench({ flush: true });
+  bench.agent().act = byName;
+  bench.resolve = (address) => ({
+    transport: address.startsWith("gone") ? "none" : "smtp",
+    nexthop: "x.test",
+  });
+  const recipients = ["sent@x.test", "bounced@x.test", "deferred@x.test", "gone@x.test"];
+  // A content filter is no destination of the recipients'.
+  const attributes = { trace_flags: String(TRACE_USER_VERIFY) };
+  const id = bench.start({ recipients, attributes, filter: "retry:filter" });
+  await bench.settle();
+  assert.ok(bench.agent().requests.every(({ probe }) => probe));
+  assert.deepEqual(bench.agent("retry").requests, []);
+  assert.deepEqual(
+    bench.trace.appended.map(({ recipient, action, status }) => `${recipient} ${action} ${status}`).sort(),
+    [
+      "bounced@x.test undeliverable 5.1.1",
+      "deferred@x.test undeliverable 4.0.0",
+      "gone@x.test undeliverable 4.3.0",
+      "sent@x.test deliverable 2.0.0",
+    ],
+  );
+  assert.ok(bench.logged('status=undeliverable (mail transport "none" unavailable)'));
+  assert.deepEqual(bench.trace.flushed.map(({ report }) => report), ["verify"]);
+  assert.deepEqual([bench.bounce.appended, bench.defer.appended, bench.noted], [[], [], []]);
+  assert.deepEqual(bench.where(id), []);
+});
+
+Deno.test("sendmail -bv: what the trace log does not take is tried again", async () => {
+  using bench = new QmgrBench();
+  bench.agent().act = byName;
+  bench.trace.trouble = "failed";
+  const id = bench.start({
+    recipients: ["sent@x.test"],
+    attributes: { trace_flags: String(TRACE_USER_VERIFY) },
+  });
+  await bench.settle();
+  assert.deepEqual(bench.where(id), ["deferred"]);
+  bench.trace.trouble = "";
+  assert.ok(bench.take(id, "deferred", {}));
+  await bench.settle();
+  assert.deepEqual(bench.trace.flushed.map(({ report }) => report), ["verify"]);
+  assert.deepEqual(bench.where(id), []);
+});
+
+Deno.test("a probe of Postfix's verify daemon in a queue that was taken over: nothing is delivered, nobody is told", async () => {
+  using bench = new QmgrBench();
+  bench.agent().act = byName;
+  const id = bench.start({
+    recipients: ["sent@x.test", "bounced@x.test"],
+    attributes: { trace_flags: String(TRACE_MTA_VERIFY) },
+  });
+  await bench.settle();
+  assert.ok(bench.agent().requests.every(({ probe }) => probe));
+  const logs = [bench.bounce, bench.defer, bench.trace];
+  assert.deepEqual(logs.flatMap(({ appended, flushed }) => [...appended, ...flushed]), []);
+  assert.deepEqual(bench.where(id), []);
 });
 
 for (const confirmDelayCleared of [true, false]) {

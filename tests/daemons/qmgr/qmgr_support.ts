@@ -16,7 +16,7 @@ import {
 } from "../../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../../lib/mail/queue_id.ts";
 import { appendRecord, RECORD, RecordCursor } from "../../../lib/mail/record.ts";
-import { BOUNCE, DELIVERY, type REWRITE } from "../../../lib/proto/protocols.ts";
+import { BOUNCE, DELIVERY, type FLUSH, type REWRITE } from "../../../lib/proto/protocols.ts";
 import { RewriteClient } from "../../../lib/proto/rewrite_client.ts";
 import { ByteBuilder, decodeText } from "../../../lib/vstring/byte_builder.ts";
 import { until } from "../../commands/mail_system.ts";
@@ -25,6 +25,7 @@ import { TemporaryDirectory } from "../../support/temporary.ts";
 export type Delivery = RequestValues<typeof DELIVERY, "deliver">;
 type Append = RequestValues<typeof BOUNCE, "append">;
 type Flush = RequestValues<typeof BOUNCE, "flush">;
+type Noted = RequestValues<typeof FLUSH, "add">;
 
 /** What a queue file of the tests is made from. */
 export interface FileParts {
@@ -239,6 +240,8 @@ export interface BenchOptions {
     Record<"minimalBackoff" | "maximalBackoff" | "lifetime" | "bounceLifetime" | "delayWarning", number>
   >;
   readonly deferTransports?: readonly string[];
+  /** There is a flush daemon, and there are destinations for it. */
+  readonly flush?: true;
   /** Milliseconds. */
   readonly retry?: { readonly destination: number; readonly transport: number };
   /** An existing queue directory, which stays, and the queues in it that are hashed. */
@@ -272,6 +275,8 @@ export class QmgrBench implements Disposable {
   roomMade: () => void = () => {};
   mostRecipients = 0;
   readonly clogged: string[] = [];
+  /** What flush was told. */
+  readonly noted: Noted[] = [];
   /** Messages of the journal that were removed. */
   readonly gone: QueueId[] = [];
 
@@ -310,6 +315,7 @@ export class QmgrBench implements Disposable {
       recipientMinimum: 10,
       notices: { confirmDelayCleared: false, disableVerpBounces: false, ...options.notices },
       deferTransports: new Set(options.deferTransports ?? []),
+      flush: options.flush ? { send: (_type, fields) => void this.noted.push(fields as Noted) } : undefined,
       extension: {
         recipient_delimiter: "+",
         owner_request_special: true,

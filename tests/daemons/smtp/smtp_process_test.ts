@@ -50,6 +50,7 @@ function deliver(
       saslSender: "",
       logIdent: "",
       rewriteContext: "local",
+      probe: false,
       recipients: [{
         offset: 9,
         address: "b@d.test",

@@ -24,6 +24,7 @@ const HELLO = [
   "250-PIPELINING",
   "250-SIZE 1048576",
   "250-VRFY",
+  "250-ETRN",
   "250-ENHANCEDSTATUSCODES",
   "250-8BITMIME",
   "250 DSN",
@@ -727,7 +728,7 @@ Deno.test("session: without HELO mail is taken where it is not required", async 
 
 Deno.test("session: EHLO keywords can be hidden", async () => {
   await using host = new MailHost({
-    settings: { smtpd_discard_ehlo_keywords: '["pipelining", "size"]', disable_vrfy_command: "true" },
+    settings: { smtpd_discard_ehlo_keywords: '["pipelining", "size", "etrn"]', disable_vrfy_command: "true" },
   });
   const client = host.connect();
   await client.reply();

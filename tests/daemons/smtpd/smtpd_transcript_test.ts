@@ -207,7 +207,7 @@ testNeeding(["root", "postfix"], "transcripts are those of Debian's Postfix", as
       myhostname: "mx.test",
       myorigin: "example.test",
       notify_classes: "protocol, policy",
-      smtpd_discard_ehlo_keywords: "etrn, chunking, smtputf8",
+      smtpd_discard_ehlo_keywords: "chunking, smtputf8",
       virtual_mailbox_domains: "example.test",
       virtual_mailbox_base: "$root/mail",
       virtual_mailbox_maps: "inline:{ { @example.test = all/ } }",

@@ -7,6 +7,7 @@ import {
   isTaken,
   SystemError,
 } from "../../../lib/safe/error.ts";
+import { connectUnixChannel } from "../../../lib/safe/channel.ts";
 
 /** The error that an operation of the runtime throws. */
 function errorOf(work: () => unknown): unknown {
@@ -41,6 +42,11 @@ Deno.test("a refusal of the sandbox is seen through the wrapping", () => {
   assert.equal(isSandboxRefusal(new SystemError("read", "/x", refusal)), true);
   assert.equal(isSandboxRefusal(new SystemError("read", "/x", new Error("else"))), false);
   assert.equal(isSandboxRefusal(undefined), false);
+});
+
+Deno.test("what node:net tells by a code is told in the system's words", async () => {
+  const made = await connectUnixChannel("/none/socket");
+  assert.deepEqual(made, { kind: "failed", why: "No such file or directory" });
 });
 
 Deno.test("what is thrown need not be an error", () => {

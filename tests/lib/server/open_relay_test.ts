@@ -61,12 +61,12 @@ for (const [main, client] of OPEN) {
   Deno.test(`strangers relay with: ${main}`, async () => {
     const lines = await relays(main);
     assert.equal(lines.length, 1);
-    assert.ok(lines[0]!.startsWith("error: /c/m"), lines[0]);
+    assert.ok(lines[0]!.startsWith("error: /c/m"), lines[0]!);
     assert.ok(
       lines[0]!.includes(`service "25" would relay for strangers: ${client} may send to <`),
-      lines[0],
+      lines[0]!,
     );
-    assert.ok(lines[0]!.includes("smtpd_open_relay = true"), lines[0]);
+    assert.ok(lines[0]!.includes("smtpd_open_relay = true"), lines[0]!);
   });
 }
 

@@ -624,3 +624,44 @@ Deno.test("a destination that cannot be parsed is deferred with a warning", asyn
     assert.equal(delivered.recipients[0]?.status, "4.3.5", nexthop);
   }
 });
+
+for (const probeTarget of ["rcpt", "data"] as const) {
+  Deno.test(`a probe up to ${probeTarget.toUpperCase()}: the server is asked, and gets no message`, async () => {
+    const to = ["one@example.test", "two@example.test"];
+    const server = { answers: { "RCPT TO:<two@example.test>": "550 5.1.1 no such user" } };
+    await once(
+      { server, policy: { probeTarget, softBounce: true }, request: { probe: true, to } },
+      async (delivered, server, bench) => {
+        await server.idle();
+        assert.deepEqual(delivered.recipients.map((one) => [one.offset, one.result, one.status]).sort(), [
+          [1000, "sent", "2.0.0"],
+          [1001, "bounced", "5.1.1"],
+        ]);
+        assert.ok(
+          delivered.recipients.every(({ reason }) => reason.startsWith("delivery via 127.0.0.1[127.0.0.1]:")),
+        );
+        assert.equal(server.commands.includes("DATA"), probeTarget === "data");
+        assert.equal(
+          server.commands.includes("QUIT"),
+          probeTarget === "rcpt",
+          "DATA is taken back by hanging up",
+        );
+        assert.equal(server.texts.length, 0);
+        const said = bench.lines.map((line) => line.slice(line.indexOf("status=")).split(" ")[0]).sort();
+        assert.deepEqual(said, ["status=deliverable", "status=undeliverable"]);
+      },
+    );
+  });
+}
+
+Deno.test("a probe of a host that cannot be reached is undeliverable, and says nothing of a relay", async () => {
+  const server = fakeServer({});
+  await server.stop();
+  const nexthop = `[127.0.0.1]:${server.port}`;
+  await using bench = makeBench({ trusted: new Set([nexthop]) });
+  const { recipients } = await bench.deliver({ nexthop, probe: true });
+  assert.deepEqual(recipients.map(({ result, reason }) => [result, reason]), [
+    ["deferred", `connect to 127.0.0.1[127.0.0.1]:${server.port}: Connection refused`],
+  ]);
+  assert.match(bench.lines.at(-1)!, /relay=none, .* status=undeliverable /);
+});

@@ -47,6 +47,7 @@ export const POLICY: ClientPolicy = {
   skip5xxGreeting: true,
   discardKeywords: [],
   quoteAddresses: true,
+  probeTarget: "rcpt",
   lineLimit: 998,
   convertMime: true,
   awaitQuit: false,
@@ -221,6 +222,7 @@ function makeRequest(
     saslSender: "",
     logIdent: "",
     rewriteContext: "local",
+    probe: false,
     recipients: to.map((address, i) => ({
       offset: 1000 + i,
       address,
