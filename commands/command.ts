@@ -16,7 +16,7 @@ import { systemFacts } from "../lib/server/system_facts.ts";
 import { SERVICES } from "../daemons/services.ts";
 
 /** Largest configuration file, bytes. */
-const CONFIGURATION_LIMIT = 4 * 1024 * 1024;
+export const CONFIGURATION_LIMIT = 4 * 1024 * 1024;
 
 /** A command's surroundings. */
 export interface CommandEnv {
@@ -28,8 +28,15 @@ export interface CommandEnv {
   err(text: string): void;
   writeBytes(bytes: Uint8Array): void;
   stdin(): AsyncIterable<Uint8Array>;
-  /** Loads the configuration and the problems found in it; `configuration` is undefined when it cannot be used. */
-  load(): { readonly configuration: Configuration | undefined; readonly problems: readonly Problem[] };
+  /**
+   * Loads the configuration and the problems found in it; `configuration` is undefined when it cannot be used.
+   *
+   * @param texts what files would hold, by path, in the place of what they hold
+   */
+  load(texts?: ReadonlyMap<string, string>): {
+    readonly configuration: Configuration | undefined;
+    readonly problems: readonly Problem[];
+  };
   /** Loads the configuration, or reports its errors and throws a `CommandError`. */
   config(): Configuration;
 }
@@ -49,7 +56,7 @@ export type Command = (args: readonly string[], env: CommandEnv) => Promise<numb
 
 /** The real surroundings. */
 export function makeEnv(programName: string, configDirectory: string): CommandEnv {
-  const load = () => loadFrom(configDirectory);
+  const load = (texts: ReadonlyMap<string, string> = new Map()) => loadFrom(configDirectory, texts);
   return {
     programName,
     configDirectory,
@@ -72,9 +79,9 @@ export function makeEnv(programName: string, configDirectory: string): CommandEn
   };
 }
 
-function loadFrom(directory: string): ReturnType<CommandEnv["load"]> {
+function loadFrom(directory: string, texts: ReadonlyMap<string, string>): ReturnType<CommandEnv["load"]> {
   const { configuration, problems } = loadConfiguration(directory, systemFacts(), {
-    readText: (path) => readTextFile(path, CONFIGURATION_LIMIT),
+    readText: (path) => texts.get(path) ?? readTextFile(path, CONFIGURATION_LIMIT),
     commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
   });
   return { configuration, problems };

@@ -1,9 +1,14 @@
 /**
  * # import
  *
- * Takes over what another mail system left: the queue of a stopped Postfix.
+ * Takes over what another mail system left: the configuration of a Postfix, or the queue of one that is stopped.
  *
  * ## Description
+ * `postern import DIR`: makes main.toml and master.toml of the main.cf and master.cf in DIR. Files of tables in DIR are
+ * copied beside them. For each setting one line says whether it was carried over, has another form, is left out as
+ * nothing is lost, or is not supported, and what to do then. What Postern would refuse is left out, so that the result
+ * loads; it is then checked as `postern check` does. Nothing that is there already is overwritten.
+ *
  * `postern import --queue DIR`: copies every message of the queues incoming, active, deferred, hold and maildrop below
  * DIR, with its defer, bounce and trace logs, into Postern's own queue. Recipients that are done stay done, what is on
  * hold stays on hold, what is deferred keeps the time of its next attempt. Postern delivers it once it is started.
@@ -15,21 +20,23 @@
  * files in use and files that are no regular ones stay where they are. Both are listed.
  *
  * ## Security
- * For the superuser, or the owner of both queues. It holds the lock of both masters as long as it runs. Copies are made
- * in a folder that only the superuser may enter; links are never followed.
+ * For the superuser, or the owner of both queues. The import of a queue holds the lock of both masters as long as it
+ * runs. Copies are made in a folder that only the superuser may enter; links are never followed. The import of a
+ * configuration needs no privilege beyond reading the one and writing the other; copies keep their modes.
  *
  * ## Standards
  * None.
  *
  * ## Diagnostics
- * One line for each message, with its new id and its old one, on standard error and in the log; then the counts. Exit
- * status 1 when something was left where it was.
+ * Of a queue: one line for each message, with its new id and its old one, on standard error and in the log; then the
+ * counts. Exit status 1 when something was left where it was. Of a configuration: the report on standard output, what
+ * `check` finds on standard error. Exit status 1 when it finds an error.
  *
  * ## Parameters
  * enable_long_queue_ids, hash_queue_depth, hash_queue_names, mail_owner, maillog_file, queue_directory, syslog_name.
  *
  * ## Known limits
- * Lists for `postqueue -s` (the flush directory) are not taken over.
+ * Lists for `postqueue -s` (the flush directory) are not taken over; nor are comments of main.cf and master.cf.
  *
  * @module
  */
@@ -45,14 +52,18 @@ import { QueueDirectory } from "../lib/mail/queue_directory.ts";
 import { prepareQueue, type QueueOwner } from "../lib/server/prepare_queue.ts";
 // This program
 import { type CommandEnv, CommandError } from "./command.ts";
+import { takeConfigurationOver } from "./import_write.ts";
 import { type ImportCounts, IMPORTED_QUEUES, importQueue } from "./import_queue.ts";
 import { CommandLog, type Reporter } from "./postsuper_report.ts";
 
-const USAGE = "usage: import --queue DIR";
+const USAGE = "usage: import DIR, or import --queue DIR";
 
 /** Runs the command. */
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
   const [option, source, ...rest] = args;
+  if (option !== undefined && !option.startsWith("-") && source === undefined) {
+    return await takeConfigurationOver(option, env);
+  }
   if (option !== "--queue" || source === undefined || rest.length > 0) {
     throw new CommandError(`fatal: ${USAGE}`);
   }

@@ -18,13 +18,14 @@
 // Safe primitives
 import { signalProcess } from "../lib/safe/process.ts";
 // This program
+import { demandChecked } from "./checked_configuration.ts";
 import type { CommandEnv } from "./command.ts";
 import { announce, demandMaster, refuseArguments } from "./master_control.ts";
 
 /** Reloads the mail system. */
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
   refuseArguments(args, env);
-  const configuration = env.config();
+  const configuration = await demandChecked(env);
   const pid = demandMaster(configuration);
   announce(env, configuration, "refreshing the Postern mail system");
   signalProcess(pid, "SIGHUP");

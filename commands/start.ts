@@ -23,6 +23,7 @@ import { processExists, signalProcess, startDetached } from "../lib/safe/process
 // Utility
 import { decodeText } from "../lib/vstring/byte_builder.ts";
 // This program
+import { demandChecked } from "./checked_configuration.ts";
 import { type CommandEnv, CommandError } from "./command.ts";
 import {
   announce,
@@ -43,7 +44,7 @@ const LOG_LIMIT = 1024 * 1024 * 1024;
 /** Starts the mail system. */
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
   refuseArguments(args, env);
-  const configuration = env.config();
+  const configuration = await demandChecked(env);
   const queue = configuration.settings.queue_directory;
   if (runningMaster(queue) !== undefined) {
     throw new CommandError("fatal: the Postern mail system is already running");

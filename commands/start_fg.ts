@@ -21,6 +21,7 @@ import { onSignal } from "../lib/safe/stdio.ts";
 // Utility
 import type { Configuration } from "../lib/config/configuration.ts";
 // This program
+import { demandChecked } from "./checked_configuration.ts";
 import { type CommandEnv, CommandError } from "./command.ts";
 import {
   announce,
@@ -37,7 +38,7 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** Runs the mail system until it ends. */
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
   refuseArguments(args, env);
-  const configuration = env.config();
+  const configuration = await demandChecked(env);
   if (runningMaster(configuration.settings.queue_directory) !== undefined) {
     throw new CommandError("fatal: the Postern mail system is already running");
   }

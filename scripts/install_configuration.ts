@@ -14,7 +14,7 @@ import { type Layout, staged } from "./install_layout.ts";
 
 const SAMPLES = join(import.meta.dirname!, "..", "conf");
 const MAIN = "main.toml";
-const FILES = [MAIN, "master.toml", "aliases", "bounce.cf.default", "transport", "virtual"];
+const FILES = [MAIN, "master.toml", "aliases", "bounce.cf.default", "expect.toml", "transport", "virtual"];
 const FILE_MODE = 0o644;
 const DIRECTORY_MODE = 0o755;
 /** Where the sample says who we are: parameters that the installer sets stand before it. */

@@ -4,7 +4,8 @@
  *
  * DESCRIPTION
  *   `deno run -A scripts/manual.ts [--check]` makes docs/man/DAEMON.8.md of each daemon's module doc, its declaration
- *   and the table of parameters, and docs/parameters.md of that table. Pages of commands and of files are written by
+ *   and the table of parameters, docs/parameters.md of that table, and docs/refused-parameters.md of those of Postfix
+ *   that are not in it. Pages of commands and of files are written by
  *   hand and not touched.
  *
  *   `--check` writes nothing and names the pages that are not up to date.
@@ -19,6 +20,7 @@ import { SERVICES } from "../daemons/services.ts";
 import type { ParameterName } from "../lib/config/parameters.ts";
 import { TRANSPORT_PARAMETERS } from "../lib/config/transport.ts";
 import { type ManualDoc, parseManual, SECTIONS } from "./manual_doc.ts";
+import { refusedPage } from "./manual_refused.ts";
 import { parameterItem, parametersPage, type ParameterUse, parameterUses } from "./manual_parameters.ts";
 import { readPrograms } from "./manual_sources.ts";
 
@@ -37,7 +39,10 @@ const SEE_ALSO = [
 /** The pages by their path below the source tree. */
 export function makePages(root: string): ReadonlyMap<string, string> {
   const uses = parameterUses(root, readPrograms(root));
-  const pages = new Map([["docs/parameters.md", parametersPage(uses, NOTICE)]]);
+  const pages = new Map([
+    ["docs/parameters.md", parametersPage(uses, NOTICE)],
+    ["docs/refused-parameters.md", refusedPage(NOTICE)],
+  ]);
   for (const name of ["master", ...SERVICES.keys()]) {
     const file = `daemons/${name}/main.ts`;
     const doc = parseManual(Deno.readTextFileSync(join(root, file)), file);

@@ -130,7 +130,8 @@ export function parametersPage(uses: readonly ParameterUse[], notice: string): s
 ${notice}
 
 Every parameter that main.toml may set, and the \`parameters\` of a service in master.toml. Names and meanings are
-those of Postfix; what is not in Postfix says "Own". A name that is not here is refused when the configuration is read.
+those of Postfix; what is not in Postfix says "Own". A name that is not here is refused when the configuration is read;
+[refused parameters](refused-parameters.md) says why, for those that Postfix has.
 
 How values are written is in [main.toml(5)](man/main.toml.5.md). The default is written as main.toml would have it;
 \`computed\` means that it is made from facts about the system. "Used by" names the daemons that are told the parameter,

@@ -60,7 +60,7 @@ export function importsOf(root: string, module: string): string[] {
     if (from !== module) codes.push(code);
     for (const [, name] of code.matchAll(/ from "\.\/([a-z0-9_]+\.ts)"/g)) {
       const path = `${dirname(from)}/${name}`;
-      if (!path.startsWith("commands/") || seen.has(path)) continue;
+      if (!path.startsWith("commands/") || seen.has(path) || DECLARATIONS.includes(name!)) continue;
       seen.add(path);
       visit(path);
     }
@@ -76,10 +76,13 @@ export function codeOf(path: string): string {
 
 /** Files that name parameters without making use of them. */
 const DECLARATIONS: readonly string[] = [
+  "import_services.ts",
+  "import_settings.ts",
   "service.ts",
   "parameters.ts",
   "parameter_lists.ts",
-  "postfix_names.ts",
+  "postfix_rows_a_p.ts",
+  "postfix_rows_q_z.ts",
   "transport.ts",
   "trial_configuration.ts",
 ];

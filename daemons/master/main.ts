@@ -77,16 +77,17 @@ function parseOptions(args: readonly string[]): Options {
 }
 
 /** Runs the mail system until a signal ends it. */
-function main(options: Options, early: Logger): void {
+async function main(options: Options, early: Logger): Promise<void> {
   const errors = options.logFile === undefined ? "inherit" : openLogDescriptor(options.logFile, 0o600);
   const supervisor = new Supervisor(options.directory, locateCode(runtimePath()), errors, early);
   const { log } = supervisor;
   const queue = supervisor.configuration.settings.queue_directory;
   const lock = MasterLock.take(queue, processId());
+  await supervisor.prove();
   supervisor.begin();
   const status = new StatusFile(queue, supervisor);
   log.info(`daemon started -- configuration ${options.directory}`);
-  onSignal("SIGHUP", () => supervisor.reload());
+  onSignal("SIGHUP", () => void supervisor.reload().catch((error) => panic(log, error)));
   let stopping = false;
   const stop = (why: string) => {
     if (stopping) return;
@@ -118,7 +119,7 @@ const log = makeLogger({
 });
 onUncaughtError((error) => panic(log, error));
 try {
-  main(parseOptions(programArguments()), log);
+  await main(parseOptions(programArguments()), log);
 } catch (error) {
   if (error instanceof ConfigurationError) {
     for (const problem of error.problems) {

@@ -14,6 +14,7 @@ import { auditEnvironment, type CodeLocation, daemonEnvironment } from "../../li
 import { hasSeparateUsers, type Identity, serviceIdentity } from "../../lib/server/identity.ts";
 import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
+import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
@@ -63,6 +64,7 @@ export class Supervisor implements ServiceHost {
   /** Known to cleanup and qmgr; the same for all processes of this master. */
   readonly #queueKey = crypto.randomUUID();
   #stopping = false;
+  #reloading: Promise<void> = Promise.resolve();
   /** Permissions that the sandbox refused at run time, by daemon. */
   readonly securityEvents = new Map<string, number>();
 
@@ -107,6 +109,17 @@ export class Supervisor implements ServiceHost {
     return [...served, ...[...this.#helpers].map((child) => ({ service: "mailbox", child }))];
   }
 
+  /**
+   * Asks the rules what they decide, before a port is bound: throws a `ConfigurationError` when strangers could relay or
+   * an expectation is not met.
+   */
+  async prove(configuration: Configuration = this.#configuration): Promise<void> {
+    const problems = await findDecisionProblems(configuration, SERVICES);
+    const errors = problems.filter((problem) => problem.severity === "error");
+    if (errors.length > 0) throw new ConfigurationError(errors);
+    for (const problem of problems) this.log.warning(describeProblem(problem));
+  }
+
   /** Binds every socket, all or none, then starts what must run. */
   begin(): void {
     const plans = this.#planner.plans();
@@ -136,14 +149,20 @@ export class Supervisor implements ServiceHost {
     this.#startWakeups();
   }
 
-  /** Takes a new configuration; one that is wrong is reported and changes nothing. */
-  reload(): void {
+  /** Takes a new configuration; one that is wrong is reported and changes nothing. One after the other. */
+  reload(): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload());
+    return this.#reloading;
+  }
+
+  async #reload(): Promise<void> {
     if (this.#stopping) return;
     let configuration: Configuration;
     try {
       configuration = this.#load();
       checkIdentities(configuration);
       this.#refuseMove(configuration);
+      await this.prove(configuration);
     } catch (error) {
       const problems = error instanceof ConfigurationError
         ? error.problems.map(describeProblem)
@@ -152,7 +171,7 @@ export class Supervisor implements ServiceHost {
       this.log.warning("the new configuration is not used: the old one stays");
       return;
     }
-    this.#replace(configuration);
+    if (!this.#stopping) this.#replace(configuration);
   }
 
   /** The lock and what daemons have in hand are in the directory that we started with. */

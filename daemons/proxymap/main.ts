@@ -54,14 +54,15 @@
 import { systemAddresses } from "../../lib/safe/process.ts";
 // Tables
 import { TABLE_SERVERS } from "../../lib/table/table_servers.ts";
+// Maps
+import { addressSet } from "../../lib/maps/proxymap_local.ts";
+import { MapService, proxymapHandler } from "../../lib/maps/proxymap_service.ts";
+import { ProxymapTables, searchedParameters } from "../../lib/maps/proxymap_tables.ts";
 // Server skeleton
 import { PROXYMAP } from "../../lib/proto/protocols.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
-import { addressSet } from "./proxymap_local.ts";
-import { MapService, proxymapHandler } from "./proxymap_service.ts";
-import { ProxymapTables, searchedParameters } from "./proxymap_tables.ts";
 import { SERVICE } from "./service.ts";
 
 /** Opens the tables and serves them. */

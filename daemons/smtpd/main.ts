@@ -42,11 +42,13 @@ import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
+// Access
+import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 // This program
-import { canonicalAddress, isLoopback, lookUpNames, type Peer } from "./smtpd_peer.ts";
-import type { Services } from "./smtpd_policy.ts";
+import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import { type ClientStanding, Session } from "./smtpd_session.ts";
+import type { SmtpdServices } from "./smtpd_settings.ts";
 import { SERVICE } from "./service.ts";
 
 /** Bytes that a client may send before it is greeted; it is refused anyway. */
@@ -57,7 +59,7 @@ const REFUSED_SESSIONS = 100;
 /** Finds out who the client is and runs its session. */
 function serve(
   server: Server,
-  services: Services,
+  services: SmtpdServices,
   gate: InputGate,
   channel: Channel,
   done: () => void,
@@ -119,7 +121,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
-  const services: Services = {
+  const services: SmtpdServices = {
     settings,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),

@@ -8,10 +8,12 @@ import { decodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { headerNameLength } from "../../lib/mail/header.ts";
 import { parsePathArgument, type PathParameter, type PathResult } from "../../lib/mail/path.ts";
+// Access
+import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
-import { REPLY, type ReplyText, shown } from "./smtpd_reply.ts";
+import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { Transaction } from "./smtpd_transaction.ts";
 

@@ -6,9 +6,10 @@ import { parseNotify, parseRet } from "../../lib/mail/notify.ts";
 import type { PathParameter } from "../../lib/mail/path.ts";
 import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 import { decodeXtext } from "../../lib/mail/xtext.ts";
+// Access
+import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
-import type { SmtpdSettings } from "./smtpd_policy.ts";
-import type { ReplyText } from "./smtpd_reply.ts";
+import type { SmtpdSettings } from "./smtpd_settings.ts";
 
 /** What MAIL said beside the sender. */
 export interface MailOptions {

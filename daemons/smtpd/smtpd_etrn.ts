@@ -6,8 +6,10 @@ import { isBlank } from "../../lib/vstring/ascii.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { isValidDomain } from "../../lib/mail/domain.ts";
+// Access
+import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
-import { REPLY, type ReplyText, shown } from "./smtpd_reply.ts";
+import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 
 /** `@domain` asks for a domain with its subdomains and `#name` for a queue; Postfix takes both for the domain. */

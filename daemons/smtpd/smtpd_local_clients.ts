@@ -4,8 +4,8 @@
  */
 // Server skeleton
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
-// This program
-import type { Peer } from "./smtpd_peer.ts";
+// Access
+import type { Peer } from "../../lib/access/peer.ts";
 
 /** The list, read. */
 export class LocalClients {

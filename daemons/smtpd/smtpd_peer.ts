@@ -2,48 +2,14 @@
  * Who the client is: its address in one form, and its name if the name leads back to the address.
  */
 // Utility
-import { formatIpAddress, parseIpAddress } from "../../lib/vstring/ip_address.ts";
+import { parseIpAddress } from "../../lib/vstring/ip_address.ts";
 // Server skeleton
 import type { DnsLookup } from "../../lib/proto/dns_client.ts";
-
-/** A client. */
-export interface Peer {
-  /** Verified name, or "unknown". */
-  readonly name: string;
-  /** Name that the address has, verified or not, or "unknown". */
-  readonly reverseName: string;
-  /** IPv4, also for a client that came in the IPv4-mapped form, or IPv6. */
-  readonly address: string;
-  readonly port: number;
-  readonly serverAddress: string;
-  readonly serverPort: number;
-  /** The names could not be looked up now: a refusal for lack of one must be soft. */
-  readonly nameTrouble: boolean;
-  /** The client's address is one of this machine's. */
-  readonly ours: boolean;
-}
+// Access
+import { canonicalAddress, isLoopback } from "../../lib/access/peer.ts";
 
 /** Most names of one address that are tried. */
 const NAME_LIMIT = 5;
-
-/** The text form that all comparisons and logs use; an address that is none stays as it is. */
-export function canonicalAddress(text: string): string {
-  const zone = text.indexOf("%");
-  const plain = zone < 0 ? text : text.slice(0, zone);
-  const bytes = parseIpAddress(plain);
-  if (bytes === undefined) return plain;
-  return formatIpAddress(isMapped(bytes) ? bytes.subarray(12) : bytes);
-}
-
-function isMapped(bytes: Uint8Array): boolean {
-  return bytes.length === 16 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff &&
-    bytes[11] === 0xff;
-}
-
-/** True for an address of this machine's loopback network. */
-export function isLoopback(address: string): boolean {
-  return address.startsWith("127.") || address === "::1";
-}
 
 /** Names of an address. */
 interface Names {

@@ -6,8 +6,9 @@ import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { formatMailDate } from "../../lib/mail/date.ts";
 import { quoteAddress } from "../../lib/mail/address.ts";
+// Access
+import type { Peer } from "../../lib/access/peer.ts";
 // This program
-import type { Peer } from "./smtpd_peer.ts";
 
 /** What a Received header tells. */
 export interface ReceivedInfo {

@@ -3,10 +3,8 @@
  */
 // Utility
 import { encodeText } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
-
-/** A reply: "250 2.0.0 Ok". */
-export type ReplyText = string;
+// Access
+import type { ReplyText } from "../../lib/access/reply.ts";
 
 /** Replies that are always the same, in Postfix's words. */
 export const REPLY = {
@@ -52,30 +50,6 @@ const WIRE: ReadonlyMap<string, Uint8Array> = new Map(
 /** Replies with their line ends as bytes, not to be changed. */
 export function replyBytes(replies: string): Uint8Array {
   return WIRE.get(replies) ?? encodeText(replies);
-}
-
-/** Longest text of a peer's in a reply, UTF-16 units. */
-const SHOWN_LIMIT = 320;
-
-/** What a peer sent, as a reply or a log line may hold it. */
-export function shown(text: string | undefined): string {
-  return printable(text ?? "", SHOWN_LIMIT);
-}
-
-/**
- * A refusal. The status code's class is made that of the reply code, so that a configured code never leaves the two
- * apart.
- *
- * @param code 400 to 599
- * @param status as "5.7.1"
- */
-export function refusal(code: number, status: string, text: string): ReplyText {
-  return `${code} ${String(code)[0]}${status.slice(1)} ${text}`;
-}
-
-/** A table or service is in trouble that may pass. */
-export function lookupFailure(address: string): ReplyText {
-  return `451 4.3.0 <${shown(address)}>: Temporary lookup failure`;
 }
 
 /** True when the session ends after the reply (RFC 5321 section 3.8, RFC 7504). */

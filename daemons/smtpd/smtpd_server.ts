@@ -14,15 +14,22 @@ import { quoteAddress } from "../../lib/mail/address.ts";
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
+// Access
+import type { Peer } from "../../lib/access/peer.ts";
+import type { Question } from "../../lib/access/policy.ts";
+import {
+  checkRecipient,
+  type RecipientLists,
+  recipientLists,
+  resolveRecipient,
+} from "../../lib/access/recipient_policy.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
+import { type ListParameter, RestrictionList } from "../../lib/access/restrictions.ts";
 // This program
 import { LocalClients } from "./smtpd_local_clients.ts";
-import type { Peer } from "./smtpd_peer.ts";
 import { DateClock } from "./smtpd_received.ts";
-import type { Question, Services, SmtpdSettings } from "./smtpd_policy.ts";
-import { checkRecipientExists } from "./smtpd_recipient.ts";
-import { lookupFailure, REPLY, type ReplyText } from "./smtpd_reply.ts";
-import { type ListParameter, RestrictionList } from "./smtpd_restrictions.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
+import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
@@ -54,7 +61,7 @@ export class Server {
   readonly keepsTranscripts: boolean;
   /** How long a client may take. */
   readonly patience: DeadlineRule;
-  readonly #services: Services;
+  readonly #services: SmtpdServices;
   readonly #trusted: MatchList;
   readonly #local: LocalClients;
   /** What cleanup does with mail that comes in here. */
@@ -64,8 +71,7 @@ export class Server {
   readonly #verpClients: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
-  readonly #early: readonly RestrictionList[];
-  readonly #destination: readonly RestrictionList[];
+  readonly #lists: RecipientLists;
   readonly #data: RestrictionList;
   readonly #etrn: RestrictionList;
   readonly #sessions = new Set<Session>();
@@ -76,7 +82,7 @@ export class Server {
   readonly #trouble: (what: string, error: unknown) => void;
 
   constructor(
-    services: Services,
+    services: SmtpdServices,
     cleanup: CleanupService,
     log: Logger,
     trouble: (what: string, error: unknown) => void,
@@ -109,15 +115,7 @@ export class Server {
       settings.smtpd_forbid_bare_newline_exclusions,
     );
     const list = (parameter: ListParameter) => new RestrictionList(services, parameter, settings[parameter]);
-    this.#early = [
-      list("smtpd_client_restrictions"),
-      list("smtpd_helo_restrictions"),
-      list("smtpd_sender_restrictions"),
-    ];
-    const destination = [list("smtpd_relay_restrictions"), list("smtpd_recipient_restrictions")];
-    this.#destination = settings.smtpd_relay_before_recipient_restrictions
-      ? destination
-      : destination.reverse();
+    this.#lists = recipientLists(services);
     this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
     this.cleanupFlags = receiveFlags(settings.receive_override_options) |
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
@@ -128,7 +126,7 @@ export class Server {
     this.#etrn = list("smtpd_etrn_restrictions");
     // With sender-dependent routing a recipient may be refused for one sender and taken for another.
     this.#plain = settings.sender_dependent_default_transport_maps.length === 0 &&
-      settings.sender_dependent_relayhost_maps.length === 0 && this.#early.every((one) => one.empty) &&
+      settings.sender_dependent_relayhost_maps.length === 0 && this.#lists.early.every((one) => one.empty) &&
       [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions].every((word) =>
         PLAIN.has(word)
       );
@@ -239,21 +237,12 @@ export class Server {
       session.logReject("reject", stage, reply, recipient);
       return reply;
     };
-    const resolved = await this.#resolve(session, recipient);
+    const sender = session.transaction?.sender ?? "";
+    const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
     if (typeof resolved === "string") return refuse(resolved);
     const question = this.#question(session, stage, recipient, resolved);
-    for (const list of [...this.#early, ...this.#destination]) {
-      const verdict = await list.evaluate(question);
-      if (verdict.kind === "reject") return refuse(verdict.reply);
-    }
-    if (resolved.bad) return refuse(REPLY.badRecipient);
-    const { smtpd_reject_unlisted_recipient, receive_override_options } = this.settings;
-    if (
-      smtpd_reject_unlisted_recipient && !receive_override_options.includes("no_unknown_recipient_checks")
-    ) {
-      const verdict = await checkRecipientExists(this.#services, recipient, resolved);
-      if (verdict.kind === "reject") return refuse(verdict.reply);
-    }
+    const refusal = await checkRecipient(this.#services, this.#lists, question, recipient, resolved);
+    if (refusal !== undefined) return refuse(refusal);
     if (this.#plain) this.#remember(acceptedKey(session, recipient));
     return undefined;
   }
@@ -261,7 +250,7 @@ export class Server {
   /** The reply that refuses ETRN for a domain, if something does. */
   async checkEtrn(session: Session, domain: string): Promise<ReplyText | undefined> {
     const question = { ...this.#question(session, "ETRN", undefined, undefined), etrnDomain: domain };
-    for (const list of [...this.#early.slice(0, ETRN_LISTS), this.#etrn]) {
+    for (const list of [...this.#lists.early.slice(0, ETRN_LISTS), this.#etrn]) {
       const verdict = await list.evaluate(question);
       if (verdict.kind !== "reject") continue;
       session.logReject("reject", "ETRN", verdict.reply);
@@ -294,17 +283,6 @@ export class Server {
   /** Ends the sessions of clients that have been silent for too long; to be called every second. */
   checkDeadlines(): void {
     for (const session of [...this.#sessions]) if (session.late) session.timeout();
-  }
-
-  async #resolve(session: Session, recipient: string): Promise<Resolved | ReplyText> {
-    const { rewrite } = this.#services;
-    const full = await rewrite.rewriteInternal(session.local ? "local" : "remote", recipient);
-    if (full.kind === "retry") return lookupFailure(recipient);
-    // What the remote context left without a domain is delivered as the local one completes it.
-    const complete = await rewrite.rewriteInternal("local", full.address);
-    if (complete.kind === "retry") return lookupFailure(recipient);
-    const resolved = await rewrite.resolve(session.transaction?.sender ?? "", complete.address);
-    return resolved.kind === "retry" ? lookupFailure(recipient) : resolved;
   }
 
   #question(

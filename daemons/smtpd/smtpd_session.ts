@@ -10,11 +10,13 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
+// Access
+import type { Peer } from "../../lib/access/peer.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import type { Peer } from "./smtpd_peer.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes, type ReplyText, soften } from "./smtpd_reply.ts";
+import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";

@@ -12,11 +12,13 @@ import { appendRecord, RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
 import type { ClientExchange, IpcClient } from "../../lib/ipc/client.ts";
 import { type CLEANUP, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
+// Access
+import type { Peer } from "../../lib/access/peer.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { DataReader } from "./smtpd_data.ts";
 import { type MailOptions, ORCPT_LIMIT, type RecipientOptions } from "./smtpd_dsn.ts";
-import type { Peer } from "./smtpd_peer.ts";
-import { REPLY, type ReplyText } from "./smtpd_reply.ts";
+import { REPLY } from "./smtpd_reply.ts";
 
 /** Records that go out in one chunk, bytes. */
 const CHUNK = 32 * 1024;

@@ -19,9 +19,10 @@ import {
   utf8Flag,
 } from "../../lib/proto/cleanup_client.ts";
 import { CLEANUP_INTERNAL } from "../../lib/proto/protocols.ts";
+// Access
+import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
-import type { SmtpdSettings } from "./smtpd_policy.ts";
-import type { ReplyText } from "./smtpd_reply.ts";
+import type { SmtpdSettings } from "./smtpd_settings.ts";
 
 /** Classes of notify_classes that a session can fall into. */
 const CLASSES = ["data", "policy", "protocol", "resource", "software"] as const;

@@ -45,13 +45,14 @@
 import { systemAddresses } from "../../lib/safe/process.ts";
 // Mail
 import { OwnAddresses } from "../../lib/mail/own_address.ts";
+// Rewriting
+import { rewriteHandler, RewriteService } from "../../lib/rewrite/rewrite_service.ts";
 // Server skeleton
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
-import { rewriteHandler, RewriteService } from "./rewrite_service.ts";
 import { SERVICE } from "./service.ts";
 
 /** Makes the service from the settings. */

@@ -6,7 +6,7 @@
  */
 import { didYouMean } from "./nearest.ts";
 import type { ParameterName } from "./parameters.ts";
-import { errorAt, type Place, type Problem } from "./problem.ts";
+import { errorAt, type Place, type Problem, warningAt } from "./problem.ts";
 import { RESTRICTION_NAMES } from "./restriction_names.ts";
 
 /** The parameters that hold restriction lists. */
@@ -44,7 +44,17 @@ export function checkRewriteClients(items: readonly string[], place: Place): Pro
   });
 }
 
-/** Reports the words of one list that the SMTP server would not understand. */
+/** Restrictions that always decide: nothing behind them is asked. */
+const FINAL: readonly string[] = ["permit", "reject", "defer"];
+
+/** The first word behind one that always decides, with that one; undefined when every word may count. */
+function unreachable(items: readonly string[]): readonly [string, string] | undefined {
+  const at = items.findIndex((word, i) => FINAL.includes(word) && items[i - 1] !== PREFIX);
+  const next = items[at + 1];
+  return at < 0 || next === undefined ? undefined : [items[at]!, next];
+}
+
+/** Reports the words of one list that the SMTP server would not understand, and those that it never comes to. */
 export function checkRestrictionList(parameter: string, items: readonly string[], place: Place): Problem[] {
   const problems: Problem[] = [];
   for (let i = 0; i < items.length; i++) {
@@ -57,6 +67,11 @@ export function checkRestrictionList(parameter: string, items: readonly string[]
     } else if (word.startsWith("check_") && !items[i + 1]?.includes(":")) {
       problems.push(errorAt(place, `"${parameter}": "${word}" needs a table behind it`));
     }
+  }
+  const lost = unreachable(items);
+  if (lost !== undefined) {
+    const text = `"${parameter}": "${lost[1]}" is never asked, as "${lost[0]}" in front of it always decides`;
+    problems.push(warningAt(place, text, "change their order, or leave it out"));
   }
   return problems;
 }

@@ -12,7 +12,7 @@ import { checkRestrictionList, checkRewriteClients, RESTRICTION_PARAMETERS } fro
 import { didYouMean } from "./nearest.ts";
 import { findParameter, PARAMETER_NAMES, type ParameterName, type Settings } from "./parameters.ts";
 import { errorAt, formatPlace, formatProblem, type Place, type Problem, warningAt } from "./problem.ts";
-import { ParameterError, Scope, type ScopeSource } from "./scope.ts";
+import { ParameterError, Scope, type ScopeSource, type Setting } from "./scope.ts";
 import { readTomlFile } from "./toml_file.ts";
 import { TRANSPORT_PARAMETERS } from "./transport.ts";
 import type { AnyValue } from "./values.ts";
@@ -72,6 +72,11 @@ export class Configuration {
   /** The defaults alone, as if main.toml set nothing. */
   defaults(): Scope {
     return new Scope({ ...this.#source, layers: [] });
+  }
+
+  /** The values as they would be with other settings before all else. */
+  overridden(settings: ReadonlyMap<string, Setting>): Scope {
+    return new Scope({ ...this.#source, layers: [settings, ...this.#source.layers] });
   }
 
   /** The text of a parameter or variable with every `$name` replaced. */
@@ -324,7 +329,7 @@ function checkRelaying(configuration: Configuration, problems: Problem[]): void 
     const rules = ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"].flatMap((name) =>
       scope.value(name) as readonly string[]
     );
-    if (rules.some((rule) => REFUSALS.includes(rule))) continue;
+    if (rules.some((rule) => REFUSALS.includes(rule)) || scope.value("smtpd_open_relay") === true) continue;
     const place = scope.setting("smtpd_relay_restrictions") ?? entry.place;
     const text = `service "${entry.name}" would relay for anybody: neither smtpd_relay_restrictions nor ` +
       "smtpd_recipient_restrictions refuses strangers";

@@ -1,9 +1,11 @@
 /**
  * `$name` expansion as in main.cf: `$name`, `${name}`, `$(name)`, `${name?text}`, `${name:text}`,
- * `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}` with ==, !=, <, <=, >, >=, and `$$` for a dollar sign.
+ * `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}` with ==, !=, <, <=, >, >= (with `level` behind it for
+ * compatibility levels such as 3.6), and `$$` for a dollar sign.
  *
  * @module
  */
+import { trimBlanks } from "../vstring/ascii.ts";
 
 /** Longest value after expansion, UTF-16 units: `a = $b$b`, `b = $c$c`, ... must not fill the memory. */
 export const VALUE_LIMIT = 1 << 20;
@@ -26,6 +28,12 @@ export type NameLookup = (name: string) => string;
  */
 export function expand(text: string, lookup: NameLookup): string {
   return expandAt(text, lookup, 0);
+}
+
+/** The names that a text refers to, in every branch of its conditions, each once. */
+export function referencedNames(text: string): string[] {
+  const found = text.replaceAll("$$", "").matchAll(/\$[{(]?[ \t]*([A-Za-z0-9_]+)/g);
+  return [...new Set([...found].map(([, name]) => name!))];
 }
 
 function expandAt(text: string, lookup: NameLookup, depth: number): string {
@@ -107,10 +115,9 @@ function choose(body: string, at: number, holds: boolean, lookup: NameLookup, de
 }
 
 function compare(a: string, operator: string, b: string): boolean {
-  const digits = /^[0-9]+$/;
-  const numeric = digits.test(a) && digits.test(b);
-  const order = numeric ? Number(a) - Number(b) : a < b ? -1 : a > b ? 1 : 0;
-  switch (operator) {
+  const levels = operator.endsWith("level");
+  const order = levels ? compareLevels(a, b) : compareTexts(a, b);
+  switch (levels ? operator.slice(0, -"level".length) : operator) {
     case "==":
       return order === 0;
     case "!=":
@@ -126,6 +133,29 @@ function compare(a: string, operator: string, b: string): boolean {
     default:
       throw new ExpandError(`Cannot expand: unknown operator "${operator}"`);
   }
+}
+
+/** Numbers as numbers, all else as text. */
+function compareTexts(a: string, b: string): number {
+  const digits = /^[0-9]+$/;
+  if (digits.test(a) && digits.test(b)) return Number(a) - Number(b);
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Versions `major.minor.patch`, whose last parts may be missing. */
+function compareLevels(a: string, b: string): number {
+  const [left, right] = [levelParts(a), levelParts(b)];
+  const at = left.findIndex((part, i) => part !== right[i]);
+  return at < 0 ? 0 : left[at]! - right[at]!;
+}
+
+function levelParts(text: string): readonly number[] {
+  const level = trimBlanks(text);
+  if (!/^[0-9]{1,9}(\.[0-9]{1,9}){0,2}$/.test(level)) {
+    throw new ExpandError(`Cannot expand: "${text}" is no compatibility level`);
+  }
+  const [major = "0", minor = "0", patch = "0"] = level.split(".");
+  return [Number(major), Number(minor), Number(patch)];
 }
 
 /** Position of the brace or parenthesis that closes the one at `open`. */

@@ -5,7 +5,7 @@
  */
 import { didYouMean } from "./nearest.ts";
 import { isParameterName, PARAMETER_NAMES } from "./parameters.ts";
-import { isPostfixName } from "./postfix_names.ts";
+import { findPostfixParameter } from "./postfix_parameters.ts";
 import { errorAt, type Place, type Problem } from "./problem.ts";
 import { findRow, type Setting } from "./scope.ts";
 import { isTable, type TomlFile } from "./toml_file.ts";
@@ -64,8 +64,11 @@ function unknownParameter(
   transport: string | undefined,
   transports: ReadonlySet<string>,
 ): Problem {
-  if (isPostfixName(name)) {
-    return errorAt(place, `"${name}" is a Postfix parameter that Postern does not support`);
+  const known = findPostfixParameter(name);
+  if (known !== undefined) {
+    const why = known.refusal === undefined ? "" : `: ${known.refusal.why}`;
+    const text = `"${name}" is a Postfix parameter that Postern does not support${why}`;
+    return errorAt(place, text, known.refusal?.cure);
   }
   const service = transport === undefined ? undefined : didYouMean(transport, transports);
   const nearest = didYouMean(name, PARAMETER_NAMES);

@@ -328,6 +328,7 @@ export const PARAMETERS = {
   smtpd_history_flush_threshold: { type: "integer", default: "100", min: 1, doc: "Lines of a session that are kept for the postmaster before they are dropped at RSET, EHLO or the end of a message" },
   smtpd_junk_command_limit: { type: "integer", default: "100", min: 1, doc: "Commands that bring no mail before they count as errors" },
   smtpd_min_data_rate: { type: "integer", default: "500", min: 1, doc: "Bytes per second that the time for a whole request allows for" },
+  smtpd_open_relay: { type: "boolean", default: "no", doc: "Own: start although the rules let strangers relay" },
   smtpd_peername_lookup: { type: "boolean", default: "yes", doc: "Look up the names of clients" },
   smtpd_per_request_deadline: { type: "boolean", default: "yes", doc: "smtpd_timeout is for a whole command or message, extended by what comes at smtpd_min_data_rate; Postfix: only under stress" },
   smtpd_recipient_limit: { type: "integer", default: "1000", min: 1, doc: "Most recipients of one message" },

@@ -5,7 +5,7 @@
  */
 import { parse } from "@std/toml";
 import { errorAt, type Place, type Problem } from "./problem.ts";
-import { findKeyLines } from "./toml_lines.ts";
+import { findKeys, type KeyMark } from "./toml_lines.ts";
 
 /** A TOML table. */
 export type Table = Readonly<Record<string, unknown>>;
@@ -33,8 +33,8 @@ export function readTomlFile(
   }
   try {
     const table = parse(text);
-    const lines = findKeyLines(text);
-    return { path, table, place: (...keys) => ({ file: path, line: lineOf(lines, keys) }) };
+    const marks = findKeys(text);
+    return { path, table, place: (...keys) => ({ file: path, line: lineOf(marks, keys) }) };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     problems.push(syntaxProblem(path, error.message));
@@ -42,10 +42,10 @@ export function readTomlFile(
   }
 }
 
-function lineOf(lines: ReadonlyMap<string, number>, keys: readonly (string | number)[]): number {
+function lineOf(marks: ReadonlyMap<string, KeyMark>, keys: readonly (string | number)[]): number {
   for (let length = keys.length; length > 0; length--) {
-    const line = lines.get(keys.slice(0, length).join("."));
-    if (line !== undefined) return line;
+    const mark = marks.get(keys.slice(0, length).join("."));
+    if (mark !== undefined) return mark.line;
   }
   return 0;
 }

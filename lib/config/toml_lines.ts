@@ -1,20 +1,32 @@
 /**
- * Line numbers of the keys of a TOML document, which the parser does not tell.
+ * Where the keys of a TOML document stand, which the parser does not tell.
  *
  * @module
  */
 
+/** Where a key or the header of a table stands. Offsets are UTF-16 units. */
+export interface KeyMark {
+  /** From 1 on. */
+  readonly line: number;
+  /** Of the first character of the key, or of the header's bracket. */
+  readonly start: number;
+  /** Behind the last character of the value, or of the header. */
+  readonly end: number;
+  /** Of the first character of the value; undefined for what has none of its own. */
+  readonly value?: number;
+}
+
 /**
- * The line of every key and table, by path: `smtpd_banner`, `variables.relay`, `service.0.parameters.smtpd_banner`.
- * The document must be one that the parser accepts.
+ * Every key and table by path: `smtpd_banner`, `variables.relay`, `service.0.parameters.smtpd_banner`. The document must
+ * be one that the parser accepts.
  */
-export function findKeyLines(document: string): ReadonlyMap<string, number> {
+export function findKeys(document: string): ReadonlyMap<string, KeyMark> {
   return new KeyScanner(document).scan();
 }
 
 class KeyScanner {
   readonly #text: string;
-  readonly #lines = new Map<string, number>();
+  readonly #marks = new Map<string, KeyMark>();
   /** Number of elements so far of each array of tables. */
   readonly #arrays = new Map<string, number>();
   #at = 0;
@@ -24,13 +36,13 @@ class KeyScanner {
     this.#text = text;
   }
 
-  scan(): ReadonlyMap<string, number> {
+  scan(): ReadonlyMap<string, KeyMark> {
     let table = "";
     for (this.#skipSpace(); this.#at < this.#text.length; this.#skipSpace()) {
       if (this.#peek() === "[") table = this.#header();
       else this.#assignment(table);
     }
-    return this.#lines;
+    return this.#marks;
   }
 
   #peek(): string {
@@ -60,11 +72,13 @@ class KeyScanner {
 
   /** `[table]` or `[[array]]`; returns the path below which the next keys are. */
   #header(): string {
-    const line = this.#line;
+    const { line, start } = this.#here();
     this.#next();
     const array = this.#peek() === "[";
     if (array) this.#next();
     const keys = this.#keys();
+    this.#at += array ? 2 : 1;
+    const end = this.#at;
     this.#skipLine();
     let path = "";
     for (const key of keys.slice(0, -1)) path = this.#current(join(path, key));
@@ -74,8 +88,12 @@ class KeyScanner {
       this.#arrays.set(path, index + 1);
       path = join(path, String(index));
     } else path = this.#current(path);
-    this.#note(path, line);
+    this.#note(path, { line, start, end });
     return path;
+  }
+
+  #here(): KeyMark {
+    return { line: this.#line, start: this.#at, end: this.#at };
   }
 
   /** The path of the last element for an array of tables, else the path. */
@@ -84,19 +102,22 @@ class KeyScanner {
     return count === undefined ? path : join(path, String(count - 1));
   }
 
-  #note(path: string, line: number): void {
-    if (!this.#lines.has(path)) this.#lines.set(path, line);
+  #note(path: string, mark: KeyMark): void {
+    if (!this.#marks.has(path)) this.#marks.set(path, mark);
   }
 
   #assignment(table: string): void {
-    const line = this.#line;
+    const key = this.#here();
     let path = table;
-    for (const key of this.#keys()) {
-      path = join(path, key);
-      this.#note(path, line);
+    for (const part of this.#keys()) {
+      path = join(path, part);
+      this.#note(path, key);
     }
     this.#next();
+    while (this.#peek() === " " || this.#peek() === "\t") this.#next();
+    const value = this.#at;
     this.#value(path);
+    this.#marks.set(path, { ...key, value, end: this.#at });
   }
 
   /** A dotted key, up to `=` or `]`. */
@@ -120,12 +141,20 @@ class KeyScanner {
   }
 
   #value(path: string): void {
-    while (this.#peek() === " " || this.#peek() === "\t") this.#next();
     const char = this.#peek();
     if (char === '"' || char === "'") this.#string();
     else if (char === "[") this.#array(path);
     else if (char === "{") this.#inlineTable(path);
-    else while (!/^[,\]}\n#]?$/.test(this.#peek())) this.#next();
+    else this.#bare();
+  }
+
+  /** A number, a date, true or false. */
+  #bare(): void {
+    let end = this.#at;
+    while (!/^[,\]}\n#]?$/.test(this.#peek())) {
+      if (!/[ \t\r]/.test(this.#next())) end = this.#at;
+    }
+    this.#at = end;
   }
 
   #array(path: string): void {
@@ -133,7 +162,7 @@ class KeyScanner {
     for (let index = 0;; index++) {
       this.#skipSpace();
       if (this.#peek() === "]" || this.#peek() === "") break;
-      this.#note(join(path, String(index)), this.#line);
+      this.#note(join(path, String(index)), this.#here());
       this.#value(join(path, String(index)));
       this.#skipSpace();
       if (this.#peek() === ",") this.#next();

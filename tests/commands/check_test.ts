@@ -5,7 +5,10 @@ import { loadConfiguration } from "../../lib/config/configuration.ts";
 import { COMMANDS, FACTS, MASTER } from "../lib/config/fixture.ts";
 
 /** Writes the files into a directory of their own, checks it, and gives the lines with DIR for its path. */
-async function check(files: Readonly<Record<string, string>>): Promise<{ lines: string[]; status: number }> {
+async function check(
+  files: Readonly<Record<string, string>>,
+  ...args: string[]
+): Promise<{ lines: string[]; status: number }> {
   const directory = Deno.makeTempDirSync();
   try {
     for (const [name, text] of Object.entries({ "master.toml": MASTER, ...files })) {
@@ -26,7 +29,7 @@ async function check(files: Readonly<Record<string, string>>): Promise<{ lines: 
         return { configuration, problems };
       },
     };
-    const status = await run([], env);
+    const status = await run(args, env);
     return { lines: err.split("\n").slice(0, -1).map((line) => line.replaceAll(directory, "DIR")), status };
   } finally {
     Deno.removeSync(directory, { recursive: true });
@@ -114,6 +117,45 @@ for (const [what, main, files, expected] of TABLES) {
     assert.equal(status, lines[0]!.startsWith("postern: error:") ? 1 : 0);
   });
 }
+
+const OPEN =
+  'alias_maps = []\nsmtpd_relay_restrictions = ["permit_mynetworks", "reject"]\nmynetworks = ["0.0.0.0/0"]\n';
+
+Deno.test("check tells of an open relay, and of an expectation that is not met", async () => {
+  const { lines, status } = await check({
+    "main.toml": OPEN,
+    "expect.toml": '[[expect]]\nclient = "198.51.100.7"\nrelay = false\n',
+  });
+  assert.equal(status, 1);
+  assert.equal(lines.length, 2, lines.join("\n"));
+  assert.match(lines[0]!, /error: DIR\/main\.toml:2: service "25" would relay for strangers: mail\.stranger/);
+  assert.match(
+    lines[1]!,
+    /error: DIR\/expect\.toml:1: expectation is not met: .*expected relay false, got true/,
+  );
+});
+
+Deno.test("check --network tells of a name that DNS does not have and of a port that is taken", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const service =
+    `[[service]]\nname = "127.0.0.1:${port}"\ntype = "inet"\nprivate = false\ncommand = "smtpd"\n`;
+  const files = {
+    "main.toml": 'alias_maps = []\nqueue_directory = "DIR/queue"\nmyhostname = "host.invalid"\n',
+    "master.toml": service,
+  };
+  assert.deepEqual(await check(files), { lines: [], status: 0 });
+  const { lines, status } = await check(files, "--network");
+  assert.equal(status, 1);
+  // RFC 6761 section 6.4: no name ends in "invalid"; without a resolver there is none either.
+  assert.match(lines[0]!, /warning: DIR\/main\.toml:3: "myhostname": DNS has no address for "host\.invalid"/);
+  assert.match(
+    lines[1]!,
+    new RegExp(`error: DIR/master\\.toml:1: service "127\\.0\\.0\\.1:${port}": Cannot listen`, "i"),
+  );
+  listener.close();
+  assert.equal((await check(files, "--network")).status, 0);
+});
 
 Deno.test("check takes no arguments", async () => {
   await assert.rejects(run(["x"], {} as CommandEnv), { name: "CommandError" });

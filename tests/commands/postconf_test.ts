@@ -92,12 +92,12 @@ Deno.test("postconf warns of a name that is no parameter and prints the others, 
     loadGood(MAIN),
     "nosuch",
     "smtpd_helo_required",
-    "smtp_destination_rate_delay",
+    "qmgr_destination_rate_delay",
   );
   assert.deepEqual(printed, {
     out: "smtpd_helo_required = no\n",
     err: "postconf: warning: nosuch: unknown parameter\n" +
-      "postconf: warning: smtp_destination_rate_delay: unknown parameter\n",
+      "postconf: warning: qmgr_destination_rate_delay: unknown parameter\n",
     status: 0,
   });
 });
@@ -112,7 +112,7 @@ parameters = { syslog_name = "postfix/x", smtpd_relay_restrictions = ["permit_my
 `;
 
 Deno.test("postconf -M prints services in the columns of master.cf", async () => {
-  const { out } = await postconf(loadGood("", MASTER + SERVICE), "-M");
+  const { out } = await postconf(loadGood("", MASTER + SERVICE), "-Mf");
   assert.deepEqual(out.split("\n").slice(0, 3), [
     "25         inet  n       -       n       -       -       smtpd",
     "qmgr       unix  n       -       n       300     -       qmgr",
@@ -121,7 +121,7 @@ Deno.test("postconf -M prints services in the columns of master.cf", async () =>
   assert.ok(out.endsWith(
     "127.0.0.1:10025 inet n   -       n       -       0       smtpd\n" +
       "    -o syslog_name=postfix/x\n" +
-      "    -o { smtpd_relay_restrictions = permit_mynetworks, reject }\n",
+      "    -o {smtpd_relay_restrictions=permit_mynetworks, reject}\n",
   ));
 });
 
@@ -133,12 +133,84 @@ Deno.test("postconf -M picks services by name and type and warns when there is n
   assert.deepEqual(none, { out: "", err: 'postconf: warning: unmatched request: "qmgr/inet"\n', status: 0 });
 });
 
+Deno.test("postconf warns of a variable that nothing refers to, as Postfix does", async () => {
+  const { out, err } = await postconf(loadGood('[variables]\nfoo = "$bar"\nbar = "x"'), "-n");
+  assert.equal(out, "");
+  assert.equal(
+    err,
+    "postconf: warning: /c/main.toml: unused parameter: foo=$bar\n" +
+      "postconf: warning: /c/main.toml: unused parameter: bar=x\n",
+  );
+});
+
+Deno.test("postconf -C picks classes", async () => {
+  const configuration = loadGood(MAIN);
+  assert.equal((await postconf(configuration, "-C", "user")).out, "place = example.org\n");
+  const own = (await postconf(configuration, "-C", "service")).out.split("\n");
+  assert.ok(own.includes("relay_destination_rate_delay = $default_destination_rate_delay"));
+  assert.ok(own.includes("slow-smtp_destination_recipient_limit = 7"));
+  assert.ok(!own.some((line) => line.startsWith("qmgr_")));
+  assert.equal(
+    (await postconf(configuration, "-nC", "service")).out,
+    "slow-smtp_destination_recipient_limit = 7\n",
+  );
+  const all = (await postconf(configuration)).out;
+  assert.equal((await postconf(configuration, "-C", "all")).out, all);
+  assert.equal((await postconf(configuration, "-C", "builtin, service", "-C", "user")).out, all);
+});
+
+Deno.test("postconf -j prints one object per line", async () => {
+  const { out } = await postconf(loadGood(MAIN), "-jn");
+  const objects = out.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+  assert.deepEqual(objects[0], { name: "mydestination", value: "$myhostname, localhost" });
+  const services = (await postconf(loadGood(MAIN, MASTER + SERVICE), "-jM", "*/inet")).out.split("\n");
+  assert.deepEqual(JSON.parse(services[1]!), {
+    service: "127.0.0.1:10025",
+    type: "inet",
+    private: "n",
+    unprivileged: "-",
+    chroot: "n",
+    wakeup: "-",
+    process_limit: "0",
+    command: "smtpd",
+    options: [
+      "-o syslog_name=postfix/x",
+      "-o {smtpd_relay_restrictions=permit_mynetworks, reject}",
+    ],
+  });
+});
+
+Deno.test("postconf -l, -a, -A and -T need no configuration", async () => {
+  const none = { config: () => assert.fail() } as unknown as Configuration;
+  assert.equal((await postconf(none, "-l")).out, "fcntl\nflock\ndotlock\n");
+  for (const args of [["-a"], ["-A"], ["-T", "run-version"]]) {
+    assert.deepEqual(await postconf(none, ...args), { out: "", err: "", status: 0 });
+  }
+});
+
 Deno.test("postconf -m lists the table types", async () => {
   const { out } = await postconf(loadGood(""), "-m");
   assert.ok(out.split("\n").includes("texthash"));
 });
 
-for (const args of [["-q"], ["-n", "-d"], ["-h", "-H"], ["-c"]]) {
+for (
+  const args of [
+    ["-q"],
+    ["-n", "-d"],
+    ["-h", "-H"],
+    ["-c"],
+    ["-M", "-P"],
+    ["-Mh"],
+    ["-F", "25/inet/nosuch"],
+    ["-C", "nosuch"],
+    ["-T", "nosuch"],
+    ["-e", "smtpd_banner"],
+    ["-X"],
+    ["-Xx", "smtpd_banner"],
+    ["-F#", "25/inet/wakeup"],
+    ["-o", "=x"],
+  ]
+) {
   Deno.test(`postconf ${args.join(" ")} is refused`, async () => {
     await assert.rejects(postconf(loadGood(""), ...args), { name: "CommandError", message: /^fatal: / });
   });

@@ -12,7 +12,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ["lib/table", "lib/ipc"],
   ["lib/mail"],
   ["lib/proto"],
-  ["lib/smtp", "lib/dns", "lib/tls", "lib/sasl", "lib/milter"],
+  ["lib/smtp", "lib/dns", "lib/tls", "lib/sasl", "lib/milter", "lib/access", "lib/maps", "lib/rewrite"],
   ["lib/server"],
   ["daemons", "commands"],
   ["main.ts", "scripts", "bench"],

@@ -13,7 +13,7 @@ const MANUAL = join(ROOT, "docs", "man");
 /** Pages that people write examples of configuration in. */
 const GUIDES = ["docs/administration.md", "docs/man/main.toml.5.md", "docs/man/master.toml.5.md"];
 /** Pages of no program: the dispatcher, files, tables. */
-const OTHER_PAGES = ["postern", "main.toml", "master.toml", "tables"];
+const OTHER_PAGES = ["postern", "main.toml", "master.toml", "expect.toml", "tables"];
 /** Sections that the page of a command must have. */
 const COMMAND_SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"];
 

@@ -63,7 +63,7 @@ Deno.test({
       inet_interfaces: ["all"],
     });
     // The declaration's files but one, as if the configuration did not name it: the sandbox must refuse that one.
-    const files = tableFiles(settings.virtual_alias_maps);
+    const files = tableFiles(settings.virtual_alias_maps ?? []);
     const { client, child, listener, log } = startDaemon(directory, settings, files);
     try {
       const maps = new MapClient(client, {});

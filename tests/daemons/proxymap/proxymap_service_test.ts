@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { addressSet } from "../../../daemons/proxymap/proxymap_local.ts";
-import { type FindRequest, proxymapHandler } from "../../../daemons/proxymap/proxymap_service.ts";
+import { addressSet } from "../../../lib/maps/proxymap_local.ts";
+import { type FindRequest, proxymapHandler } from "../../../lib/maps/proxymap_service.ts";
 import { SERVICE } from "../../../daemons/proxymap/service.ts";
 import { MapClient } from "../../../lib/proto/proxymap_client.ts";
 import { utf8 } from "../../support/bytes.ts";

@@ -1,13 +1,13 @@
 /**
  * What tests of proxymap share. Not a test itself.
  */
-import { MapService } from "../../../daemons/proxymap/proxymap_service.ts";
-import { addressSet } from "../../../daemons/proxymap/proxymap_local.ts";
+import { MapService } from "../../../lib/maps/proxymap_service.ts";
+import { addressSet } from "../../../lib/maps/proxymap_local.ts";
 import {
   type ProxymapSettings,
   ProxymapTables,
   searchedParameters,
-} from "../../../daemons/proxymap/proxymap_tables.ts";
+} from "../../../lib/maps/proxymap_tables.ts";
 import { SERVICE } from "../../../daemons/proxymap/service.ts";
 import { MemoryFiles, MemoryLog } from "../../lib/table/table_support.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { LocalClients } from "../../../daemons/smtpd/smtpd_local_clients.ts";
-import type { Peer } from "../../../daemons/smtpd/smtpd_peer.ts";
+import type { Peer } from "../../../lib/access/peer.ts";
 import { MailHost } from "./mail_host.ts";
 import { readQueueFile } from "./queued_message.ts";
 

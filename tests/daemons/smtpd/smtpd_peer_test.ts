@@ -1,10 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  canonicalAddress,
-  isLoopback,
-  lookUpNames,
-  reverseDomain,
-} from "../../../daemons/smtpd/smtpd_peer.ts";
+import { lookUpNames, reverseDomain } from "../../../daemons/smtpd/smtpd_peer.ts";
+import { canonicalAddress, isLoopback } from "../../../lib/access/peer.ts";
 import { parseIpAddress } from "../../../lib/vstring/ip_address.ts";
 import type { DnsAnswer, DnsLookup } from "../../../lib/proto/dns_client.ts";
 

@@ -2,15 +2,15 @@
 import { PARAMETERS } from "../../../lib/config/parameters.ts";
 import type { Logger } from "../../../lib/log/log.ts";
 import { OwnAddresses } from "../../../lib/mail/own_address.ts";
-import { MapService } from "../../../daemons/proxymap/proxymap_service.ts";
+import { MapService } from "../../../lib/maps/proxymap_service.ts";
 import {
   type ProxymapSettings,
   ProxymapTables,
   searchedParameters,
-} from "../../../daemons/proxymap/proxymap_tables.ts";
+} from "../../../lib/maps/proxymap_tables.ts";
 import { SERVICE as PROXYMAP_SERVICE } from "../../../daemons/proxymap/service.ts";
-import { type ResolveAnswer, RewriteService } from "../../../daemons/trivial-rewrite/rewrite_service.ts";
-import type { Maps, RewriteSettings } from "../../../daemons/trivial-rewrite/rewrite_settings.ts";
+import { type ResolveAnswer, RewriteService } from "../../../lib/rewrite/rewrite_service.ts";
+import type { Maps, RewriteSettings } from "../../../lib/rewrite/rewrite_settings.ts";
 import { SERVICE } from "../../../daemons/trivial-rewrite/service.ts";
 
 export type Overrides = { [name: string]: string | boolean | readonly string[] };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { rewriteHandler } from "../../../daemons/trivial-rewrite/rewrite_service.ts";
+import { rewriteHandler } from "../../../lib/rewrite/rewrite_service.ts";
 import type { ServerExchange } from "../../../lib/ipc/server.ts";
 import type { REWRITE } from "../../../lib/proto/protocols.ts";
 import { makeService, type Overrides } from "./rewrite_fixture.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { findParameter, PARAMETER_NAMES, PARAMETERS } from "../../../lib/config/parameters.ts";
-import { isPostfixName } from "../../../lib/config/postfix_names.ts";
+import { isPostfixName } from "../../../lib/config/postfix_parameters.ts";
 import { load, loadGood, MASTER } from "./fixture.ts";
 
 Deno.test("an empty main.toml is a whole configuration: every default has its type", () => {

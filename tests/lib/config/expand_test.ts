@@ -53,6 +53,10 @@ const CASES: readonly (readonly [string, string])[] = [
   ["${empty? {x} : { y }}", " y "],
   ["${empty?{x}:$$a}", "$a"],
   ["${a ?x}", "x"],
+  ["${{3.10} >level {3.6} ? {newer} : {older}}", "newer"],
+  ["${{2} <level {3.6} ? {older} : {newer}}", "older"],
+  ["${{3} ==level {3.0.0} ? {same}}", "same"],
+  ["${{3.6} <=level {3.6} ? {up to} : {above}}", "up to"],
   ["${{} == {$empty} ? {both empty} : {no}}", "both empty"],
 ];
 
@@ -73,7 +77,8 @@ const FAULTS: readonly (readonly [string, RegExp])[] = [
   ["${a:{x}:{y}}", /expected nothing at ":\{y\}"/],
   ["${empty:{x}:{y}}", /expected nothing at ":\{y\}"/],
   ["${{a} = {b} ? {c}}", /unknown operator "="/],
-  ["${{a} <=level {3.6} ? {c}}", /unknown operator/],
+  ["${{a} <=level {3.6} ? {c}}", /"a" is no compatibility level/],
+  ["${{3.6} =level {3.6} ? {c}}", /unknown operator/],
   ["${{a} ==}", /expected \{a\} operator \{b\}/],
   ["$nobody", /unknown nobody/],
 ];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parse } from "@std/toml";
-import { findKeyLines } from "../../../lib/config/toml_lines.ts";
+import { findKeys } from "../../../lib/config/toml_lines.ts";
 
 const DOCUMENT = `# a comment = "with a key"
 first = "one" # and = more
@@ -38,8 +38,12 @@ e = 1
 e = 2
 `;
 
+function linesOf(document: string): Record<string, number> {
+  return Object.fromEntries([...findKeys(document)].map(([path, { line }]) => [path, line]));
+}
+
 Deno.test("every key has the line that it stands on", () => {
-  assert.deepEqual(Object.fromEntries(findKeyLines(DOCUMENT)), {
+  assert.deepEqual(linesOf(DOCUMENT), {
     "first": 2,
     "second": 3,
     "second.0": 4,
@@ -82,9 +86,25 @@ Deno.test("the parser takes the document of the test above", () => {
 
 Deno.test("documents with CR LF line ends have the same lines", () => {
   const crlf = DOCUMENT.replaceAll("\n", "\r\n");
-  assert.deepEqual(findKeyLines(crlf), findKeyLines(DOCUMENT));
+  assert.deepEqual(linesOf(crlf), linesOf(DOCUMENT));
 });
 
 Deno.test("a document cut at every character ends the scan", () => {
-  for (let length = 0; length <= DOCUMENT.length; length++) findKeyLines(DOCUMENT.slice(0, length));
+  for (let length = 0; length <= DOCUMENT.length; length++) findKeys(DOCUMENT.slice(0, length));
+});
+
+Deno.test("a key's mark goes from the key to the end of its value, comments and blanks left out", () => {
+  const marks = findKeys(DOCUMENT);
+  const text = (path: string) => DOCUMENT.slice(marks.get(path)!.start, marks.get(path)!.end);
+  const value = (path: string) => DOCUMENT.slice(marks.get(path)!.value!, marks.get(path)!.end);
+  assert.equal(text("first"), 'first = "one"');
+  assert.equal(value("second"), '[\n  "a", # b = 1\n  "c = 2",\n]');
+  assert.equal(value("dotted.name"), "3");
+  assert.equal(value("table"), "{ x = 1, y = { z = [1, { w = 2 }] } }");
+  assert.equal(value("table.x"), "1");
+  assert.equal(value("table.y"), "{ z = [1, { w = 2 }] }");
+  assert.equal(text("service.1"), "[[service]]");
+  assert.equal(text("variables"), "[variables]");
+  assert.equal(text("service.1.parameters.p"), 'p = "q"');
+  assert.equal(marks.get("variables")!.value, undefined);
 });

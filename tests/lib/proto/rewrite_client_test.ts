@@ -4,7 +4,7 @@ import type { Reply, RequestValues } from "../../../lib/ipc/protocol.ts";
 import { ADDRESS_LIMIT, type REWRITE } from "../../../lib/proto/protocols.ts";
 import { ReplyCache } from "../../../lib/proto/reply_cache.ts";
 import { RewriteClient } from "../../../lib/proto/rewrite_client.ts";
-import { RewriteService } from "../../../daemons/trivial-rewrite/rewrite_service.ts";
+import { RewriteService } from "../../../lib/rewrite/rewrite_service.ts";
 import { makeService } from "../../daemons/trivial-rewrite/rewrite_fixture.ts";
 
 type Requests = (typeof REWRITE)["requests"];

@@ -3,20 +3,20 @@
  * REJECT ends its list.
  */
 // Utility
-import { asciiUpper, isDigit, splitBlanks } from "../../lib/vstring/ascii.ts";
-import type { RESTRICTION_PARAMETERS } from "../../lib/config/check_restrictions.ts";
-import type { RestrictionName } from "../../lib/config/restriction_names.ts";
+import { asciiUpper, isDigit, splitBlanks } from "../vstring/ascii.ts";
+import type { RESTRICTION_PARAMETERS } from "../config/check_restrictions.ts";
+import type { RestrictionName } from "../config/restriction_names.ts";
 // Mail
-import { domainOf } from "../../lib/mail/address.ts";
-import { isValidHostname } from "../../lib/mail/domain.ts";
-import { splitStatus } from "../../lib/mail/status_code.ts";
-// Server skeleton
-import type { MapSearch } from "../../lib/proto/proxymap_client.ts";
-import type { Resolved } from "../../lib/proto/rewrite_client.ts";
-// This program
-import { DUNNO, OK, type Question, reject, type Services, type Verdict } from "./smtpd_policy.ts";
-import { checkRecipientExists } from "./smtpd_recipient.ts";
-import { lookupFailure, refusal, type ReplyText, shown } from "./smtpd_reply.ts";
+import { domainOf } from "../mail/address.ts";
+import { isValidHostname } from "../mail/domain.ts";
+import { splitStatus } from "../mail/status_code.ts";
+// Internal protocols
+import type { MapSearch } from "../proto/proxymap_client.ts";
+import type { Resolved } from "../proto/rewrite_client.ts";
+// Access
+import { DUNNO, OK, type Question, reject, type Services, type Verdict } from "./policy.ts";
+import { checkRecipientExists } from "./recipient.ts";
+import { lookupFailure, refusal, type ReplyText, shown } from "./reply.ts";
 
 /** One element of a list, ready to run. */
 interface Element {

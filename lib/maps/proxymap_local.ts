@@ -5,14 +5,14 @@
  * @module
  */
 // Utility
-import { formatIpAddress } from "../../lib/vstring/ip_address.ts";
-import { equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { formatIpAddress } from "../vstring/ip_address.ts";
+import { equalsIgnoreCase } from "../vstring/ascii.ts";
 // Tables
-import { parseIpNetwork } from "../../lib/table/ip_network.ts";
-import { matchDomainList, type MatchList } from "../../lib/table/match_list.ts";
-import { MISSING, type Outcome } from "../../lib/table/table.ts";
+import { parseIpNetwork } from "../table/ip_network.ts";
+import { matchDomainList, type MatchList } from "../table/match_list.ts";
+import { MISSING, type Outcome } from "../table/table.ts";
 // Mail
-import { parseAddressLiteral } from "../../lib/mail/domain.ts";
+import { parseAddressLiteral } from "../mail/domain.ts";
 
 const FOUND: Outcome = { kind: "found", value: "" };
 

@@ -2,15 +2,15 @@
  * Whether a recipient exists, asked at RCPT so that mail for nobody is refused and not bounced.
  */
 // Utility
-import { asciiLower } from "../../lib/vstring/ascii.ts";
+import { asciiLower } from "../vstring/ascii.ts";
 // Mail
-import { splitAddress } from "../../lib/mail/address.ts";
-import { splitStatus } from "../../lib/mail/status_code.ts";
-// Server skeleton
-import type { Resolved } from "../../lib/proto/rewrite_client.ts";
-// This program
-import { DUNNO, reject, type Services, type SmtpdSettings, type Verdict } from "./smtpd_policy.ts";
-import { lookupFailure, refusal, shown } from "./smtpd_reply.ts";
+import { splitAddress } from "../mail/address.ts";
+import { splitStatus } from "../mail/status_code.ts";
+// Internal protocols
+import type { Resolved } from "../proto/rewrite_client.ts";
+// Access
+import { type AccessSettings, DUNNO, reject, type Services, type Verdict } from "./policy.ts";
+import { lookupFailure, refusal, shown } from "./reply.ts";
 
 /** Local parts that are always there. */
 const ALWAYS_LOCAL: ReadonlySet<string> = new Set(["postmaster", "mailer-daemon", "double-bounce"]);
@@ -23,7 +23,7 @@ interface ClassRow {
     | "virtual_mailbox_maps"
     | "relay_recipient_maps";
   readonly table: string;
-  readonly code: (settings: SmtpdSettings) => number;
+  readonly code: (settings: AccessSettings) => number;
   /** An empty table means that every recipient exists. */
   readonly emptyAccepts: boolean;
 }
@@ -86,14 +86,14 @@ export async function checkRecipientExists(
   return unknown(settings, recipient, row);
 }
 
-function unknown(settings: SmtpdSettings, recipient: string, row: ClassRow): Verdict {
+function unknown(settings: AccessSettings, recipient: string, row: ClassRow): Verdict {
   const where = settings.show_user_unknown_table_name ? ` in ${row.table}` : "";
   const text = `<${shown(recipient)}>: Recipient address rejected: User unknown${where}`;
   return reject(refusal(row.code(settings), "5.1.1", text));
 }
 
 function unknownBy(
-  settings: SmtpdSettings,
+  settings: AccessSettings,
   recipient: string,
   resolved: Resolved,
   row: ClassRow | undefined,

@@ -4,12 +4,12 @@
  * @module
  */
 // Utility
-import type { Logger } from "../../lib/log/log.ts";
-import { asciiLower } from "../../lib/vstring/ascii.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import type { Logger } from "../log/log.ts";
+import { asciiLower } from "../vstring/ascii.ts";
+import { printable } from "../vstring/printable.ts";
 // Mail
-import type { OwnAddresses } from "../../lib/mail/own_address.ts";
-// This program
+import type { OwnAddresses } from "../mail/own_address.ts";
+// Rewriting
 import { findValue, type Maps, type RewriteSettings, TableTrouble } from "./rewrite_settings.ts";
 
 /** The five classes of a recipient's domain. */

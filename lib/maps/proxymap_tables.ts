@@ -4,25 +4,35 @@
  * @module
  */
 // Utility
-import type { Logger } from "../../lib/log/log.ts";
-import type { Settings } from "../../lib/config/parameters.ts";
+import type { Logger } from "../log/log.ts";
+import type { ParameterName, ParameterValue, Settings } from "../config/parameters.ts";
 // Tables
-import { listProblems, type MatchList, parseList } from "../../lib/table/match_list.ts";
-import { openTableSoftly } from "../../lib/table/open.ts";
-import type { OpenHow } from "../../lib/table/open_how.ts";
-import { isAliasTable, listKind, parentStyle } from "../../lib/table/parameter_lists.ts";
-import { withoutProxy } from "../../lib/table/spec.ts";
-import { asksServer, tableSpecs } from "../../lib/table/table_files.ts";
-import type { Table } from "../../lib/table/table.ts";
-// This program
-import type { SERVICE } from "./service.ts";
+import { listProblems, type MatchList, parseList } from "../table/match_list.ts";
+import { openTableSoftly } from "../table/open.ts";
+import type { OpenHow } from "../table/open_how.ts";
+import { isAliasTable, listKind, parentStyle } from "../table/parameter_lists.ts";
+import { withoutProxy } from "../table/spec.ts";
+import { asksServer, tableSpecs } from "../table/table_files.ts";
+import type { Table } from "../table/table.ts";
 
-/** The settings that proxymap is told. */
-export type ProxymapSettings = Settings<(typeof SERVICE)["parameters"][number]>;
+/** A parameter whose value is a list with tables. */
+export type SearchedParameter = {
+  [K in ParameterName]: ParameterValue<K> extends readonly string[] ? K : never;
+}[ParameterName];
 
-/** The parameters that clients may name: those whose tables the declaration lets this process read. */
-export type SearchedParameter = TableItem<(typeof SERVICE)["reads"][number]>;
-type TableItem<Item> = Item extends `${"table" | "servers"}:${infer Name}` ? Name : never;
+/** The settings that say how tables are searched, and the parameters that name them. */
+export type ProxymapSettings =
+  & Partial<Settings<SearchedParameter>>
+  & Settings<
+    | "alias_database"
+    | "alias_maps"
+    | "double_bounce_sender"
+    | "myorigin"
+    | "owner_request_special"
+    | "parent_domain_matches_subdomains"
+    | "proxy_read_maps"
+    | "recipient_delimiter"
+  >;
 
 /** Parameters that decide about users: only their tables on servers are for this process. */
 export const SERVERS_ONLY: readonly string[] = ["virtual_gid_maps", "virtual_uid_maps"];
@@ -34,8 +44,10 @@ const PARANOID_PARAMETERS: readonly string[] = [
   "virtual_uid_maps",
 ];
 
-/** The same as values, from the declaration. */
-export function searchedParameters(reads: (typeof SERVICE)["reads"]): SearchedParameter[] {
+/** The parameters that clients may name: those whose tables a daemon's declaration lets it read. */
+export function searchedParameters(
+  reads: readonly `${"table" | "servers"}:${SearchedParameter}`[],
+): SearchedParameter[] {
   return reads.map((item) => item.slice(item.indexOf(":") + 1) as SearchedParameter);
 }
 
@@ -89,7 +101,7 @@ export class ProxymapTables {
   open(parameter: SearchedParameter): OpenedParameter {
     const known = this.#parameters.get(parameter);
     if (known !== undefined) return known;
-    const items = this.#settings[parameter];
+    const items = this.#settings[parameter] ?? [];
     const kind = listKind(parameter);
     const specs = tableSpecs(items).filter((spec) => !SERVERS_ONLY.includes(parameter) || asksServer(spec));
     const opened = {

@@ -4,15 +4,15 @@
  * @module
  */
 // Utility
-import type { Request } from "../../lib/ipc/protocol.ts";
-import type { Handler } from "../../lib/ipc/server.ts";
-import type { Logger } from "../../lib/log/log.ts";
-import { ADDRESS_LIMIT, REWRITE } from "../../lib/proto/protocols.ts";
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import type { Request } from "../ipc/protocol.ts";
+import type { Handler } from "../ipc/server.ts";
+import type { Logger } from "../log/log.ts";
+import { ADDRESS_LIMIT, REWRITE } from "../proto/protocols.ts";
+import { encodeText } from "../vstring/byte_builder.ts";
+import { printable } from "../vstring/printable.ts";
 // Mail
-import type { OwnAddresses } from "../../lib/mail/own_address.ts";
-// This program
+import type { OwnAddresses } from "../mail/own_address.ts";
+// Rewriting
 import { AddressRewriter } from "./rewrite_address.ts";
 import { DomainClasses } from "./rewrite_classes.ts";
 import { AddressResolver, type Resolution } from "./rewrite_resolve.ts";

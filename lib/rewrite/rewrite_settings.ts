@@ -4,12 +4,46 @@
  * @module
  */
 // Utility
-import type { Settings } from "../../lib/config/parameters.ts";
-// This program
-import type { SERVICE } from "./service.ts";
+import type { Settings } from "../config/parameters.ts";
 
-/** The settings that trivial-rewrite is told. */
-export type RewriteSettings = Settings<(typeof SERVICE)["parameters"][number]>;
+/** The settings that decide where an address leads. */
+export type RewriteSettings = Settings<
+  | "allow_min_user"
+  | "allow_percent_hack"
+  | "append_at_myorigin"
+  | "append_dot_mydomain"
+  | "default_transport"
+  | "empty_address_default_transport_maps_lookup_key"
+  | "empty_address_recipient"
+  | "empty_address_relayhost_maps_lookup_key"
+  | "helpful_warnings"
+  | "inet_interfaces"
+  | "local_transport"
+  | "mydestination"
+  | "mydomain"
+  | "myhostname"
+  | "myorigin"
+  | "parent_domain_matches_subdomains"
+  | "proxy_interfaces"
+  | "relay_domains"
+  | "relay_transport"
+  | "relayhost"
+  | "relocated_maps"
+  | "relocated_prefix_enable"
+  | "remote_header_rewrite_domain"
+  | "resolve_dequoted_address"
+  | "resolve_null_domain"
+  | "resolve_numeric_domain"
+  | "sender_dependent_default_transport_maps"
+  | "sender_dependent_relayhost_maps"
+  | "show_user_unknown_table_name"
+  | "smtputf8_enable"
+  | "swap_bangpath"
+  | "transport_maps"
+  | "virtual_alias_domains"
+  | "virtual_mailbox_domains"
+  | "virtual_transport"
+>;
 
 /** What a look-up says. */
 export type Found =

@@ -4,8 +4,8 @@
  * @module
  */
 // Mail
-import { isDotString, lastUnquotedAt, quoteLocalpart, unquoteLocalpart } from "../../lib/mail/address.ts";
-// This program
+import { isDotString, lastUnquotedAt, quoteLocalpart, unquoteLocalpart } from "../mail/address.ts";
+// Rewriting
 import type { RewriteSettings } from "./rewrite_settings.ts";
 
 /** The domains that complete an address; empty: it stays incomplete. */

@@ -8,12 +8,12 @@
  * @module
  */
 // Utility
-import type { Logger } from "../../lib/log/log.ts";
-import { formatIpAddress, parseIpAddress } from "../../lib/vstring/ip_address.ts";
+import type { Logger } from "../log/log.ts";
+import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
 // Mail
-import { isDotString } from "../../lib/mail/address.ts";
-import { isValidHostname, parseAddressLiteral } from "../../lib/mail/domain.ts";
-// This program
+import { isDotString } from "../mail/address.ts";
+import { isValidHostname, parseAddressLiteral } from "../mail/domain.ts";
+// Rewriting
 import type { AddressRewriter } from "./rewrite_address.ts";
 import type { AddressClass, DomainClasses } from "./rewrite_classes.ts";
 import { type Maps, type RewriteSettings, TableTrouble } from "./rewrite_settings.ts";

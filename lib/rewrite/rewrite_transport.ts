@@ -4,10 +4,10 @@
  * @module
  */
 // Utility
-import type { Logger } from "../../lib/log/log.ts";
-import { asciiLower, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
-import { printable } from "../../lib/vstring/printable.ts";
-// This program
+import type { Logger } from "../log/log.ts";
+import { asciiLower, equalsIgnoreCase } from "../vstring/ascii.ts";
+import { printable } from "../vstring/printable.ts";
+// Rewriting
 import type { AddressClass } from "./rewrite_classes.ts";
 import { findValue, type Maps, type RewriteSettings, TableTrouble } from "./rewrite_settings.ts";
 

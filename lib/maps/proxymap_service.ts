@@ -4,13 +4,13 @@
  * @module
  */
 // Utility
-import type { Logger } from "../../lib/log/log.ts";
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
-import { bytesOfText, textOfBytes } from "../../lib/vstring/byte_text.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import type { Logger } from "../log/log.ts";
+import { encodeText } from "../vstring/byte_builder.ts";
+import { bytesOfText, textOfBytes } from "../vstring/byte_text.ts";
+import { printable } from "../vstring/printable.ts";
 // Tables
-import { listSubject, matchList, parseList } from "../../lib/table/match_list.ts";
-import { parentStyle } from "../../lib/table/parameter_lists.ts";
+import { listSubject, matchList, parseList } from "../table/match_list.ts";
+import { parentStyle } from "../table/parameter_lists.ts";
 import {
   accessSearch,
   addressSearch,
@@ -19,15 +19,15 @@ import {
   keySearch,
   type SearchOutcome,
   transportSearch,
-} from "../../lib/table/search.ts";
-import type { ExtensionHow, ParentStyle } from "../../lib/table/search_keys.ts";
-import type { Table } from "../../lib/table/table.ts";
-import { withoutProxy } from "../../lib/table/spec.ts";
+} from "../table/search.ts";
+import type { ExtensionHow, ParentStyle } from "../table/search_keys.ts";
+import type { Table } from "../table/table.ts";
+import { withoutProxy } from "../table/spec.ts";
 // Internal protocols
-import type { RequestValues } from "../../lib/ipc/protocol.ts";
-import type { Handler } from "../../lib/ipc/server.ts";
-import { PROXYMAP } from "../../lib/proto/protocols.ts";
-// This program
+import type { RequestValues } from "../ipc/protocol.ts";
+import type { Handler } from "../ipc/server.ts";
+import { PROXYMAP } from "../proto/protocols.ts";
+// Maps
 import { isLocalDomain, type LocalDomains } from "./proxymap_local.ts";
 import {
   type OpenedParameter,

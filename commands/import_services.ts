@@ -1,0 +1,196 @@
+/**
+ * Services of master.cf as services of master.toml.
+ *
+ * @module
+ */
+// Safe primitives
+import { readTextFile } from "../lib/safe/file.ts";
+// Utility
+import type { Problem } from "../lib/config/problem.ts";
+import { isTable, readTomlFile, type Table } from "../lib/config/toml_file.ts";
+import { splitBlanks } from "../lib/vstring/ascii.ts";
+// This program
+import { SERVICES } from "../daemons/services.ts";
+import MASTER_SAMPLE from "../conf/master.toml" with { type: "text" };
+import type { ImportReport } from "./import_report.ts";
+import type { CfService, MasterCf } from "./import_source.ts";
+
+/** A service that is taken over. */
+export interface PlannedService {
+  /** Where it comes from; undefined for one that Postfix does not have. */
+  readonly source: CfService | undefined;
+  readonly name: string;
+  readonly type: "inet" | "unix";
+  readonly private: boolean;
+  readonly command: string;
+  readonly wakeup?: string | undefined;
+}
+
+/** Services that other daemons look for, whatever master.cf has. */
+const REQUIRED: readonly string[] = [
+  "pickup",
+  "cleanup",
+  "qmgr",
+  "rewrite",
+  "proxymap",
+  "dns",
+  "bounce",
+  "defer",
+  "trace",
+  "showq",
+  "error",
+  "retry",
+];
+
+/** Programs of Postfix that have another name here. */
+const RENAMED: ReadonlyMap<string, string> = new Map([["nqmgr", "qmgr"], ["oqmgr", "qmgr"]]);
+
+/** Programs of Postfix whose work is done elsewhere here, or that serve one that is not there. */
+const UNNEEDED: ReadonlyMap<string, string> = new Map([
+  ["anvil", "smtpd counts the connections of its clients itself"],
+  ["dnsblog", "it serves postscreen, which is not there"],
+  ["flush", "qmgr finds the messages of a destination itself"],
+  ["postlogd", "daemons write the log themselves"],
+  ["scache", "each client process keeps its own connections"],
+  ["tlsmgr", "there is no TLS that it would serve"],
+  ["tlsproxy", "there is no TLS that it would serve"],
+  ["verify", "addresses are not probed"],
+]);
+
+/** What to do about a program that is not there. */
+const INSTEAD: ReadonlyMap<string, string> = new Map([
+  ["pipe", "let the program take mail by LMTP, and name it as lmtp:unix:/path"],
+  ["qmqpd", "let its clients use SMTP"],
+  ["spawn", "start the program by inetd or systemd"],
+]);
+
+/** Ports that master.toml knows by name. */
+const PORT_NAMES: ReadonlySet<string> = new Set(["lmtp", "smtp", "smtps", "submission", "submissions"]);
+const SERVICES_FILE = "/etc/services";
+const SERVICES_FILE_LIMIT = 4 * 1024 * 1024;
+
+/** The services that there will be, in the order of master.cf; what Postern needs beside them comes last. */
+export function planServices(master: MasterCf, file: string, report: ImportReport): PlannedService[] {
+  const samples = sampleServices();
+  const planned: PlannedService[] = [];
+  for (const source of master.services) {
+    const service = planService(source, master, samples, `${file}:${source.line}`, report);
+    if (service !== undefined) planned.push(service);
+  }
+  for (const name of REQUIRED) {
+    if (planned.some((one) => one.type === "unix" && one.name === name)) continue;
+    planned.push(samples.get(name)!);
+    report.add("changed", file, `${name}/unix`, "Postern needs this service, so it is there");
+  }
+  return planned;
+}
+
+function planService(
+  source: CfService,
+  master: MasterCf,
+  samples: ReadonlyMap<string, PlannedService>,
+  place: string,
+  report: ImportReport,
+): PlannedService | undefined {
+  const subject = `${source.name}/${source.type}`;
+  const lose = (why: string, cure: string) => void report.add("unsupported", place, subject, why, cure);
+  if (source.command === "postscreen" && !SERVICES.has("postscreen")) {
+    return planPostscreen(source, master, place, report);
+  }
+  if (source.command === "smtpd" && source.type === "pass") {
+    return void report.add("unneeded", place, subject, "it serves postscreen, which is not there");
+  }
+  const command = RENAMED.get(source.command) ?? source.command;
+  const sample = source.type === "inet" ? undefined : samples.get(source.name);
+  const unneeded = UNNEEDED.get(command) ??
+    (source.name === "proxywrite" ? "no table is written here" : undefined);
+  if (unneeded !== undefined && (!SERVICES.has(command) || command === "proxymap") && sample === undefined) {
+    return void report.add("unneeded", place, subject, unneeded);
+  }
+  if (!SERVICES.has(command) || command === "mailbox") {
+    return lose(`there is no daemon "${command}"`, INSTEAD.get(command) ?? "leave it out");
+  }
+  // Other daemons look for these by name and connect as the sample says.
+  if (sample !== undefined && sample.command === command) {
+    return { ...sample, source, wakeup: wakeupOf(source) ?? sample.wakeup };
+  }
+  if (source.type === "fifo" || (source.type !== "inet" && source.type !== "unix")) {
+    return lose(`there is no service type "${source.type}"`, "use inet or unix");
+  }
+  const name = source.type === "inet" ? endpointName(source.name) : source.name;
+  if (name === undefined) return lose("its port is not in /etc/services", "name the port by its number");
+  const isPrivate = source.type === "unix" && source.private !== "n";
+  return { source, name, type: source.type, private: isPrivate, command, wakeup: wakeupOf(source) };
+}
+
+/** Postscreen's port, served by smtpd as the service behind postscreen would be. */
+function planPostscreen(
+  source: CfService,
+  master: MasterCf,
+  place: string,
+  report: ImportReport,
+): PlannedService | undefined {
+  const behind = master.services.find(({ type, command }) => type === "pass" && command === "smtpd");
+  const name = endpointName(source.name);
+  if (name === undefined || source.type !== "inet") {
+    return void report.add("unsupported", place, `${source.name}/${source.type}`, "there is no postscreen");
+  }
+  const cure = "what postscreen turned away is refused by smtpd's restrictions, or not at all";
+  report.add(
+    "unsupported",
+    place,
+    `${source.name}/inet`,
+    "there is no postscreen: smtpd takes its port",
+    cure,
+  );
+  const options = behind?.options ?? [];
+  return { source: { ...source, options }, name, type: "inet", private: false, command: "smtpd" };
+}
+
+/** The port with a name that master.toml knows, or as a number; undefined when nobody knows it. */
+function endpointName(name: string): string | undefined {
+  const colon = name.lastIndexOf(":");
+  const port = name.slice(colon + 1);
+  if (/^[0-9]+$/.test(port) || PORT_NAMES.has(port)) return name;
+  let text: string;
+  try {
+    text = readTextFile(SERVICES_FILE, SERVICES_FILE_LIMIT);
+  } catch {
+    return undefined; // a system without the file knows no names
+  }
+  for (const line of text.split("\n")) {
+    const [official, numbered = "", ...aliases] = splitBlanks(line.split("#")[0]!);
+    const [number, protocol] = numbered.split("/");
+    if (protocol !== "tcp" || ![official, ...aliases].includes(port)) continue;
+    return name.slice(0, colon + 1) + number;
+  }
+  return undefined;
+}
+
+/** `60` as "60s", `300?` as "300s?". */
+function wakeupOf({ wakeup }: CfService): string | undefined {
+  return /^[1-9][0-9]*\??$/.test(wakeup) ? wakeup.replace(/^[0-9]+/, "$&s") : undefined;
+}
+
+/** The services of the sample master.toml, of type unix, by name. */
+function sampleServices(): ReadonlyMap<string, PlannedService> {
+  const problems: Problem[] = [];
+  const file = readTomlFile("master.toml", () => MASTER_SAMPLE, problems);
+  const tables: unknown = file?.table["service"];
+  if (!Array.isArray(tables)) throw new Error("Cannot read the sample master.toml: it has no services");
+  const services = tables.filter(isTable).filter((table) => table["type"] === "unix").map(sampleService);
+  return new Map(services.map((service) => [service.name, service]));
+}
+
+function sampleService(table: Table): PlannedService {
+  const text = (key: string) => typeof table[key] === "string" ? table[key] : "";
+  const wakeup = text("wakeup");
+  return {
+    source: undefined,
+    name: text("name"),
+    type: "unix",
+    private: table["private"] !== false,
+    command: text("command"),
+    wakeup: wakeup === "" ? undefined : wakeup,
+  };
+}

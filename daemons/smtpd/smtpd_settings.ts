@@ -1,0 +1,23 @@
+/**
+ * What this program is told, and who answers its questions.
+ *
+ * @module
+ */
+// Utility
+import type { Settings } from "../../lib/config/parameters.ts";
+// Internal protocols
+import type { FlushConnection } from "../../lib/proto/flush_client.ts";
+// Access
+import type { Services } from "../../lib/access/policy.ts";
+// This program
+import type { SERVICE } from "./service.ts";
+
+/** The settings that smtpd is told. */
+export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
+
+/** Who answers questions, and what this program is told. */
+export interface SmtpdServices extends Services {
+  readonly settings: SmtpdSettings;
+  /** Undefined where master.toml has no flush service. */
+  readonly flush?: FlushConnection | undefined;
+}

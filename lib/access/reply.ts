@@ -1,0 +1,34 @@
+/**
+ * Refusals, as text without the last line end. What a peer sent goes into one only through `printable`.
+ *
+ * @module
+ */
+// Utility
+import { printable } from "../vstring/printable.ts";
+
+/** A reply: "250 2.0.0 Ok". */
+export type ReplyText = string;
+
+/** Longest text of a peer's in a reply, UTF-16 units. */
+const SHOWN_LIMIT = 320;
+
+/** What a peer sent, as a reply or a log line may hold it. */
+export function shown(text: string | undefined): string {
+  return printable(text ?? "", SHOWN_LIMIT);
+}
+
+/**
+ * A refusal. The status code's class is made that of the reply code, so that a configured code never leaves the two
+ * apart.
+ *
+ * @param code 400 to 599
+ * @param status as "5.7.1"
+ */
+export function refusal(code: number, status: string, text: string): ReplyText {
+  return `${code} ${String(code)[0]}${status.slice(1)} ${text}`;
+}
+
+/** A table or service is in trouble that may pass. */
+export function lookupFailure(address: string): ReplyText {
+  return `451 4.3.0 <${shown(address)}>: Temporary lookup failure`;
+}

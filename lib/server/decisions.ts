@@ -1,0 +1,191 @@
+/**
+ * What smtpd would say to a client about a recipient, and where the recipient would go: asked of a configuration that does
+ * not run. The restrictions, the rewriting and the look-ups are the daemons' own code, on settings as master would give
+ * them; only the connections between them are missing, and DNS.
+ *
+ * @module
+ */
+// Safe primitives
+import { systemAddresses } from "../safe/process.ts";
+// Utility
+import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import { PARAMETER_NAMES, type ParameterName, type Settings } from "../config/parameters.ts";
+import { localClient } from "../ipc/local.ts";
+import type { Logger } from "../log/log.ts";
+// Mail
+import { quoteAddress, unquoteAddress } from "../mail/address.ts";
+import { OwnAddresses } from "../mail/own_address.ts";
+// Internal protocols
+import type { DnsLookup } from "../proto/dns_client.ts";
+import { MapClient, type MapConnection, type MapLookup } from "../proto/proxymap_client.ts";
+import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
+// Access
+import { isLoopback, type Peer } from "../access/peer.ts";
+import type { Question, Services } from "../access/policy.ts";
+import { checkRecipient, recipientLists, resolveRecipient } from "../access/recipient_policy.ts";
+import type { ReplyText } from "../access/reply.ts";
+import { isOurs } from "../access/restrictions.ts";
+// Maps
+import { addressSet } from "../maps/proxymap_local.ts";
+import { MapService, proxymapHandler } from "../maps/proxymap_service.ts";
+import { ProxymapTables, searchedParameters } from "../maps/proxymap_tables.ts";
+// Rewriting
+import { rewriteHandler, RewriteService } from "../rewrite/rewrite_service.ts";
+// Server skeleton
+import type { Service } from "./service.ts";
+
+/** A client, and what it asks for. */
+export interface View {
+  readonly address: string;
+  /** Its verified name, or "unknown". */
+  readonly name: string;
+  readonly helo: string;
+  /** Internal form; empty for the null sender. */
+  readonly sender: string;
+  /** As the client sends it, without the brackets. */
+  readonly recipient: string;
+}
+
+/** What becomes of it. */
+export interface Decision {
+  /** The reply to RCPT. */
+  readonly reply: ReplyText;
+  readonly accepted: boolean;
+  /** Where the recipient leads; undefined when nobody can tell. */
+  readonly resolved: Resolved | undefined;
+  /** It was accepted although its mail does not end here: relayed. */
+  readonly relayed: boolean;
+}
+
+/** How questions are answered that the configuration does not answer. */
+export interface DecisionOptions {
+  /** A table that cannot answer is taken for one that has no entry. */
+  readonly ignoreTrouble?: boolean;
+}
+
+const ACCEPTED: ReplyText = "250 2.1.5 Ok";
+
+const SILENT: Logger = {
+  info: () => {},
+  warning: () => {},
+  error: () => {},
+  debug: () => {},
+  flush: () => {},
+};
+
+/** Every domain exists, has a mail host, and every client its name: what DNS refuses is not counted on. */
+const KIND_DNS: DnsLookup = {
+  query: (name, type) =>
+    Promise.resolve({
+      rcode: "ok",
+      authenticated: false,
+      ttl: 0,
+      canonicalName: name,
+      records: [{ priority: 0, weight: 0, port: 0, value: answerTo(type), data: new Uint8Array() }],
+    }),
+};
+
+function answerTo(type: string): string {
+  if (type === "A") return "198.51.100.1";
+  return type === "AAAA" ? "2001:db8::1" : "mx.example.net";
+}
+
+/** Decisions of the smtpd services of a configuration. */
+export class Decisions {
+  readonly #configuration: Configuration;
+  readonly #maps: MapConnection;
+  readonly #rewrite: RewriteClient;
+  readonly #options: DecisionOptions;
+
+  /** @param services the daemons' declarations */
+  constructor(
+    configuration: Configuration,
+    services: ReadonlyMap<string, Service>,
+    options: DecisionOptions = {},
+  ) {
+    this.#configuration = configuration;
+    this.#options = options;
+    const settings = this.#settingsOf("proxymap");
+    const reads = services.get("proxymap")?.reads ?? [];
+    const searched = searchedParameters(reads as Parameters<typeof searchedParameters>[0]);
+    // Tables on servers are not asked: check must not hang on them, nor need their passwords.
+    const tables = new ProxymapTables(settings, SILENT, searched);
+    const addresses = addressSet(
+      [...settings.inet_interfaces, ...settings.proxy_interfaces],
+      systemAddresses,
+    );
+    this.#maps = localClient(proxymapHandler(new MapService(settings, tables, addresses, SILENT)));
+    const rewriteSettings = this.#settingsOf("trivial-rewrite");
+    const own = new OwnAddresses(
+      rewriteSettings.inet_interfaces,
+      rewriteSettings.proxy_interfaces,
+      systemAddresses,
+    );
+    const rewriting = new RewriteService(rewriteSettings, this.#mapsFor(rewriteSettings), own, SILENT);
+    this.#rewrite = new RewriteClient(localClient(rewriteHandler(rewriting)));
+  }
+
+  /** The settings of the first service with a daemon; those of main.toml when there is none. */
+  #settingsOf(command: string): Settings<ParameterName> {
+    const entry = this.#configuration.services.find((one) => one.command === command);
+    return entry === undefined
+      ? this.#configuration.settings
+      : settingsFor(this.#configuration, entry, PARAMETER_NAMES);
+  }
+
+  #mapsFor(settings: Settings<ParameterName>): MapLookup {
+    const client = new MapClient(this.#maps, settings);
+    if (this.#options.ignoreTrouble !== true) return client;
+    return {
+      find: async (...request) => {
+        const outcome = await client.find(...request);
+        return outcome.kind === "retry" ? { kind: "missing" } : outcome;
+      },
+    };
+  }
+
+  /** What an smtpd service would say. */
+  async ask(entry: ServiceEntry, view: View): Promise<Decision> {
+    const settings = settingsFor(this.#configuration, entry, PARAMETER_NAMES);
+    const services: Services = {
+      settings,
+      maps: this.#mapsFor(settings),
+      dns: KIND_DNS,
+      rewrite: this.#rewrite,
+    };
+    const peer = makePeer(view);
+    const recipient = unquoteAddress(view.recipient);
+    const resolved = await resolveRecipient(this.#rewrite, peer.ours, view.sender, recipient);
+    if (typeof resolved === "string") {
+      return { reply: resolved, accepted: false, resolved: undefined, relayed: false };
+    }
+    const client = `${view.name} ${view.address}`;
+    const question: Question = {
+      peer,
+      client: `${view.name}[${view.address}]`,
+      trusted: (await services.maps.find("mynetworks", "list", client)).kind === "found",
+      helo: view.helo,
+      sender: view.sender,
+      recipient: quoteAddress(recipient),
+      resolved,
+      warn: () => {},
+    };
+    const refusal = await checkRecipient(services, recipientLists(services), question, recipient, resolved);
+    const accepted = refusal === undefined;
+    return { reply: refusal ?? ACCEPTED, accepted, resolved, relayed: accepted && !isOurs(question) };
+  }
+}
+
+function makePeer({ address, name }: View): Peer {
+  const local = isLoopback(address);
+  return {
+    name,
+    reverseName: name,
+    address,
+    port: 0,
+    serverAddress: local ? address : "",
+    serverPort: 0,
+    nameTrouble: false,
+    ours: local,
+  };
+}
