@@ -70,12 +70,12 @@ export class ContentStage implements MimeHandler {
   /** Takes one record. What stands in it may be changed: a CR or LF becomes a space if `stray` says that there may be one. */
   record(cursor: RecordCursor, stray: boolean): Promise<void> | undefined {
     const { type } = cursor;
-    if (type !== RECORD.NORMAL && type !== RECORD.CONTINUED) {
+    if (!isText(type)) {
       return this.#state.fail(CLEANUP_STATUS.BAD, `record type ${type} in the content`);
     }
     if (stray) replaceStray(cursor.bytes, cursor.start, cursor.end);
     if (this.#passing) {
-      this.#passOn(cursor, type);
+      this.#put(cursor.bytes, cursor.offset, cursor.position, cursor.end - cursor.start, lineEnds(type));
       return undefined;
     }
     this.#reader.piece(cursor.data, type === RECORD.NORMAL);
@@ -84,12 +84,38 @@ export class ContentStage implements MimeHandler {
     return waiting;
   }
 
-  /** Passes a record of the body through as it came: no string is made of it, and no copy but into the file's buffer. */
-  #passOn(cursor: RecordCursor, type: number): void {
+  /** True for a record of the body that goes through as it came. */
+  passes(type: number): boolean {
+    return this.#passing && isText(type);
+  }
+
+  /**
+   * Passes records of the body through, from the current one as far as they are text: no string is made of them, and
+   * no copy but one into the file's buffer.
+   *
+   * @returns false when there is no record behind them
+   */
+  passOn(cursor: RecordCursor): boolean {
+    const from = cursor.offset;
+    let to = from;
+    let length = 0;
+    let lines = 0;
+    let more: boolean;
+    do {
+      to = cursor.position;
+      length += cursor.end - cursor.start;
+      lines += lineEnds(cursor.type);
+      more = cursor.next();
+    } while (more && isText(cursor.type));
+    this.#put(cursor.bytes, from, to, length, lines);
+    return more;
+  }
+
+  #put(records: Uint8Array, from: number, to: number, length: number, lines: number): void {
     const state = this.#state;
     if (!state.writes) return;
-    state.out.records.slice(cursor.bytes, cursor.offset, cursor.position);
-    state.countText(cursor.end - cursor.start, type === RECORD.NORMAL);
+    state.out.records.slice(records, from, to);
+    state.countText(length, lines);
     state.out.spill();
   }
 
@@ -277,7 +303,7 @@ export class ContentStage implements MimeHandler {
       appendRecordSlice(records, RECORD.CONTINUED, line, start, start + most);
     }
     appendRecordSlice(records, endsLine ? RECORD.NORMAL : RECORD.CONTINUED, line, start, line.length);
-    state.countText(line.length, endsLine);
+    state.countText(line.length, endsLine ? 1 : 0);
     state.out.spill();
   }
 
@@ -306,6 +332,15 @@ export class ContentStage implements MimeHandler {
 function isPlain(bytes: Uint8Array): boolean {
   for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 0x7f) return false;
   return true;
+}
+
+function isText(type: number): boolean {
+  return type === RECORD.NORMAL || type === RECORD.CONTINUED;
+}
+
+/** Line ends that a record of text stands for. */
+function lineEnds(type: number): number {
+  return type === RECORD.NORMAL ? 1 : 0;
 }
 
 /** Replaces CR and LF inside a line by a space, so that no later reader sees two lines (cleanup_replace_stray_cr_lf). */

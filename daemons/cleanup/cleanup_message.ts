@@ -71,10 +71,15 @@ export class CleanupMessage {
   }
 
   #run(cursor: RecordCursor, stray: boolean): Promise<void> | undefined {
-    while (cursor.next()) {
-      if (this.#state.over) continue;
-      const pending = this.#record(cursor, stray);
-      if (pending !== undefined) return pending.then(() => this.#run(cursor, stray));
+    for (let more = cursor.next(); more;) {
+      const passes = !stray && this.#phase === "content" && this.#content!.passes(cursor.type);
+      if (this.#state.over) more = cursor.next();
+      else if (passes) more = this.#content!.passOn(cursor);
+      else {
+        const pending = this.#record(cursor, stray);
+        if (pending !== undefined) return pending.then(() => this.#run(cursor, stray));
+        more = cursor.next();
+      }
     }
     return this.#phase === "content" ? this.#content!.flush() : undefined;
   }

@@ -86,9 +86,9 @@ export class MessageState {
   }
 
   /** Counts text that goes into the file. */
-  countText(length: number, endsLine: boolean): void {
-    this.contentLength += length + (endsLine ? 1 : 0);
-    this.#textSize += length + (endsLine ? 2 : 0);
+  countText(length: number, lines: number): void {
+    this.contentLength += length + lines;
+    this.#textSize += length + 2 * lines;
     const limit = this.rules.messageSizeLimit;
     if (limit > 0 && this.#textSize > limit + OWN_HEADERS) {
       this.refuse(CLEANUP_STATUS.SIZE, "5.3.4 message file too big");
