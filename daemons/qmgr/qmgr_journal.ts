@@ -141,8 +141,14 @@ export class JournalKeeper {
       if (opened.kind !== "opened") continue;
       using segment = opened.file;
       if (!segment.tryLock("exclusive")) continue;
-      await this.#settle(segment);
-      removeFile(path);
+      try {
+        await this.#settle(segment);
+        removeFile(path);
+      } catch (error) {
+        // The disk's trouble with one message is not the others': the segment stays, and is gone through again.
+        if (!(error instanceof SystemError)) throw error;
+        this.#log.warning(`journal segment ${name} is kept: ${error.message}`);
+      }
     }
   }
 

@@ -115,12 +115,13 @@ export class JournalWriter implements Disposable {
 
   /** Makes a segment, its name on the disk. */
   #open(): SafeFile {
-    const path = `${this.#directory.path}/${this.#boot}.${processId()}.${this.#segments++}`;
-    const made = safeCreate(path, 0o600);
-    if (made.kind === "exists") throw new SystemError("create", path, new Error("name is taken"));
-    const { file } = made;
+    let file = this.#create();
+    // qmgr may have come between the creation and the lock, and dropped an empty segment that nobody writes.
+    while (!file.tryLock("exclusive") || file.stat().links === 0) {
+      file.close();
+      file = this.#create();
+    }
     try {
-      file.tryLock("exclusive");
       file.write(HEADER);
       this.#directory.syncNow();
     } catch (error) {
@@ -134,6 +135,13 @@ export class JournalWriter implements Disposable {
       if (!this.#running) this.#close();
     }, SEGMENT_AGE);
     return file;
+  }
+
+  #create(): SafeFile {
+    const path = `${this.#directory.path}/${this.#boot}.${processId()}.${this.#segments++}`;
+    const made = safeCreate(path, 0o600);
+    if (made.kind === "exists") throw new SystemError("create", path, new Error("name is taken"));
+    return made.file;
   }
 
   /**

@@ -156,6 +156,29 @@ Deno.test("a segment is locked while its writer adds to it, and free when it is 
   assert.equal(file.tryLock("exclusive"), true);
 });
 
+Deno.test("a segment that qmgr drops before it is locked is not written to", async () => {
+  for (const removed of [false, true]) {
+    using directory = new TemporaryDirectory();
+    using journal = new JournalWriter(directory.path, BOOT);
+    const { tryLock } = SafeFile.prototype;
+    let first = true;
+    try {
+      SafeFile.prototype.tryLock = function (kind) {
+        if (!first) return tryLock.call(this, kind);
+        first = false;
+        // Either it has the lock still, or it has come and gone.
+        Deno.removeSync(this.path);
+        return removed;
+      };
+      assert.deepEqual(await add(journal, [["M0", new Uint8Array(5)]]), [undefined]);
+    } finally {
+      SafeFile.prototype.tryLock = tryLock;
+    }
+    const found = segments(directory).map((name) => read(Deno.readFileSync(directory.at(name))));
+    assert.deepEqual(found, [[["M0", new Uint8Array(5)]]]);
+  }
+});
+
 Deno.test("a segment that is full is followed by another one", async () => {
   using directory = new TemporaryDirectory();
   using journal = new JournalWriter(directory.path, BOOT);
