@@ -168,8 +168,8 @@ export class JournalKeeper {
       await Promise.all(synced);
       await turn();
     }
-    if (directories.size === 0) return;
-    // A file may have moved since: its new name has to be on the disk as well.
+    // A file may have moved since: its new name has to be on the disk as well. And what is gone must not come back
+    // without the content that nothing but the segment has.
     for (const place of new Set(PLACES)) directories.add(this.#queue.directory(place));
     for (const directory of directories) await syncDirectory(directory);
   }

@@ -121,8 +121,8 @@ export async function brokenPromises(
   boot: string,
   strayLog = false,
 ): Promise<string[]> {
-  // The journal is dropped when its messages are gone. That their names are gone is not synced: of what was delivered,
-  // a torn file may come back, and goes to corrupt/, or a log, which stays.
+  // The journal is dropped when its messages are gone, and their names from the queue with them. That the names of logs
+  // are gone is not synced: of what was delivered, a log may come back, which stays.
   const dropped =
     notes.filter((note) => note.startsWith("accepted ")).length === Object.keys(MESSAGES).length &&
     filesBelow(`${root}/queue/journal`).length === 0;
@@ -141,7 +141,8 @@ export async function brokenPromises(
   }
   for (const queue of ["corrupt", "bounce", "defer", "trace", "incoming"]) {
     const files = filesBelow(`${root}/queue/${queue}`);
-    if (dropped || (queue === "defer" && strayLog)) continue;
+    const isLog = queue === "bounce" || queue === "defer" || queue === "trace";
+    if ((dropped && isLog) || (queue === "defer" && strayLog)) continue;
     if (files.length > 0) broken.push(`${files.length} files in ${queue}`);
   }
   await path.end();

@@ -5,7 +5,7 @@ import { toQueueId } from "../../../lib/mail/queue_id.ts";
 import { JournalWriter } from "../../../lib/mail/queue_journal.ts";
 import { RECORD, RecordCursor } from "../../../lib/mail/record.ts";
 import { SystemError } from "../../../lib/safe/error.ts";
-import { SafeFile } from "../../../lib/safe/file.ts";
+import { SafeDirectory, SafeFile } from "../../../lib/safe/file.ts";
 import { queueFile } from "../../support/messages.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 
@@ -168,6 +168,26 @@ Deno.test("a segment is dropped when what is left of its messages is synced, and
   const keeper = bench.keeper();
   keeper.gone(id("FFFF1"));
   assert.deepEqual(await synced(() => keeper.retire()), [path]);
+  assert.equal(bench.segments(), 0);
+});
+
+Deno.test("that messages are gone is on the disk before their segment is dropped", async () => {
+  using bench = new Bench();
+  (await bench.journal(["KKKK"], NOW))[Symbol.dispose]();
+  const keeper = bench.keeper();
+  keeper.gone(id("KKKK"));
+  const { sync } = SafeDirectory.prototype;
+  const seen: string[] = [];
+  try {
+    SafeDirectory.prototype.sync = function () {
+      seen.push(`${this.path.slice(bench.directory.path.length + 1)} ${bench.segments()}`);
+      return sync.call(this);
+    };
+    await keeper.retire();
+  } finally {
+    SafeDirectory.prototype.sync = sync;
+  }
+  assert.deepEqual(seen.sort(), ["active 1", "corrupt 1", "deferred 1", "hold 1", "incoming 1"]);
   assert.equal(bench.segments(), 0);
 });
 
