@@ -9,9 +9,9 @@ import {
   openOwn,
   removeFile,
   safeCreate,
-  SafeDirectory,
   type SafeFile,
   syncDirectory,
+  syncDirectoryNow,
 } from "../../lib/safe/file.ts";
 import { SystemError } from "../../lib/safe/error.ts";
 import { dirname } from "../../lib/safe/path.ts";
@@ -100,10 +100,7 @@ export class JournalKeeper {
         directories.add(dirname(path));
       }
     }
-    for (const directory of directories) {
-      using open = new SafeDirectory(directory);
-      open.syncNow();
-    }
+    for (const directory of directories) syncDirectoryNow(directory);
   }
 
   #write(id: QueueId, content: Uint8Array, directories: Set<string>): void {

@@ -4,7 +4,7 @@
  * @module
  */
 import { parseDecimal } from "../vstring/ascii.ts";
-import { listDirectory, lookAt, makeDirectory, renameFile, SafeDirectory } from "../safe/file.ts";
+import { listDirectory, lookAt, makeDirectory, renameFile, syncDirectoryNow } from "../safe/file.ts";
 import { hashedDirectory, type QueueId, toQueueId } from "./queue_id.ts";
 
 /** The queues, which are directories of these names. */
@@ -93,10 +93,7 @@ export class QueueDirectory {
     if (hash === "" || lookAt(`${top}/${hash}`) !== undefined) return;
     for (let at = top, rest = hash.split("/"); rest.length > 0; rest = rest.slice(1)) {
       const below = `${at}/${rest[0]}`;
-      if (makeDirectory(below, HASH_MODE)) {
-        using directory = new SafeDirectory(at);
-        directory.syncNow();
-      }
+      if (makeDirectory(below, HASH_MODE)) syncDirectoryNow(at);
       at = below;
     }
   }

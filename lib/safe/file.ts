@@ -416,6 +416,12 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** The same, blocking the process: for what is seldom done. */
+export function syncDirectoryNow(path: string): void {
+  using directory = new SafeDirectory(path);
+  directory.syncNow();
+}
+
 /** An open directory, to sync it many times at the cost of one open. */
 export class SafeDirectory implements Disposable {
   readonly path: string;

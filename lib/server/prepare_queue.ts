@@ -14,9 +14,9 @@ import {
   makeDirectory,
   removeFile,
   renameFile,
-  SafeDirectory,
   setFileMode,
   setFileOwner,
+  syncDirectoryNow,
 } from "../safe/file.ts";
 import { dirname } from "../safe/path.ts";
 import { ownGid, ownUid } from "../safe/process.ts";
@@ -111,12 +111,7 @@ export function prepareQueue(
     if (name === "maildrop" && !made) adoptRequeued(path, previous, owner ?? { uid: wanted, gid: stat.gid });
   }
   // A message that is synced in a directory whose own name is not on the disk is lost with it.
-  if (some) { for (const path of [root, dirname(root)]) syncNames(path); }
-}
-
-function syncNames(path: string): void {
-  using directory = new SafeDirectory(path);
-  directory.syncNow();
+  if (some) { for (const path of [root, dirname(root)]) syncDirectoryNow(path); }
 }
 
 /**
