@@ -27,6 +27,12 @@ export interface Script {
   readonly byteWise?: boolean;
 }
 
+/** Where it listens; 127.0.0.1 and a port that the system chooses by default. */
+export interface Place {
+  readonly hostname?: string;
+  readonly port?: number;
+}
+
 export interface FakeServer {
   readonly port: number;
   /** Commands of all connections, without CR LF. */
@@ -42,8 +48,8 @@ export interface FakeServer {
 const encoder = new TextEncoder();
 
 /** Starts a server. */
-export function fakeServer(script: Script = {}): FakeServer {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+export function fakeServer(script: Script = {}, place: Place = {}): FakeServer {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, ...place });
   const open = new Set<Deno.Conn>();
   const sessions: Promise<void>[] = [];
   const server: FakeServer = {
