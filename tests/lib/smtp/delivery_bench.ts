@@ -9,6 +9,8 @@ import { OwnAddresses } from "../../../lib/mail/own_address.ts";
 import type { DnsAnswer, DnsLookup, DnsQueryType } from "../../../lib/proto/dns_client.ts";
 import { ClientAgent } from "../../../lib/smtp/client_agent.ts";
 import { SessionCache } from "../../../lib/smtp/client_cache.ts";
+import type { DeliveryTools } from "../../../lib/smtp/client_delivery.ts";
+import type { Logger } from "../../../lib/log/log.ts";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../../../lib/smtp/client_recipients.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
@@ -150,6 +152,7 @@ export function makeBench(
   zone: Zone = {},
   lines: readonly (string | Uint8Array)[] = ["Subject: test", "", "Hello."],
   finalNewline = true,
+  more: (log: Logger) => Partial<DeliveryTools> = () => ({}),
 ): Bench {
   const root = Deno.makeTempDirSync();
   Deno.mkdirSync(`${root}/active`);
@@ -173,6 +176,7 @@ export function makeBench(
     cache,
     log,
     random: () => 0,
+    ...more(log),
     trouble: (_: string, error: unknown) => void errors.push(error),
   };
   const agent = new ClientAgent(tools, new QueueDirectory(root, [], 1));
