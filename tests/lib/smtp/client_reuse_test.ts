@@ -223,7 +223,7 @@ Deno.test("destinations that lead to the same address share its connections", as
 });
 
 Deno.test("a connection to a fallback relay is not taken for one to the destination", async () => {
-  const sick = fakeServer({ answers: { MAIL: ["451 4.3.0 later", "250 ok"] } });
+  const sick = fakeServer({ keywords: [], answers: { MAIL: ["451 4.3.0 later", "250 ok"] } });
   const fallback = fakeServer();
   const [a, b] = [`[127.0.0.1]:${sick.port}`, `[127.0.0.1]:${fallback.port}`];
   try {
