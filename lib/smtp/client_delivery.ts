@@ -165,7 +165,8 @@ export class ClientDelivery {
     if (found.kind === "failed") {
       const { bestMxTransport } = this.#tools.policy;
       if (found.loop && bestMxTransport !== "" && await this.#passOn()) return "final";
-      this.#failAll(this.#configured(stop, found.failure), undefined);
+      // What has no host here may have one at the next destination; only at the end is a final failure final.
+      this.#failAll({ ...this.#configured(stop, found.failure), elsewhere: true }, undefined);
       return found.final ? "final" : "next";
     }
     await this.#tryHosts(stop, found.hosts.filter((host) => !used.has(host.address)), reuse);

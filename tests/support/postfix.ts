@@ -13,6 +13,8 @@ export interface PostfixOptions {
   readonly below?: string;
   /** Parameters of main.cf; `$root` stands for the root folder. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** What it finds in the place of /etc/resolv.conf, and nobody else: it gets a view of the mounts of its own. */
+  readonly resolvConf?: string;
 }
 
 const POSTFIX = "/usr/sbin/postfix";
@@ -47,6 +49,7 @@ export class Postfix implements AsyncDisposable {
   readonly port: number = freePort();
   readonly queue: string;
   readonly #configuration: string;
+  #resolves = false;
 
   private constructor(below: string | undefined) {
     this.root = Deno.makeTempDirSync({ prefix: "postfix-", ...(below === undefined ? {} : { dir: below }) });
@@ -68,6 +71,10 @@ export class Postfix implements AsyncDisposable {
   static make(options: PostfixOptions = {}): Postfix {
     const made = new Postfix(options.below);
     made.#write(options.settings ?? {});
+    if (options.resolvConf !== undefined) {
+      Deno.writeTextFileSync(`${made.root}/resolv.conf`, options.resolvConf);
+      made.#resolves = true;
+    }
     return made;
   }
 
@@ -84,10 +91,16 @@ export class Postfix implements AsyncDisposable {
 
   async start(): Promise<void> {
     const before = this.log().length;
-    const started = await this.run(POSTFIX, ["start"]);
+    const started = this.#resolves ? await this.#startApart() : await this.run(POSTFIX, ["start"]);
     const up = () => this.log().slice(before).includes("daemon started");
     if (started.status === 0 && await until(up)) return;
     throw new Error(`Cannot start Postfix:\n${started.errors}${this.log()}`);
+  }
+
+  #startApart(): Promise<Ended> {
+    const script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+    const start = [POSTFIX, "-c", this.#configuration, "start"];
+    return runProgram("unshare", ["-m", "sh", "-c", script, `${this.root}/resolv.conf`, ...start]);
   }
 
   /** Ends it as an administrator does, with all its processes. */

@@ -12,6 +12,7 @@ const NEEDS = {
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
+  unshare: () => inPath("unshare") && runs("unshare", "-m", "true"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
   cdb: () => inPath("cdb"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
