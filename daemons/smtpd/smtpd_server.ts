@@ -222,7 +222,7 @@ export class Server {
   knownRecipient(session: Session, recipient: string): boolean {
     if (!this.#plain) return false;
     const until = this.#accepted.get(acceptedKey(session, recipient));
-    return until !== undefined && until > Date.now();
+    return until !== undefined && until > performance.now();
   }
 
   /**
@@ -305,7 +305,7 @@ export class Server {
 
   #remember(key: string): void {
     if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
-    this.#accepted.set(key, Date.now() + ACCEPTED_TIME);
+    this.#accepted.set(key, performance.now() + ACCEPTED_TIME);
   }
 }
 
