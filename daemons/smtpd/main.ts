@@ -123,6 +123,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
   const services: SmtpdServices = {
     settings,
+    origin: (parameter) => context.origin(parameter),
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),

@@ -5,7 +5,9 @@
  * @module
  */
 import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import { RULE_PARAMETERS } from "../config/check_restrictions.ts";
 import type { ParameterName } from "../config/parameters.ts";
+import { formatPlace } from "../config/problem.ts";
 import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { Boot } from "./boot.ts";
@@ -254,8 +256,20 @@ export class Planner {
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
+      ...this.#places(entry, service),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
+  }
+
+  /** Where the rules stand that the service goes by, so that it can name them. */
+  #places(entry: ServiceEntry, service: Service): Pick<Boot, "places"> {
+    const scope = this.#configuration.scopeOf(entry);
+    const told = RULE_PARAMETERS.filter((name) => service.parameters.includes(name));
+    const places = told.flatMap((name) => {
+      const place = scope.setting(name);
+      return place === undefined ? [] : [[name, formatPlace(place)]];
+    });
+    return told.length === 0 ? {} : { places: Object.fromEntries(places) };
   }
 
   #pathGrants(

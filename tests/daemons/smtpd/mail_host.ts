@@ -225,7 +225,14 @@ export class MailHost implements AsyncDisposable {
     const handler: Handler<typeof CLEANUP> = options.cleanup ??
       ((exchange, message) => this.#cleanup.handle(exchange, message));
     this.cleanupServer = serve(CLEANUP, handler);
-    const services = { settings, maps, dns: fakeDns(options.dns ?? {}), rewrite: new RewriteClient(rewrite) };
+    const origin = (parameter: string) => this.configuration.origin(parameter);
+    const services = {
+      settings,
+      origin,
+      maps,
+      dns: fakeDns(options.dns ?? {}),
+      rewrite: new RewriteClient(rewrite),
+    };
     this.server = new Server(services, connect(CLEANUP, this.cleanupServer), logger, trouble);
   }
 
