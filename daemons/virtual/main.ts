@@ -45,9 +45,10 @@ import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { serveDelivery } from "../../lib/server/mailbox_agent.ts";
 import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
+import type { VirtualDelivery, VirtualMaps } from "../../lib/server/virtual_mailbox.ts";
 // This program
 import { SERVICE } from "./service.ts";
-import { deliverVirtually, type VirtualDelivery, type VirtualMaps } from "./virtual_delivery.ts";
+import { deliverVirtually } from "./virtual_delivery.ts";
 
 /** Seconds between two looks at idle helpers. */
 const HOUSEKEEPING = 1;
