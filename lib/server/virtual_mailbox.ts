@@ -9,7 +9,8 @@ import type { Settings } from "../config/parameters.ts";
 import { asciiLower, parseDecimal } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 // Tables
-import type { Outcome } from "../table/table.ts";
+import { addressSearch, type SearchOutcome } from "../table/search.ts";
+import { MISSING, type Table } from "../table/table.ts";
 // Mail
 import { splitAddress, splitExtension } from "../mail/address.ts";
 import { type MailboxOutcome, outcomeOf } from "../mail/mailbox_outcome.ts";
@@ -34,12 +35,34 @@ export type VirtualMaps = "virtual_mailbox_maps" | "virtual_uid_maps" | "virtual
 export interface VirtualDelivery {
   readonly settings: VirtualSettings;
   /** Searches by the folded address: with extension, without, then the domain. */
-  readonly find: (maps: VirtualMaps, address: string) => Promise<Outcome>;
+  readonly find: (maps: VirtualMaps, address: string) => Promise<SearchOutcome>;
   readonly warn: (text: string) => void;
 }
 
 /** Largest user and group id of Linux. */
 const ID_MOST = 0xfffffffe;
+
+/** The search of the tables: the address with extension, without, then its domain. */
+export function virtualSearch(
+  settings: VirtualSettings,
+  open: (parameter: VirtualMaps) => readonly Table[],
+): VirtualDelivery["find"] {
+  const tables = {
+    virtual_mailbox_maps: open("virtual_mailbox_maps"),
+    virtual_uid_maps: open("virtual_uid_maps"),
+    virtual_gid_maps: open("virtual_gid_maps"),
+  };
+  const how = {
+    extension: {
+      delimiters: settings.recipient_delimiter,
+      ownerRequestSpecial: settings.owner_request_special,
+      doubleBounceSender: settings.double_bounce_sender,
+    },
+    // A user name alone never stands for a virtual mailbox.
+    isLocal: () => MISSING,
+  };
+  return (maps, address) => addressSearch(tables[maps], address, how);
+}
 
 /** The mailbox to write, or the outcome that the look-ups settle at once. */
 export type FoundMailbox =
