@@ -436,3 +436,25 @@ export const MAILBOX = protocol({
     },
   },
 });
+
+/**
+ * anvil: how much one client does at all servers of a service. An exchange is one connection of a client: it lasts until
+ * the server cancels it or goes away. Answers come in the order of the questions.
+ */
+export const ANVIL = protocol({
+  name: "anvil",
+  version: 1,
+  requests: {
+    /** First in each exchange. `client` is an address, or a network with its prefix length. */
+    connect: { fields: { service: text(255), client: text(64) } },
+    /** The client does something more. */
+    count: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
+    /** How often it did, and counts nothing. */
+    look: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
+  },
+  replies: {
+    /** Connections of the client now, this one included, and in this unit of time. */
+    connected: { fields: { count: integer(), rate: integer() } },
+    rate: { fields: { rate: integer() } },
+  },
+});

@@ -118,7 +118,7 @@ export class Planner {
       service,
       grants,
       denials: reach.denials,
-      args: this.args(service, grants, reach.denials),
+      args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
       boot: this.#boot(entry, service, settings, sockets),
     };
@@ -145,14 +145,20 @@ export class Planner {
       service,
       grants,
       denials: [],
-      args: this.args(service, grants, []),
+      args: this.args(helperEntry, service, grants, []),
       endpoint: this.endpoint(entry),
       boot: { ...boot, helper: task },
     };
   }
 
   /** The runtime's arguments for a set of grants. */
-  args(service: Service, grants: readonly Grant[], denials: readonly Denial[], entry?: string): string[] {
+  args(
+    entry: ServiceEntry,
+    service: Service,
+    grants: readonly Grant[],
+    denials: readonly Denial[],
+    program?: string,
+  ): string[] {
     const flags = ["read", "write", "net", "run", "sys"].flatMap((kind) => {
       const objects = [
         ...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => flagObject(grant.object))),
@@ -163,12 +169,16 @@ export class Planner {
     if (refused.length > 0) flags.push(`--deny-net=${refused.join(",")}`);
     return [
       "run",
-      ...hardeningFlags(this.#code, service.npm === true),
+      ...hardeningFlags(this.#code, service.npm === true, this.#heapLimit(entry)),
       // The packages that speak with databases ask for variables, which are not there for them; they need no grant.
       ...(service.inet === "tables" ? ["--ignore-env"] : []),
       ...flags,
-      entry ?? this.#code.entry(service.command),
+      program ?? this.#code.entry(service.command),
     ];
+  }
+
+  #heapLimit(entry: ServiceEntry): number {
+    return settingsFor(this.#configuration, entry, ["daemon_heap_limit"]).daemon_heap_limit;
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
