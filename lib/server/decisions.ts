@@ -56,6 +56,8 @@ export interface Decision {
   /** The reply to RCPT. */
   readonly reply: ReplyText;
   readonly accepted: boolean;
+  /** The client is in mynetworks. */
+  readonly trusted: boolean;
   /** Where the recipient leads; undefined when nobody can tell. */
   readonly resolved: Resolved | undefined;
   /** It was accepted although its mail does not end here: relayed. */
@@ -151,7 +153,8 @@ export class Decisions {
     const found = options.watch === undefined ? undefined : note;
     const service = new MapService(settings, tables, addresses, SILENT, found);
     this.#maps = localClient(proxymapHandler(service));
-    const rewriteSettings = this.settingsOf("trivial-rewrite");
+    // There is no log for warnings, so nothing need be looked up for them.
+    const rewriteSettings = { ...this.settingsOf("trivial-rewrite"), helpful_warnings: false };
     const own = new OwnAddresses(
       rewriteSettings.inet_interfaces,
       rewriteSettings.proxy_interfaces,
@@ -213,17 +216,18 @@ export class Decisions {
       rewrite: this.rewrite,
     };
     const peer = makePeer(view);
+    const client = `${view.name} ${view.address}`;
+    const trusted = (await services.maps.find("mynetworks", "list", client)).kind === "found";
     const recipient = unquoteAddress(view.recipient);
     const resolved = await resolveRecipient(this.rewrite, peer.ours, view.sender, recipient);
     if (typeof resolved === "string") {
       const refusal = { reply: resolved };
-      return { reply: resolved, accepted: false, resolved: undefined, relayed: false, refusal };
+      return { reply: resolved, accepted: false, trusted, resolved: undefined, relayed: false, refusal };
     }
-    const client = `${view.name} ${view.address}`;
     const question: Question = {
       peer,
       client: `${view.name}[${view.address}]`,
-      trusted: (await services.maps.find("mynetworks", "list", client)).kind === "found",
+      trusted,
       helo: view.helo,
       sender: view.sender,
       recipient: quoteAddress(recipient),
@@ -234,7 +238,7 @@ export class Decisions {
     const refusal = await checkRecipient(services, recipientLists(services), question, recipient, resolved);
     const accepted = refusal === undefined;
     const relayed = accepted && !isOurs(question);
-    return { reply: refusal?.reply ?? ACCEPTED, accepted, resolved, relayed, refusal };
+    return { reply: refusal?.reply ?? ACCEPTED, accepted, trusted, resolved, relayed, refusal };
   }
 }
 
