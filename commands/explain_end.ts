@@ -23,6 +23,7 @@ import { lookUpHosts } from "../lib/smtp/client_lookup.ts";
 import { type ClientPolicy, lmtpPolicy, smtpPolicy } from "../lib/smtp/client_policy.ts";
 // Server skeleton
 import type { Ground } from "../lib/server/decisions.ts";
+import { smtpReach } from "../lib/server/smtp_reach.ts";
 import { findMailbox, virtualSearch } from "../lib/server/virtual_mailbox.ts";
 // This program
 import type { Delivery, DestinationFacts } from "./explain_facts.ts";
@@ -55,11 +56,11 @@ export async function deliveryOf(tools: EndTools, routed: Routed): Promise<Deliv
   }
   const entry = configuration.services.find(({ name, type }) => name === transport && type === "unix");
   if (entry === undefined) {
-    const text = `4.3.0 mail transport unavailable: master.toml has no service "${transport}"`;
-    return { kind: "deferred", place: "", text };
+    const text = `4.3.0 mail transport "${transport}" unavailable`;
+    return { kind: "deferred", place: "", text, note: "master.toml has no such service" };
   }
   const place = formatPlace(entry.place);
-  const settings = settingsFor(configuration, entry, PARAMETER_NAMES);
+  const settings = settingsOf(configuration, entry);
   switch (entry.command) {
     case "smtp":
       return await deliveryToHosts(smtpPolicy(settings, systemAddresses), nexthop, place, tools);
@@ -75,6 +76,15 @@ export async function deliveryOf(tools: EndTools, routed: Routed): Promise<Deliv
     default:
       return { kind: "service", place, command: entry.command };
   }
+}
+
+/** The settings of a transport's service, with the next hops that master tells the clients of. */
+function settingsOf(configuration: Configuration, entry: ServiceEntry): Settings<ParameterName> {
+  const settings = settingsFor(configuration, entry, PARAMETER_NAMES);
+  const { command } = entry;
+  if (command !== "smtp" && command !== "lmtp") return settings;
+  const { nexthops } = smtpReach(configuration, command, (name) => configuration.origin(name));
+  return { ...settings, smtp_trusted_nexthops: [...settings.smtp_trusted_nexthops, ...nexthops] };
 }
 
 /** What the error agent says: as a service named "retry" it defers, as any other it bounces. */
@@ -124,8 +134,9 @@ async function findHosts(
       // The order among equals is one of those that a delivery may take.
       const found = await lookUpHosts(destination, { policy, dns, warn: () => {}, random: () => 0.999 });
       if (found.kind === "failed") {
-        const { status, text: why, soft } = found.failure;
-        return withoutHosts(text, status, why, soft);
+        const { status, text: why } = found.failure;
+        const soft = found.failure.soft || policy.softBounce;
+        return withoutHosts(text, soft ? withClass(status, "4") : status, why, soft);
       }
       const hosts = found.hosts.map(({ name, address, port, preference }) => ({
         name,
@@ -160,7 +171,9 @@ async function deliveryToVirtual(
   const found = await findMailbox({ settings, find, warn: () => {} }, recipient);
   if (found.kind === "settled") {
     const { result, status, reason } = found.outcome;
-    return { kind: result === "bounced" ? "bounced" : "deferred", place, text: `${status} ${reason}` };
+    const soft = result !== "bounced" || settings.soft_bounce;
+    const text = `${soft ? withClass(status, "4") : status} ${reason}`;
+    return { kind: soft ? "deferred" : "bounced", place, text };
   }
   const { path, format, uid, gid } = found.task;
   return { kind: "mailbox", place, path, format, uid, gid, grounds };

@@ -122,7 +122,12 @@ export type Delivery =
   /** Another program. */
   | { readonly kind: "service"; readonly place: string; readonly command: string }
   | { readonly kind: "discarded"; readonly place: string; readonly text: string }
-  | { readonly kind: "bounced" | "deferred"; readonly place: string; readonly text: string };
+  | {
+    readonly kind: "bounced" | "deferred";
+    readonly place: string;
+    readonly text: string;
+    readonly note?: string;
+  };
 
 /** Everything. */
 export interface Explanation {

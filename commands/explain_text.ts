@@ -181,7 +181,9 @@ function addDelivery(page: Page, depth: number, delivery: Delivery): void {
       return page.add(depth, `thrown away${delivery.text === "" ? "" : `: ${printable(delivery.text)}`}`);
     case "bounced":
     case "deferred":
-      return page.add(depth, `${delivery.kind}: ${printable(delivery.text)}`);
+      page.add(depth, `${delivery.kind}: ${printable(delivery.text)}`);
+      if (delivery.note !== undefined) page.add(depth + 1, delivery.note);
+      return;
     default:
       delivery satisfies never;
   }

@@ -27,7 +27,7 @@ import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 import { isLoopback, type Peer } from "../access/peer.ts";
 import type { Question, Ruling, Services, Step } from "../access/policy.ts";
 import { checkRecipient, recipientLists, resolveRecipient } from "../access/recipient_policy.ts";
-import type { ReplyText } from "../access/reply.ts";
+import { type ReplyText, soften } from "../access/reply.ts";
 import { isOurs } from "../access/restrictions.ts";
 // Maps
 import { addressSet } from "../maps/proxymap_local.ts";
@@ -215,6 +215,7 @@ export class Decisions {
       dns: this.#options.dns ?? KIND_DNS,
       rewrite: this.rewrite,
     };
+    const said = (reply: ReplyText) => settings.soft_bounce ? soften(reply) : reply;
     const peer = makePeer(view);
     const client = `${view.name} ${view.address}`;
     const trusted = (await services.maps.find("mynetworks", "list", client)).kind === "found";
@@ -222,7 +223,8 @@ export class Decisions {
     const resolved = await resolveRecipient(this.rewrite, peer.ours, view.sender, recipient);
     if (typeof resolved === "string") {
       const refusal = { reply: resolved };
-      return { reply: resolved, accepted: false, trusted, resolved: undefined, relayed: false, refusal };
+      const reply = said(resolved);
+      return { reply, accepted: false, trusted, resolved: undefined, relayed: false, refusal };
     }
     const question: Question = {
       peer,
@@ -238,7 +240,7 @@ export class Decisions {
     const refusal = await checkRecipient(services, recipientLists(services), question, recipient, resolved);
     const accepted = refusal === undefined;
     const relayed = accepted && !isOurs(question);
-    return { reply: refusal?.reply ?? ACCEPTED, accepted, trusted, resolved, relayed, refusal };
+    return { reply: said(refusal?.reply ?? ACCEPTED), accepted, trusted, resolved, relayed, refusal };
   }
 }
 
