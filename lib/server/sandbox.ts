@@ -12,6 +12,7 @@ import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
+import { serverTlsMaterial } from "./tls_files.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
 export interface Grant {
@@ -237,6 +238,10 @@ export class Planner {
     sockets: ReadonlyMap<string, string>,
   ): Boot {
     const { settings: all } = this.#configuration;
+    // Private keys are read for processes that are started, not for whoever asks what they may touch.
+    const tls = service.terminatesTls && this.#queueKey !== ""
+      ? serverTlsMaterial(this.#configuration, entry)
+      : undefined;
     return {
       service: entry.name,
       settings,
@@ -254,6 +259,7 @@ export class Planner {
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
+      ...(tls === undefined ? {} : { tls }),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }
