@@ -245,6 +245,7 @@ export const DELIVERY = protocol({
         dataSize: integer(),
         nexthop: text(1024),
         encoding: choice("", "7bit", "8bit"),
+        /** The message needs SMTPUTF8. */
         smtputf8: flag(),
         sender: text(ADDRESS_LIMIT),
         envelopeId: text(256),

@@ -223,8 +223,7 @@ export class Planner {
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      const settings = settingsFor(this.#configuration, own, parameters);
-      if (parameters.some((one) => isSet(settings[one]))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -233,6 +232,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** @param condition a parameter's name, or "name=word" for a list that has the word */
+  #isSet(condition: string, entry: ServiceEntry): boolean {
+    const [name, word] = condition.split("=") as [ParameterName, string?];
+    const value: unknown = settingsFor(this.#configuration, entry, [name])[name];
+    return word === undefined ? isSet(value) : Array.isArray(value) && value.includes(word);
   }
 
   #connectsTo(connects: readonly string[], entry: ServiceEntry): boolean {
@@ -322,9 +328,9 @@ export class Planner {
     return [[item, "service.ts"]];
   }
 
-  #smtpReach(service: Service, settings: Record<string, unknown>): SmtpReach {
+  #smtpReach(service: Service, settings: Record<string, unknown>, entry: ServiceEntry): SmtpReach {
     const command = service.command === "lmtp" ? "lmtp" : "smtp";
-    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name));
+    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name), entry);
     const trusted = settings["smtp_trusted_nexthops"] as readonly string[];
     settings["smtp_trusted_nexthops"] = [...trusted, ...reach.nexthops];
     return reach;
@@ -353,7 +359,7 @@ export class Planner {
         return { grants, denials: [] };
       }
       case "smtp":
-        return this.#smtpReach(service, settings);
+        return this.#smtpReach(service, settings, entry);
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }
