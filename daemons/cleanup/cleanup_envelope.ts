@@ -19,10 +19,11 @@ import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
+// Rewriting
+import type { AliasExpander, Expanded } from "../../lib/rewrite/alias_expander.ts";
+import type { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 // This program
-import type { AddressPipeline } from "./cleanup_address.ts";
 import { ATTRIBUTES, isPerRecipient } from "./cleanup_attribute.ts";
-import type { AliasExpander, Expanded } from "./cleanup_recipient.ts";
 import type { MessageState } from "./cleanup_state.ts";
 import { type ExpansionTrace, originalOf } from "./cleanup_trace.ts";
 

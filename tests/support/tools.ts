@@ -11,6 +11,7 @@ import { EXIM } from "./exim.ts";
 
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
+  clock: () => inPath("tcc") && inPath("patchelf"),
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
