@@ -79,7 +79,7 @@ testNeeding(
       const expected = named === undefined
         ? "unable to look up host nowhere.test: Name or service not known"
         : "421 4.3.2 seen";
-      assert.ok(text!.includes(expected), text);
+      assert.ok(text!.includes(expected), String(text));
     } finally {
       server.close();
       await serving;
