@@ -11,7 +11,7 @@ import type { SessionCache } from "./client_cache.ts";
 import { openSession } from "./client_connect.ts";
 import type { MessageContent } from "./client_content.ts";
 import { type Destination, parseDestination, parseDestinations } from "./client_destination.ts";
-import { type Failure, localFailure } from "./client_failure.ts";
+import { type Failure, isLoop, localFailure } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
 import { destinationKey, endpointKey, PLAIN_TERMS, type SessionTerms } from "./client_key.ts";
 import { lookUpHosts } from "./client_lookup.ts";
@@ -88,6 +88,8 @@ export class ClientDelivery {
   #orderly = false;
   /** The destination in hand is the first one of the request. */
   #first = true;
+  /** A server turned out to be ourselves. */
+  #looped = false;
   /** A session of this request was kept. */
   #kept = false;
   /** What the failure before the next attempt will be logged as. */
@@ -163,14 +165,15 @@ export class ClientDelivery {
     if (!this.#goesOn()) return "final";
     const found = await this.#findHosts(stop);
     if (found.kind === "failed") {
-      const { bestMxTransport } = this.#tools.policy;
-      if (found.loop && bestMxTransport !== "" && await this.#passOn()) return "final";
+      const failure = this.#configured(stop, found.failure);
+      if (found.loop && !failure.soft && await this.#passOn()) return "final";
       // What has no host here may have one at the next destination; only at the end is a final failure final.
-      this.#failAll({ ...this.#configured(stop, found.failure), elsewhere: true }, undefined);
+      this.#failAll({ ...failure, elsewhere: true }, undefined);
       return found.final ? "final" : "next";
     }
     await this.#tryHosts(stop, found.hosts.filter((host) => !used.has(host.address)), reuse);
-    return found.final ? "final" : "next";
+    // Another destination would make a loop worse.
+    return found.final || this.#looped ? "final" : "next";
   }
 
   /** True when connections to the destination are kept, and kept ones used. */
@@ -287,6 +290,7 @@ export class ClientDelivery {
       session === undefined ? "logged" : undefined,
     );
     if (session === undefined) return undefined;
+    this.#looped ||= isLoop(opened.failure);
     this.#tellPostmaster(session);
     await session.quit(policy);
     return undefined;
