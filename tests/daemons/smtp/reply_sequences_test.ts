@@ -8,7 +8,7 @@ import { Postfix } from "../../support/postfix.ts";
 import { type Post, sendWithPython } from "../../support/smtplib.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 import { testNeeding } from "../../support/tools.ts";
-import { LMTP_SEQUENCES, type Sequence, SMTP_SEQUENCES } from "./reply_sequences.ts";
+import { LMTP_SEQUENCES, type Sequence, SMTP_SEQUENCES, TRANSPORTS } from "./reply_sequences.ts";
 
 /** What each wait for a server may take, seconds: some of them are silent. */
 const PATIENCE = 4;
@@ -40,10 +40,32 @@ function startServers(port: number): Map<string, FakeServer> {
 }
 
 function transports(port: number): string {
-  const routes = SEQUENCES.map(({ domain, address, dialect }) =>
-    `${domain} ${dialect}:${dialect === "lmtp" ? "inet:" : ""}[${address}]:${port}\n`
+  const routes = SEQUENCES.map(({ domain, address, dialect, transport = dialect }) =>
+    `${domain} ${transport}:${dialect === "lmtp" ? "inet:" : ""}[${address}]:${port}\n`
   );
   return `${routes.join("")}sender.test discard:\n`;
+}
+
+/** The transports with settings of their own, as lines of master.cf. */
+function masterCf(): string {
+  const value = (one: unknown) => one === true ? "yes" : one === false ? "no" : String(one);
+  return Object.entries(TRANSPORTS).map(([name, settings]) => {
+    const options = Object.entries(settings).map(([parameter, one]) => ` -o ${parameter}=${value(one)}`);
+    return `${name} unix - - n - - smtp${options.join("")}\n`;
+  }).join("");
+}
+
+/** The same as tables of master.toml. */
+function masterToml(text: string): string {
+  const services = Object.entries(TRANSPORTS).map(([name, settings]) => {
+    const parameters = Object.entries(settings).map(([parameter, one]) =>
+      `${parameter} = ${JSON.stringify(one)}`
+    );
+    return `\n[[service]]\nname = "${name}"\ntype = "unix"\ncommand = "smtp"\nparameters = { ${
+      parameters.join(", ")
+    } }\n`;
+  });
+  return text + services.join("");
 }
 
 function posts(): Post[] {
@@ -73,7 +95,7 @@ function outcomes(log: string, port: number): Map<string, string> {
 /** What a server was told, without what does not matter: sizes, and how a client says goodbye. */
 function commands(server: FakeServer): string {
   return server.commands.filter((line) => line !== "QUIT" && line !== "RSET")
-    .map((line) => line.replace(/ SIZE=\d+/, " SIZE=N")).join(" | ");
+    .map((line) => line.replace(/ SIZE=\d+/, " SIZE=N").replace(/ (PORT|IDENT)=\w+/g, " $1=N")).join(" | ");
 }
 
 testNeeding(
@@ -96,6 +118,7 @@ testNeeding(
           smtputf8_enable: "yes",
           ...Object.fromEntries(TIMEOUTS.map((name) => [name, `${PATIENCE}s`])),
         },
+        services: masterCf(),
       });
       await using postern = await Postern.start({
         settings: {
@@ -108,6 +131,7 @@ testNeeding(
           myhostname: '"client.example.test"',
           ...Object.fromEntries(TIMEOUTS.map((name) => [name, `"${PATIENCE}s"`])),
         },
+        services: masterToml,
       });
       for (const { port } of [postfix, postern]) {
         for (const { code, text } of await sendWithPython(port, posts())) assert.equal(code, 250, text);
