@@ -30,6 +30,7 @@ import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
@@ -58,6 +59,8 @@ export class Server {
   readonly cleanup: CleanupService;
   /** Undefined where TLS is off. */
   readonly tls: SmtpdTls | undefined;
+  /** Undefined where nobody logs in. */
+  readonly sasl: SmtpdSasl | undefined;
   /** What a refused line that ends in LF alone gets. */
   readonly bareNewlineReply: ReplyText;
   /** The postmaster wants to know of errors in sessions. */
@@ -72,6 +75,7 @@ export class Server {
   readonly #unlimited: MatchList;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
+  readonly #noLogin: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
   readonly #lists: RecipientLists;
@@ -102,6 +106,7 @@ export class Server {
     this.log = log;
     this.cleanup = cleanup;
     this.tls = services.tls;
+    this.sasl = services.sasl;
     this.#services = services;
     this.#trouble = trouble;
     const clients = (name: string, items: readonly string[]) =>
@@ -125,6 +130,7 @@ export class Server {
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
     this.#data = list("smtpd_data_restrictions");
     this.#etrn = list("smtpd_etrn_restrictions");
@@ -140,13 +146,30 @@ export class Server {
   standingOf(peer: Peer): ClientStanding | Promise<ClientStanding> {
     const trusted = this.#isTrusted(peer);
     const local = typeof trusted === "boolean" ? this.#local.matches(peer, trusted) : undefined;
-    if (typeof trusted === "boolean" && typeof local === "boolean") return { trusted, local };
+    const noLogin = this.#mayNotLogIn(peer);
+    if (typeof trusted === "boolean" && typeof local === "boolean" && typeof noLogin === "boolean") {
+      return { trusted, local, noLogin };
+    }
     return this.#askStanding(peer, trusted);
   }
 
   async #askStanding(peer: Peer, asked: boolean | Promise<boolean>): Promise<ClientStanding> {
     const trusted = await asked;
-    return { trusted, local: await this.#local.matches(peer, trusted) };
+    return {
+      trusted,
+      local: await this.#local.matches(peer, trusted),
+      noLogin: await this.#mayNotLogIn(peer),
+    };
+  }
+
+  /** True for a client that AUTH is kept from; a promise when a table has to be asked. Trouble means: it is. */
+  #mayNotLogIn(peer: Peer): boolean | Promise<boolean> {
+    if (this.sasl === undefined || this.settings.smtpd_sasl_exceptions_networks.length === 0) return false;
+    const key = `${peer.name} ${peer.address}`;
+    const verdict = matchLiteral(this.#noLogin, listSubject("address", key));
+    if (verdict !== "ask") return verdict === "match";
+    return this.#services.maps.find("smtpd_sasl_exceptions_networks", "list", key)
+      .then((found) => found.kind !== "missing");
   }
 
   /** True for a client in mynetworks; a promise when a table has to be asked. Trouble means: not trusted. */
