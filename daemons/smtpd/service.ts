@@ -4,7 +4,7 @@ export const SERVICE = {
   command: "smtpd",
   purpose: "speaks SMTP with clients and decides what mail comes in",
   skeleton: "stream",
-  connects: ["cleanup", "rewrite", "proxymap", "dns", "flush", "anvil"],
+  connects: ["cleanup", "rewrite", "proxymap", "dns", "flush", "anvil", "sasl"],
   reads: [],
   writes: [],
   inet: "none",
@@ -13,6 +13,7 @@ export const SERVICE = {
   processLimit: 4,
   endsWhenIdle: false,
   terminatesTls: true,
+  asksSasl: true,
   parameters: [
     "access_map_defer_code",
     "access_map_reject_code",

@@ -11,6 +11,7 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
+import { auth, authKeywords, readSubmitter } from "./smtpd_auth.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY } from "./smtpd_reply.ts";
@@ -75,6 +76,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     { name: "HELO", last: true, beforeTls: true, run: helo },
     { name: "EHLO", last: true, beforeTls: true, run: ehlo },
     { name: "STARTTLS", last: true, beforeTls: true, run: startTls },
+    { name: "AUTH", last: true, run: auth },
     { name: "MAIL", last: false, run: mail },
     { name: "RCPT", last: false, run: rcpt },
     { name: "DATA", last: true, run: data },
@@ -123,10 +125,20 @@ function ehlo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "EHLO");
   if (refused !== undefined) return refused;
   const verp = session.server.allowsVerp(session.peer);
+  const logins = authKeywords(session);
+  if (logins !== undefined) return ehloWithAuth(session, verp, logins);
   return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
 }
 
-function ehloReply(session: Session, verp: boolean): ReplyText {
+async function ehloWithAuth(
+  session: Session,
+  verp: boolean | Promise<boolean>,
+  logins: Promise<readonly string[]>,
+): Promise<ReplyText> {
+  return ehloReply(session, await verp, await logins);
+}
+
+function ehloReply(session: Session, verp: boolean, logins: readonly string[] = []): ReplyText {
   const { settings, hiddenKeywords: hidden } = session.server;
   const keywords = [
     "PIPELINING",
@@ -134,6 +146,7 @@ function ehloReply(session: Session, verp: boolean): ReplyText {
     ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
     "ETRN",
     ...(offersStartTls(session) ? ["STARTTLS"] : []),
+    ...logins,
     ...(verp ? ["XVERP"] : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
@@ -167,7 +180,7 @@ function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>)
 
 /** MAIL with parameters. */
 function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): ReplyText {
-  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, verp: "" };
+  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, verp: "", submitter: "" };
   const { settings, hiddenKeywords } = session.server;
   const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
   for (const parameter of path.parameters) {
@@ -221,6 +234,12 @@ function mailParameter(
     const body = asciiUpper(value ?? "");
     options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
+  }
+  if (keyword === "AUTH") {
+    const submitter = readSubmitter(session, value ?? "", options.submitter);
+    if (submitter === undefined) return REPLY.mailAuthTwice;
+    options.submitter = submitter;
+    return undefined;
   }
   return unsupported(parameter);
 }

@@ -31,6 +31,7 @@ import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
@@ -62,6 +63,8 @@ export class Server {
   readonly cleanup: CleanupService;
   /** Undefined where TLS is off. */
   readonly tls: SmtpdTls | undefined;
+  /** Undefined where nobody logs in. */
+  readonly sasl: SmtpdSasl | undefined;
   /** What a refused line that ends in LF alone gets. */
   readonly bareNewlineReply: ReplyText;
   /** The postmaster wants to know of errors in sessions. */
@@ -77,6 +80,7 @@ export class Server {
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
+  readonly #noLogin: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
   readonly #lists: RecipientLists;
@@ -106,6 +110,7 @@ export class Server {
     this.log = log;
     this.cleanup = cleanup;
     this.tls = services.tls;
+    this.sasl = services.sasl;
     this.#services = services;
     this.#trouble = trouble;
     const clients = (name: string, items: readonly string[]) =>
@@ -130,6 +135,7 @@ export class Server {
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
     this.#data = list("smtpd_data_restrictions");
     this.#etrn = list("smtpd_etrn_restrictions");
@@ -146,8 +152,12 @@ export class Server {
     const trusted = this.#isIn("mynetworks", this.#trusted, peer);
     const unlimited = this.#isIn("smtpd_client_event_limit_exceptions", this.#unlimited, peer);
     const local = typeof trusted === "boolean" ? this.#local.matches(peer, trusted) : undefined;
-    if (typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean") {
-      return { trusted, local, unlimited };
+    const noLogin = this.#mayNotLogIn(peer);
+    if (
+      typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean" &&
+      typeof noLogin === "boolean"
+    ) {
+      return { trusted, local, unlimited, noLogin };
     }
     return this.#askStanding(peer, trusted, unlimited);
   }
@@ -158,7 +168,22 @@ export class Server {
     unlimited: boolean | Promise<boolean>,
   ): Promise<ClientStanding> {
     const trusted = await asked;
-    return { trusted, local: await this.#local.matches(peer, trusted), unlimited: await unlimited };
+    return {
+      trusted,
+      local: await this.#local.matches(peer, trusted),
+      unlimited: await unlimited,
+      noLogin: await this.#mayNotLogIn(peer),
+    };
+  }
+
+  /** True for a client that AUTH is kept from; a promise when a table has to be asked. Trouble means: it is. */
+  #mayNotLogIn(peer: Peer): boolean | Promise<boolean> {
+    if (this.sasl === undefined || this.settings.smtpd_sasl_exceptions_networks.length === 0) return false;
+    const key = `${peer.name} ${peer.address}`;
+    const verdict = matchLiteral(this.#noLogin, listSubject("address", key));
+    if (verdict !== "ask") return verdict === "match";
+    return this.#services.maps.find("smtpd_sasl_exceptions_networks", "list", key)
+      .then((found) => found.kind !== "missing");
   }
 
   /** True for a client in a list; a promise when a table has to be asked. Trouble means: it is not. */

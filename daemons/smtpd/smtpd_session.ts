@@ -10,7 +10,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
-import { InputBuffer } from "../../lib/stream/input_buffer.ts";
+import { InputBuffer, type InputLine } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
 import type { Refusal } from "../../lib/access/policy.ts";
@@ -32,13 +32,16 @@ const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "handshake" | "command" | "busy" | "data" | "closed";
+type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "closed";
 
 /** What a session remembers besides its transaction. */
 export interface Greeting {
   readonly name: string;
   readonly esmtp: boolean;
 }
+
+/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
+export type Answer = InputLine | { readonly kind: "gone" };
 
 /** What the configuration says of a client. */
 export interface ClientStanding {
@@ -48,6 +51,8 @@ export interface ClientStanding {
   readonly local: boolean;
   /** How much it does is neither counted nor limited. */
   readonly unlimited: boolean;
+  /** AUTH is kept from it. */
+  readonly noLogin: boolean;
 }
 
 /** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
@@ -66,7 +71,7 @@ export class Session {
   readonly peer: Peer;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
-  readonly local: boolean;
+  local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
   readonly anvil: ClientAccount;
@@ -74,7 +79,7 @@ export class Session {
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
   sasl: SaslFacts | undefined;
-  readonly #standing: ClientStanding;
+  readonly standing: ClientStanding;
   readonly #channel: Channel;
   readonly #done: () => void;
   greeting: Greeting | undefined;
@@ -83,6 +88,8 @@ export class Session {
   readonly #input = new InputBuffer();
   #paused = false;
   #handshake: Handshake | undefined;
+  /** Who waits for the client's answer. */
+  #asked: { readonly limit: number; readonly take: (answer: Answer) => void } | undefined;
   #out = "";
   /** Nothing more comes from the client. */
   #inputEnded = false;
@@ -111,7 +118,7 @@ export class Session {
   ) {
     this.server = server;
     this.peer = peer;
-    this.#standing = standing;
+    this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
@@ -207,7 +214,7 @@ export class Session {
   #goOnSecurely(channel: Channel, tls: TlsFacts): void {
     if (this.#phase !== "handshake") return channel.destroy();
     this.#phase = "closed";
-    const next = new Session(this.server, this.peer, this.#standing, channel, this.#done, {
+    const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
       tls,
       anvil: this.anvil,
       counts: this.#counts,
@@ -271,6 +278,29 @@ export class Session {
     this.#flush();
   }
 
+  /** Sends something that is no last reply, and waits for the client's answer to it. For a command that is under way. */
+  ask(text: ReplyText, limit: number): Promise<Answer> {
+    if (this.isOver) return Promise.resolve({ kind: "gone" });
+    this.reply(text);
+    this.#phase = "asking";
+    this.#deadline.start();
+    const answer = new Promise<Answer>((take) => this.#asked = { limit, take });
+    this.#resume();
+    return answer;
+  }
+
+  /** The client has proven who it is. */
+  login(facts: SaslFacts): void {
+    this.sasl = facts;
+    const { local_header_rewrite_clients } = this.server.settings;
+    if (local_header_rewrite_clients.includes("permit_sasl_authenticated")) this.local = true;
+  }
+
+  /** Nothing more can be said to the client. */
+  get isOver(): boolean {
+    return this.#isClosed();
+  }
+
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
@@ -299,8 +329,9 @@ export class Session {
     const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
     const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
     const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
+    const login = this.sasl === undefined ? "" : ` sasl_username=<${printable(this.sasl.username)}>`;
     this.log.info(
-      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}`,
+      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}${login}`,
     );
   }
 
@@ -312,7 +343,8 @@ export class Session {
   beginData(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
     const { peer, local } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local };
+    const { sasl } = this;
+    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local, sasl };
     const received = receivedLines({
       ...facts,
       queueId: transaction.id,
@@ -321,11 +353,12 @@ export class Session {
       recipients: transaction.recipients,
       hideClient: settings.smtpd_hide_client_session,
       tls: this.tls,
-      sasl: this.sasl,
       showTls: settings.smtpd_tls_received_header,
       showLogin: settings.smtpd_sasl_authenticated_header,
     }, this.server.date(Date.now()));
-    this.log.info(`${transaction.id}: client=${this.client}`);
+    this.log.info(
+      `${transaction.id}: client=${this.client}${loginText(sasl, transaction.options?.submitter ?? "")}`,
+    );
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
     this.#records ??= recordBuffer();
     const pending = transaction.beginData(facts, limits, received, this.#records);
@@ -346,10 +379,23 @@ export class Session {
     for (;;) {
       if (this.#phase === "data") {
         if (!this.#takeText()) break;
+      } else if (this.#phase === "asking") {
+        this.#takeAnswer();
+        break;
       } else if (this.#phase !== "command" || !this.#takeCommand()) break;
     }
     this.#flush();
     if (this.#inputEnded && this.#phase !== "busy") this.closed();
+  }
+
+  /** Gives the client's answer to whoever asked for it. */
+  #takeAnswer(): void {
+    const { limit, take } = this.#asked!;
+    const line = this.#input.line(limit);
+    if (line.kind === "more") return;
+    this.#asked = undefined;
+    this.#phase = "busy";
+    take(line.kind === "line" ? { ...line, bytes: line.bytes.slice() } : line);
   }
 
   /** Runs one command if a whole line is there; false when there is nothing more to do now. */
@@ -553,6 +599,7 @@ export class Session {
 
   #end(): void {
     this.#phase = "closed";
+    this.#asked?.take({ kind: "gone" });
     if (!this.server.forget(this)) return;
     if (this.#transcript?.wanted === true) {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
@@ -564,4 +611,11 @@ export class Session {
     this.log.info(`disconnect from ${this.client}${this.#counts.text(COUNTED)}`);
     this.#done();
   }
+}
+
+/** What the log tells of a login with a message. */
+function loginText(sasl: SaslFacts | undefined, submitter: string): string {
+  if (sasl === undefined) return "";
+  const sender = submitter === "" ? "" : `, sasl_sender=${submitter}`;
+  return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }

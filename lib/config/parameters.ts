@@ -389,6 +389,7 @@ export const PARAMETERS = {
   smtpd_sasl_exceptions_networks: { type: "list", default: "", files: true, doc: "Clients that are not offered AUTH" },
   smtpd_sasl_local_domain: { type: "string", default: "", doc: "Realm of logins: what is added to a login name without \"@\"" },
   smtpd_sasl_mechanism_filter: { type: "list", default: "!external, static:rest", files: true, doc: "Which of the mechanisms that the backend has are offered" },
+  smtpd_sasl_password_file: { type: "string", default: "", absolute: true, doc: "Own: the password file of smtpd_sasl_type = \"passwords\"" },
   smtpd_sasl_path: { type: "string", default: "smtpd", min: 1, doc: "Where the SASL backend is: a socket's path, or \"inet:address:port\"; for Cyrus the name of its application" },
   smtpd_sasl_response_limit: { type: "integer", default: "12288", min: 12288, doc: "Longest answer of a client to a challenge, bytes" },
   smtpd_sasl_security_options: { type: "list", default: "noanonymous", values: ["noplaintext", "noactive", "nodictionary", "noanonymous", "mutual_auth", "forward_secrecy"], doc: "Mechanisms that are not offered without TLS" },
