@@ -20,6 +20,7 @@ import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 // This program
+import { takeDecision } from "./cleanup_decision.ts";
 import type { AddressPipeline } from "./cleanup_address.ts";
 import { ATTRIBUTES, isPerRecipient } from "./cleanup_attribute.ts";
 import type { AliasExpander, Expanded } from "./cleanup_recipient.ts";
@@ -88,6 +89,10 @@ export class EnvelopeStage {
         return this.#takeAttribute(data);
       case RECORD.VERP:
         return this.#takeVerp(decodeText(data));
+      case RECORD.FILTER:
+      case RECORD.REDIRECT:
+      case RECORD.FLAGS:
+        return takeDecision(this.#state, type, decodeText(data));
       case RECORD.ORIGINAL:
         this.#pending.original = decodeText(data);
         return undefined;

@@ -12,9 +12,10 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Refusal } from "../../lib/access/policy.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
+import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
@@ -63,6 +64,12 @@ export class Session {
   readonly anvil: ClientAccount;
   readonly #channel: SessionChannel;
   readonly #done: () => void;
+  /** What the restrictions have left behind so far. */
+  readonly access = new SessionAccess();
+  readonly tls: TlsFacts | undefined;
+  sasl: SaslFacts | undefined;
+  /** The client has sent commands before it could. */
+  pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   #phase: Phase = "connecting";
@@ -140,14 +147,29 @@ export class Session {
       this.reply(refusal);
       return this.#flush();
     }
+    if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
-    this.reply(`220 ${this.server.settings.smtpd_banner}`);
-    this.#flush();
     if (early.length > 0) this.#input.push(early);
+    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    this.#phase = "busy";
+    this.server.access.checkClient(this).then(
+      (refused) => {
+        if (this.#phase !== "busy") return;
+        this.#phase = "command";
+        this.#welcome(refused);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  /** Says the banner, or what refuses the client. */
+  #welcome(refused: ReplyText | undefined): void {
+    this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
+    this.#flush();
     this.#resume();
   }
 
@@ -212,19 +234,8 @@ export class Session {
     this.transaction = undefined;
   }
 
-  /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
-    // Only a transaction with a recipient has a queue id that anybody will see.
-    const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
-    const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
-    const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-    const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
-    this.log.info(
-      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}`,
-    );
-  }
-
-  get #protocol(): "ESMTP" | "SMTP" {
+  /** As the log names it. */
+  get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
@@ -232,7 +243,7 @@ export class Session {
   beginData(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
     const { peer, local } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local };
+    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.protocol, local };
     const received = receivedLines({
       ...facts,
       queueId: transaction.id,
@@ -299,12 +310,15 @@ export class Session {
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
-    if (
-      last && this.#input.length > 0 && command?.name !== "QUIT" &&
-      this.server.settings.smtpd_forbid_unauth_pipelining
-    ) {
-      this.#improperPipelining(this.#where, this.#input.view());
-      return false;
+    if (last && this.#input.length > 0 && command?.name !== "QUIT") {
+      this.pipelined = true;
+      if (this.server.settings.smtpd_forbid_unauth_pipelining) {
+        this.#improperPipelining(this.#where, this.#input.view());
+        return false;
+      }
+    }
+    if (this.access.denied && command?.name !== "QUIT") {
+      return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     return this.#execute(command, parsed.argument);
@@ -420,6 +434,15 @@ export class Session {
       transaction.abort();
       return this.#closeData(this.server.bareNewlineReply);
     }
+    if (this.server.access.endFree || transaction.reader!.tooBig) return this.#commit(transaction);
+    this.server.access.checkContent(this, transaction, true).then((refused) => {
+      if (refused === undefined) return this.#commit(transaction);
+      transaction.abort();
+      this.#closeData(refused);
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #commit(transaction: Transaction): void {
     transaction.commit().then((outcome) => {
       if (outcome.accepted) {
         this.#errors = 0;
