@@ -33,11 +33,17 @@ const PLAIN: ReadonlySet<string> = new Set([
 
 /** What a session remembers of the restrictions that were asked before its transactions. */
 export class SessionAccess {
-  /** Behind the client's restrictions, and behind those on its HELO name. */
-  client = Standing.fresh();
-  helo = Standing.fresh();
+  /** Behind the client's restrictions. */
+  readonly client = Standing.fresh();
+  /** Behind those on its HELO name; undefined until they were asked. */
+  helo: Standing | undefined;
   /** The client was turned away: all that it says gets this sort of answer. */
   denied = false;
+
+  /** For what is asked next. */
+  next(): Standing {
+    return (this.helo ?? this.client).next();
+  }
 }
 
 /** The restrictions of one process. */
@@ -100,14 +106,15 @@ export class AccessControl {
   /** The reply that refuses the HELO name, if something does. */
   async checkHelo(session: Session, stage: "HELO" | "EHLO"): Promise<ReplyText | undefined> {
     const question = this.#question(session, stage);
-    session.access.helo = session.access.client.next();
-    return this.#refuse(session, question, await this.#lists.helo.evaluate(question, session.access.helo));
+    const standing = session.access.client.next();
+    session.access.helo = standing;
+    return this.#refuse(session, question, await this.#lists.helo.evaluate(question, standing));
   }
 
   /** The reply that refuses the sender of a transaction that is not the session's yet, if something does. */
   async checkSender(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
     const question = { ...this.#question(session, "MAIL"), ...this.#ofMail(transaction) };
-    const standing = session.access.helo.next();
+    const standing = session.access.next();
     const refused = await this.#lists.checkSender(question, standing);
     transaction.standing = standing;
     return this.#refuse(session, question, refused);
@@ -133,7 +140,7 @@ export class AccessControl {
     const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
     const question = this.#question(session, stage, recipient, resolved);
     if (typeof resolved === "string") return this.#refuse(session, question, { reply: resolved });
-    const standing = transaction?.standing.next() ?? session.access.helo.next();
+    const standing = transaction?.standing.next() ?? session.access.next();
     const refused = await this.#judge(question, resolved, standing);
     transaction?.standing.keep(standing);
     if (refused === undefined && this.#plain) this.#remember(acceptedKey(session, recipient));
@@ -150,7 +157,7 @@ export class AccessControl {
   /** The reply that refuses ETRN for a domain, if something does. */
   async checkEtrn(session: Session, domain: string): Promise<ReplyText | undefined> {
     const question = { ...this.#question(session, "ETRN"), etrnDomain: domain };
-    const standing = session.access.helo.next();
+    const standing = session.access.next();
     const { client, helo, etrn } = this.#lists;
     const lists = this.#settings.smtpd_delay_reject ? [client, helo, etrn] : [etrn];
     for (const list of lists) {

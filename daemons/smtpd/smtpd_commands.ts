@@ -189,6 +189,7 @@ function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>,
 
 function beginMail(session: Session, sender: string, options: MailOptions | undefined): Result {
   const transaction = new Transaction(sender, options);
+  transaction.standing = session.access.next();
   const { access } = session.server;
   if (!access.judgesSender) return startTransaction(session, transaction);
   return access.checkSender(session, transaction).then((refused) =>

@@ -17,6 +17,7 @@ import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { AccessControl } from "./smtpd_access.ts";
 import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
+import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
@@ -49,6 +50,8 @@ export class Server {
   readonly #verpClients: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
+  /** What stands behind refusals; undefined: nothing. */
+  readonly footer: RejectFooter | undefined;
   /** The restriction lists. */
   readonly access: AccessControl;
   readonly #sessions = new Set<Session>();
@@ -90,6 +93,7 @@ export class Server {
       settings.smtpd_forbid_bare_newline_exclusions,
     );
     this.access = new AccessControl(services);
+    this.footer = RejectFooter.from(settings, services.maps, log);
     this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
     this.cleanupFlags = receiveFlags(settings.receive_override_options) |
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");

@@ -216,7 +216,8 @@ export class Session {
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const reply = this.server.settings.soft_bounce ? soften(text) : text;
+    const plain = this.#plain(text);
+    const reply = this.server.footer === undefined ? plain : this.server.footer.add(this, plain);
     this.#out += `${reply}\r\n`;
     this.#transcript?.said(reply);
     if (endsSession(reply)) this.#phase = "closed";
@@ -354,17 +355,24 @@ export class Session {
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data") return true;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
-      return this.#conclude(name, reply);
-    }
+    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const footer = reply === undefined ? undefined : this.server.footer?.prepare(this.#plain(reply));
+    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    setTimeout(() => {
+    const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    }, smtpd_error_sleep_time * 1000);
+    };
+    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
+    else footer!.then(conclude);
     return false;
+  }
+
+  /** The reply as it is said, but for its footer. */
+  #plain(text: ReplyText): ReplyText {
+    return this.server.settings.soft_bounce ? soften(text) : text;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */

@@ -133,7 +133,7 @@ const permits =
       const listing = await findListing(context, list, sought.front);
       if (listing.kind === "free") return DUNNO;
       if (listing.kind === "retry") {
-        const text = rejected(subject, question, "Service unavailable");
+        const text = `<${shown(sought.what)}>: ${subject.what} rejected: Service unavailable`;
         return { kind: "deferIfReject", reply: refusal(450, "4.7.1", text) };
       }
       // Who is well known is not therefore one of those for whom mail is relayed.

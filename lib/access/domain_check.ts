@@ -53,7 +53,7 @@ const ofHelo =
 
 /** reject_invalid_helo_hostname. */
 export const rejectInvalidHelo = ofHelo(({ settings }, name, q) =>
-  isValidHostname(name) && parseIpAddress(name) === undefined ? DUNNO : reject(
+  isValidHostname(name) || parseIpAddress(name) !== undefined ? DUNNO : reject(
     refusal(settings.invalid_hostname_reject_code, "5.5.2", rejected(SUBJECT.helo, q, "Invalid name")),
   )
 );

@@ -125,7 +125,8 @@ async function checkExists(
 function unknown(settings: AccessSettings, { address, subject }: Named, row: ClassRow): Verdict {
   const where = settings.show_user_unknown_table_name ? ` in ${row.table}` : "";
   const text = `<${shown(address)}>: ${subject.what} rejected: User unknown${where}`;
-  return reject(refusal(row.code(settings), fitStatus("5.1.1", subject), text));
+  const status = subject.address === "sender" ? "5.1.0" : "5.1.1";
+  return reject(refusal(row.code(settings), status, text));
 }
 
 function unknownBy(

@@ -77,14 +77,15 @@ export class AccessLists {
       const refused = await list.evaluate(question, standing);
       if (refused !== undefined) return refused;
     }
+    // As in Postfix, what was to be delayed is delayed before anybody asks whether the recipient exists.
+    if (standing.deferIfPermit !== undefined) return standing.deferIfPermit;
     if (resolved.bad) return { reply: BAD_RECIPIENT };
     const rule = this.#unlistedRecipient;
     if (rule !== undefined && !standing.discarded) {
       const verdict = await checkRecipientExists(this.services, question.recipient!, resolved);
-      const refused = asRuling(verdict, rule, question);
-      if (refused !== undefined) return refused;
+      return asRuling(verdict, rule, question);
     }
-    return standing.deferIfPermit;
+    return undefined;
   }
 
   /** What refuses DATA, or the end of a message, if something does. */

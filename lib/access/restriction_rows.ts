@@ -54,14 +54,19 @@ export function isOurs(question: Question): boolean {
 }
 
 /** A name could not be looked up, or there is none. */
-const unknownClient = (what: string, name: (q: Question) => string, trouble: (q: Question) => boolean): Row =>
-  by(({ settings }, q) => {
+function unknownClient(
+  what: string,
+  status: string,
+  name: (q: Question) => string,
+  trouble: (q: Question) => boolean,
+): Row {
+  return by(({ settings }, q) => {
     if (name(q) !== "unknown") return DUNNO;
     const code = trouble(q) ? 450 : settings.unknown_client_reject_code;
-    return reject(
-      refusal(code, "4.7.25", `Client host rejected: cannot find your ${what}, [${q.peer.address}]`),
-    );
+    const text = `Client host rejected: cannot find your ${what}, [${q.peer.address}]`;
+    return reject(refusal(code, status, text));
   });
+}
 
 const relayDenied = (code: (services: Services) => number): Row =>
   atRecipient((services, q) =>
@@ -124,9 +129,15 @@ export const ROWS: Readonly<Record<RestrictionName, Row>> = {
   reject_invalid_helo_hostname: ({ services }) => rejectInvalidHelo(services),
   reject_non_fqdn_helo_hostname: ({ services }) => rejectNonFqdnHelo(services),
   reject_unknown_helo_hostname: ({ services }) => rejectUnknownHelo(services),
-  reject_unknown_client_hostname: unknownClient("hostname", (q) => q.peer.name, (q) => q.peer.nameTrouble),
+  reject_unknown_client_hostname: unknownClient(
+    "hostname",
+    "4.7.25",
+    (q) => q.peer.name,
+    (q) => q.peer.nameTrouble,
+  ),
   reject_unknown_reverse_client_hostname: unknownClient(
     "reverse hostname",
+    "4.7.1",
     (q) => q.peer.reverseName,
     (q) => q.peer.reverseTrouble ?? q.peer.nameTrouble,
   ),
@@ -150,16 +161,11 @@ export const ROWS: Readonly<Record<RestrictionName, Row>> = {
         ),
       )
       : DUNNO,
-  reject_plaintext_session: ({ services: { settings }, subject }) => (q) =>
+  reject_plaintext_session: by(({ settings }, q) =>
     q.tls === undefined
-      ? reject(
-        refusal(
-          settings.plaintext_reject_code,
-          "5.7.1",
-          rejected(subject, q, "Session encryption is required"),
-        ),
-      )
-      : DUNNO,
+      ? reject(refusal(settings.plaintext_reject_code, "5.7.1", "Session encryption is required"))
+      : DUNNO
+  ),
   reject_unauth_pipelining: ({ subject }) => (q) =>
     q.pipelined
       ? reject(refusal(503, "5.5.0", rejected(subject, q, "Improper use of SMTP command pipelining")))

@@ -21,25 +21,25 @@ export function rejected(subject: Subject, question: Question, text: string): st
   return `<${shown(subject.name(question))}>: ${subject.what} rejected: ${text}`;
 }
 
-/** Codes about addresses: what each is for a sender, and for a recipient. */
-const ADDRESS_CODES: ReadonlyMap<string, readonly [sender: string, recipient: string]> = new Map([
-  ["1.0", ["1.0", "1.0"]],
-  ["1.1", ["1.0", "1.1"]],
-  ["1.2", ["1.8", "1.2"]],
-  ["1.3", ["1.7", "1.3"]],
-  ["1.4", ["1.0", "1.4"]],
-  ["1.5", ["1.0", "1.5"]],
-  ["1.6", ["1.0", "1.6"]],
-  ["1.7", ["1.7", "1.3"]],
-  ["1.8", ["1.8", "1.2"]],
+/** Details of the codes x.1.y about addresses: what each is for a sender, and for a recipient. Any other is 0. */
+const ADDRESS_DETAILS: ReadonlyMap<string, readonly [sender: string, recipient: string]> = new Map([
+  ["1", ["7", "1"]],
+  ["2", ["8", "2"]],
+  ["3", ["7", "3"]],
+  ["4", ["7", "4"]],
+  ["5", ["0", "5"]],
+  ["6", ["7", "6"]],
+  ["7", ["7", "3"]],
+  ["8", ["8", "2"]],
 ]);
 
 /** The enhanced code as it fits what is refused. */
 export function fitStatus(status: string, subject: Subject): string {
-  const codes = ADDRESS_CODES.get(status.slice(2));
-  if (codes === undefined) return status;
-  const code = subject.address === undefined ? "0.0" : codes[subject.address === "sender" ? 0 : 1];
-  return `${status[0]}.${code}`;
+  const [head, topic, detail = ""] = status.split(".");
+  if (topic !== "1") return status;
+  if (subject.address === undefined) return `${head}.0.0`;
+  const details = ADDRESS_DETAILS.get(detail);
+  return `${head}.1.${details === undefined ? "0" : details[subject.address === "sender" ? 0 : 1]}`;
 }
 
 /** The things that there are rules about. */
