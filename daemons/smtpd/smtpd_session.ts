@@ -13,10 +13,10 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer, type InputLine } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Refusal } from "../../lib/access/policy.ts";
 import { type ReplyText, soften } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
@@ -82,6 +82,10 @@ export class Session {
   readonly standing: ClientStanding;
   readonly #channel: Channel;
   readonly #done: () => void;
+  /** What the restrictions have left behind so far. */
+  readonly access = new SessionAccess();
+  /** The client has sent commands before it could. */
+  pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   #phase: Phase = "connecting";
@@ -173,19 +177,35 @@ export class Session {
       return this.#flush();
     }
     if (wrapper) return this.#beginHandshake(early);
+    if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
-    this.#greet();
     if (early.length > 0) this.#input.push(early);
-    this.#resume();
+    this.#judge();
   }
 
-  #greet(): void {
-    this.reply(`220 ${this.server.settings.smtpd_banner}`);
+  /** Asks the restrictions on clients, where they judge before the greeting. */
+  #judge(): void {
+    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    this.#phase = "busy";
+    this.server.access.checkClient(this).then(
+      (refused) => {
+        if (this.#phase !== "busy") return;
+        this.#phase = "command";
+        this.#welcome(refused);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  /** Says the banner, or what refuses the client. */
+  #welcome(refused: ReplyText | undefined): void {
+    this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
+    this.#resume();
   }
 
   /** Answers STARTTLS and begins the handshake. */
@@ -230,7 +250,7 @@ export class Session {
     });
     next.#phase = "command";
     next.#where = this.#where;
-    if (this.#where === "CONNECT") next.#greet();
+    if (this.#where === "CONNECT") next.#judge();
   }
 
   /** Takes bytes from the client. */
@@ -304,7 +324,8 @@ export class Session {
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const reply = this.server.settings.soft_bounce ? soften(text) : text;
+    const plain = this.#plain(text);
+    const reply = this.server.footer === undefined ? plain : this.server.footer.add(this, plain);
     this.#out += `${reply}\r\n`;
     this.#transcript?.said(reply);
     if (endsSession(reply)) this.#phase = "closed";
@@ -322,20 +343,8 @@ export class Session {
     this.transaction = undefined;
   }
 
-  /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
-    // Only a transaction with a recipient has a queue id that anybody will see.
-    const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
-    const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
-    const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-    const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
-    const login = this.sasl === undefined ? "" : ` sasl_username=<${printable(this.sasl.username)}>`;
-    this.log.info(
-      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}${login}`,
-    );
-  }
-
-  get #protocol(): "ESMTP" | "SMTP" {
+  /** As the log names it. */
+  get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
@@ -344,7 +353,7 @@ export class Session {
     const { settings } = this.server;
     const { peer, local } = this;
     const { sasl } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local, sasl };
+    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.protocol, local, sasl };
     const received = receivedLines({
       ...facts,
       queueId: transaction.id,
@@ -429,12 +438,15 @@ export class Session {
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
-    if (
-      last && this.#input.length > 0 && command?.name !== "QUIT" &&
-      this.server.settings.smtpd_forbid_unauth_pipelining
-    ) {
-      this.#improperPipelining(this.#where, this.#input.view());
-      return false;
+    if (last && this.#input.length > 0 && command?.name !== "QUIT") {
+      this.pipelined = true;
+      if (this.server.settings.smtpd_forbid_unauth_pipelining) {
+        this.#improperPipelining(this.#where, this.#input.view());
+        return false;
+      }
+    }
+    if (this.access.denied && command?.name !== "QUIT") {
+      return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
@@ -475,17 +487,24 @@ export class Session {
     if (this.#phase === "data") return true;
     if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
-      return this.#conclude(name, reply);
-    }
+    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const footer = reply === undefined ? undefined : this.server.footer?.prepare(this.#plain(reply));
+    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    setTimeout(() => {
+    const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    }, smtpd_error_sleep_time * 1000);
+    };
+    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
+    else footer!.then(conclude);
     return false;
+  }
+
+  /** The reply as it is said, but for its footer. */
+  #plain(text: ReplyText): ReplyText {
+    return this.server.settings.soft_bounce ? soften(text) : text;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */
@@ -555,6 +574,15 @@ export class Session {
       transaction.abort();
       return this.#closeData(this.server.bareNewlineReply);
     }
+    if (this.server.access.endFree || transaction.reader!.tooBig) return this.#commit(transaction);
+    this.server.access.checkContent(this, transaction, true).then((refused) => {
+      if (refused === undefined) return this.#commit(transaction);
+      transaction.abort();
+      this.#closeData(refused);
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #commit(transaction: Transaction): void {
     transaction.commit().then((outcome) => {
       if (outcome.accepted) {
         this.#errors = 0;
