@@ -1,171 +1,96 @@
 /**
- * A recursive resolver of a test's own, over UDP and TCP, that knows a zone and behaves as the zone says. Not a test
- * itself.
+ * A name server that answers from a script: over UDP for programs that ask the system's resolver, and as the dns daemon's
+ * client for what runs in the test. Not a test itself.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
 import dgram from "node:dgram";
-import packet from "dns-packet";
+import packet, { type Answer } from "dns-packet";
+import type { DnsAnswer, DnsLookup } from "../../lib/proto/dns_client.ts";
 
-/** What a name has: records as in a zone file ("MX 10 a.test", "CNAME b.test"), or how the server fails. */
-export type ZoneEntry = readonly string[] | Misbehaviour;
-export type Misbehaviour = "SERVFAIL" | "REFUSED" | "NOTIMP" | "FORMERR" | "SILENT" | "GARBAGE";
-/** Names in lower case; "name TYPE" for what counts for one type only. Others do not exist. */
-export type ScriptedZone = Readonly<Record<string, ZoneEntry>>;
+/**
+ * Records by "name TYPE": `"ext.test MX": ["10 mx.ext.test"]`, `"ext.test A": ["192.0.2.1"]`, or "servfail" for a name that
+ * nobody can tell of. A name without records of a type has none; one without any does not exist.
+ */
+export type Zone = Readonly<Record<string, readonly string[] | "servfail">>;
 
-const RCODES: Readonly<Record<string, number>> = {
-  FORMERR: 1,
-  SERVFAIL: 2,
-  NXDOMAIN: 3,
-  NOTIMP: 4,
-  REFUSED: 5,
-};
-/** Most bytes over UDP; a client that wants more asks over TCP. */
-const UDP_LIMIT = 1200;
-/** Longest chain of aliases that is put into one answer. */
-const CHAIN_LIMIT = 40;
+/** What the zone has. */
+function ask(
+  zone: Zone,
+  name: string,
+  type: string,
+): Pick<DnsAnswer, "rcode"> & { readonly values: readonly string[] } {
+  const found = zone[`${name} ${type}`];
+  if (found === "servfail") return { rcode: "servfail", values: [] };
+  if (found !== undefined) return { rcode: "ok", values: found };
+  const exists = Object.keys(zone).some((key) =>
+    key.startsWith(`${name} `) || key.split(" ")[0]!.endsWith(`.${name}`)
+  );
+  return { rcode: exists ? "ok" : "nxdomain", values: [] };
+}
 
-/** The server; `await using` stops it. */
+/** The zone as the dns daemon would tell of it. */
+export function zoneLookup(zone: Zone): DnsLookup {
+  return {
+    query: (name, type) => {
+      const { rcode, values } = ask(zone, name.toLowerCase(), type);
+      const records = values.map((text) => {
+        const [priority, host] = type === "MX" ? text.split(" ") : ["0", text];
+        return { priority: Number(priority), weight: 0, port: 0, value: host!, data: new Uint8Array() };
+      });
+      return Promise.resolve({ rcode, authenticated: false, ttl: 60, canonicalName: name, records });
+    },
+  };
+}
+
+/** A server on port 53 of a loopback address of its own. */
 export class ScriptedDns implements AsyncDisposable {
+  readonly address: string;
   readonly #socket: dgram.Socket;
-  readonly #listener: Deno.TcpListener;
-  readonly #serving: Promise<void>;
-  readonly #zone: ScriptedZone;
-  /** "name TYPE" of each question. */
-  readonly asked: string[] = [];
 
-  private constructor(zone: ScriptedZone, socket: dgram.Socket, listener: Deno.TcpListener) {
-    this.#zone = zone;
+  private constructor(address: string, socket: dgram.Socket) {
+    this.address = address;
     this.#socket = socket;
-    this.#listener = listener;
-    socket.on("message", (bytes: Uint8Array, from: { port: number; address: string }) => {
-      const reply = this.#answer(bytes, UDP_LIMIT);
-      if (reply !== undefined) socket.send(reply, from.port, from.address);
+  }
+
+  /** Starts one; it needs root, as the port is one of the system's. */
+  static async start(zone: Zone): Promise<ScriptedDns> {
+    const part = () => 1 + Math.floor(Math.random() * 250);
+    const address = `127.${part()}.${part()}.${part()}`;
+    const socket = dgram.createSocket("udp4");
+    socket.on("message", (message, from) => {
+      socket.send(reply(zone, packet.decode(message)), from.port, from.address);
     });
-    this.#serving = this.#serve();
-  }
-
-  /** Starts on an address; on a port that the system chooses unless one is given. */
-  static async start(zone: ScriptedZone, address = "127.0.0.1", port = 0): Promise<ScriptedDns> {
-    for (let tries = 1;; tries++) {
-      const socket = dgram.createSocket("udp4");
-      await new Promise<void>((resolve, reject) => {
-        socket.once("error", reject);
-        socket.bind(port, address, resolve);
-      });
-      try {
-        const listener = Deno.listen({ hostname: address, port: socket.address().port });
-        return new ScriptedDns(zone, socket, listener);
-      } catch (error) {
-        // The port that was free for UDP may not be for TCP.
-        socket.close();
-        if (port !== 0 || tries === 10 || !(error instanceof Deno.errors.AddrInUse)) throw error;
-      }
-    }
-  }
-
-  get port(): number {
-    return this.#socket.address().port;
-  }
-
-  async #serve(): Promise<void> {
-    for await (const connection of this.#listener) {
-      await this.#overTcp(connection).catch(() => undefined);
-      connection.close();
-    }
-  }
-
-  async #overTcp(connection: Deno.Conn): Promise<void> {
-    const bytes = new Uint8Array(4096);
-    let have = 0;
-    while (have < 2 || have < 2 + bytes[0]! * 256 + bytes[1]!) {
-      const count = await connection.read(bytes.subarray(have));
-      if (count === null) return;
-      have += count;
-    }
-    const reply = this.#answer(bytes.subarray(2, have), 65_535);
-    if (reply === undefined) return;
-    const framed = new Uint8Array([reply.length >> 8, reply.length & 255, ...reply]);
-    for (let done = 0; done < framed.length;) done += await connection.write(framed.subarray(done));
-  }
-
-  #answer(bytes: Uint8Array, limit: number): Uint8Array | undefined {
-    const query = packet.decode(Buffer.from(bytes));
-    const question = query.questions![0]!;
-    this.asked.push(`${question.name} ${question.type}`);
-    const found = this.#find(question.name.toLowerCase(), question.type);
-    if (found === "SILENT") return undefined;
-    if (found === "GARBAGE") {
-      return new Uint8Array([...bytes.subarray(0, 2), 0x81, 0x80, 0xff, 0xff, 1, 2, 3]);
-    }
-    const reply = (more: Partial<packet.Packet>, flags = 0) =>
-      packet.encode({
-        id: query.id!,
-        type: "response",
-        flags: packet.RECURSION_DESIRED | packet.RECURSION_AVAILABLE | flags,
-        questions: query.questions!,
-        ...more,
-      });
-    if (typeof found === "string") return reply({}, RCODES[found]!);
-    const whole = reply(
-      { answers: found.answers, authorities: found.answers.length === 0 ? [SOA] : [] },
-      found.code,
-    );
-    return whole.length <= limit ? whole : reply({}, packet.TRUNCATED_RESPONSE);
-  }
-
-  #find(asked: string, type: string): Misbehaviour | { answers: packet.Answer[]; code: number } {
-    const answers: packet.Answer[] = [];
-    let name = asked;
-    for (let hops = 0; hops < CHAIN_LIMIT; hops++) {
-      const entry = this.#zone[`${name} ${type}`] ?? this.#zone[name];
-      if (entry === undefined) return { answers, code: RCODES["NXDOMAIN"]! };
-      if (typeof entry === "string") return entry;
-      const records = entry.map((text) => parseRecord(name, text));
-      const wanted = records.filter((record) => record.type === type);
-      if (wanted.length > 0) return { answers: [...answers, ...wanted], code: 0 };
-      const alias = records.find((record) => record.type === "CNAME");
-      if (alias === undefined) return { answers, code: 0 };
-      answers.push(alias);
-      name = (alias as packet.StringAnswer).data.toLowerCase();
-    }
-    return { answers, code: 0 };
+    await new Promise<void>((resolve) => socket.bind(53, address, resolve));
+    return new ScriptedDns(address, socket);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
-    this.#listener.close();
-    await this.#serving;
   }
 }
 
-const SOA: packet.Answer = {
-  name: "test",
-  type: "SOA",
-  ttl: 60,
-  data: { mname: "ns.test", rname: "root.test", serial: 1, refresh: 60, retry: 60, expire: 60, minimum: 60 },
-};
+function reply(zone: Zone, query: packet.Packet): Uint8Array {
+  const question = query.questions![0]!;
+  const { name, type } = question;
+  const { rcode, values } = ask(zone, name.toLowerCase(), type);
+  const code = rcode === "servfail" ? 2 : rcode === "nxdomain" ? 3 : 0;
+  return packet.encode({
+    type: "response",
+    id: query.id!,
+    flags: packet.RECURSION_DESIRED | packet.RECURSION_AVAILABLE | code,
+    questions: [question],
+    answers: values.map((value) => answer(name, type, value)),
+  });
+}
 
-/** A record from its text: "A 192.0.2.1", "MX 10 host", "SRV priority weight port host", "CNAME host", "TXT text". */
-function parseRecord(name: string, text: string): packet.Answer {
-  const [type, ...words] = text.split(" ");
-  const common = { name, ttl: 60 };
-  switch (type) {
-    case "MX":
-      return { ...common, type, data: { preference: Number(words[0]), exchange: words[1]! } };
-    case "SRV": {
-      const [priority = 0, weight = 0, port = 0] = words.slice(0, 3).map(Number);
-      return { ...common, type, data: { priority, weight, port, target: words[3]! } };
-    }
-    case "A":
-    case "AAAA":
-    case "CNAME":
-    case "PTR":
-      return { ...common, type, data: words[0]! };
-    case "TXT":
-      return { ...common, type, data: words.join(" ") };
-    default:
-      throw new Error(`Cannot make record "${text}"`);
+function answer(name: string, type: string, value: string): Answer {
+  const head = { name, ttl: 60, class: "IN" as const };
+  if (type === "MX") {
+    const [preference, exchange] = value.split(" ");
+    return { ...head, type, data: { preference: Number(preference), exchange: exchange! } };
   }
+  if (type === "TXT") return { ...head, type, data: [Buffer.from(value)] };
+  return { ...head, type: type as "A", data: value };
 }

@@ -6,7 +6,7 @@
  */
 
 import { postgresBin } from "./databases.ts";
-import { DOVECOT, DOVECOT_LMTP } from "./dovecot.ts";
+import { DOVECOT, DOVECOT_LMTP } from "./dovecot_lmtp.ts";
 import { EXIM } from "./exim.ts";
 
 /** What a test may need, and how to see whether it is there. */
@@ -15,7 +15,8 @@ const NEEDS = {
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
-  dovecot: () => isFile(DOVECOT) && isFile(DOVECOT_LMTP),
+  dovecot: () => isFile(DOVECOT),
+  "dovecot-lmtp": () => isFile(DOVECOT) && isFile(DOVECOT_LMTP),
   exim: () => isFile(EXIM),
   unshare: () => inPath("unshare") && runs("unshare", "-m", "true"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { Postern } from "../../support/postern.ts";
-import { ScriptedDns, type ScriptedZone } from "../../support/scripted_dns.ts";
+import { type ServedZone, ZoneServer } from "../../support/zone_server.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { testNeeding } from "../../support/tools.ts";
 
@@ -24,7 +24,7 @@ const SETTINGS = {
 };
 
 /** Domains by what their mail exchangers are, and what becomes of their mail: "dsn status" and a part of the text. */
-const DOMAINS: readonly (readonly [name: string, zone: ScriptedZone, status: string, text: string])[] = [
+const DOMAINS: readonly (readonly [name: string, zone: ServedZone, status: string, text: string])[] = [
   ["loop", { "D": ["MX 10 a.D"], "a.D": [`A ${TRAP}`] }, "5.4.6 bounced", "loops back to myself"],
   ["zero", { "D": ["MX 10 a.D"], "a.D": ["A 0.0.0.0"] }, "5.4.6 bounced", "loops back to myself"],
   ["six", { "D": ["MX 10 a.D"], "a.D": ["AAAA ::1"] }, "5.4.6 bounced", "loops back to myself"],
@@ -64,8 +64,8 @@ const DOMAINS: readonly (readonly [name: string, zone: ScriptedZone, status: str
   ],
 ];
 
-function wholeZone(): ScriptedZone {
-  const zone: Record<string, ScriptedZone[string]> = {};
+function wholeZone(): ServedZone {
+  const zone: Record<string, ServedZone[string]> = {};
   for (const [name, own] of DOMAINS) {
     const named = (text: string) => text.replaceAll("D", `${name}.test`);
     for (const [host, entry] of Object.entries(own)) {
@@ -91,7 +91,7 @@ testNeeding(
       }
     })();
     try {
-      await using dns = await ScriptedDns.start(wholeZone());
+      await using dns = await ZoneServer.start(wholeZone());
       await using postern = await Postern.start({
         settings: {
           ...SETTINGS,

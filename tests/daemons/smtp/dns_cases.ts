@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ScriptedZone } from "../../support/scripted_dns.ts";
+import type { ServedZone } from "../../support/zone_server.ts";
 
 /** Servers by address; all on one port. Nothing listens on DEAD. */
 export const GOOD = "127.3.0.1";
@@ -23,7 +23,7 @@ export const OWN = "127.0.0.1";
 /** One domain. `D` in names and values stands for it. */
 export interface DnsCase {
   readonly name: string;
-  readonly zone: ScriptedZone;
+  readonly zone: ServedZone;
   /** Next hop; D and the servers' port by default. */
   readonly nexthop?: "D" | "[D]" | "[D]:PORT" | "D:PORT, fallback.test:PORT";
   /** Ours is another result on purpose (docs/differences.md): what it begins with. */
@@ -31,7 +31,7 @@ export interface DnsCase {
 }
 
 /** A chain of so many aliases to a host. */
-function chain(length: number, end: string): ScriptedZone {
+function chain(length: number, end: string): ServedZone {
   const zone: Record<string, string[]> = { "D": ["CNAME c1.D"] };
   for (let i = 1; i < length; i++) zone[`c${i}.D`] = [`CNAME c${i + 1}.D`];
   zone[`c${length}.D`] = [`A ${end}`];

@@ -5,7 +5,7 @@ import { type FakeServer, fakeServer } from "../../lib/smtp/fake_server.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { Postern } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
-import { ScriptedDns, type ScriptedZone } from "../../support/scripted_dns.ts";
+import { type ServedZone, ZoneServer } from "../../support/zone_server.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 import { testNeeding } from "../../support/tools.ts";
@@ -21,8 +21,8 @@ function inDomain(text: string, domain: string): string {
   return text.replaceAll("D", domain);
 }
 
-function wholeZone(): ScriptedZone {
-  const zone: Record<string, ScriptedZone[string]> = {
+function wholeZone(): ServedZone {
+  const zone: Record<string, ServedZone[string]> = {
     "fallback.test": ["MX 10 mx.fallback.test"],
     "mx.fallback.test": [`A ${dns.GOOD_TOO}`],
   };
@@ -82,8 +82,8 @@ testNeeding(
     directory.write("ours", transports(ports.ours));
     const servers = [...startServers(ports.theirs), ...startServers(ports.ours)];
     try {
-      await using theirDns = await ScriptedDns.start(wholeZone(), THEIR_RESOLVER, 53);
-      await using ourDns = await ScriptedDns.start(wholeZone());
+      await using theirDns = await ZoneServer.start(wholeZone(), THEIR_RESOLVER, 53);
+      await using ourDns = await ZoneServer.start(wholeZone());
       await using postfix = await Postfix.start({
         settings: {
           transport_maps: `texthash:${directory.at("theirs")}`,
@@ -92,7 +92,7 @@ testNeeding(
           notify_classes: "",
           myhostname: "client.example.test",
         },
-        resolvConf: `nameserver ${THEIR_RESOLVER}\noptions timeout:1 attempts:1\n`,
+        resolver: THEIR_RESOLVER,
       });
       await using postern = await Postern.start({
         settings: {

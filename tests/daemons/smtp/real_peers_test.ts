@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
-import { Dovecot } from "../../support/dovecot.ts";
+import { DovecotLmtp } from "../../support/dovecot_lmtp.ts";
 import { Exim } from "../../support/exim.ts";
 import { Postern } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
@@ -148,10 +148,10 @@ testNeeding(
 
 for (const way of ["unix", "inet"] as const) {
   testNeeding(
-    ["root", "dovecot", "python3"],
+    ["root", "dovecot-lmtp", "python3"],
     `Dovecot's LMTP server by ${way}: an answer for each recipient`,
     async () => {
-      await using dovecot = await Dovecot.start({ alice: 0, bob: 0, full: 600 });
+      await using dovecot = await DovecotLmtp.start({ alice: 0, bob: 0, full: 600 });
       const route = way === "unix" ? `unix:${dovecot.socket}` : `inet:[127.0.0.1]:${dovecot.port}`;
       await using postern = await Postern.start({
         settings: {

@@ -4,7 +4,7 @@ import { until } from "../../commands/mail_system.ts";
 import { fakeServer } from "../../lib/smtp/fake_server.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { Postern } from "../../support/postern.ts";
-import { ScriptedDns } from "../../support/scripted_dns.ts";
+import { ZoneServer } from "../../support/zone_server.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { testNeeding } from "../../support/tools.ts";
 
@@ -48,7 +48,7 @@ testNeeding(
         connection.close();
       }
     })();
-    await using dns = await ScriptedDns.start({
+    await using dns = await ZoneServer.start({
       "_submission._tcp.srv.test": [`SRV 0 0 ${port} localhost`],
     });
     try {
@@ -114,7 +114,7 @@ testNeeding(
 );
 
 testNeeding(["python3"], "mail whose best MX is this host goes to best_mx_transport", async () => {
-  await using dns = await ScriptedDns.start({
+  await using dns = await ZoneServer.start({
     "ours.test": ["MX 10 mx.ours.test"],
     "mx.ours.test": ["A 127.0.0.1"],
   });
