@@ -177,10 +177,16 @@ export class ClientDelivery {
   }
 
   /** True when connections to the destination are kept, and kept ones used. */
-  async #reuse({ destination }: Stop): Promise<boolean> {
-    const { policy, cache, tables } = this.#tools;
-    if (policy.reuse.enabled && cache.busy(destination.text)) return true;
-    return destination.kind === "inet" && await tables?.keepsConnections(destination.host) === true;
+  async #reuse(stop: Stop): Promise<boolean> {
+    if (this.#isBusy(stop)) return true;
+    const { destination } = stop;
+    return destination.kind === "inet" &&
+      await this.#tools.tables?.keepsConnections(destination.host) === true;
+  }
+
+  #isBusy({ destination }: Stop): boolean {
+    const { policy, cache } = this.#tools;
+    return policy.reuse.enabled && cache.busy(destination.text);
   }
 
   /** What a connection for this message has to be like, beside its address. */
@@ -321,7 +327,9 @@ export class ClientDelivery {
         warn: (text) => log.warning(`${this.#request.queueId}: ${text}`),
       },
     );
-    const end = await transaction.run(reuse);
+    // By now there may be more mail for the destination than when this delivery began.
+    const keep = reuse || this.#isBusy(stop);
+    const end = await transaction.run(keep);
     if (end.stale) return end;
     this.#orderly ||= end.orderly;
     if (end.failure !== undefined) {
@@ -329,7 +337,7 @@ export class ClientDelivery {
     }
     this.#warnOfNoise(session);
     this.#tellPostmaster(session);
-    if (reuse && session.sound) this.#keep(session, stop);
+    if (keep && session.sound) this.#keep(session, stop);
     else await session.quit(policy);
     return end;
   }
