@@ -89,7 +89,13 @@ function at(step: typeof STEPS[number], answer: Answer): Script {
 /** Codes of no class, which Postfix takes for a final refusal. */
 const CLASSLESS = ["1xx", "6xx", "0xx"];
 /** What is no reply: Postfix then takes the answer to the QUIT behind the message for the one to the message. */
-const NOISE = ["words", "a code that goes on", "a code with letters", "a short code", "an empty line"];
+export const NOISE: readonly string[] = [
+  "words",
+  "a code that goes on",
+  "a code with letters",
+  "a short code",
+  "an empty line",
+];
 const PROTOCOL_ERROR = "4.5.0 deferred (Protocol error: host ";
 
 /** What is meant to differ, for so many recipients. */
