@@ -25,7 +25,7 @@ export interface DnsCase {
   readonly name: string;
   readonly zone: ServedZone;
   /** Next hop; D and the servers' port by default. */
-  readonly nexthop?: "D" | "[D]" | "[D]:PORT" | "D:PORT, fallback.test:PORT";
+  readonly nexthop?: "D" | "[D]" | "[D]:PORT" | "D:PORT, fallback.test:PORT" | "D:PORT, nowhere.test:PORT";
   /** Ours is another result on purpose (docs/differences.md): what it begins with. */
   readonly meant?: string;
 }
@@ -172,6 +172,18 @@ export const DNS_CASES: readonly DnsCase[] = [
     name: "a second destination for one that does not exist",
     zone: {},
     nexthop: "D:PORT, fallback.test:PORT",
+  },
+  {
+    name: "a second destination that does not exist for one that defers",
+    zone: { "D": ["MX 10 a.D"], "a.D": [`A ${LATER}`] },
+    nexthop: "D:PORT, nowhere.test:PORT",
+    meant: "4.2.1 deferred",
+  },
+  {
+    name: "a second destination that does not exist for one that is dead",
+    zone: { "D": ["MX 10 a.D"], "a.D": [`A ${DEAD}`] },
+    nexthop: "D:PORT, nowhere.test:PORT",
+    meant: "4.4.1 deferred",
   },
   {
     name: "a second destination for one that does not answer",

@@ -158,6 +158,22 @@ Deno.test("a passing failure is tried at the next destination, recipient by reci
   }
 });
 
+Deno.test("what one destination defers, another one that does not exist does not return", async () => {
+  const busy = fakeServer({ answers: { RCPT: "450 4.2.1 later" } });
+  const first = `[127.0.0.1]:${busy.port}`;
+  try {
+    await using bench = makeBench({ trusted: new Set([first]) });
+    const delivered = await bench.deliver({ nexthop: `${first}, nowhere.test` });
+    assert.deepEqual(delivered.recipients.map((r) => [r.result, r.status]), [["deferred", "4.2.1"]]);
+    const other = await bench.deliver({ nexthop: `nowhere.test, ${first}` });
+    assert.deepEqual(other.recipients.map((r) => [r.result, r.status]), [["deferred", "4.2.1"]]);
+    const none = await bench.deliver({ nexthop: "nowhere.test, also.nowhere.test" });
+    assert.deepEqual(none.recipients.map((r) => [r.result, r.status]), [["bounced", "5.4.4"]]);
+  } finally {
+    await busy.stop();
+  }
+});
+
 Deno.test("a final refusal is not tried anywhere else", async () => {
   const first = fakeServer({ answers: { RCPT: "550 5.1.1 no" } });
   const second = fakeServer();
