@@ -11,11 +11,13 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
+import { bdat } from "./smtpd_bdat.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { offersStartTls, startTls } from "./smtpd_tls.ts";
+import { openText } from "./smtpd_text.ts";
 import { Transaction } from "./smtpd_transaction.ts";
 
 type Result = ReplyText | undefined | Promise<ReplyText | undefined>;
@@ -78,6 +80,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     { name: "MAIL", last: false, run: mail },
     { name: "RCPT", last: false, run: rcpt },
     { name: "DATA", last: true, run: data },
+    { name: "BDAT", last: false, run: bdat },
     { name: "RSET", last: false, run: rset },
     { name: "NOOP", last: true, beforeTls: true, run: noop },
     { name: "VRFY", last: true, run: vrfy },
@@ -138,6 +141,7 @@ function ehloReply(session: Session, verp: boolean): ReplyText {
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
     "DSN",
+    "CHUNKING",
   ];
   const lines = [settings.myhostname, ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!))];
   return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
@@ -147,6 +151,7 @@ function mail(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
   if (settings.smtpd_helo_required && session.greeting === undefined) return REPLY.heloFirst;
   if (session.transaction !== undefined) return REPLY.nestedMail;
+  if (session.chunks !== "none") return REPLY.mailAfterBdat;
   const path = parsePathArgument(argument, "from", { strict: settings.strict_rfc821_envelopes, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.mailSyntax, REPLY.badSender);
   const refused = session.anvil.countMessage();
@@ -228,6 +233,7 @@ function mailParameter(
 function rcpt(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
   const transaction = session.transaction;
+  if (session.chunks !== "none") return REPLY.rcptAfterBdat;
   if (transaction === undefined) return REPLY.needMail;
   const path = parsePathArgument(argument, "to", { strict: settings.strict_rfc821_envelopes, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
@@ -274,6 +280,7 @@ function rcptTo(
 
 function data(session: Session, argument: Uint8Array): Result {
   const transaction = session.transaction;
+  if (session.chunks !== "none") return REPLY.dataAfterBdat;
   if (argument.length > 0) return "501 5.5.4 Syntax: DATA";
   if (transaction === undefined || transaction.recipients.length === 0) {
     // A client that pipelined DATA behind refused recipients is told so in a way that it understands.
@@ -281,22 +288,11 @@ function data(session: Session, argument: Uint8Array): Result {
   }
   // Mostly the id has come by now and nothing has to be asked.
   if (transaction.id !== "" && session.server.dataFree) {
-    return session.beginData(transaction)?.then(() => undefined);
+    const sent = session.beginText(transaction);
+    if (sent !== undefined) return sent.then(() => session.inviteText(transaction));
+    return session.inviteText(transaction);
   }
-  return waitForData(session, transaction);
-}
-
-async function waitForData(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
-  const refusal = await session.server.checkData(session);
-  if (refusal !== undefined) return refusal;
-  const queueId = await transaction.queueId();
-  if (session.transaction !== transaction) return undefined;
-  if (queueId === "") {
-    session.resetTransaction();
-    return REPLY.queueFileError;
-  }
-  await session.beginData(transaction);
-  return undefined;
+  return openText(session, transaction).then((refusal) => refusal ?? session.inviteText(transaction));
 }
 
 function rset(session: Session): Result {

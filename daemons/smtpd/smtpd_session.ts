@@ -22,6 +22,7 @@ import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./s
 import { CommandCounts } from "./smtpd_counts.ts";
 import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
+import type { Chunk, ChunkState, Intake } from "./smtpd_bdat.ts";
 import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
 import { Transcript } from "./smtpd_transcript.ts";
@@ -32,7 +33,7 @@ const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "handshake" | "command" | "busy" | "data" | "closed";
+type Phase = "connecting" | "handshake" | "command" | "busy" | "data" | "chunk" | "closed";
 
 /** What a session remembers besides its transaction. */
 export interface Greeting {
@@ -79,6 +80,9 @@ export class Session {
   readonly #done: () => void;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Where the message is that comes in chunks. */
+  chunks: ChunkState = "none";
+  #intake: Intake | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
@@ -290,6 +294,7 @@ export class Session {
     this.#transcript?.flush();
     this.transaction?.abort();
     this.transaction = undefined;
+    this.chunks = "none";
   }
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
@@ -308,8 +313,8 @@ export class Session {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
-  /** Sends the envelope and reads message text from then on; undefined when that is so at once. */
-  beginData(transaction: Transaction): Promise<void> | undefined {
+  /** Sends the envelope; undefined when that is done at once. */
+  beginText(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
     const { peer, local } = this;
     const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local };
@@ -328,17 +333,24 @@ export class Session {
     this.log.info(`${transaction.id}: client=${this.client}`);
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
     this.#records ??= recordBuffer();
-    const pending = transaction.beginData(facts, limits, received, this.#records);
-    if (pending !== undefined) return pending.then(() => this.#inviteData(transaction));
-    this.#inviteData(transaction);
-    return undefined;
+    return transaction.beginData(facts, limits, received, this.#records);
   }
 
-  #inviteData(transaction: Transaction): void {
+  /** Answers DATA, and reads message text from then on. */
+  inviteText(transaction: Transaction): undefined {
     // The client may have gone while the envelope went out.
     if (this.transaction !== transaction) return;
     this.reply(REPLY.data);
     this.#phase = "data";
+  }
+
+  /** Takes the chunk that follows, or with a refusal reads over it and then refuses it. */
+  takeChunk(chunk: Chunk, refusal: ReplyText | undefined): void {
+    if (this.#phase === "closed") return;
+    this.chunks = refusal === undefined ? "taking" : "failed";
+    if (refusal === undefined) this.transaction!.reader!.dots = false;
+    this.#intake = { chunk, refusal, left: chunk.size };
+    this.#phase = "chunk";
   }
 
   /** Works through the input as far as it goes without waiting. */
@@ -346,6 +358,8 @@ export class Session {
     for (;;) {
       if (this.#phase === "data") {
         if (!this.#takeText()) break;
+      } else if (this.#phase === "chunk") {
+        if (!this.#takeChunkBytes(this.#intake!)) break;
       } else if (this.#phase !== "command" || !this.#takeCommand()) break;
     }
     this.#flush();
@@ -426,7 +440,7 @@ export class Session {
    * DATA that has begun is finished by its end.
    */
   #finish(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#phase === "data") return true;
+    if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
     if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
@@ -492,38 +506,74 @@ export class Session {
       return false;
     }
     this.#input.consume(this.#input.length);
-    if (transaction.congested) {
-      this.#pause();
-      transaction.drained().then(() => {
-        if (this.#phase === "data") this.#resume();
-      });
-    }
+    this.#relieve(transaction);
     return false;
   }
 
-  #endData(transaction: Transaction): void {
+  /** Feeds bytes of a chunk, which are text whatever they say; false when there is nothing more to do now. */
+  #takeChunkBytes(intake: Intake): boolean {
+    const { transaction } = this;
+    const taken = this.#input.view().subarray(0, intake.left);
+    if (intake.refusal === undefined) transaction!.reader!.push(taken);
+    intake.left -= taken.length;
+    this.#input.consume(taken.length);
+    if (intake.left === 0) return this.#endChunk(intake);
+    if (intake.refusal === undefined) this.#relieve(transaction!);
+    return false;
+  }
+
+  #endChunk({ chunk, refusal }: Intake): boolean {
+    this.#intake = undefined;
+    this.#phase = "command";
+    if (refusal !== undefined) {
+      if (chunk.last) this.resetTransaction();
+      return this.#finish("bdat", refusal);
+    }
+    if (!chunk.last) return this.#finish("bdat", `250 2.0.0 Ok: ${chunk.size} bytes`);
+    const transaction = this.transaction!;
+    transaction.reader!.end();
+    this.chunks = "none";
+    this.#endData(transaction, "bdat");
+    return false;
+  }
+
+  /** Stops reading while much is under way to cleanup. */
+  #relieve(transaction: Transaction): void {
+    if (!transaction.congested) return;
+    const phase = this.#phase;
+    this.#pause();
+    transaction.drained().then(() => {
+      if (this.#phase === phase) this.#resume();
+    });
+  }
+
+  #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
     this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
     if (transaction.reader!.bareNewline && this.#refusesBareNewline("DATA")) {
       transaction.abort();
-      return this.#closeData(this.server.bareNewlineReply);
+      return this.#closeData(command, this.server.bareNewlineReply);
     }
+    const { size } = transaction.reader!;
     transaction.commit().then((outcome) => {
       if (outcome.accepted) {
         this.#errors = 0;
         this.#junk = 0;
         this.#transcript?.accepted();
       }
-      this.#closeData(outcome.reply);
+      const reply = outcome.accepted && command === "bdat"
+        ? outcome.reply.replace("queued", `${size} bytes queued`)
+        : outcome.reply;
+      this.#closeData(command, reply);
     }, (error) => this.server.failed(this, error));
   }
 
   /** Answers a message. */
-  #closeData(reply: ReplyText): void {
+  #closeData(command: "data" | "bdat", reply: ReplyText): void {
     if (this.#phase !== "busy") return;
     this.#phase = "command";
-    if (this.#finish("data", reply)) this.#resume();
+    if (this.#finish(command, reply)) this.#resume();
     else this.#flush();
   }
 
