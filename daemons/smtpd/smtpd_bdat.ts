@@ -6,9 +6,11 @@
 import { asciiUpper, parseDecimal, splitBlanks } from "../../lib/vstring/ascii.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
+import type { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import type { DataReader } from "./smtpd_data.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { openText } from "./smtpd_text.ts";
@@ -25,12 +27,27 @@ export interface Chunk {
 export type ChunkState = "none" | "taking" | "failed";
 
 /** A chunk on its way. */
-export interface Intake {
+export class Intake {
   readonly chunk: Chunk;
   /** Why it is read over; undefined: it is taken. */
   readonly refusal: ReplyText | undefined;
   /** Bytes that have not come yet. */
-  left: number;
+  #left: number;
+
+  constructor(chunk: Chunk, refusal: ReplyText | undefined) {
+    this.chunk = chunk;
+    this.refusal = refusal;
+    this.#left = chunk.size;
+  }
+
+  /** Takes what has come of it, which is text whatever it says; true when that was the rest. */
+  take(input: InputBuffer, reader: DataReader | undefined): boolean {
+    const bytes = input.view().subarray(0, this.#left);
+    if (this.refusal === undefined) reader!.push(bytes);
+    this.#left -= bytes.length;
+    input.consume(bytes.length);
+    return this.#left === 0;
+  }
 }
 
 /**
@@ -63,7 +80,9 @@ export function bdat(session: Session, argument: Uint8Array): ReplyText | undefi
   const chunk = parseChunk(argument);
   const about = `${session.transaction?.id || "NOQUEUE"}: `;
   if (chunk === undefined) {
-    log.warning(`${about}malformed BDAT command syntax from ${session.client}: BDAT ${printable(argument, SAMPLE)}`);
+    log.warning(
+      `${about}malformed BDAT command syntax from ${session.client}: BDAT ${printable(argument, SAMPLE)}`,
+    );
     return REPLY.bdatSyntax;
   }
   const refusal = refuseChunk(session, chunk);

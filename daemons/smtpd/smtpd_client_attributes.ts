@@ -40,11 +40,12 @@ export const hostAddress: AttributeRow = (value) => {
   const prefixed = asciiUpper(value.slice(0, IPV6_PREFIX.length)) === IPV6_PREFIX;
   const text = prefixed ? value.slice(IPV6_PREFIX.length) : value;
   const bytes = parseIpAddress(text);
-  return bytes === undefined || (prefixed && bytes.length === 4) ? undefined : canonicalAddress(text);
+  return bytes === undefined || prefixed === (bytes.length === 4) ? undefined : canonicalAddress(text);
 };
 
 /** A port. */
-export const portNumber: AttributeRow = (value) => parseDecimal(value, PORT_MOST) === undefined ? undefined : value;
+export const portNumber: AttributeRow = (value) =>
+  parseDecimal(value, PORT_MOST) === undefined ? undefined : value;
 
 /** A protocol's name. */
 export const protocolName: AttributeRow = (value) => isWord(value) ? value : undefined;
@@ -76,16 +77,18 @@ export function readAttributes(
     return `501 5.5.4 Syntax: ${command} attribute=value...`;
   }
   const found = new Map<string, AttributeValue>();
-  for (const word of words) {
-    const equal = word.indexOf("=");
+  for (const pair of words) {
+    const equal = pair.indexOf("=");
     if (equal < 0) return "501 5.5.4 Error: attribute=value expected";
-    const name = asciiUpper(word.slice(0, equal));
-    const raw = word.slice(equal + 1);
+    const name = asciiUpper(pair.slice(0, equal));
+    const raw = pair.slice(equal + 1);
     const row = Object.hasOwn(rows, name) ? rows[name] : undefined;
-    if (row === undefined) return `501 5.5.4 Bad ${command} attribute name: ${shown(word.slice(0, equal))}`;
-    const unknown = asciiUpper(raw);
-    if (unknown === "[UNAVAILABLE]" || unknown === "[TEMPUNAVAIL]") {
-      found.set(name, { text: undefined, again: unknown === "[TEMPUNAVAIL]" });
+    if (row === undefined) return `501 5.5.4 Bad ${command} attribute name: ${shown(pair.slice(0, equal))}`;
+    const word = asciiUpper(raw);
+    // Only a name may be known later: it is looked up.
+    const again = word === "[TEMPUNAVAIL]" && command === "XCLIENT" && row === hostName;
+    if (word === "[UNAVAILABLE]" || again) {
+      found.set(name, { text: undefined, again });
       continue;
     }
     const value = decodeXtext(raw);

@@ -17,7 +17,8 @@ import {
   readAttributes,
 } from "./smtpd_client_attributes.ts";
 import { REPLY } from "./smtpd_reply.ts";
-import type { Greeting, Session } from "./smtpd_session.ts";
+import type { Greeting } from "./smtpd_client.ts";
+import type { Session } from "./smtpd_session.ts";
 
 const UNKNOWN = "unknown";
 
@@ -56,14 +57,20 @@ async function askAndTake(session: Session, argument: Uint8Array): Promise<Reply
   const found = readAttributes("XCLIENT", ROWS, argument);
   if (typeof found === "string") return found;
   const identity = identityFrom(session, found);
-  session.become(identity, await session.server.standingOf(identity.peer));
+  const standing = await session.server.standingOf(identity.peer);
+  if (session.isOver) return undefined;
+  const next = session.giveWay(identity.peer, standing, session.tls);
+  next.greeting = identity.greeting;
+  if (identity.login !== undefined) next.sasl = { method: "XCLIENT", username: identity.login };
+  next.judge();
   return undefined;
 }
 
 function identityFrom(session: Session, found: ReadonlyMap<string, AttributeValue>): Identity {
   const { peer } = session;
   const pick = (name: string, before: string) => found.has(name) ? found.get(name)!.text ?? UNKNOWN : before;
-  const port = (name: string, before: number) => found.has(name) ? Number(found.get(name)!.text ?? 0) : before;
+  const port = (name: string, before: number) =>
+    found.has(name) ? Number(found.get(name)!.text ?? 0) : before;
   const name = pick("NAME", peer.name);
   const address = pick("ADDR", peer.address);
   const serverAddress = pick("DESTADDR", peer.serverAddress);

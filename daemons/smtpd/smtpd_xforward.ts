@@ -18,7 +18,8 @@ import {
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 
-const UNKNOWN = "unknown";
+/** What an attribute says that nobody knows. */
+export const UNKNOWN = "unknown";
 
 /** In the order in which EHLO names them. */
 const ROWS: Readonly<Record<string, AttributeRow>> = {
