@@ -28,7 +28,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   BINARYMIME is not offered. A chunk that is more than half over message_size_limit ends the session.
  *
  * @module
  */

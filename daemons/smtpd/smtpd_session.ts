@@ -25,7 +25,6 @@ import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
-import { recordBuffer } from "./smtpd_data.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import { endText, refusesBareNewline } from "./smtpd_text.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
@@ -84,7 +83,7 @@ export class Session {
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
-  #records: ByteBuilder | undefined;
+  records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
   readonly #transcript: Transcript | undefined;
   /** Why the session ended early, or empty. */
@@ -303,7 +302,7 @@ export class Session {
 
   /** Nothing more can be said to the client. */
   get isOver(): boolean {
-    return this.#isClosed();
+    return this.#phase === "closed";
   }
 
   /** Adds a reply to what is sent. */
@@ -329,11 +328,6 @@ export class Session {
   /** As the log names it. */
   get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
-  }
-
-  /** Where the records of a message are gathered, one message after the other. */
-  get records(): ByteBuilder {
-    return this.#records ??= recordBuffer();
   }
 
   /** Answers DATA, and reads message text from then on. */
@@ -476,7 +470,7 @@ export class Session {
 
   /** Sends a reply and sees whether the client has erred too often. */
   #conclude(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     const refused = reply !== undefined && isErrorReply(reply);
     if (!refused) this.#counts.accepted(name);
     if (reply !== undefined) this.reply(reply);
@@ -484,7 +478,7 @@ export class Session {
       this.#quit = true;
       this.#phase = "closed";
     }
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     if (refused) this.#errors++;
     const { settings } = this.server;
     if (this.#errors < settings.smtpd_hard_error_limit) return true;
@@ -492,10 +486,6 @@ export class Session {
     this.#abortReason = "too many errors";
     this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
     return false;
-  }
-
-  #isClosed(): boolean {
-    return this.#phase === "closed";
   }
 
   #resume(): void {

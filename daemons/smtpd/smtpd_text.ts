@@ -7,6 +7,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { SaslFacts } from "../../lib/access/session_facts.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
@@ -57,7 +58,7 @@ export function sendEnvelope(session: Session, transaction: Transaction): Promis
   const origin = forwarded === undefined ? "" : originText(forwarded);
   session.log.info(`${transaction.id}: client=${session.client}${login}${origin}`);
   const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
-  return transaction.beginData(facts, limits, received, session.records);
+  return transaction.beginData(facts, limits, received, session.records ??= recordBuffer());
 }
 
 /** What the log tells of where a message was before. */
