@@ -296,7 +296,6 @@ export class ClientDelivery {
       session === undefined ? "logged" : undefined,
     );
     if (session === undefined) return undefined;
-    this.#looped ||= isLoop(opened.failure);
     this.#tellPostmaster(session);
     await session.quit(policy);
     return undefined;
@@ -411,6 +410,7 @@ export class ClientDelivery {
   }
 
   #failAll(failure: Failure, attempt: Attempt | undefined, logged?: "logged"): void {
+    if (attempt !== undefined && isLoop(failure)) this.#looped = true;
     for (const number of this.#recipients.open) this.#failOne(number, failure, attempt);
     if (logged !== undefined) this.#unlogged = "";
   }
