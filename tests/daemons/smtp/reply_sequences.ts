@@ -18,6 +18,9 @@ export interface Sequence {
   readonly lines?: readonly string[];
   /** The message is announced as 8-bit. */
   readonly eightBit?: true;
+  /** The message is offered with SMTPUTF8. */
+  readonly utf8?: true;
+  readonly from?: string;
   /** Ours is another result on purpose (docs/differences.md): what it begins with, for each recipient in turn. */
   readonly meant?: readonly string[];
 }
@@ -242,6 +245,28 @@ const OTHER_SETTINGS: readonly Sequence[] = [
   { name: "short lines", server: {}, lines: ["", "x".repeat(250)], transport: "bare" },
 ];
 
+const WITH_UTF8 = { keywords: ["PIPELINING", "8BITMIME", "SMTPUTF8", "DSN"] };
+
+const UTF8: readonly Sequence[] = [
+  { name: "a sender outside ASCII", server: WITH_UTF8, utf8: true, from: "jürgen@sender.test" },
+  {
+    name: "a sender outside ASCII, a server without SMTPUTF8",
+    server: {},
+    utf8: true,
+    from: "jürgen@sender.test",
+  },
+  { name: "a header outside ASCII", server: WITH_UTF8, utf8: true, lines: ["X-Name: Jürgen", "", "text"] },
+  {
+    name: "a header outside ASCII, a server without SMTPUTF8",
+    server: {},
+    utf8: true,
+    lines: ["X-Name: Jürgen", "", "text"],
+  },
+  { name: "SMTPUTF8 for nothing, a server without", server: {}, utf8: true },
+  // Postfix says SMTPUTF8 although nothing needs it.
+  { name: "SMTPUTF8 for nothing", server: WITH_UTF8, utf8: true, meant: ["2.0.0 sent"] },
+];
+
 /** What a server of the SMTP transport does. */
 export const SMTP_SEQUENCES: readonly Sequence[] = [
   ...EVERY_STEP,
@@ -250,6 +275,7 @@ export const SMTP_SEQUENCES: readonly Sequence[] = [
   ...OTHERS,
   ...SETTINGS,
   ...OTHER_SETTINGS,
+  ...UTF8,
 ];
 
 const LMTP_FINALS: readonly (readonly Answer[])[] = [

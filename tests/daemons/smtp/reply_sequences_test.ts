@@ -69,10 +69,10 @@ function masterToml(text: string): string {
 }
 
 function posts(): Post[] {
-  return SEQUENCES.map(({ domain, recipients = 1, lines = ["", "text"], eightBit }) => ({
-    from: "from@sender.test",
+  return SEQUENCES.map(({ domain, recipients = 1, lines = ["", "text"], eightBit, utf8: asks, from }) => ({
+    from: from ?? "from@sender.test",
     to: Array.from({ length: recipients }, (_, i) => `r${i}@${domain}`),
-    options: eightBit ? ["BODY=8BITMIME"] : [],
+    options: asks ? ["BODY=8BITMIME", "SMTPUTF8"] : eightBit ? ["BODY=8BITMIME"] : [],
     content: utf8(["Subject: a test", ...lines, ""].join("\r\n")),
   }));
 }
