@@ -2,7 +2,7 @@
  * What all sessions of a process share: settings, services, the restriction lists, the clock for deadlines.
  */
 // Utility
-import { asciiUpper, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { asciiUpper } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
@@ -19,6 +19,7 @@ import type { Peer } from "../../lib/access/peer.ts";
 import type { Question, Refusal } from "../../lib/access/policy.ts";
 import {
   checkRecipient,
+  isPostmaster,
   type RecipientLists,
   recipientLists,
   resolveRecipient,
@@ -232,7 +233,6 @@ export class Server {
    * @param stage the command, for the log
    */
   async checkRecipient(session: Session, stage: string, recipient: string): Promise<ReplyText | undefined> {
-    // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
     if (isPostmaster(recipient)) return undefined;
     const refuse = (refusal: Refusal) => {
       session.logReject("reject", stage, refusal, recipient);
@@ -308,10 +308,6 @@ export class Server {
     if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
     this.#accepted.set(key, performance.now() + ACCEPTED_TIME);
   }
-}
-
-function isPostmaster(address: string): boolean {
-  return equalsIgnoreCase(address, "postmaster");
 }
 
 function acceptedKey(session: Session, recipient: string): string {

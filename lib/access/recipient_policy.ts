@@ -4,6 +4,8 @@
  *
  * @module
  */
+// Utility
+import { equalsIgnoreCase } from "../vstring/ascii.ts";
 // Internal protocols
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
@@ -42,6 +44,11 @@ export function recipientLists(services: Services): RecipientLists {
     early,
     destination: settings.smtpd_relay_before_recipient_restrictions ? destination : destination.reverse(),
   };
+}
+
+/** RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say. */
+export function isPostmaster(address: string): boolean {
+  return equalsIgnoreCase(address, "postmaster");
 }
 
 /**

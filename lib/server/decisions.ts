@@ -26,7 +26,12 @@ import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import { isLoopback, type Peer } from "../access/peer.ts";
 import type { Question, Ruling, Services, Step } from "../access/policy.ts";
-import { checkRecipient, recipientLists, resolveRecipient } from "../access/recipient_policy.ts";
+import {
+  checkRecipient,
+  isPostmaster,
+  recipientLists,
+  resolveRecipient,
+} from "../access/recipient_policy.ts";
 import { type ReplyText, soften } from "../access/reply.ts";
 import { isOurs } from "../access/restrictions.ts";
 // Maps
@@ -237,7 +242,9 @@ export class Decisions {
       warn: () => {},
       ...(trace === undefined ? {} : { trace }),
     };
-    const refusal = await checkRecipient(services, recipientLists(services), question, recipient, resolved);
+    const refusal = isPostmaster(recipient)
+      ? undefined
+      : await checkRecipient(services, recipientLists(services), question, recipient, resolved);
     const accepted = refusal === undefined;
     const relayed = accepted && !isOurs(question);
     return { reply: said(refusal?.reply ?? ACCEPTED), accepted, trusted, resolved, relayed, refusal };

@@ -163,6 +163,7 @@ const LETTERS: readonly Letter[] = [
   ["s@slow.test", "a@example.test"],
   ["s@x.test", "x@[192.0.2.1]"],
   ["s@x.test", "nodomain"],
+  ["s@spam.test", "Postmaster"],
 ];
 
 Deno.test("what explain says of an address is what happens to mail for it", async () => {
