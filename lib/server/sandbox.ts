@@ -14,6 +14,7 @@ import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
+import { serverTlsMaterial } from "./tls_files.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
 export interface Grant {
@@ -249,6 +250,10 @@ export class Planner {
     sockets: ReadonlyMap<string, string>,
   ): Boot {
     const { settings: all } = this.#configuration;
+    // Private keys are read for processes that are started, not for whoever asks what they may touch.
+    const tls = service.terminatesTls && this.#queueKey !== ""
+      ? serverTlsMaterial(this.#configuration, entry)
+      : undefined;
     return {
       service: entry.name,
       settings,
@@ -267,6 +272,7 @@ export class Planner {
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
       ...this.#places(entry, service),
+      ...(tls === undefined ? {} : { tls }),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }
