@@ -50,6 +50,8 @@ export interface View {
   /** Its verified name, or "unknown". */
   readonly name: string;
   readonly helo: string;
+  /** The name under which it has logged in; empty or left out: it has not. */
+  readonly sasl?: string;
   /** Internal form; empty for the null sender. */
   readonly sender: string;
   /** As the client sends it, without the brackets. */
@@ -99,6 +101,9 @@ export interface DecisionOptions {
 }
 
 const ACCEPTED: ReplyText = "250 2.1.5 Ok";
+
+/** The mechanism that a login is taken to have come by. */
+const LOGIN_METHOD = "PLAIN";
 
 const SILENT: Logger = {
   info: () => {},
@@ -240,6 +245,7 @@ export class Decisions {
       recipient: quoteAddress(recipient),
       resolved,
       warn: () => {},
+      ...(view.sasl ? { sasl: { method: LOGIN_METHOD, username: view.sasl } } : {}),
       ...(trace === undefined ? {} : { trace }),
     };
     const refusal = isPostmaster(recipient)
