@@ -160,6 +160,7 @@ function configure(
     header_checks: '["regexp:$config_directory/checks"]',
     // This host's own clients are counted too.
     smtpd_client_event_limit_exceptions: "[]",
+    local_login_sender_maps: '["static:{* <>}"]',
     smtp_generic_maps: '["texthash:$config_directory/generic"]',
     lmtp_generic_maps: '["texthash:$config_directory/generic"]',
   });
