@@ -52,7 +52,7 @@ export function checkHelperTask(command: string, request: unknown, configuration
 }
 
 /** In a spool directory that its group may write, as Debian's /var/mail, the lock file is made with that group. */
-function spoolGroup(task: AnyHelperTask): { readonly gid?: number } {
+function spoolGroup(task: HelperTask | SharedHelperTask): { readonly gid?: number } {
   if (task.kind !== "mailbox" || task.format !== "mbox") return {};
   const directory = lookAt(dirname(task.path));
   const groupWrites = directory?.kind === "directory" && (directory.mode & GROUP_WRITE) !== 0;
@@ -63,7 +63,7 @@ function refused(why: string): Checked {
   return { kind: "refused", why: `Cannot start mailbox helper: ${why}` };
 }
 
-function toTask(request: unknown): AnyHelperTask | undefined {
+function toTask(request: unknown): HelperTask | SharedHelperTask | undefined {
   if (typeof request !== "object" || request === null) return undefined;
   const { kind, path, format, user, uid, gid } = request as Record<string, unknown>;
   if (typeof path !== "string" || path.length > PATH_LIMIT || !isId(uid) || !isId(gid)) return undefined;
@@ -120,7 +120,7 @@ function checkShared(
 }
 
 /** No system user's uid, and not root's group. */
-function checkIds({ uid, gid }: AnyHelperTask, leastUid: number): string | undefined {
+function checkIds({ uid, gid }: HelperTask | SharedHelperTask, leastUid: number): string | undefined {
   if (uid < leastUid) return `uid ${uid} is less than virtual_minimum_uid`;
   return gid === 0 ? "gid is 0" : undefined;
 }

@@ -260,6 +260,7 @@ export interface User {
   readonly uid: number;
   readonly gid: number;
   readonly home: string;
+  readonly shell: string;
 }
 
 /** Largest password file that is read, bytes. */
@@ -267,13 +268,55 @@ const PASSWD_LIMIT = 16 * 1024 * 1024;
 
 /** Looks a login name up in /etc/passwd. */
 export function findUser(name: string): User | undefined {
+  return findEntry((user) => user.name === name);
+}
+
+/** The first user in /etc/passwd that has this number. */
+export function findUserById(uid: number): User | undefined {
+  return findEntry((user) => user.uid === uid);
+}
+
+function findEntry(fits: (user: User) => boolean): User | undefined {
   for (const line of readTextFile("/etc/passwd", PASSWD_LIMIT).split("\n")) {
-    const [login, , uid, gid, , home] = line.split(":");
-    if (login === name && uid !== undefined && gid !== undefined && home !== undefined) {
-      return { name, uid: Number(uid), gid: Number(gid), home };
-    }
+    const [name = "", , uid, gid, , home, shell = ""] = line.split(":");
+    if (uid === undefined || gid === undefined || home === undefined) continue;
+    const user = { name, uid: Number(uid), gid: Number(gid), home, shell };
+    if (fits(user)) return user;
   }
   return undefined;
+}
+
+/** The number of a group in /etc/group. */
+export function findGroup(name: string): number | undefined {
+  for (const line of readTextFile("/etc/group", PASSWD_LIMIT).split("\n")) {
+    const [group, , gid] = line.split(":");
+    if (group === name && gid !== undefined && gid !== "") return Number(gid);
+  }
+  return undefined;
+}
+
+/** Sends SIGKILL to a process group as the user that is given: the system refuses what that user may not kill. */
+export async function killGroup(
+  leader: number,
+  identity: { readonly uid: number; readonly gid: number } | undefined,
+): Promise<void> {
+  const child = spawn("/bin/sh", ["-c", `kill -s KILL -- -${leader}`], {
+    stdio: "ignore",
+    env: {},
+    cwd: "/",
+    ...(identity === undefined ? {} : identity),
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once("error", (error: unknown) => reject(new SystemError("kill group", String(leader), error)));
+    child.once("exit", () => resolve());
+  });
+}
+
+/** The process group of this process. */
+export function ownGroup(): number {
+  const stat = readTextFile("/proc/self/stat", 4096);
+  // Behind the name, which is in parentheses and may hold any: state, parent, group.
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
 }
 
 /** Our own user id. */

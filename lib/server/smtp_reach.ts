@@ -54,7 +54,10 @@ const TRANSPORT_PARAMETERS = [
   "relay_transport",
   "local_transport",
   "virtual_transport",
+  "mailbox_transport",
+  "fallback_transport",
 ] as const;
+const TRANSPORT_TABLES = ["transport_maps", "mailbox_transport_maps", "fallback_transport_maps"] as const;
 
 /** A destination that the configuration names, and where. */
 interface Route {
@@ -114,14 +117,18 @@ function parameterNexthops(
   return [...plain, ...transports].filter(({ nexthop }) => nexthop !== "");
 }
 
-/** The next hops of transport_maps, as far as its tables can be listed: what a pattern makes of an address cannot. */
+/** The next hops of tables of transports, as far as they can be listed: what a pattern makes of an address cannot. */
 function tableNexthops(configuration: Configuration, own: ReadonlySet<string>): Nexthop[] {
-  return configuration.settings.transport_maps.flatMap((spec) => {
+  return TRANSPORT_TABLES.flatMap((name) => nexthopsIn(name, configuration.settings[name], own));
+}
+
+function nexthopsIn(name: string, specs: readonly string[], own: ReadonlySet<string>): Nexthop[] {
+  return specs.flatMap((spec) => {
     const table = openTable(spec, { soft: true });
     const nexthops = new Set(Array.from(table.entries?.() ?? [], ([, value]) => nexthopOf(value, own)));
     table.close?.();
     return [...nexthops].filter((nexthop) => nexthop !== "")
-      .map((nexthop) => ({ nexthop, because: `transport_maps ${spec}` }));
+      .map((nexthop) => ({ nexthop, because: `${name} ${spec}` }));
   });
 }
 
