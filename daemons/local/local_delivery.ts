@@ -179,7 +179,7 @@ class Copies {
     const delivered = outcomeOf("2.0.0", `delivered to file: ${printable(action.path)}`);
     if (action.path === NOWHERE) return delivered;
     const outcome = await this.#job.toMailbox(action.request, this.#recipient, header);
-    return outcome.result === "sent" ? delivered : outcome;
+    return outcome.result === "sent" && action.request.format === "mbox" ? delivered : outcome;
   }
 }
 

@@ -169,7 +169,8 @@ export class LocalExpansion {
       case "bad":
         return state.misconfigured(
           node,
-          "4.3.5",
+          // An administrator's mistake keeps the mail; a user's own is the user's.
+          node.expander === "alias" ? "4.3.5" : "5.3.5",
           `${node.expander} of "${printable(node.address)}": ${target.why}: "${printable(target.text)}"`,
         );
       case "address":

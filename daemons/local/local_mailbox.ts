@@ -68,7 +68,7 @@ export async function toUnknown(
 ): Promise<void> {
   const { settings, sources } = state;
   if (await toTransport(state, node, "fallback_transport_maps", settings.fallback_transport)) return;
-  const { user, localpart } = node.recipient;
+  const { user } = node.recipient;
   if (settings.luser_relay !== "") {
     const address = luserRelay(state, node);
     if (address === undefined) return;
@@ -82,13 +82,12 @@ export async function toUnknown(
     sources.warn(`required alias not found: ${user}`);
     return state.settle(node, outcomeOf("2.0.0", "discarded"));
   }
-  state.fail(node, "5.1.1", `unknown user: "${printable(localpart)}"`);
+  state.fail(node, "5.1.1", `unknown user: "${printable(user)}"`);
 }
 
 /** The address that luser_relay gives; undefined when what is wrong with it was settled. */
 function luserRelay(state: ExpansionState, node: Node): string | undefined {
-  const { luser_relay, forward_expansion_filter } = state.settings;
-  const expanded = expandNames(luser_relay, node.recipient, undefined, forward_expansion_filter);
+  const expanded = expandNames(state.settings.luser_relay, node.recipient, undefined, undefined);
   const why = expanded.kind === "bad"
     ? expanded.why
     : "/|:".includes(expanded.text[0] ?? "/")

@@ -2,7 +2,6 @@
  * Who named a command, a file or a list, and with whose rights it is run, written or read. What local says of it is not
  * believed: aliases are looked up again, and of users' files master knows from the helpers that read them.
  */
-import type { Configuration } from "../../lib/config/configuration.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { lookAt, realPath } from "../../lib/safe/file.ts";
 import { findUser, findUserById, type User } from "../../lib/safe/process.ts";
@@ -12,6 +11,7 @@ import { openAliasTable } from "../../lib/table/open.ts";
 import { aliasSearch } from "../../lib/table/search.ts";
 import { asksServer, tableFiles } from "../../lib/table/table_files.ts";
 import type { Table } from "../../lib/table/table.ts";
+import type { Configured } from "./master_helper.ts";
 
 /** Names that master remembers, of all users together. */
 const NAMES_LIMIT = 10_000;
@@ -70,7 +70,7 @@ export class Authors {
   readonly #tables: readonly { readonly table: Table; readonly file: string | undefined }[];
   readonly #named: NamedThings;
 
-  constructor(configuration: Configuration, named: NamedThings, log: Logger) {
+  constructor(configuration: Configured, named: NamedThings, log: Logger) {
     this.#named = named;
     // A server that answers look-ups is not asked what to run here.
     this.#tables = configuration.settings.alias_maps.filter((spec) => !asksServer(spec)).map((spec) => ({
@@ -91,7 +91,9 @@ export class Authors {
   /** The rights with which a list is read, and that what it names gets: those of its owner where root names it. */
   async list({ path, author }: Extract<Author, { kind: "list" }>): Promise<Authority> {
     const authority = await this.authorize(author, `:include:${path}`);
-    return authority.kind === "rights" && authority.rights.kind === "root" ? ownerRights(path) : authority;
+    if (authority.kind === "refused" || authority.rights.kind === "user") return authority;
+    // Whoever reads it will see that it is missing.
+    return realPath(path) === undefined ? authority : ownerRights(path);
   }
 
   async #alias(alias: string, name: string): Promise<Authority> {
@@ -128,7 +130,7 @@ function rightsOf(uid: number): Authority {
 }
 
 /** The user whose rights they are; for root's the one that default_privs names. */
-export function userOf(rights: Rights, configuration: Configuration): User | string {
+export function userOf(rights: Rights, configuration: Configured): User | string {
   if (rights.kind === "user") return rights.user;
   const name = configuration.settings.default_privs;
   const user = findUser(name);

@@ -15,6 +15,9 @@ const PATH_LIMIT = 4000;
 /** Largest user or group number. */
 const ID_MOST = 0x7fffffff;
 
+/** The settings as the service that asks has them. */
+export type Configured = Pick<Configuration, "settings">;
+
 /** The task in a request as it may be carried out, or why not. */
 export type Checked = { readonly kind: "allowed"; readonly task: AnyHelperTask } | {
   readonly kind: "refused";
@@ -27,7 +30,7 @@ export type Checked = { readonly kind: "allowed"; readonly task: AnyHelperTask }
  * @param command program of the child that asks
  * @param request the task as it came, of any form
  */
-export function checkHelperTask(command: string, request: unknown, configuration: Configuration): Checked {
+export function checkHelperTask(command: string, request: unknown, configuration: Configured): Checked {
   const task = toTask(request);
   if (task === undefined) return refused("request is malformed");
   if (
@@ -83,7 +86,7 @@ function stripSlash(path: string): string {
 }
 
 /** local: the user's own spool file or home mailbox, under the user's own identity. */
-function checkLocal(task: HelperTask, configuration: Configuration): string | undefined {
+function checkLocal(task: HelperTask, configuration: Configured): string | undefined {
   const user = findUser(task.user);
   if (user === undefined) return `there is no user "${task.user}"`;
   if (user.uid !== task.uid || user.gid !== task.gid) return `uid and gid are not those of "${task.user}"`;
@@ -96,7 +99,7 @@ function checkLocal(task: HelperTask, configuration: Configuration): string | un
 }
 
 /** virtual: below virtual_mailbox_base, with a uid that is no system user's. */
-function checkVirtual(task: HelperTask, configuration: Configuration, separate: boolean): string | undefined {
+function checkVirtual(task: HelperTask, configuration: Configured, separate: boolean): string | undefined {
   const { virtual_mailbox_base, virtual_minimum_uid } = configuration.settings;
   if (virtual_mailbox_base === "") return "virtual_mailbox_base is not set";
   const base = `${stripSlash(virtual_mailbox_base)}/`;
@@ -108,7 +111,7 @@ function checkVirtual(task: HelperTask, configuration: Configuration, separate: 
 function checkShared(
   command: string,
   task: SharedHelperTask,
-  { settings }: Configuration,
+  { settings }: Configured,
   separate: boolean,
 ): string | undefined {
   if (command !== "virtual" || !settings.virtual_mailbox_shared_helper) {

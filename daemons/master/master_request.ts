@@ -4,9 +4,11 @@
  * user; never a command, a path or a user of its own choice.
  */
 import { type Configuration, type ServiceEntry, settingsFor } from "../../lib/config/configuration.ts";
+import { PARAMETER_NAMES } from "../../lib/config/parameters.ts";
 import { transportParameter } from "../../lib/config/transport.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { splitAddress } from "../../lib/mail/address.ts";
+import { realPath } from "../../lib/safe/file.ts";
 import { findUser, findUserById, ownGid, ownUid, type User } from "../../lib/safe/process.ts";
 import type { AnyHelperTask, Author, HelperRequest } from "../../lib/server/boot.ts";
 import { hasSeparateUsers } from "../../lib/server/identity.ts";
@@ -19,24 +21,26 @@ import { asksServer } from "../../lib/table/table_files.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import { withoutSlashes } from "../../lib/safe/path.ts";
 import { type Authority, Authors, type NamedThings, userOf } from "./master_author.ts";
-import { type Checked, checkHelperTask } from "./master_helper.ts";
+import { type Checked, checkHelperTask, type Configured } from "./master_helper.ts";
 
 /** Longest command, address or name in a request, UTF-16 units. */
 const TEXT_LIMIT = 4096;
 /** Deepest nesting of lists (Postfix). */
 const NESTING_LIMIT = 100;
 
-/** Checks the requests that come under one configuration. */
+/** Checks the requests of one service under one configuration. */
 export class HelperRequests {
-  readonly #configuration: Configuration;
+  readonly #configuration: Configured;
+  readonly #entry: ServiceEntry;
   readonly #log: Logger;
   readonly #named: NamedThings;
   readonly #separate: boolean;
   #opened: Authors | undefined;
   #commandMaps: readonly Table[] | undefined;
 
-  constructor(configuration: Configuration, named: NamedThings, log: Logger) {
-    this.#configuration = configuration;
+  constructor(configuration: Configuration, entry: ServiceEntry, named: NamedThings, log: Logger) {
+    this.#configuration = { settings: settingsFor(configuration, entry, PARAMETER_NAMES) };
+    this.#entry = entry;
     this.#named = named;
     this.#log = log;
     this.#separate = hasSeparateUsers(configuration);
@@ -45,16 +49,16 @@ export class HelperRequests {
   /**
    * The task in a request as it may be carried out, or why not.
    *
-   * @param entry the service that asks
    * @param request as it came, of any form
    */
-  async check(entry: ServiceEntry, request: unknown): Promise<Checked> {
+  async check(request: unknown): Promise<Checked> {
+    const { command } = this.#entry;
     const { kind } = (request ?? {}) as { readonly kind?: unknown };
-    if (entry.command === "pipe") {
-      return kind === "pipe" ? this.#pipe(entry) : refused("pipe runs its own program only");
+    if (command === "pipe") {
+      return kind === "pipe" ? this.#pipe() : refused("pipe runs its own program only");
     }
-    if (entry.command !== "local" || kind === "mailbox" || kind === "mailboxes") {
-      return this.#withForward(entry, checkHelperTask(entry.command, request, this.#configuration));
+    if (command !== "local" || kind === "mailbox" || kind === "mailboxes") {
+      return this.#withForward(checkHelperTask(command, request, this.#configuration));
     }
     const wanted = toRequest(request);
     switch (wanted?.kind) {
@@ -78,8 +82,8 @@ export class HelperRequests {
   }
 
   /** A local user's mailbox helper reads the user's .forward as well: one process for nearly all mail. */
-  #withForward(entry: ServiceEntry, checked: Checked): Checked {
-    if (entry.command !== "local" || checked.kind !== "allowed" || checked.task.kind !== "mailbox") return checked;
+  #withForward(checked: Checked): Checked {
+    if (this.#entry.command !== "local" || checked.kind !== "allowed" || checked.task.kind !== "mailbox") return checked;
     const user = findUser(checked.task.user);
     const paths = user === undefined ? [] : this.#forwardPaths(user, user.name);
     return { ...checked, task: { ...checked.task, files: paths } };
@@ -111,7 +115,10 @@ export class HelperRequests {
     const { rights } = authority;
     const reader = rights.kind === "user" ? rights.user : this.#reader();
     if (typeof reader === "string") return refused(reader);
-    const nobody = { files: [path], owner: -1, home: "" };
+    // The list may be a link: the reader goes where it leads, with its own rights.
+    const target = realPath(path) ?? path;
+    if (target.includes(",")) return refused(`no flag of the runtime can name "${target}"`);
+    const nobody = { files: [target], owner: -1, home: "" };
     return allowed({
       kind: "files",
       ...nobody,
@@ -174,18 +181,18 @@ export class HelperRequests {
     });
   }
 
-  #pipe(entry: ServiceEntry): Checked {
-    const pipe = entry.pipe;
+  #pipe(): Checked {
+    const { pipe, name } = this.#entry;
+    const { settings } = this.#configuration;
     if (pipe === undefined) return refused("the service has no program");
     const identity = this.#separate ? pipeIdentity(this.#configuration, pipe) : { uid: ownUid(), gid: ownGid() };
     if (typeof identity === "string") return refused(identity);
-    const settings = settingsFor(this.#configuration, entry, ["command_time_limit", "export_environment"]);
     return allowed({
       kind: "program",
       program: pipe.argv[0]!,
       args: [],
       environment: exportedEnvironment(settings.export_environment),
-      timeLimit: transportParameter(settings, entry.name, "time_limit"),
+      timeLimit: transportParameter(settings, name, "time_limit"),
       ...identity,
     });
   }

@@ -2,7 +2,7 @@
  * The supervisor: all services of one configuration, their start, reload and end.
  */
 // Utility
-import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
+import { type Configuration, loadConfiguration, type ServiceEntry } from "../../lib/config/configuration.ts";
 import { describeProblem, type Problem } from "../../lib/config/problem.ts";
 import { type Logger, makeLogger } from "../../lib/log/log.ts";
 import { type BoundListener, findUser, killGroup, openHandedConnection, ownGroup, startProcess } from "../../lib/safe/process.ts";
@@ -36,6 +36,8 @@ import {
 const WATCH_INTERVAL = 5000;
 /** Each service that has helpers keeps mailbox_helper_limit of them; as many again may be on their way out. */
 const HELPERS_PER_LIMIT = 2;
+/** Of the programs that local and pipe run. */
+const PROGRAM_UMASK = 0o077;
 /** What a stop waits for before it kills, milliseconds. */
 const STOP_GRACE = 5000;
 /** The least silence that means anything, seconds: a daemon that is well says so every HEARTBEAT_INTERVAL. */
@@ -61,7 +63,8 @@ export class Supervisor implements ServiceHost {
   readonly #helpers = new Map<MasterChild, AnyHelperTask>();
   /** What users' files name, as the helpers that read them say. */
   readonly #named = new NamedThings();
-  #requests: HelperRequests;
+  /** By service. */
+  readonly #requests = new Map<string, HelperRequests>();
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   #configuration: Configuration;
   #planner: Planner;
@@ -87,7 +90,6 @@ export class Supervisor implements ServiceHost {
     this.#configuration = this.#load();
     this.#log = loggerFor(this.#configuration);
     this.#planner = this.#makePlanner(this.#configuration);
-    this.#requests = new HelperRequests(this.#configuration, this.#named, this.#log);
   }
 
   /** The log, in the form that the configuration wants. */
@@ -208,7 +210,7 @@ export class Supervisor implements ServiceHost {
     }
     this.#configuration = configuration;
     this.#log = loggerFor(configuration);
-    this.#requests = new HelperRequests(configuration, this.#named, this.#log);
+    this.#requests.clear();
     this.#planner = planner;
     const kept = new Set(this.#kept(plans, fresh));
     for (const [name, service] of [...this.#services]) {
@@ -282,6 +284,8 @@ export class Supervisor implements ServiceHost {
       environment: { ...daemonEnvironment(this.#code), ...auditEnvironment(plan.service.command) },
       descriptors,
       errors: this.#errors,
+      // What programs make is for their users alone, as under Postfix; the runtime lets no sandbox set it.
+      ...(plan.boot.helper?.kind === "program" ? { umask: PROGRAM_UMASK } : {}),
       ...(identity === undefined ? {} : { identity }),
     });
     child.write(JSON.stringify(plan.boot) + "\n");
@@ -349,12 +353,20 @@ export class Supervisor implements ServiceHost {
     if (this.#helpers.size >= most) return refuse(`Cannot start mailbox helper: there are ${most}`);
     const { endpoint, entry } = service.plan;
     if (endpoint.kind !== "unix") return refuse("Cannot start mailbox helper: service has no socket");
-    this.#requests.check(entry, request.task).then(async (checked) => {
+    this.#requestsOf(entry).check(request.task).then(async (checked) => {
       if (checked.kind === "refused") return refuse(checked.why);
       const command = checked.task.kind === "program" ? "program" : "mailbox";
       await this.#connectHelper(this.#planner.helperPlan(command, entry, checked.task), helperPath(endpoint.path), token);
       from.tell({ word: "helper", token, why: "" });
     }).catch((error) => refuse(error instanceof Error ? error.message : String(error)));
+  }
+
+  #requestsOf(entry: ServiceEntry): HelperRequests {
+    const known = this.#requests.get(entry.name);
+    if (known !== undefined) return known;
+    const made = new HelperRequests(this.#configuration, entry, this.#named, this.log);
+    this.#requests.set(entry.name, made);
+    return made;
   }
 
   /** The helper that a child is, if it is one. */

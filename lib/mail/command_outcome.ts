@@ -6,7 +6,7 @@
  */
 import { decodeText } from "../vstring/byte_builder.ts";
 import { type MailboxOutcome, outcomeOf } from "./mailbox_outcome.ts";
-import { splitStatus, statusLength } from "./status_code.ts";
+import { statusLength } from "./status_code.ts";
 
 /** How a command ended. */
 export interface CommandEnd {
@@ -62,11 +62,11 @@ export function commandOutcome(end: CommandEnd, command: string): MailboxOutcome
 }
 
 function exitOutcome(code: number, output: string, said: string, command: string): MailboxOutcome {
-  if (code === 0) return outcomeOf("2.0.0", output.slice(0, SUCCESS_OUTPUT));
+  if (code === 0) return outcomeOf("2.0.0", output.trim().slice(0, SUCCESS_OUTPUT));
   // RFC 3463: what the command itself says of the reason goes before its exit code.
   if (statusLength(output) > 0 && output[0] !== "2") {
-    const { status, text } = splitStatus(output, "");
-    return outcomeOf(status, text);
+    const length = statusLength(output);
+    return outcomeOf(output.slice(0, length), output.slice(length).trimStart());
   }
   const [status, text] = EXIT_CODES.get(code) ?? ["5.3.0", `Command died with status ${code}: "${command}"`];
   return outcomeOf(status, text + said);
@@ -86,5 +86,5 @@ function plainOutput(bytes: Uint8Array): string {
     const unit = text.charCodeAt(i);
     out += unit === 0x09 || unit === 0x0a ? " " : unit < 0x20 || unit === 0x7f ? "_" : text[i];
   }
-  return out.trimEnd();
+  return out;
 }

@@ -65,7 +65,7 @@ export class Mbox implements Mailbox {
     const { lock, isFile } = this.#policy;
     // Mail must not become a part of what somebody runs.
     if (isFile && found !== undefined && (found.mode & EXECUTABLE) !== 0) {
-      throw new MailboxError("5.7.1", `Executable destination file ${path}`);
+      throw new MailboxError("5.7.1", `cannot append message to file ${path}: file is executable`);
     }
     const dotlock = lock.dotlock ? await this.#dotlock() : undefined;
     try {

@@ -24,6 +24,8 @@ export interface SpawnOptions {
   readonly errors: "inherit" | number;
   /** Both or neither: a uid alone would leave our own group. */
   readonly identity?: { readonly uid: number; readonly gid: number };
+  /** File mode bits that files of the process do not get; default: our own. */
+  readonly umask?: number;
   /** In a session of its own, so that Ctrl-C on the terminal reaches us alone. */
   readonly ownSession?: true;
 }
@@ -44,6 +46,7 @@ export interface Child {
 
 /** Starts a process. Throws a `SystemError` when it cannot be started. */
 export function startProcess(options: SpawnOptions): Promise<Child> {
+  const umask = options.umask === undefined ? undefined : process.umask(options.umask);
   const child = spawn(options.program, [...options.args], {
     stdio: [
       "pipe",
@@ -57,6 +60,8 @@ export function startProcess(options: SpawnOptions): Promise<Child> {
     detached: options.ownSession === true,
     ...(options.identity === undefined ? {} : options.identity),
   });
+  // The child has it by now.
+  if (umask !== undefined) process.umask(umask);
   return new Promise((resolve, reject) => {
     child.once("error", (error: unknown) => reject(new SystemError("start", options.program, error)));
     child.once("spawn", () => resolve(toChild(child)));

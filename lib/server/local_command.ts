@@ -79,7 +79,7 @@ export function exportedEnvironment(items: readonly string[]): { readonly [name:
 
 /** Who runs the program of a pipe service: never root, and never the mail system, as Postfix has it. */
 export function pipeIdentity(
-  { settings }: Configuration,
+  { settings }: Pick<Configuration, "settings">,
   pipe: PipeAttributes,
 ): { readonly uid: number; readonly gid: number } | string {
   const user = findUser(pipe.user);

@@ -52,13 +52,13 @@ export type Expanded =
  * Replaces the names of a parameter.
  *
  * @param account undefined where there is no user: its names have no value
- * @param filter characters that a value keeps; others become `_`
+ * @param filter characters that a value keeps, others become `_`; undefined for all, where the result is an address
  */
 export function expandNames(
   text: string,
   recipient: LocalRecipient,
   account: Account | undefined,
-  filter: string,
+  filter: string | undefined,
 ): Expanded {
   const { address, localpart, user, extension } = recipient;
   const values: ReadonlyMap<string, string> = new Map([
@@ -80,7 +80,7 @@ export function expandNames(
       if (value === undefined) throw new ExpandError(`unknown name "${name}"`);
       usesExtension ||= name === "extension";
       lacks ||= value === "" && !tested;
-      return filtered(value, filter);
+      return filter === undefined ? value : filtered(value, filter);
     });
     return { kind: "text", text: expanded, lacks, usesExtension };
   } catch (error) {

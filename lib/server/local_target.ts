@@ -9,8 +9,7 @@ import { asciiLower } from "../vstring/ascii.ts";
 import { encodeText } from "../vstring/byte_builder.ts";
 // Tables
 import { type AliasToken, scanAlias } from "../table/alias_source.ts";
-// Mail
-import { envelopeText } from "../mail/address.ts";
+// Wire protocols
 import { ADDRESS_LIMIT } from "../proto/protocols.ts";
 
 /** One target. Text is in internal form. */
@@ -33,8 +32,10 @@ export function parseTargets(value: string): LocalTarget[] | undefined {
   const targets: LocalTarget[] = [];
   let item: AliasToken[] = [];
   const settle = () => {
-    const text = internalText(item);
-    if (text !== "") targets.push(toTarget(text));
+    for (const part of separateWords(item)) {
+      const text = internalText(part);
+      if (text !== "") targets.push(toTarget(text));
+    }
     item = [];
   };
   for (const token of tokens) {
@@ -67,6 +68,20 @@ export function targetNames(targets: readonly LocalTarget[]): string[] {
   );
 }
 
+/** Two words in a row are two targets, unless they are the name before an address in angle brackets. */
+function separateWords(item: readonly AliasToken[]): readonly (readonly AliasToken[])[] {
+  if (item.some((token) => token.kind === "operator" && token.text === "<")) return [item];
+  const parts: AliasToken[][] = [];
+  let wasWord = false;
+  for (const token of item) {
+    const isWord = token.kind !== "operator";
+    if (parts.length === 0 || (isWord && wasWord)) parts.push([]);
+    parts.at(-1)!.push(token);
+    wasWord = isWord;
+  }
+  return parts;
+}
+
 /** The address in a list of tokens: what stands between angle brackets if there are some, without quotes. */
 function internalText(tokens: readonly AliasToken[]): string {
   const open = tokens.findIndex((token) => token.kind === "operator" && token.text === "<");
@@ -84,8 +99,17 @@ function internalText(tokens: readonly AliasToken[]): string {
   return out;
 }
 
+/** True for what no address, path or command of an alias needs. */
+function hasControl(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x20 || unit === 0x7f) return true;
+  }
+  return false;
+}
+
 function toTarget(text: string): LocalTarget {
-  if (envelopeText(text) === undefined) return { kind: "bad", why: "control character", text };
+  if (hasControl(text)) return { kind: "bad", why: "control character", text };
   const length = encodeText(text).length;
   if (length > TEXT_LIMIT) return { kind: "bad", why: "text is too long", text: text.slice(0, 100) };
   if (text[0] === "/" || text[0] === "~") return { kind: "file", path: text };

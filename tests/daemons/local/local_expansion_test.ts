@@ -1,43 +1,11 @@
 import assert from "node:assert/strict";
-import { parseAliasValue } from "../../../daemons/local/local_alias_value.ts";
 import { ALIAS_DEPTH_LIMIT, LocalExpansion } from "../../../daemons/local/local_expansion.ts";
 import { forwardBatches } from "../../../daemons/local/local_forward.ts";
 import { type LocalSettings, type LocalSources } from "../../../daemons/local/local_settings.ts";
+import { type Action } from "../../../daemons/local/local_state.ts";
 import { parseUser, userMailbox } from "../../../daemons/local/local_user.ts";
-
-const SETTINGS: LocalSettings = {
-  alias_maps: [],
-  delay_logging_resolution_limit: 2,
-  double_bounce_sender: "double-bounce",
-  duplicate_filter_limit: 1000,
-  enable_original_recipient: true,
-  expand_owner_alias: false,
-  fallback_transport: "",
-  fallback_transport_maps: [],
-  frozen_delivered_to: true,
-  hash_queue_depth: 1,
-  hash_queue_names: [],
-  home_mailbox: "",
-  line_length_limit: 2048,
-  luser_relay: "",
-  mail_name: "Postern",
-  mail_spool_directory: "/var/mail",
-  mailbox_command: "",
-  mailbox_command_maps: [],
-  mailbox_helper_idle: 10,
-  mailbox_helper_limit: 50,
-  mailbox_transport: "",
-  mailbox_transport_maps: [],
-  myhostname: "mx.example.com",
-  owner_request_special: true,
-  prepend_delivered_header: ["command", "file", "forward"],
-  propagate_unmatched_extensions: ["canonical", "virtual"],
-  queue_directory: "/q",
-  recipient_delimiter: "+",
-  reset_owner_alias: false,
-  smtputf8_autodetect_classes: ["sendmail", "verify"],
-  soft_bounce: false,
-};
+import { parseTargets, targetName } from "../../../lib/server/local_target.ts";
+import { LOCAL_SETTINGS } from "./local_support.ts";
 
 interface Case {
   readonly name: string;
@@ -67,6 +35,8 @@ function sourcesOf(
         value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
       );
     },
+    forUser: () => Promise.resolve({ kind: "missing" }),
+    read: () => Promise.resolve({ kind: "missing" }),
     passwd: (user) => {
       if (user === "retry") return Promise.resolve({ kind: "retry", why: "disk" });
       const index = USERS.indexOf(user);
@@ -332,7 +302,7 @@ for (
   Deno.test(`In local delivery ${name}`, async () => {
     const warned: string[] = [];
     const sources = sourcesOf(new Map(Object.entries(aliases)), delivered, warned);
-    const { actions } = await new LocalExpansion({ ...SETTINGS, ...settings }, sources, "local").run(
+    const { actions } = await new LocalExpansion({ ...LOCAL_SETTINGS, ...settings }, sources, "local").run(
       recipient,
       "s@a",
     );
@@ -367,7 +337,7 @@ Deno.test("An alias chain of the depth limit is followed, one step more bounces"
     // Alias n(k) stands at level k + 1, bob one below the last.
     chain.delete(`n${length - 1}`);
     chain.set(`n${length - 2}`, "bob");
-    const { actions } = await new LocalExpansion(SETTINGS, sourcesOf(chain, [], []), "local").run(
+    const { actions } = await new LocalExpansion(LOCAL_SETTINGS, sourcesOf(chain, [], []), "local").run(
       "alice@example.com",
       "",
     );
@@ -389,7 +359,7 @@ Deno.test("An alias bomb stops at the limit of addresses", async () => {
     }
   }
   bomb.set("alice", "l0n0");
-  const settings = { ...SETTINGS, duplicate_filter_limit: 1 };
+  const settings = { ...LOCAL_SETTINGS, duplicate_filter_limit: 1 };
   const { actions } = await new LocalExpansion(settings, sourcesOf(bomb, [], []), "local").run(
     "alice@example.com",
     "",
@@ -410,10 +380,10 @@ const VALUES: readonly (readonly [value: string, targets: readonly string[]])[] 
   ['"|cmd arg, more"', ["!command |cmd arg, more"]],
   ["|/bin/cmd", ["!command |/bin/cmd"]],
   ["/var/x", ["!file /var/x"]],
-  [":include:/a/b", ["!include list :include:/a/b"]],
+  [":include:/a/b", ["!include :include:/a/b"]],
   [":fail: x", ["?unknown directive"]],
   ['"a\\\nb"@c', ["a b@c"]],
-  ['"a\0b"@c', ["?address holds a control character"]],
+  ['"a\0b"@c', ["?control character"]],
   ["x".repeat(1024), ["x".repeat(1024)]],
   ["x".repeat(1025), ["?address is too long"]],
   ["()", []],
@@ -421,12 +391,12 @@ const VALUES: readonly (readonly [value: string, targets: readonly string[]])[] 
 
 for (const [value, targets] of VALUES) {
   Deno.test(`The alias value ${JSON.stringify(value.slice(0, 40))} (${value.length}) has ${targets.length} targets`, () => {
-    const found = parseAliasValue(value)!.map((target) =>
+    const found = parseTargets(value)!.map((target) =>
       target.kind === "address"
         ? target.address
         : target.kind === "bad"
         ? `?${target.why}`
-        : `!${target.what} ${target.text}`
+        : `!${target.kind} ${targetName(target)}`
     );
     assert.deepEqual(found, targets);
   });
@@ -434,11 +404,11 @@ for (const [value, targets] of VALUES) {
 
 Deno.test("An alias value cut at every byte or of random bytes never throws", () => {
   const value = 'John <"a\\"b"@[1.2]>, (c(d)e) |x, "/f g", :include:/x';
-  for (let length = 0; length <= value.length; length++) parseAliasValue(value.slice(0, length));
+  for (let length = 0; length <= value.length; length++) parseTargets(value.slice(0, length));
   let seed = 7;
   const random = (most: number) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % most;
   for (let round = 0; round < 2000; round++) {
-    parseAliasValue(
+    parseTargets(
       Array.from({ length: random(40) }, () => '",()<>@[]\\:;|/ \t\n\0aé'[random(21)]).join(""),
     );
   }
@@ -489,14 +459,14 @@ for (const name of [".", "..", "a/b", "a\0b"]) {
 }
 
 Deno.test("Forwarded addresses share a message when sender and Delivered-To are the same", () => {
-  const forward = (address: string, sender: string, deliveredTo: string, owned = false) =>
-    ({ kind: "forward", address, sender, deliveredTo, owned }) as const;
+  const forward = (address: string, sender: string, deliveredTo: string, owned = false): Action =>
+    ({ kind: "forward", address, sender, deliveredTo, owned, lines: [] });
   const batches = forwardBatches([
     forward("a@x", "s", "d"),
     forward("b@x", "s", "e"),
     forward("c@x", "s", "d"),
     forward("d@x", "s", "d", true),
-    { kind: "settled", address: "e", outcome: { result: "sent", status: "2.0.0", reason: "" } },
+    { ...forward("e", "s", "d"), kind: "settled", outcome: { result: "sent", status: "2.0.0", reason: "" } },
   ]);
   assert.deepEqual(batches.map(({ addresses }) => addresses), [["a@x", "c@x"], ["b@x"], ["d@x"]]);
 });
