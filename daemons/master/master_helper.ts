@@ -46,7 +46,7 @@ export function checkHelperTask(command: string, request: unknown, configuration
   const why = task.kind === "mailboxes"
     ? checkShared(command, task, configuration, separate)
     : command === "local"
-    ? checkLocal(task, configuration)
+    ? checkLocal(task, configuration, separate)
     : checkVirtual(task, configuration, separate);
   if (why !== undefined) return refused(why);
   // Without separate users there is one identity, ours, whatever was asked for.
@@ -86,9 +86,10 @@ function stripSlash(path: string): string {
 }
 
 /** local: the user's own spool file or home mailbox, under the user's own identity. */
-function checkLocal(task: HelperTask, configuration: Configured): string | undefined {
+function checkLocal(task: HelperTask, configuration: Configured, separate: boolean): string | undefined {
   const user = findUser(task.user);
   if (user === undefined) return `there is no user "${task.user}"`;
+  if (separate && user.uid === 0) return "root has no mailbox";
   if (user.uid !== task.uid || user.gid !== task.gid) return `uid and gid are not those of "${task.user}"`;
   const { home_mailbox, mail_spool_directory } = configuration.settings;
   const expected = home_mailbox === ""

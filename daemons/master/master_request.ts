@@ -230,7 +230,10 @@ function refused(why: string): Checked {
 function toRequest(
   request: unknown,
 ): Exclude<HelperRequest, { kind: "mailbox" | "mailboxes" | "pipe" }> | undefined {
-  const { kind, recipient, path, format, author, command, user } = request as Record<string, unknown>;
+  const { kind, recipient, path, format, author, command, user } = (request ?? {}) as Record<
+    string,
+    unknown
+  >;
   switch (kind) {
     case "forward":
       return isText(recipient) ? { kind, recipient } : undefined;

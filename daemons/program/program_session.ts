@@ -115,11 +115,12 @@ class ProgramRun {
 
   constructor(task: ProgramTask, host: ProgramHost, run: Run) {
     this.#host = host;
+    const environment = { ...task.environment, ...variables(run) };
     try {
       this.#command = RunningCommand.start({
         program: task.program,
         args: [...task.args, ...run.arguments.map(({ value }) => value)],
-        environment: { ...task.environment, ...variables(run) },
+        environment,
         directory: run.directory,
         outputLimit: OUTPUT_LIMIT,
       });

@@ -336,11 +336,78 @@ Deno.test("RFC 3461 section 5.2.7.1: an alias's members keep NOTIFY without SUCC
 
 Deno.test("A target that cannot be served postpones the whole recipient before any copy is made", async () => {
   using world = new World();
-  world.aliases = { list: 'alice, x@other.org, "|cmd"' };
+  world.aliases = { list: 'alice, x@other.org, ":fail: x", "|cmd"' };
   await world.deliver(["list@example.com"]);
-  assert.deepEqual([world.mailboxes, world.submitted], [{}, []]);
+  assert.deepEqual([world.mailboxes, world.submitted, world.runs], [{}, [], []]);
   assert.match(world.replies[0]!, /^1 deferred 4\.3\.5 delayed /);
   assert.equal(world.lines.filter((line) => line.startsWith("warning:")).length, 1);
+});
+
+Deno.test("A command gets the message behind a From line, and what mail brings in the environment, made harmless", async () => {
+  using world = new World();
+  world.aliases = { list: '"|cmd $X"' };
+  world.settings = { command_execution_directory: "/dir/$user" };
+  await world.deliver(["List+e|x@example.com"], { sender: "a;b@c" });
+  const [run] = world.runs;
+  assert.deepEqual(run!.request, { kind: "command", command: "cmd $X", author: { kind: "alias", name: "list" } });
+  assert.match(run!.text, /^From "a;b"@c  .*\nReturn-Path: <"a;b"@c>\nX-Original-To: orig-List\+e\|x@example.com\nDelivered-To: List/);
+  assert.ok(run!.text.endsWith("\n\nFrom me\nbody\n"), "no line is quoted, none added");
+  assert.equal(run!.message.directory, "/dir/list");
+  const variables = Object.fromEntries(run!.message.environment.map(({ name, value }) => [name, value]));
+  assert.deepEqual(variables, {
+    LOGNAME: "list",
+    USER: "list",
+    SENDER: "a_b@c",
+    RECIPIENT: "List+e_x@example.com",
+    LOCAL: "list+e_x",
+    DOMAIN: "example.com",
+    EXTENSION: "e_x",
+    ORIGINAL_RECIPIENT: "orig-List+e_x@example.com",
+    CLIENT_HOSTNAME: "client",
+    CLIENT_ADDRESS: "192.0.2.1",
+    CLIENT_HELO: "helo",
+    CLIENT_PROTOCOL: "ESMTP",
+    ENVID: "ENV1",
+  });
+  assert.deepEqual(world.replies, ["1 sent 2.0.0 expanded delivery via local: delivered to command: cmd $X", "finished"]);
+});
+
+Deno.test("A command that nothing is known of defers, one that fails bounces", async () => {
+  using world = new World();
+  world.aliases = { list: '"|cmd"' };
+  world.end = { how: "unknown", why: "helper is gone" };
+  await world.deliver(["list@example.com"]);
+  world.end = { how: "exit", code: 67, output: new TextEncoder().encode("nobody\n") };
+  await world.deliver(["list@example.com"]);
+  assert.deepEqual(world.replies.filter((reply) => reply !== "finished"), [
+    "1 deferred 4.3.0 delayed helper is gone",
+    "1 bounced 5.1.1 failed user unknown. Command output: nobody ",
+  ]);
+});
+
+Deno.test("A line of a .forward that is deferred holds up what stands behind it, and nothing of its own line", async () => {
+  using world = new World();
+  world.files = { ".forward of alice": '/first\n"|cmd", /same\n/behind\nx@other.org\n' };
+  world.end = { how: "exit", code: 75, output: new Uint8Array(0) };
+  await world.deliver(["alice@example.com"]);
+  assert.deepEqual(Object.keys(world.mailboxes).sort(), ["/first", "/same"]);
+  assert.equal(world.submitted.length, 0);
+  assert.match(world.replies[0]!, /^1 deferred 4\.3\.0 delayed temporary failure/);
+});
+
+Deno.test("Mail for /dev/null is delivered without a helper", async () => {
+  using world = new World();
+  world.aliases = { list: "/dev/null" };
+  await world.deliver(["list@example.com"]);
+  assert.deepEqual(world.mailboxes, {});
+  assert.equal(world.replies[0], "1 sent 2.0.0 expanded delivery via local: delivered to file: /dev/null");
+});
+
+Deno.test("A transport that master.toml does not have defers", async () => {
+  using world = new World();
+  world.settings = { mailbox_transport: "gone:x" };
+  await world.deliver(["alice@example.com"]);
+  assert.equal(world.replies[0], '1 deferred 4.3.0 delayed mail transport "gone" is not available');
 });
 
 Deno.test("A member that bounces is reported in the name of the list, the others are served", async () => {
