@@ -40,7 +40,7 @@ export async function deliverToCommand(
   const withHeader = settings.prepend_delivered_header.includes("command");
   const headers = {
     ...job.headers(recipient, withHeader ? action.deliveredTo : ""),
-    fromLine: fromLine(action.sender, Date.now()).trimEnd(),
+    fromLine: fromLine(action.sender, Date.now()),
   };
   const input = { directory: directory.text, args: [], environment: environment(action, job, recipient, settings) };
   const end = await job.toProgram(action.request, input, headers, FORM);

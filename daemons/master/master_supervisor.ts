@@ -17,6 +17,7 @@ import type { Service } from "../../lib/server/service.ts";
 import { pipeIdentity } from "../../lib/server/local_command.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
 import { COMMANDS, SERVICES } from "../services.ts";
@@ -258,8 +259,8 @@ export class Supervisor implements ServiceHost {
   async #release(chosen: (child: MasterChild) => boolean): Promise<void> {
     const left = () => this.processes().filter(({ child }) => chosen(child));
     for (const { child } of left()) child.release();
-    const deadline = Date.now() + STOP_GRACE;
-    while (left().length > 0 && Date.now() < deadline) await pause(20);
+    const deadline = performance.now() + STOP_GRACE;
+    while (left().length > 0 && performance.now() < deadline) await pause(20);
     for (const { child } of left()) child.kill("it did not end when it was told to");
   }
 
@@ -303,7 +304,12 @@ export class Supervisor implements ServiceHost {
       readText: (path) => readTextFile(path, 4 * 1024 * 1024),
       commands: COMMANDS,
     });
-    const problems = [...found, ...(configuration === undefined ? [] : findTableProblems(configuration))];
+    const problems = [
+      ...found,
+      ...(configuration === undefined
+        ? []
+        : [...findTableProblems(configuration), ...findTlsProblems(configuration, SERVICES)]),
+    ];
     const errors = problems.filter((problem) => problem.severity === "error");
     if (configuration === undefined || errors.length > 0) throw new ConfigurationError(errors);
     for (const problem of problems) this.log.warning(describeProblem(problem));
@@ -422,7 +428,9 @@ export class Supervisor implements ServiceHost {
   #watch(): void {
     const limit = Math.max(LEAST_SILENCE, this.#configuration.settings.daemon_watchdog_timeout);
     for (const { child } of this.processes()) {
-      if (Date.now() - child.lastAlive > limit * 1000) child.kill(`it was silent for ${limit} seconds`);
+      if (performance.now() - child.lastAlive > limit * 1000) {
+        child.kill(`it was silent for ${limit} seconds`);
+      }
     }
   }
 

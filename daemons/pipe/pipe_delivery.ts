@@ -80,7 +80,7 @@ function headers({ attributes }: PipeAgent, { request }: MailboxDeliveryJob): De
   const address = recipient?.address ?? "";
   const original = recipient?.originalRecipient === "" ? address : recipient?.originalRecipient ?? "";
   return {
-    ...(flags.includes("F") ? { fromLine: fromLine(sender, Date.now()).trimEnd() } : {}),
+    ...(flags.includes("F") ? { fromLine: fromLine(sender, Date.now()) } : {}),
     returnPath: flags.includes("R") ? quoteAddress(sender) : undefined,
     originalTo: flags.includes("O") ? quoteAddress(original) : "",
     deliveredTo: flags.includes("D") ? quoteAddress(address) : "",

@@ -8,15 +8,19 @@ import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
+import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { ReplyText } from "../../lib/access/reply.ts";
+import type { Refusal } from "../../lib/access/policy.ts";
+import { type ReplyText, soften } from "../../lib/access/reply.ts";
+import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
+import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
@@ -28,10 +32,7 @@ const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "command" | "busy" | "data" | "closed";
-
-/** What a session needs of its connection. */
-export type SessionChannel = Pick<Channel, "write" | "pause" | "resume" | "finish" | "close">;
+type Phase = "connecting" | "handshake" | "command" | "busy" | "data" | "closed";
 
 /** What a session remembers besides its transaction. */
 export interface Greeting {
@@ -45,6 +46,18 @@ export interface ClientStanding {
   readonly trusted: boolean;
   /** Headers of its mail are completed as those of mail from here. */
   readonly local: boolean;
+  /** How much it does is neither counted nor limited. */
+  readonly unlimited: boolean;
+}
+
+/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
+interface Secured {
+  readonly tls: TlsFacts;
+  readonly anvil: ClientAccount;
+  readonly counts: CommandCounts;
+  readonly errors: number;
+  readonly junk: number;
+  readonly transcript: Transcript | undefined;
 }
 
 /** A session. */
@@ -55,13 +68,21 @@ export class Session {
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   readonly local: boolean;
   readonly log: Logger;
-  readonly #channel: SessionChannel;
+  /** What the client does is counted here. */
+  readonly anvil: ClientAccount;
+  /** Undefined in the clear. */
+  readonly tls: TlsFacts | undefined;
+  /** Undefined while nobody has logged in. */
+  sasl: SaslFacts | undefined;
+  readonly #standing: ClientStanding;
+  readonly #channel: Channel;
   readonly #done: () => void;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
+  #handshake: Handshake | undefined;
   #out = "";
   /** Nothing more comes from the client. */
   #inputEnded = false;
@@ -71,8 +92,8 @@ export class Session {
   #where = "CONNECT";
   #errors = 0;
   #junk = 0;
-  readonly #deadline: Deadline;
-  readonly #counts = new CommandCounts();
+  #deadline: Deadline;
+  readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
   #records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
@@ -84,18 +105,26 @@ export class Session {
     server: Server,
     peer: Peer,
     standing: ClientStanding,
-    channel: SessionChannel,
+    channel: Channel,
     done: () => void,
+    secured?: Secured,
   ) {
     this.server = server;
     this.peer = peer;
+    this.#standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
+    this.anvil = secured?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
-    this.#transcript = server.keepsTranscripts ? new Transcript(server.settings) : undefined;
+    this.tls = secured?.tls;
+    this.#counts = secured?.counts ?? new CommandCounts();
+    this.#errors = secured?.errors ?? 0;
+    this.#junk = secured?.junk ?? 0;
+    this.#transcript = secured?.transcript ??
+      (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
   }
 
   /** "host[address]", as all logs name the client. */
@@ -111,22 +140,90 @@ export class Session {
   /** Greets the client; what it sent before that is held against it. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
-    this.#phase = "command";
     this.#deadline.start();
-    const refusal = this.server.admit(this);
+    const admission = this.server.admit(this);
+    if (!(admission instanceof Promise)) return this.#admitted(admission, early);
+    this.#input.push(early);
+    admission.then(
+      (refusal) => {
+        if (this.#phase !== "connecting") return;
+        const sent = this.#input.view();
+        this.#input.consume(sent.length);
+        this.#admitted(refusal, sent);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  #admitted(refusal: ReplyText | undefined, early: Uint8Array): void {
+    this.#phase = "command";
+    const wrapper = this.server.tls?.wrapper === true;
     if (refusal !== undefined) {
       this.log.info(`NOQUEUE: reject: CONNECT from ${this.client}: ${refusal}; proto=SMTP`);
-      this.reply(refusal);
+      // In wrapper mode nothing is ever said in the clear, and a client too many is not worth a handshake.
+      if (wrapper) this.#phase = "closed";
+      else this.reply(refusal);
       return this.#flush();
     }
+    if (wrapper) return this.#beginHandshake(early);
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
+    this.#greet();
+    if (early.length > 0) this.#input.push(early);
+    this.#resume();
+  }
+
+  #greet(): void {
     this.reply(`220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
-    if (early.length > 0) this.data(early);
+  }
+
+  /** Answers STARTTLS and begins the handshake. */
+  startTls(): void {
+    // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
+    if (this.#input.length > 0) return this.#improperPipelining(this.#where, this.#input.view());
+    this.#counts.accepted("starttls");
+    this.reply(REPLY.startTls);
+    this.#flush();
+    this.#beginHandshake(this.#input.view());
+  }
+
+  #beginHandshake(early: Uint8Array): void {
+    this.resetTransaction();
+    this.#phase = "handshake";
+    // One budget for all of it: a client that sends a byte now and then must not hold its place.
+    const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
+    this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
+    this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
+      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+      failed: () => this.closed(),
+    });
+  }
+
+  /** Another session takes over: of this one nothing is left but our own counts. */
+  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+    if (this.#phase !== "handshake") return channel.destroy();
+    this.#phase = "closed";
+    const next = new Session(this.server, this.peer, this.#standing, channel, this.#done, {
+      tls,
+      anvil: this.anvil,
+      counts: this.#counts,
+      errors: this.#errors,
+      junk: this.#junk,
+      transcript: this.#transcript,
+    });
+    this.server.replace(this, next);
+    channel.start({
+      data: (bytes) => next.data(bytes),
+      ended: () => next.ended(),
+      closed: () => next.closed(),
+    });
+    next.#phase = "command";
+    next.#where = this.#where;
+    if (this.#where === "CONNECT") next.#greet();
   }
 
   /** Takes bytes from the client. */
@@ -135,13 +232,15 @@ export class Session {
     this.#deadline.progress(bytes.length);
     this.#input.push(bytes);
     this.#run();
-    if (this.#input.length > INPUT_LIMIT && this.#phase === "busy") this.#pause();
+    if (this.#input.length > INPUT_LIMIT && (this.#phase === "busy" || this.#phase === "connecting")) {
+      this.#pause();
+    }
   }
 
   /** The client sends no more, and may still read: what it has sent is answered. */
   ended(): void {
     this.#inputEnded = true;
-    if (this.#phase !== "busy") this.closed();
+    if (this.#phase !== "busy" && this.#phase !== "connecting") this.closed();
   }
 
   /** The client has gone. */
@@ -155,6 +254,11 @@ export class Session {
   /** The client was silent for too long. */
   timeout(): void {
     if (this.#phase === "closed") return;
+    if (this.#handshake !== undefined && this.#phase === "handshake") {
+      this.#handshake.cancel();
+      this.server.tls?.logFailure(this.client, "Connection timed out");
+      return this.closed();
+    }
     this.log.info(`timeout after ${this.#where} from ${this.client}`);
     this.#abortReason = "timeout";
     this.reply(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
@@ -189,7 +293,7 @@ export class Session {
   }
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, reply: ReplyText, recipient?: string): void {
+  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
     // Only a transaction with a recipient has a queue id that anybody will see.
     const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
     const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
@@ -216,6 +320,10 @@ export class Session {
       mailName: settings.mail_name,
       recipients: transaction.recipients,
       hideClient: settings.smtpd_hide_client_session,
+      tls: this.tls,
+      sasl: this.sasl,
+      showTls: settings.smtpd_tls_received_header,
+      showLogin: settings.smtpd_sasl_authenticated_header,
     }, this.server.date(Date.now()));
     this.log.info(`${transaction.id}: client=${this.client}`);
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
@@ -283,6 +391,10 @@ export class Session {
       return false;
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
+    if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
+      this.#counts.came(asciiLower(command.name));
+      return this.#finish(asciiLower(command.name), REPLY.needTls);
+    }
     return this.#execute(command, parsed.argument);
   }
 
@@ -315,6 +427,7 @@ export class Session {
    */
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data") return true;
+    if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
     if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
       return this.#conclude(name, reply);

@@ -23,7 +23,6 @@ const LEAVE_OUT = "leave it out";
 /** Reasons, one for each group of parameters. */
 // deno-fmt-ignore
 export const REASONS = {
-  anvil: { why: "it does not count clients' connections, messages and logins by time", cure: "smtpd_client_connection_count_limit bounds what a client does at once" },
   biff: { why: "it does not tell users that mail has come", cure: LEAVE_OUT, harmless: true },
   client: { why: "its SMTP and LMTP client has no such setting", cure: LEAVE_OUT },
   content: { why: "cleanup does not do this to messages and addresses", cure: "leave it out, or let another system do it" },

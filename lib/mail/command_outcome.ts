@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { trimBlanks } from "../vstring/ascii.ts";
 import { decodeText } from "../vstring/byte_builder.ts";
 import { type MailboxOutcome, outcomeOf } from "./mailbox_outcome.ts";
 import { statusLength } from "./status_code.ts";
@@ -62,11 +63,11 @@ export function commandOutcome(end: CommandEnd, command: string): MailboxOutcome
 }
 
 function exitOutcome(code: number, output: string, said: string, command: string): MailboxOutcome {
-  if (code === 0) return outcomeOf("2.0.0", output.trim().slice(0, SUCCESS_OUTPUT));
+  if (code === 0) return outcomeOf("2.0.0", trimBlanks(output).slice(0, SUCCESS_OUTPUT));
   // RFC 3463: what the command itself says of the reason goes before its exit code.
   if (statusLength(output) > 0 && output[0] !== "2") {
     const length = statusLength(output);
-    return outcomeOf(output.slice(0, length), output.slice(length).trimStart());
+    return outcomeOf(output.slice(0, length), withoutLeading(output.slice(length)));
   }
   const [status, text] = EXIT_CODES.get(code) ?? ["5.3.0", `Command died with status ${code}: "${command}"`];
   return outcomeOf(status, text + said);
@@ -76,6 +77,13 @@ function exitOutcome(code: number, output: string, said: string, command: string
 export function deliveredTo(outcome: MailboxOutcome, delivered: string): MailboxOutcome {
   if (outcome.result !== "sent") return outcome;
   return { ...outcome, reason: outcome.reason === "" ? delivered : `${delivered} (${outcome.reason})` };
+}
+
+/** Blanks at the end stay, as Postfix leaves them. */
+function withoutLeading(text: string): string {
+  let start = 0;
+  while (text[start] === " ") start++;
+  return text.slice(start);
 }
 
 /** The output as one line of printable text. */

@@ -152,7 +152,7 @@ class MboxDelivery implements MailboxDelivery {
     this.#dotlock = dotlock;
     this.#done = done;
     this.#separate();
-    this.#pending.text(fromLine(sender, Date.now()));
+    this.#pending.text(fromLine(sender, Date.now())).byte(LF);
   }
 
   write(content: Uint8Array): void {
@@ -276,9 +276,9 @@ export class FromQuoter {
   }
 }
 
-/** The separator line: sender, two blanks, local time. */
+/** The separator line without its end: sender, two blanks, local time. */
 export function fromLine(sender: string, time: number): string {
-  return `From ${fromSender(quoteAddress(sender))}  ${formatMboxDate(time)}\n`;
+  return `From ${fromSender(quoteAddress(sender))}  ${formatMboxDate(time)}`;
 }
 
 /** The sender without anything that would break the line or its fields. */

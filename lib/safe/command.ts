@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { errorCode, SystemError } from "./error.ts";
+import { errorCode, isMissing, SystemError } from "./error.ts";
 
 /** How a program is started. */
 export interface CommandOptions {
@@ -110,8 +110,9 @@ export class RunningCommand {
   kill(): void {
     try {
       this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended.
+    } catch (error) {
+      // It may have ended.
+      if (!(error instanceof TypeError) && !isMissing(error)) throw new SystemError("kill", "command", error);
     }
   }
 

@@ -6,6 +6,7 @@
  */
 
 import type { PipeAttributes } from "../config/pipe_attributes.ts";
+import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
 /** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
 export const LISTENER = 3;
@@ -23,6 +24,8 @@ export interface Boot {
   readonly listeners: number;
   /** Every service that delivers, for `$transports`. */
   readonly transports: readonly string[];
+  /** Where the parameters that hold rules are set, "FILE:LINE"; of those that are not set nothing. */
+  readonly places?: { readonly [parameter: string]: string };
   readonly log: {
     readonly syslogName: string;
     readonly hostName: string;
@@ -37,6 +40,8 @@ export interface Boot {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; only these two have it. */
   readonly queueKey?: string;
+  /** Keys and certificates, for a daemon that terminates TLS where TLS is on. */
+  readonly tls?: ServerTlsMaterial;
   /** What a pipe agent's program is and how it wants its mail. */
   readonly pipe?: PipeAttributes;
   /** What a helper may do, and nothing for other daemons. */

@@ -138,7 +138,7 @@ export class MailboxHelperPool {
 
   /** Ends helpers that had nothing to do for long; to be called about once a second. */
   endIdle(): void {
-    const before = Date.now() - this.#options.idle * 1000;
+    const before = performance.now() - this.#options.idle * 1000;
     for (const [key, helper] of this.#helpers) {
       if (helper.active === 0 && helper.lastUsed < before) this.#end(key, helper);
     }
@@ -197,7 +197,7 @@ export class MailboxHelperPool {
 
   /** The mailbox's helper, started if need be, counted as at work. */
   async #take(key: string, request: HelperRequest): Promise<Helper> {
-    const since = Date.now();
+    const since = performance.now();
     for (;;) {
       const known = this.#helpers.get(key);
       if (known !== undefined && known.proven?.connected !== false) {
@@ -216,7 +216,7 @@ export class MailboxHelperPool {
       client: this.#options.start(request),
       proven: undefined,
       active: 1,
-      lastUsed: Date.now(),
+      lastUsed: performance.now(),
     };
     // Who awaits it is told; that may be nobody yet.
     helper.client.catch(() => undefined);
@@ -226,7 +226,7 @@ export class MailboxHelperPool {
 
   #release(helper: Helper): void {
     helper.active--;
-    helper.lastUsed = Date.now();
+    helper.lastUsed = performance.now();
     if (helper.active === 0) this.#wake();
   }
 
@@ -236,7 +236,7 @@ export class MailboxHelperPool {
    */
   #makeRoom(since: number): number | undefined {
     const { settled = SETTLED, patience = PATIENCE } = this.#options;
-    const now = Date.now();
+    const now = performance.now();
     for (const [key, helper] of this.#helpers) {
       if (helper.active > 0) continue;
       const pause = Math.min(helper.lastUsed + settled, since + patience) - now;

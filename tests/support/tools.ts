@@ -9,6 +9,7 @@ import { postgresBin } from "./databases.ts";
 
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
+  clock: () => inPath("tcc") && inPath("patchelf"),
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
@@ -16,6 +17,11 @@ const NEEDS = {
   cdb: () => inPath("cdb"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
+  "dovecot-lda": () => isFile("/usr/lib/dovecot/dovecot-lda"),
+  maildrop: () => inPath("maildrop"),
+  procmail: () => inPath("procmail"),
+  spamc: () => inPath("spamc"),
+  vacation: () => inPath("vacation"),
   openssl: () => inPath("openssl"),
   postgres: () => postgresBin() !== undefined,
   slapd: () => isFile("/usr/sbin/slapd"),
