@@ -4,6 +4,7 @@
  * @module
  */
 // Safe primitives
+import { systemHosts } from "../lib/safe/hosts_file.ts";
 import { systemAddresses } from "../lib/safe/process.ts";
 // Utility
 import { type Configuration, type ServiceEntry, settingsFor } from "../lib/config/configuration.ts";
@@ -132,7 +133,13 @@ async function findHosts(
       };
     case "inet": {
       // The order among equals is one of those that a delivery may take.
-      const found = await lookUpHosts(destination, { policy, dns, warn: () => {}, random: () => 0.999 });
+      const found = await lookUpHosts(destination, {
+        policy,
+        dns,
+        native: systemHosts,
+        warn: () => {},
+        random: () => 0.999,
+      });
       if (found.kind === "failed") {
         const { status, text: why } = found.failure;
         const soft = found.failure.soft || policy.softBounce;

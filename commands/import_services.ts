@@ -10,7 +10,7 @@ import type { Problem } from "../lib/config/problem.ts";
 import { isTable, readTomlFile, type Table } from "../lib/config/toml_file.ts";
 import { splitBlanks } from "../lib/vstring/ascii.ts";
 // This program
-import { SERVICES } from "../daemons/services.ts";
+import { COMMANDS, SERVICES } from "../daemons/services.ts";
 import MASTER_SAMPLE from "../conf/master.toml" with { type: "text" };
 import type { ImportReport } from "./import_report.ts";
 import type { CfService, MasterCf } from "./import_source.ts";
@@ -106,7 +106,7 @@ function planService(
   if (unneeded !== undefined && (!SERVICES.has(command) || command === "proxymap") && sample === undefined) {
     return void report.add("unneeded", place, subject, unneeded);
   }
-  if (!SERVICES.has(command) || command === "mailbox") {
+  if (!COMMANDS.includes(command)) {
     return lose(`there is no daemon "${command}"`, INSTEAD.get(command) ?? "leave it out");
   }
   // Other daemons look for these by name and connect as the sample says.

@@ -262,7 +262,7 @@ export class ContentStage implements MimeHandler {
   #takeOwnHeader(field: Uint8Array, name: string): Promise<void> | undefined {
     const state = this.#state;
     noteHeader(this.#header, name, field);
-    if (state.has(CLEANUP_FLAG.AUTOUTF8) && (state.sendOptions & SENDOPT_SMTPUTF8_HEADER) === 0) {
+    if (state.notesUtf8 && (state.sendOptions & SENDOPT_SMTPUTF8_HEADER) === 0) {
       if (!isPlain(field) && isUtf8(field)) {
         state.sendOptions |= SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_REQUESTED;
       }

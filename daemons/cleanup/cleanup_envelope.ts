@@ -145,9 +145,9 @@ export class EnvelopeStage {
     appendRecord(records, RECORD.WARN, String(due).padStart(NUMBER_WIDTH));
   }
 
-  /** Mail of a source that does not say so itself needs SMTPUTF8 when an address is not ASCII. */
+  /** Mail of a client that asked for SMTPUTF8, or cannot say so itself, needs it when an address is not ASCII. */
   #noteUtf8(address: string, bit: number): void {
-    if (!this.#state.has(CLEANUP_FLAG.AUTOUTF8) || isAscii(address)) return;
+    if (!this.#state.notesUtf8 || isAscii(address)) return;
     this.#state.sendOptions |= bit | SENDOPT_SMTPUTF8_REQUESTED;
   }
 

@@ -37,6 +37,7 @@
 // Tables
 import { openAliasTable, openTable } from "../../lib/table/open.ts";
 import { aliasSearch, keySearch } from "../../lib/table/search.ts";
+import { type Table } from "../../lib/table/table.ts";
 // Wire protocols
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
@@ -52,7 +53,7 @@ import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
 // This program
 import { deliverLocally } from "./local_delivery.ts";
 import { makeResolver } from "./local_resolve.ts";
-import { type LocalSources } from "./local_settings.ts";
+import { type LocalSources, type UserMaps } from "./local_settings.ts";
 import { SERVICE } from "./service.ts";
 
 /** Aliases are searched by exactly the name given: the order of name and extension is this program's. */
@@ -68,8 +69,15 @@ function start(context: Context<typeof SERVICE>) {
   const aliases = openTables("alias_maps", settings.alias_maps, maps, (spec) => openAliasTable(spec, how));
   // Names of the password file are case-sensitive; local parts come folded.
   const users = [openTable("unix:passwd.byname", { ...how, paranoid: true, foldKeys: false })];
+  const open = (parameter: UserMaps, paranoid: boolean) =>
+    openTables(parameter, settings[parameter], maps, (spec) => openTable(spec, { ...how, paranoid }));
+  const userMaps: Readonly<Record<UserMaps, readonly Table[]>> = {
+    fallback_transport_maps: open("fallback_transport_maps", false),
+    mailbox_command_maps: open("mailbox_command_maps", true),
+    mailbox_transport_maps: open("mailbox_transport_maps", false),
+  };
   const helpers = new MailboxHelperPool({
-    start: (task) => context.startHelper(task),
+    start: (request) => context.startHelper(request),
     limit: settings.mailbox_helper_limit,
     idle: settings.mailbox_helper_idle,
   });
@@ -80,6 +88,8 @@ function start(context: Context<typeof SERVICE>) {
     ...resolver,
     alias: (name) => aliasSearch(aliases, name, WHOLE_NAME),
     passwd: (user) => keySearch(users, user),
+    forUser: (maps, user) => keySearch(userMaps[maps], user),
+    read: (request) => helpers.read(request),
     wasDeliveredTo: (address) => job.source.wasDeliveredTo(address),
     warn: (text) => log.warning(`${job.request.queueId}: ${text}`),
   });
@@ -87,12 +97,14 @@ function start(context: Context<typeof SERVICE>) {
   const agent = { settings, log, serviceName, helpers, trouble };
   const submit = (flags: number, produce: Parameters<typeof submitMessage>[2]) =>
     submitMessage(cleanup, flags, produce, { lineLimit: settings.line_length_limit });
+  const transports = (name: string) => context.reaches(name) ? context.client(DELIVERY, name) : undefined;
   return (exchange: ServerExchange<typeof DELIVERY>, request: Request<typeof DELIVERY>) =>
     serveDelivery(
       agent,
       exchange,
       request,
-      (job, recipient) => deliverLocally({ settings, sources: sourcesOf(job), submit }, job, recipient),
+      (job, recipient) =>
+        deliverLocally({ settings, sources: sourcesOf(job), submit, transports }, job, recipient),
     );
 }
 

@@ -44,17 +44,20 @@ import { MailboxSyncs } from "../../lib/mail/mailbox_sync.ts";
 import { type Mailbox, type MailboxPlace } from "../../lib/mail/mailbox_writer.ts";
 // Server skeleton
 import { type AnyHelperTask } from "../../lib/server/boot.ts";
-import { type Context } from "../../lib/server/context.ts";
+import { type Context, type Process } from "../../lib/server/context.ts";
 import { runHelperDaemon } from "../../lib/server/daemon.ts";
 import { MAILBOX } from "../../lib/proto/protocols.ts";
 // This program
-import { type MailboxFormat, oneMailbox, type OpenMailbox, sharedMailboxes } from "./mailbox_place.ts";
+import { type FilesOptions } from "./mailbox_files.ts";
+import { type MailboxFormat, noMailbox, oneMailbox, type OpenMailbox, sharedMailboxes } from "./mailbox_place.ts";
 import { mailboxHandler, SILENCE_LIMIT } from "./mailbox_session.ts";
 import { SERVICE } from "./service.ts";
 
 /** Makes the mailboxes of this process. A virtual mailbox's user is an address, a login name never holds an `@`. */
 function openerOf({ settings, log }: Context<typeof SERVICE>, task: AnyHelperTask): OpenMailbox {
+  if (task.kind !== "mailbox" && task.kind !== "mailboxes") return noMailbox;
   const isVirtual = task.kind === "mailboxes" || task.user.includes("@");
+  const isFile = task.kind === "mailbox" && task.user === "";
   const syncs = new MailboxSyncs();
   const lock = {
     attempts: settings.deliver_lock_attempts,
@@ -62,7 +65,8 @@ function openerOf({ settings, log }: Context<typeof SERVICE>, task: AnyHelperTas
     stale: settings.stale_lock_time,
     ...lockKinds(isVirtual ? settings.virtual_mailbox_lock : settings.mailbox_delivery_lock),
   };
-  const owner = settings.strict_mailbox_ownership ? task.uid : undefined;
+  // A file that somebody names may belong to whom it will: it takes the rights to write it.
+  const owner = settings.strict_mailbox_ownership && !isFile ? task.uid : undefined;
   const make = (path: string, format: MailboxFormat): Mailbox => {
     const place: MailboxPlace = {
       path,
@@ -71,18 +75,31 @@ function openerOf({ settings, log }: Context<typeof SERVICE>, task: AnyHelperTas
     };
     return format === "maildir"
       ? new Maildir(place, settings.myhostname, syncs)
-      : new Mbox(place, { lock, owner });
+      : new Mbox(place, { lock, owner, isFile });
   };
   return task.kind === "mailboxes"
     ? sharedMailboxes(task.path, make)
     : oneMailbox(make(task.path, task.format), task.format);
 }
 
+/** What this process reads. */
+function filesOf(process: Process<typeof SERVICE>, task: AnyHelperTask): FilesOptions | undefined {
+  if (task.kind !== "files" && (task.kind !== "mailbox" || task.files === undefined)) return undefined;
+  return {
+    files: task.files ?? [],
+    owner: task.kind === "files" ? task.owner : task.uid,
+    home: task.kind === "files" ? task.home : "",
+    lineLimit: process.settings.line_length_limit,
+    names: (items) => process.tell({ word: "names", items }),
+  };
+}
+
 await runHelperDaemon(SERVICE, MAILBOX, (context, process) => {
   const task = process.boot.helper;
   if (task === undefined) return context.fatal("this program is started by master with a mailbox to write");
-  return mailboxHandler(openerOf(context, task), {
-    refused: (error) => context.trouble("write mailbox", error),
+  const options = {
+    refused: (error: unknown) => context.trouble("write mailbox", error),
     silenceLimit: SILENCE_LIMIT,
-  });
+  };
+  return mailboxHandler(openerOf(context, task), options, filesOf(process, task));
 });

@@ -13,6 +13,8 @@ export interface PostfixOptions {
   readonly below?: string;
   /** Parameters of main.cf; `$root` stands for the root folder. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Lines of master.cf behind the others; `$root` as above. */
+  readonly services?: string;
 }
 
 const POSTFIX = "/usr/sbin/postfix";
@@ -31,6 +33,7 @@ flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
+lmtp unix - - n - - lmtp
 showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
@@ -66,7 +69,7 @@ export class Postfix implements AsyncDisposable {
   /** A configuration; nothing runs. */
   static make(options: PostfixOptions = {}): Postfix {
     const made = new Postfix(options.below);
-    made.#write(options.settings ?? {});
+    made.#write(options.settings ?? {}, options.services ?? "");
     return made;
   }
 
@@ -98,7 +101,7 @@ export class Postfix implements AsyncDisposable {
     if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
   }
 
-  #write(settings: Readonly<Record<string, string>>): void {
+  #write(settings: Readonly<Record<string, string>>, services: string): void {
     for (const directory of ["etc", "spool", "data", "mail"]) Deno.mkdirSync(`${this.root}/${directory}`);
     Deno.chmodSync(`${this.root}/mail`, 0o777);
     const parameters = {
@@ -126,7 +129,7 @@ export class Postfix implements AsyncDisposable {
       .map(([name, value]) => `${name} = ${value.replaceAll("$root", this.root)}\n`).join("");
     Deno.writeTextFileSync(`${this.#configuration}/main.cf`, main);
     const smtpd = `127.0.0.1:${this.port} inet n - n - - smtpd\n`;
-    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd + SERVICES);
+    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd + SERVICES + services.replaceAll("$root", this.root));
     new Deno.Command("chown", { args: ["postfix", `${this.root}/data`] }).outputSync();
     // postsuper writes to it before postlogd runs, as user postfix.
     Deno.writeTextFileSync(`${this.root}/mail.log`, "");
