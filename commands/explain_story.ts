@@ -32,11 +32,15 @@ import type {
   AddressStory,
   AliasNode,
   AskedMail,
+  Delivery,
   EndFacts,
   Explanation,
   RecipientFacts,
   SmtpFacts,
 } from "./explain_facts.ts";
+
+/** Most addresses that local forwards to of which the end is shown. */
+const FORWARD_LIMIT = 100;
 
 /** What an explanation is made from. */
 export interface ExplainTools {
@@ -113,10 +117,10 @@ export class Explainer {
   async run(): Promise<Explanation> {
     const smtp = this.#entry === undefined ? undefined : await this.#smtp(this.#entry);
     const sender = await this.#rewritten("envelope_sender", this.#asked.sender);
-    const recipients = await this.#recipients(sender.canonical);
+    const recipients = await this.#forwarded(await this.#recipients(sender.canonical));
     const ends = recipients.flatMap((each) => each.ends);
     const good = smtp?.accepted !== false && recipients.every((each) => each.trouble === undefined) &&
-      ends.every(isDelivered);
+      ends.every(({ delivery }) => isDelivered(delivery));
     return { asked: this.#asked, ...(smtp === undefined ? {} : { smtp }), sender, recipients, good };
   }
 
@@ -178,6 +182,22 @@ export class Explainer {
     return found;
   }
 
+  /** The recipients, and those of the messages that local would make for them. */
+  async #forwarded(first: readonly RecipientFacts[]): Promise<RecipientFacts[]> {
+    const all = [...first];
+    const seen = new Set<string>();
+    for (let at = 0; at < all.length; at++) {
+      for (const { delivery } of all[at]!.ends) {
+        for (const step of delivery.kind === "local" ? delivery.steps : []) {
+          if (step.kind !== "forwarded" || seen.has(step.address) || seen.size === FORWARD_LIMIT) continue;
+          seen.add(step.address);
+          all.push(await this.#recipient("forwarded", step.address, [], step.sender));
+        }
+      }
+    }
+    return all;
+  }
+
   async #recipient(
     role: string,
     address: string,
@@ -234,7 +254,13 @@ export class Explainer {
       return { address, class: "", transport: "", nexthop: "", steps, grounds, delivery };
     }
     const { class: kind, transport, nexthop, recipient } = resolved;
-    const delivery = await deliveryOf(this.#tools, resolved);
+    const delivery = await deliveryOf({ ...this.#tools, decisions: this.#decisions }, {
+      ...resolved,
+      sender,
+    });
+    // What local asks on its way is shown there.
+    this.#notes.takeSteps();
+    this.#notes.takeGrounds();
     return { address: recipient, class: kind, transport, nexthop, steps, grounds, delivery };
   }
 }
@@ -255,8 +281,14 @@ function treeOf(
 }
 
 /** False for an end that brings the mail back or makes it wait. */
-function isDelivered({ delivery }: EndFacts): boolean {
+function isDelivered(delivery: Delivery): boolean {
   switch (delivery.kind) {
+    case "local":
+      return delivery.steps.every((step) =>
+        step.kind === "passed"
+          ? isDelivered(step.delivery)
+          : step.kind !== "bounced" && step.kind !== "deferred"
+      );
     case "smtp":
     case "lmtp":
       return delivery.destinations.some(({ hosts }) => hosts.length > 0);

@@ -90,7 +90,7 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   }
   const all = readInstances(env);
   const instances = selectInstances(all, selection);
-  if (mode === "p") return await runCommand(instances, all[0], operands, env);
+  if (mode === "p") return await runCommand(instances, all[0], operands);
   if (wanted.reverse) instances.reverse();
   if (mode === "l") {
     for (const instance of instances) env.out(instanceLine(instance));
@@ -142,7 +142,6 @@ async function runCommand(
   instances: readonly Instance[],
   primary: Instance,
   [command = "", ...args]: readonly string[],
-  env: CommandEnv,
 ): Promise<number> {
   const load = COMMANDS.get(command);
   if (load === undefined) {

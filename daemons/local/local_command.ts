@@ -17,7 +17,7 @@ import { type DeliveryRecipient, type MailboxDeliveryJob } from "../../lib/serve
 import { expandNames, filtered } from "../../lib/server/local_names.ts";
 // This program
 import { type LocalSettings } from "./local_settings.ts";
-import { type Action } from "./local_state.ts";
+import { type Action } from "../../lib/server/local_state.ts";
 
 /** A command to run. */
 export type CommandAction = Extract<Action, { kind: "command" }>;
@@ -42,11 +42,18 @@ export async function deliverToCommand(
     ...job.headers(recipient, withHeader ? action.deliveredTo : ""),
     fromLine: fromLine(action.sender, Date.now()),
   };
-  const input = { directory: directory.text, args: [], environment: environment(action, job, recipient, settings) };
+  const input = {
+    directory: directory.text,
+    args: [],
+    environment: environment(action, job, recipient, settings),
+  };
   const end = await job.toProgram(action.request, input, headers, FORM);
   if (end.how === "unknown") return outcomeOf("4.3.0", end.why);
   const outcome = commandOutcome(end, printable(action.command));
-  return deliveredTo({ ...outcome, reason: outcome.result === "sent" ? "" : outcome.reason }, delivered(action));
+  return deliveredTo(
+    { ...outcome, reason: outcome.result === "sent" ? "" : outcome.reason },
+    delivered(action),
+  );
 }
 
 /** What is said of a success. */

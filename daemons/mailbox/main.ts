@@ -49,7 +49,13 @@ import { runHelperDaemon } from "../../lib/server/daemon.ts";
 import { MAILBOX } from "../../lib/proto/protocols.ts";
 // This program
 import { type FilesOptions } from "./mailbox_files.ts";
-import { type MailboxFormat, noMailbox, oneMailbox, type OpenMailbox, sharedMailboxes } from "./mailbox_place.ts";
+import {
+  type MailboxFormat,
+  noMailbox,
+  oneMailbox,
+  type OpenMailbox,
+  sharedMailboxes,
+} from "./mailbox_place.ts";
 import { mailboxHandler, SILENCE_LIMIT } from "./mailbox_session.ts";
 import { SERVICE } from "./service.ts";
 

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { ALIAS_DEPTH_LIMIT, LocalExpansion } from "../../../daemons/local/local_expansion.ts";
+import { ALIAS_DEPTH_LIMIT, LocalExpansion } from "../../../lib/server/local_expansion.ts";
 import { forwardBatches } from "../../../daemons/local/local_forward.ts";
-import { type LocalSettings, type LocalSources } from "../../../daemons/local/local_settings.ts";
-import { type Action } from "../../../daemons/local/local_state.ts";
-import { parseUser, userMailbox } from "../../../daemons/local/local_user.ts";
+import { type LocalSettings } from "../../../daemons/local/local_settings.ts";
+import { type LocalSources } from "../../../lib/server/local_sources.ts";
+import { type Action } from "../../../lib/server/local_state.ts";
+import { parseUser, userMailbox } from "../../../lib/server/local_user.ts";
 import { type Author, type HelperRequest } from "../../../lib/server/boot.ts";
 import { type HelperFile } from "../../../lib/server/mailbox_helper.ts";
 import { parseTargets, targetLines, targetName } from "../../../lib/server/local_target.ts";
@@ -46,9 +47,12 @@ function sourcesOf(
     forUser: (maps, user) => {
       const value = users[`${maps} ${user}`];
       if (value === "RETRY") return Promise.resolve({ kind: "retry", why: "disk" });
-      return Promise.resolve(value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" });
+      return Promise.resolve(
+        value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
+      );
     },
-    read: (request) => Promise.resolve(fileOf(request, { "/refused": "REFUSED", "/later": "LATER", ...files })),
+    read: (request) =>
+      Promise.resolve(fileOf(request, { "/refused": "REFUSED", "/later": "LATER", ...files })),
     passwd: (user) => {
       if (user === "retry") return Promise.resolve({ kind: "retry", why: "disk" });
       const index = USERS.indexOf(user);
@@ -235,7 +239,12 @@ const CASES: readonly Case[] = [
   {
     name: "commands, files and users of an alias are all done",
     aliases: { alice: 'bob, "|cmd a b", /file/name, /mail/dir/' },
-    expected: ["mailbox bob", "command cmd a b by alias alice", "file /file/name by alias alice", "file /mail/dir/ by alias alice"],
+    expected: [
+      "mailbox bob",
+      "command cmd a b by alias alice",
+      "file /file/name by alias alice",
+      "file /mail/dir/ by alias alice",
+    ],
   },
   {
     name: "the same command and the same file are done once",
@@ -252,7 +261,10 @@ const CASES: readonly Case[] = [
     name: "commands and files are refused where they may not stand",
     aliases: { alice: '"|cmd", /f' },
     settings: { allow_mail_to_commands: ["forward"], allow_mail_to_files: [] },
-    expected: ["5.7.1 alice@example.com mail to command is restricted", "5.7.1 alice@example.com mail to file is restricted"],
+    expected: [
+      "5.7.1 alice@example.com mail to command is restricted",
+      "5.7.1 alice@example.com mail to file is restricted",
+    ],
   },
   {
     name: "the members of a list get the message anew, its commands are refused",
@@ -305,7 +317,11 @@ const CASES: readonly Case[] = [
   {
     name: "commands and files of a .forward are the user's",
     files: { alice: '"|cmd x"\n~/box, /abs\n' },
-    expected: ["command cmd x by .forward of alice", "file ~/box by .forward of alice", "file /abs by .forward of alice"],
+    expected: [
+      "command cmd x by .forward of alice",
+      "file ~/box by .forward of alice",
+      "file /abs by .forward of alice",
+    ],
   },
   {
     name: "a .forward without an address is none",
@@ -670,8 +686,14 @@ for (const name of [".", "..", "a/b", "a\0b"]) {
 }
 
 Deno.test("Forwarded addresses share a message when sender and Delivered-To are the same", () => {
-  const forward = (address: string, sender: string, deliveredTo: string, owned = false): Action =>
-    ({ kind: "forward", address, sender, deliveredTo, owned, lines: [] });
+  const forward = (address: string, sender: string, deliveredTo: string, owned = false): Action => ({
+    kind: "forward",
+    address,
+    sender,
+    deliveredTo,
+    owned,
+    lines: [],
+  });
   const batches = forwardBatches([
     forward("a@x", "s", "d"),
     forward("b@x", "s", "e"),
