@@ -156,7 +156,11 @@ function readLifetime(parameters: ReadonlyMap<string, Setting>): { maxUse?: numb
 }
 
 /** The attributes of pipe(8), which a pipe service must have and others have not. */
-function readArguments(table: Table, command: string | undefined, report: Report): PipeAttributes | undefined {
+function readArguments(
+  table: Table,
+  command: string | undefined,
+  report: Report,
+): PipeAttributes | undefined {
   const items = table["arguments"];
   if (command !== "pipe") {
     if (items !== undefined) report.error("arguments", `"${command}" takes no arguments`, "pipe does");
