@@ -50,6 +50,7 @@ export const ACTIONS = [
   "enable",
   "disable",
 ] as const;
+/** One of them. */
 export type Action = typeof ACTIONS[number];
 
 /** How an instance's name begins, so that a directory of its name is nobody else's. */
