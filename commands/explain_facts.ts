@@ -14,7 +14,11 @@ export interface AskedMail {
   readonly sender: string;
   readonly recipient: string;
   readonly client: string;
+  /** Its verified name, and the name of its address, verified or not. */
   readonly clientName: string;
+  readonly reverseName: string;
+  /** Its names cannot be looked up now. */
+  readonly nameTrouble: boolean;
   readonly helo: string;
   /** Login name; empty without one. */
   readonly sasl: string;

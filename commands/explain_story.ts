@@ -127,10 +127,10 @@ export class Explainer {
   /** smtpd's answer. It remembers nothing for what follows, so that each stage shows its own steps. */
   async #smtp(entry: ServiceEntry): Promise<SmtpFacts> {
     const { configuration, services, dns } = this.#tools;
-    const { sender, recipient, client, clientName, helo, sasl } = this.#asked;
+    const { sender, recipient, client, clientName, reverseName, nameTrouble, helo, sasl } = this.#asked;
     const decisions = new Decisions(configuration, services, { dns, servers: TABLE_SERVERS });
     const steps: Step[] = [];
-    const asked = { address: client, name: clientName, helo, sasl, sender };
+    const asked = { address: client, name: clientName, reverseName, nameTrouble, helo, sasl, sender };
     const view = { ...asked, recipient: quoteAddress(recipient) };
     const decision = await decisions.ask(entry, view, (step) => steps.push(step));
     const { reply, accepted, relayed, refusal, trusted } = decision;

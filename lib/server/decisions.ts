@@ -44,6 +44,10 @@ export interface View {
   readonly address: string;
   /** Its verified name, or "unknown". */
   readonly name: string;
+  /** The name of its address, verified or not; left out: as `name`. */
+  readonly reverseName?: string;
+  /** Its names cannot be looked up now. */
+  readonly nameTrouble?: boolean;
   readonly helo: string;
   /** The name under which it has logged in; empty or left out: it has not. */
   readonly sasl?: string;
@@ -270,16 +274,16 @@ function requestId(...request: readonly string[]): string {
   return JSON.stringify(request);
 }
 
-function makePeer({ address, name }: View): Peer {
+function makePeer({ address, name, reverseName = name, nameTrouble = false }: View): Peer {
   const local = isLoopback(address);
   return {
     name,
-    reverseName: name,
+    reverseName,
     address,
     port: 0,
     serverAddress: local ? address : "",
     serverPort: 0,
-    nameTrouble: false,
+    nameTrouble,
     ours: local,
   };
 }

@@ -14,6 +14,12 @@ const RECORDS: Readonly<Record<string, readonly packet.Answer[]>> = {
   ],
   "A a.two.test": [{ name: "a.two.test", type: "A", ttl: 60, data: "198.51.100.1" }],
   "A b.two.test": [{ name: "b.two.test", type: "A", ttl: 60, data: "198.51.100.2" }],
+  "PTR 1.100.51.198.in-addr.arpa": [
+    { name: "1.100.51.198.in-addr.arpa", type: "PTR", ttl: 60, data: "a.two.test" },
+  ],
+  "PTR 9.100.51.198.in-addr.arpa": [
+    { name: "9.100.51.198.in-addr.arpa", type: "PTR", ttl: 60, data: "b.two.test" },
+  ],
   "MX null.test": [{ name: "null.test", type: "MX", ttl: 60, data: { preference: 0, exchange: "." } }],
 };
 
@@ -209,6 +215,17 @@ Deno.test("explain finds the hosts that DNS names, in their order, and says why 
   });
 });
 
+Deno.test("the name of a client that is given is looked up, as smtpd does it", async () => {
+  await withConfiguration(async (directory) => {
+    const named = await facts(directory, "--client", "198.51.100.1", "--from", "", "a@box.test");
+    assert.deepEqual([named.asked.clientName, named.asked.reverseName], ["a.two.test", "a.two.test"]);
+    const other = await facts(directory, "--client", "198.51.100.9", "--from", "", "a@box.test");
+    assert.deepEqual([other.asked.clientName, other.asked.reverseName], ["unknown", "b.two.test"]);
+    const without = await facts(directory, "--client", "127.0.0.1", "--from", "", "a@box.test");
+    assert.equal(without.asked.clientName, "localhost");
+  });
+});
+
 Deno.test("DNS decides about the sender as it does for smtpd", async () => {
   await withConfiguration(async (directory) => {
     for (
@@ -254,6 +271,7 @@ Deno.test("a service of master.toml may be named, and its own settings count", a
     );
     assert.equal(told.smtp?.service, "587");
     assert.equal(told.smtp?.reply, "554 5.7.1 <unknown[198.51.100.9]>: Client host rejected: go away");
+    assert.equal(told.asked.reverseName, "b.two.test");
     assert.equal(told.smtp?.refusal?.entry?.place, `${directory}/clients:1`);
   });
 });
