@@ -13,7 +13,7 @@ import { encodeText } from "../lib/vstring/byte_builder.ts";
 // Server skeleton
 import { systemFacts } from "../lib/server/system_facts.ts";
 // This program
-import { COMMANDS, SERVICES } from "../daemons/services.ts";
+import { COMMANDS } from "../daemons/services.ts";
 
 /** Largest configuration file, bytes. */
 export const CONFIGURATION_LIMIT = 4 * 1024 * 1024;

@@ -42,11 +42,18 @@ export async function deliverToCommand(
     ...job.headers(recipient, withHeader ? action.deliveredTo : ""),
     fromLine: fromLine(action.sender, Date.now()),
   };
-  const input = { directory: directory.text, args: [], environment: environment(action, job, recipient, settings) };
+  const input = {
+    directory: directory.text,
+    args: [],
+    environment: environment(action, job, recipient, settings),
+  };
   const end = await job.toProgram(action.request, input, headers, FORM);
   if (end.how === "unknown") return outcomeOf("4.3.0", end.why);
   const outcome = commandOutcome(end, printable(action.command));
-  return deliveredTo({ ...outcome, reason: outcome.result === "sent" ? "" : outcome.reason }, delivered(action));
+  return deliveredTo(
+    { ...outcome, reason: outcome.result === "sent" ? "" : outcome.reason },
+    delivered(action),
+  );
 }
 
 /** What is said of a success. */

@@ -59,7 +59,10 @@ export async function deliverLocally(
   if (!postponed) await new Copies(local, job, recipient, settled).deliver(actions);
   if (settled.length === 0) {
     // Every address was a duplicate, or a list is empty: the log is to say where the mail went.
-    settled.push({ address: recipient.address, outcome: { ...outcomeOf("2.0.0", "expands to nobody"), action: "expanded" } });
+    settled.push({
+      address: recipient.address,
+      outcome: { ...outcomeOf("2.0.0", "expands to nobody"), action: "expanded" },
+    });
   }
   for (const { address, outcome, logged } of settled) {
     if (!logged && (!postponed || outcome.result === "deferred")) job.log(address, recipient, outcome);

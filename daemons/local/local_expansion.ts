@@ -137,7 +137,14 @@ export class LocalExpansion {
     const author = { kind: "alias", name } as const;
     await this.#targets(
       // Whoever named the alias has no part in what it does.
-      { ...owned, from: name, expander: "alias", author, user: undefined, unmatched: propagates ? unmatched : "" },
+      {
+        ...owned,
+        from: name,
+        expander: "alias",
+        author,
+        user: undefined,
+        unmatched: propagates ? unmatched : "",
+      },
       targets,
     );
     return true;

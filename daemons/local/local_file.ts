@@ -72,7 +72,11 @@ function forwardRequest(state: ExpansionState, { address, recipient }: Node, use
   return { kind: "forward", recipient: address } as const;
 }
 
-function homeTrouble({ settings }: ExpansionState, user: LocalUser, { why }: HelperFile & { kind: "retry" }): string {
+function homeTrouble(
+  { settings }: ExpansionState,
+  user: LocalUser,
+  { why }: HelperFile & { kind: "retry" },
+): string {
   if (!settings.require_home_directory) return `cannot read .forward: ${why}`;
   return `cannot access home directory ${user.home}: ${why}`;
 }

@@ -64,7 +64,11 @@ export type Action =
   & ActionBase
   & (
     | { readonly kind: "mailbox"; readonly task: HelperTask }
-    | { readonly kind: "file"; readonly path: string; readonly request: Extract<HelperRequest, { kind: "file" }> }
+    | {
+      readonly kind: "file";
+      readonly path: string;
+      readonly request: Extract<HelperRequest, { kind: "file" }>;
+    }
     | {
       readonly kind: "command";
       readonly command: string;

@@ -100,7 +100,9 @@ function read(path: string, index: number, owner: number): Found {
     const opened = owner < 0 ? openList(path) : openForward(path, owner);
     if (typeof opened === "string") return { kind: "refused", index, why: opened };
     using file = opened;
-    if (file.size() > FILE_LIMIT) return { kind: "refused", index, why: `file is longer than ${FILE_LIMIT} bytes` };
+    if (file.size() > FILE_LIMIT) {
+      return { kind: "refused", index, why: `file is longer than ${FILE_LIMIT} bytes` };
+    }
     return { kind: "read", index, content: file.readAll(FILE_LIMIT) };
   } catch (error) {
     return { kind: "refused", index, why: error instanceof Error ? error.message : String(error) };

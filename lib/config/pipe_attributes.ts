@@ -44,10 +44,13 @@ export function readPipeAttributes(items: readonly string[]): ReadAttributes {
       return check(values, argv.length === 1 ? splitCommand(argv[0]!) : argv);
     }
     if (name === "chroot") {
-      const cure = "leave it out: the program runs as its user, in a process that may start it and nothing else";
+      const cure =
+        "leave it out: the program runs as its user, in a process that may start it and nothing else";
       return { kind: "bad", why: "Postern has no chroot", cure };
     }
-    if (!NAMES.includes(name)) return bad(`unknown attribute "${item}"`, `there are ${NAMES.join(", ")}, argv`);
+    if (!NAMES.includes(name)) {
+      return bad(`unknown attribute "${item}"`, `there are ${NAMES.join(", ")}, argv`);
+    }
     if (values.has(name)) return bad(`attribute "${name}" is there twice`);
     values.set(name, item.slice(equals + 1));
   }
@@ -66,15 +69,21 @@ function check(values: ReadonlyMap<string, string>, argv: readonly string[] | un
   if (!program.startsWith("/")) {
     return bad(`"argv": "${program}" is not an absolute path`, "the program is started without a shell");
   }
-  if (program.includes(",") || program.includes("$")) return bad(`"argv": "${program}" cannot name a program`);
+  if (program.includes(",") || program.includes("$")) {
+    return bad(`"argv": "${program}" cannot name a program`);
+  }
   if (argv.length > ARGUMENTS_LIMIT) return bad(`"argv": more than ${ARGUMENTS_LIMIT} arguments`);
   const flags = values.get("flags") ?? "";
   const unknown = [...flags].find((flag) => !FLAGS.includes(flag));
   if (unknown !== undefined) return bad(`unknown flag "${unknown}"`, `there are ${FLAGS}`);
   const [user = "", group, more] = (values.get("user") ?? "").split(":");
-  if (user === "" || group === "" || more !== undefined) return bad('attribute "user" is missing', "user=NAME or user=NAME:GROUP");
+  if (user === "" || group === "" || more !== undefined) {
+    return bad('attribute "user" is missing', "user=NAME or user=NAME:GROUP");
+  }
   const directory = values.get("directory") ?? "";
-  if (directory !== "" && !directory.startsWith("/")) return bad(`"directory": "${directory}" is not an absolute path`);
+  if (directory !== "" && !directory.startsWith("/")) {
+    return bad(`"directory": "${directory}" is not an absolute path`);
+  }
   const size = parseDecimal(values.get("size") ?? "0");
   if (size === undefined) return bad(`"size": "${values.get("size")}" is no number`);
   const eol = unescape(values.get("eol") ?? "\\n");

@@ -87,7 +87,9 @@ export function pipeIdentity(
   const gid = pipe.group === "" ? user.gid : findGroup(pipe.group);
   if (gid === undefined) return `there is no group "${pipe.group}"`;
   if (user.uid === 0 || gid === 0) return `user "${pipe.user}" would run it as root`;
-  const owners = [settings.mail_owner, settings.net_owner].map((name) => name === "" ? undefined : findUser(name));
+  const owners = [settings.mail_owner, settings.net_owner].map((name) =>
+    name === "" ? undefined : findUser(name)
+  );
   if (owners.some((owner) => owner?.uid === user.uid || owner?.gid === gid)) {
     return `user "${pipe.user}" would run it with the rights of the mail system`;
   }

@@ -58,7 +58,9 @@ export function* targetLines(text: string, lineLimit: number): Generator<string>
 
 /** A target that is no address, as one text: what master compares. */
 export function targetName(target: Exclude<LocalTarget, { kind: "address" | "bad" }>): string {
-  return target.kind === "command" ? `|${target.command}` : `${target.kind === "file" ? "" : INCLUDE}${target.path}`;
+  return target.kind === "command"
+    ? `|${target.command}`
+    : `${target.kind === "file" ? "" : INCLUDE}${target.path}`;
 }
 
 /** The names of all targets that are no addresses. */

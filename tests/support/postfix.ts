@@ -129,7 +129,10 @@ export class Postfix implements AsyncDisposable {
       .map(([name, value]) => `${name} = ${value.replaceAll("$root", this.root)}\n`).join("");
     Deno.writeTextFileSync(`${this.#configuration}/main.cf`, main);
     const smtpd = `127.0.0.1:${this.port} inet n - n - - smtpd\n`;
-    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd + SERVICES + services.replaceAll("$root", this.root));
+    Deno.writeTextFileSync(
+      `${this.#configuration}/master.cf`,
+      smtpd + SERVICES + services.replaceAll("$root", this.root),
+    );
     new Deno.Command("chown", { args: ["postfix", `${this.root}/data`] }).outputSync();
     // postsuper writes to it before postlogd runs, as user postfix.
     Deno.writeTextFileSync(`${this.root}/mail.log`, "");

@@ -101,7 +101,12 @@ class World {
     await serveDelivery(this.#agent(settings), exchange, request, (job, recipient) => {
       const wasDeliveredTo = (address: string) => job.source.wasDeliveredTo(address);
       return deliverLocally(
-        { settings, sources: { ...this.#sources(), wasDeliveredTo }, submit: this.#submit, transports: () => undefined },
+        {
+          settings,
+          sources: { ...this.#sources(), wasDeliveredTo },
+          submit: this.#submit,
+          transports: () => undefined,
+        },
         job,
         recipient,
       );
@@ -126,7 +131,13 @@ class World {
       if (outcome.result === "sent") this.mailboxes[task.path] = (this.mailboxes[task.path] ?? "") + all;
       return Promise.resolve(outcome);
     };
-    return { settings, log, serviceName: "local", helpers: { deliver, run }, trouble: () => void this.troubles++ };
+    return {
+      settings,
+      log,
+      serviceName: "local",
+      helpers: { deliver, run },
+      trouble: () => void this.troubles++,
+    };
   }
 
   #sources(): Omit<LocalSources, "wasDeliveredTo"> {
@@ -349,8 +360,15 @@ Deno.test("A command gets the message behind a From line, and what mail brings i
   world.settings = { command_execution_directory: "/dir/$user" };
   await world.deliver(["List+e|x@example.com"], { sender: "a;b@c" });
   const [run] = world.runs;
-  assert.deepEqual(run!.request, { kind: "command", command: "cmd $X", author: { kind: "alias", name: "list" } });
-  assert.match(run!.text, /^From "a;b"@c  .*\nReturn-Path: <"a;b"@c>\nX-Original-To: orig-List\+e\|x@example.com\nDelivered-To: List/);
+  assert.deepEqual(run!.request, {
+    kind: "command",
+    command: "cmd $X",
+    author: { kind: "alias", name: "list" },
+  });
+  assert.match(
+    run!.text,
+    /^From "a;b"@c {2}.*\nReturn-Path: <"a;b"@c>\nX-Original-To: orig-List\+e\|x@example.com\nDelivered-To: List/,
+  );
   assert.ok(run!.text.endsWith("\n\nFrom me\nbody\n"), "no line is quoted, none added");
   assert.equal(run!.message.directory, "/dir/list");
   const variables = Object.fromEntries(run!.message.environment.map(({ name, value }) => [name, value]));
@@ -369,7 +387,10 @@ Deno.test("A command gets the message behind a From line, and what mail brings i
     CLIENT_PROTOCOL: "ESMTP",
     ENVID: "ENV1",
   });
-  assert.deepEqual(world.replies, ["1 sent 2.0.0 expanded delivery via local: delivered to command: cmd $X", "finished"]);
+  assert.deepEqual(world.replies, [
+    "1 sent 2.0.0 expanded delivery via local: delivered to command: cmd $X",
+    "finished",
+  ]);
 });
 
 Deno.test("A command that nothing is known of defers, one that fails bounces", async () => {

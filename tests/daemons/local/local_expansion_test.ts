@@ -46,9 +46,12 @@ function sourcesOf(
     forUser: (maps, user) => {
       const value = users[`${maps} ${user}`];
       if (value === "RETRY") return Promise.resolve({ kind: "retry", why: "disk" });
-      return Promise.resolve(value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" });
+      return Promise.resolve(
+        value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
+      );
     },
-    read: (request) => Promise.resolve(fileOf(request, { "/refused": "REFUSED", "/later": "LATER", ...files })),
+    read: (request) =>
+      Promise.resolve(fileOf(request, { "/refused": "REFUSED", "/later": "LATER", ...files })),
     passwd: (user) => {
       if (user === "retry") return Promise.resolve({ kind: "retry", why: "disk" });
       const index = USERS.indexOf(user);
@@ -235,7 +238,12 @@ const CASES: readonly Case[] = [
   {
     name: "commands, files and users of an alias are all done",
     aliases: { alice: 'bob, "|cmd a b", /file/name, /mail/dir/' },
-    expected: ["mailbox bob", "command cmd a b by alias alice", "file /file/name by alias alice", "file /mail/dir/ by alias alice"],
+    expected: [
+      "mailbox bob",
+      "command cmd a b by alias alice",
+      "file /file/name by alias alice",
+      "file /mail/dir/ by alias alice",
+    ],
   },
   {
     name: "the same command and the same file are done once",
@@ -252,7 +260,10 @@ const CASES: readonly Case[] = [
     name: "commands and files are refused where they may not stand",
     aliases: { alice: '"|cmd", /f' },
     settings: { allow_mail_to_commands: ["forward"], allow_mail_to_files: [] },
-    expected: ["5.7.1 alice@example.com mail to command is restricted", "5.7.1 alice@example.com mail to file is restricted"],
+    expected: [
+      "5.7.1 alice@example.com mail to command is restricted",
+      "5.7.1 alice@example.com mail to file is restricted",
+    ],
   },
   {
     name: "the members of a list get the message anew, its commands are refused",
@@ -305,7 +316,11 @@ const CASES: readonly Case[] = [
   {
     name: "commands and files of a .forward are the user's",
     files: { alice: '"|cmd x"\n~/box, /abs\n' },
-    expected: ["command cmd x by .forward of alice", "file ~/box by .forward of alice", "file /abs by .forward of alice"],
+    expected: [
+      "command cmd x by .forward of alice",
+      "file ~/box by .forward of alice",
+      "file /abs by .forward of alice",
+    ],
   },
   {
     name: "a .forward without an address is none",
@@ -670,8 +685,14 @@ for (const name of [".", "..", "a/b", "a\0b"]) {
 }
 
 Deno.test("Forwarded addresses share a message when sender and Delivered-To are the same", () => {
-  const forward = (address: string, sender: string, deliveredTo: string, owned = false): Action =>
-    ({ kind: "forward", address, sender, deliveredTo, owned, lines: [] });
+  const forward = (address: string, sender: string, deliveredTo: string, owned = false): Action => ({
+    kind: "forward",
+    address,
+    sender,
+    deliveredTo,
+    owned,
+    lines: [],
+  });
   const batches = forwardBatches([
     forward("a@x", "s", "d"),
     forward("b@x", "s", "e"),

@@ -42,7 +42,8 @@ const CASES: readonly HostileCase[] = [
   {
     name: "FSX-10: a .forward that is a hard link to a file of root's",
     to: ["alice+$id@local.test"],
-    shell: "echo secret@remote.test > $OUT/$ID.secret; chmod 600 $OUT/$ID.secret; ln $OUT/$ID.secret $HOME_ALICE/.forward+$ID",
+    shell:
+      "echo secret@remote.test > $OUT/$ID.secret; chmod 600 $OUT/$ID.secret; ln $OUT/$ID.secret $HOME_ALICE/.forward+$ID",
     expected: ["2.0.0 sent"],
   },
   {
@@ -89,7 +90,8 @@ const CASES: readonly HostileCase[] = [
   {
     name: "a set-uid file as the target",
     forwards: { alice: "~/$id.suid\n" },
-    shell: "cp /bin/true $HOME_ALICE/$ID.suid; chown $ALICE $HOME_ALICE/$ID.suid; chmod 4755 $HOME_ALICE/$ID.suid",
+    shell:
+      "cp /bin/true $HOME_ALICE/$ID.suid; chown $ALICE $HOME_ALICE/$ID.suid; chmod 4755 $HOME_ALICE/$ID.suid",
     expected: ["5.7.1 bounced"],
   },
   {
@@ -122,7 +124,8 @@ const CASES: readonly HostileCase[] = [
   {
     name: "a command of another's file is that file's, not the reader's",
     forwards: { alice: ":include:$out/$id.list\n" },
-    shell: "echo '\"|id -un > $OUT/$ID.who\"' > $OUT/$ID.list; sed -i s,.OUT,$OUT,\\;s,.ID,$ID, $OUT/$ID.list; chown $BOB $OUT/$ID.list",
+    shell:
+      "echo '\"|id -un > $OUT/$ID.who\"' > $OUT/$ID.list; sed -i s,.OUT,$OUT,\\;s,.ID,$ID, $OUT/$ID.list; chown $BOB $OUT/$ID.list",
     to: ["alice+$id@lists.test"],
     expected: ["2.0.0 sent"],
   },
@@ -141,12 +144,13 @@ const CASES: readonly HostileCase[] = [
   {
     name: "a deep nest of lists",
     forwards: { alice: ":include:$out/$id.1\n" },
-    shell: "i=1; while [ $i -lt 130 ]; do echo :include:$OUT/$ID.$((i + 1)) > $OUT/$ID.$i; i=$((i + 1)); done; echo x > $OUT/$ID.130",
+    shell:
+      "i=1; while [ $i -lt 130 ]; do echo :include:$OUT/$ID.$((i + 1)) > $OUT/$ID.$i; i=$((i + 1)); done; echo x > $OUT/$ID.130",
     expected: ["5.3.5 bounced"],
   },
   {
     name: "a command that goes on for ever with all its children",
-    forwards: { alice: '"|sh -c \'sleep 299.125 & sleep 299.125\'"\n' },
+    forwards: { alice: "\"|sh -c 'sleep 299.125 & sleep 299.125'\"\n" },
     expected: ["5.3.0 bounced"],
   },
   {
@@ -174,10 +178,14 @@ testNeeding(
       look: (installation) => {
         places = installation.directory;
         const { mode, uid } = Deno.lstatSync(`${places}/out/victim`);
-        victims.push(`${uid} ${(mode! & 0o7777).toString(8)} ${Deno.readTextFileSync(`${places}/out/victim`)}`);
+        victims.push(
+          `${uid} ${(mode! & 0o7777).toString(8)} ${Deno.readTextFileSync(`${places}/out/victim`)}`,
+        );
         for (const path of filesBelow(users.home("carol"))) victims.push(path);
         for (const path of filesBelow(`${places}/out`)) {
-          if (/\.(new|by|id|who)$/.test(path)) victims.push(`${path.split(".").at(-1)} ${ownerOf(path, users)}: ${Deno.readTextFileSync(path)}`);
+          if (/\.(new|by|id|who)$/.test(path)) {
+            victims.push(`${path.split(".").at(-1)} ${ownerOf(path, users)}: ${Deno.readTextFileSync(path)}`);
+          }
         }
         victims.push(Deno.readTextFileSync(`${places}/boxes/${users.logins.get("carol")}`));
       },
@@ -196,39 +204,63 @@ testNeeding(
     });
     await t.step("commands ran as the user whose they are", () => {
       const [uid, gid] = users.ids("alice");
-      assert.ok(victims.some((one) => one.startsWith(`id alice: ${uid}\n${gid}\nls: cannot`)), victims.join("\n"));
-      assert.ok(victims.some((one) => one === "who alice: alice\n".replaceAll("alice\n", `${users.logins.get("alice")}\n`)), victims.join("\n"));
+      assert.ok(
+        victims.some((one) => one.startsWith(`id alice: ${uid}\n${gid}\nls: cannot`)),
+        victims.join("\n"),
+      );
+      assert.ok(
+        victims.some((one) =>
+          one === "who alice: alice\n".replaceAll("alice\n", `${users.logins.get("alice")}\n`)
+        ),
+        victims.join("\n"),
+      );
       assert.ok(victims.some((one) => one === "by alice: "));
     });
-    await t.step("helpers run as users, never as root, with one mailbox, one file or one program each", () => {
-      assert.ok(["mailbox", "program"].every((name) => processes.some(({ daemon }) => daemon === name)));
-      const uids = [...["alice", "bob", "carol"].map((user) => users.ids(user)[0]), 65534];
-      for (const { uid, flags, daemon } of processes) {
-        assert.ok(uids.includes(uid), `${daemon} ${uid}`);
-        assert.ok(!flags.some((flag) => /^--allow-(net|sys|env|ffi|all)|^-A/.test(flag)), flags.join(" "));
-        const runs = flags.filter((flag) => flag.startsWith("--allow-run"));
-        const files = flags.filter((flag) => /^--allow-(read|write)/.test(flag));
-        if (daemon === "program") assert.deepEqual([runs.length, files.length, runs[0]!.includes(",")], [1, 0, false]);
-        else {
-          assert.equal(runs.length, 0);
-          const paths = files.flatMap((flag) => flag.slice(flag.indexOf("=") + 1).split(","));
-          assert.ok(paths.length > 0 && paths.every((path) => path.startsWith("/home/") || path.startsWith(places)), paths.join(" "));
+    await t.step(
+      "helpers run as users, never as root, with one mailbox, one file or one program each",
+      () => {
+        assert.ok(["mailbox", "program"].every((name) => processes.some(({ daemon }) => daemon === name)));
+        const uids = [...["alice", "bob", "carol"].map((user) => users.ids(user)[0]), 65534];
+        for (const { uid, flags, daemon } of processes) {
+          assert.ok(uids.includes(uid), `${daemon} ${uid}`);
+          assert.ok(!flags.some((flag) => /^--allow-(net|sys|env|ffi|all)|^-A/.test(flag)), flags.join(" "));
+          const runs = flags.filter((flag) => flag.startsWith("--allow-run"));
+          const files = flags.filter((flag) => /^--allow-(read|write)/.test(flag));
+          if (daemon === "program") {
+            assert.deepEqual([runs.length, files.length, runs[0]!.includes(",")], [
+              1,
+              0,
+              false,
+            ]);
+          } else {
+            assert.equal(runs.length, 0);
+            const paths = files.flatMap((flag) => flag.slice(flag.indexOf("=") + 1).split(","));
+            assert.ok(
+              paths.length > 0 && paths.every((path) => path.startsWith("/home/") || path.startsWith(places)),
+              paths.join(" "),
+            );
+          }
         }
-      }
-    });
+      },
+    );
     await t.step("nothing is left running", () => assert.deepEqual(sleeping(), []));
   },
 );
 
 /** The cases with what their shells need beside the usual. */
 function fill(users: PeerUsers): PeerCase[] {
-  const carol = `HOME_CAROL=${users.home("carol")}; CAROL=${users.logins.get("carol")}; BOXES=\${OUT%/out}/boxes; `;
+  const carol = `HOME_CAROL=${users.home("carol")}; CAROL=${
+    users.logins.get("carol")
+  }; BOXES=\${OUT%/out}/boxes; `;
   return CASES.map((one, index) => ({
     ...one,
     ...(one.forwards === undefined
       ? {}
       : { forwards: { alice: one.forwards["alice"]!.replaceAll("$bobhome", users.home("bob")) } }),
-    shell: `${carol}[ -e $OUT/victim ] || { printf "${VICTIM.replace("\n", "\\n")}" > $OUT/victim; chmod 644 $OUT/victim; }; ` +
+    shell:
+      `${carol}[ -e $OUT/victim ] || { printf "${
+        VICTIM.replace("\n", "\\n")
+      }" > $OUT/victim; chmod 644 $OUT/victim; }; ` +
       (one.shell ?? "").replaceAll("$id", idOf(index)),
   }));
 }
@@ -241,16 +273,17 @@ interface HelperProcess {
 
 /** The helpers that run. */
 function helperProcesses(installation: Installation): HelperProcess[] {
-  return installation.processes().filter(({ daemon }) => daemon === "mailbox" || daemon === "program").flatMap(
-    ({ pid, daemon }) => {
-      try {
-        const flags = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
-        return [{ daemon, uid: Deno.statSync(`/proc/${pid}`).uid!, flags }];
-      } catch {
-        return []; // it has ended
-      }
-    },
-  );
+  return installation.processes().filter(({ daemon }) => daemon === "mailbox" || daemon === "program")
+    .flatMap(
+      ({ pid, daemon }) => {
+        try {
+          const flags = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+          return [{ daemon, uid: Deno.statSync(`/proc/${pid}`).uid!, flags }];
+        } catch {
+          return []; // it has ended
+        }
+      },
+    );
 }
 
 function ownerOf(path: string, users: PeerUsers): string {

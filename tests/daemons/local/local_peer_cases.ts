@@ -22,7 +22,35 @@ function quoted(text: string): string {
   return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
-const EXIT_CODES = [0, 1, 2, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 99, 100, 111, 126, 127, 200, 255];
+const EXIT_CODES = [
+  0,
+  1,
+  2,
+  63,
+  64,
+  65,
+  66,
+  67,
+  68,
+  69,
+  70,
+  71,
+  72,
+  73,
+  74,
+  75,
+  76,
+  77,
+  78,
+  79,
+  99,
+  100,
+  111,
+  126,
+  127,
+  200,
+  255,
+];
 
 const COMMANDS: readonly PeerCase[] = [
   ...EXIT_CODES.map((code) => command(`exit ${code}`, `cat >/dev/null; exit ${code}`)),
@@ -37,14 +65,21 @@ const COMMANDS: readonly PeerCase[] = [
   command("status code alone", "echo 5.7.1; exit 75"),
   command("no status code", "echo 5.7 never; exit 77"),
   command("status code of a success that is none", "echo 5.7.1 never; cat >/dev/null; exit 0"),
-  command("too much output", "i=0; while [ $i -lt 900 ]; do echo line $i; i=$((i+1)); done; exit 69", { otherText: true }),
+  command("too much output", "i=0; while [ $i -lt 900 ]; do echo line $i; i=$((i+1)); done; exit 69", {
+    otherText: true,
+  }),
   command("the message is not read", "exit 0", { body: Array(3000).fill("x".repeat(70)) }),
-  command("the message is not read and the command fails", "exit 67", { body: Array(3000).fill("x".repeat(70)) }),
+  command("the message is not read and the command fails", "exit 67", {
+    body: Array(3000).fill("x".repeat(70)),
+  }),
   command("time limit", "sleep 20", { otherText: true }),
   command("what the message looks like", "cat > $out/$id.txt", {
     body: ["From here", ">From there", ".dot", "", "last"],
   }),
-  command("environment", "env | grep -v -e ^PWD -e ^OLDPWD -e ^TZ -e ^MAIL_ -e ^LANG -e ^_= | sort > $out/$id.env"),
+  command(
+    "environment",
+    "env | grep -v -e ^PWD -e ^OLDPWD -e ^TZ -e ^MAIL_ -e ^LANG -e ^_= | sort > $out/$id.env",
+  ),
   command("working directory and user", "{ pwd | sed 's,.*/,,'; id -un; id -gn; umask; } > $out/$id.where"),
   command("program without a shell", "/usr/bin/touch $out/$id.touched"),
   command("program in the path", "touch $out/$id.touched2"),
@@ -82,11 +117,21 @@ const ALIASES: readonly PeerCase[] = [
   alias("with a comment and a name", "Alice <alice> (the first)"),
   alias("with a quoted address", '"x y"@remote.test'),
   alias("a file", "$out/$id.file"),
-  alias("a file that exists", "$out/$id.file", { shell: "printf 'old\\n\\n' > $OUT/$ID.file; chmod 666 $OUT/$ID.file" }),
-  alias("a file that is executable", "$out/$id.file", { shell: "echo old > $OUT/$ID.file; chmod 777 $OUT/$ID.file" }),
+  alias("a file that exists", "$out/$id.file", {
+    shell: "printf 'old\\n\\n' > $OUT/$ID.file; chmod 666 $OUT/$ID.file",
+  }),
+  alias("a file that is executable", "$out/$id.file", {
+    shell: "echo old > $OUT/$ID.file; chmod 777 $OUT/$ID.file",
+  }),
   alias("a file that is a directory", "$out/$id.d", { shell: "mkdir $OUT/$ID.d", otherText: true }),
-  alias("a file that is a link", "$out/$id.link", { shell: "ln -s /etc/hostname $OUT/$ID.link", otherText: true }),
-  alias("a file that may not be written", "$out/$id.file", { shell: "echo old > $OUT/$ID.file; chmod 600 $OUT/$ID.file", otherText: true }),
+  alias("a file that is a link", "$out/$id.link", {
+    shell: "ln -s /etc/hostname $OUT/$ID.link",
+    otherText: true,
+  }),
+  alias("a file that may not be written", "$out/$id.file", {
+    shell: "echo old > $OUT/$ID.file; chmod 600 $OUT/$ID.file",
+    otherText: true,
+  }),
   alias("a file in no directory", "$out/$id.none/file", { ours: ["to=<$id@local.test> 4.2.0 deferred"] }),
   alias("a file with lines to quote", "$out/$id.file", { body: ["From here", "x", "From there"] }),
   alias("a maildir", "$out/$id.md/"),
@@ -104,18 +149,25 @@ const ALIASES: readonly PeerCase[] = [
   alias("an unknown recipient", "x", { to: ["unknown-$id@local.test"] }),
   alias("a Delivered-To loop", "alice", { headers: ["Delivered-To: $id@local.test"] }),
   alias("a Delivered-To loop of a member", "alice", { headers: ["Delivered-To: alice@local.test"] }),
-  alias("two recipients", "alice", { aliases: { "two$id": "bob" }, to: ["$id@local.test", "two$id@local.test"] }),
+  alias("two recipients", "alice", {
+    aliases: { "two$id": "bob" },
+    to: ["$id@local.test", "two$id@local.test"],
+  }),
   alias("a percent sign", "alice%local.test@local.test"),
 ];
 
 const OWNERS: readonly PeerCase[] = [
   alias("a list with an owner", "alice, x$id@remote.test", { aliases: { "owner-$id": "bob" } }),
-  alias("a list with an owner and an unknown member", "nobody-$id, x$id@remote.test", { aliases: { "owner-$id": "y$id@remote.test" } }),
+  alias("a list with an owner and an unknown member", "nobody-$id, x$id@remote.test", {
+    aliases: { "owner-$id": "y$id@remote.test" },
+  }),
   alias("a list with an owner elsewhere", "x$id@remote.test", { aliases: { "owner-$id": "y@remote.test" } }),
   alias("a list in a list", "in$id, x$id@remote.test", {
     aliases: { "owner-$id": "bob", "in$id": "y$id@remote.test", "owner-in$id": "carol" },
   }),
-  alias("a list in a list without an owner", "in$id", { aliases: { "owner-$id": "bob", "in$id": "y$id@remote.test" } }),
+  alias("a list in a list without an owner", "in$id", {
+    aliases: { "owner-$id": "bob", "in$id": "y$id@remote.test" },
+  }),
   alias("the owner itself", "x", { aliases: { "owner-$id": "bob" }, to: ["owner-$id@local.test"] }),
   alias("a list whose owner expands", "x$id@remote.test", {
     aliases: { "owner-$id": "y$id@remote.test" },
@@ -128,10 +180,16 @@ const LISTS: readonly PeerCase[] = [
   alias("an include of a user", ":include:$inc/$id", { lists: { "alice:$id": "bob\n" } }),
   alias("an include that is missing", ":include:$inc/$id.none"),
   alias("an include that is relative", ":include:list"),
-  alias("an include that the world may write", ":include:$inc/$id", { shell: "echo alice > $INC/$ID; chmod 666 $INC/$ID" }),
+  alias("an include that the world may write", ":include:$inc/$id", {
+    shell: "echo alice > $INC/$ID; chmod 666 $INC/$ID",
+  }),
   alias("an include that is a directory", ":include:$inc/$id", { shell: "mkdir $INC/$ID" }),
-  alias("an include that is a link", ":include:$inc/$id", { shell: "echo $BOB > $INC/$ID.t; ln -s $ID.t $INC/$ID" }),
-  alias("an include that includes itself", ":include:$inc/$id", { lists: { "$id": ":include:$inc/$id\nalice\n" } }),
+  alias("an include that is a link", ":include:$inc/$id", {
+    shell: "echo $BOB > $INC/$ID.t; ln -s $ID.t $INC/$ID",
+  }),
+  alias("an include that includes itself", ":include:$inc/$id", {
+    lists: { "$id": ":include:$inc/$id\nalice\n" },
+  }),
   alias("includes that include one another", ":include:$inc/$id", {
     lists: { "$id": ":include:$inc/b$id\nalice\n", "b$id": ":include:$inc/$id\nbob\n" },
   }),
@@ -181,7 +239,10 @@ const FORWARDS: readonly PeerCase[] = [
   forward("comments alone", "# nothing\n#more\n"),
   forward("a command", '"|{ id -un; id -gn; pwd | sed s,.*/,,; cat; } > $out/$id.txt"\n'),
   forward("a command without quotes", "|/usr/bin/touch $out/$id.touched\n"),
-  forward("a command's environment", '"|env | grep -v -e ^PWD -e ^OLDPWD -e ^TZ -e ^MAIL_ -e ^LANG -e ^_= | sort > $out/$id.env"\n'),
+  forward(
+    "a command's environment",
+    '"|env | grep -v -e ^PWD -e ^OLDPWD -e ^TZ -e ^MAIL_ -e ^LANG -e ^_= | sort > $out/$id.env"\n',
+  ),
   forward("a command that fails", '"|exit 67"\n'),
   forward("a command that is deferred before a file", '"|exit 75"\n$out/$id.file\n', {}),
   forward("a file before a command that is deferred", '$out/$id.file\n"|exit 75"\n', {}),
@@ -191,12 +252,17 @@ const FORWARDS: readonly PeerCase[] = [
   forward("a file in the home", "~/$id.box\n"),
   forward("a maildir in the home", "~/$id.md/\n"),
   forward("a file in another's home", "~bob/$id.box\n", { otherText: true }),
-  forward("a file that another owns", "$out/$id.file\n", { shell: "echo old > $OUT/$ID.file; chown $BOB $OUT/$ID.file", otherText: true }),
+  forward("a file that another owns", "$out/$id.file\n", {
+    shell: "echo old > $OUT/$ID.file; chown $BOB $OUT/$ID.file",
+    otherText: true,
+  }),
   forward("a file that another owns and all may write", "$out/$id.file\n", {
     shell: "printf 'old\\n\\n' > $OUT/$ID.file; chown $BOB $OUT/$ID.file; chmod 666 $OUT/$ID.file",
   }),
   forward("nowhere", "/dev/null\n"),
-  forward("a list in the home", ":include:$out/$id.list\n", { shell: "echo x$ID@remote.test > $OUT/$ID.list; chown $ALICE $OUT/$ID.list" }),
+  forward("a list in the home", ":include:$out/$id.list\n", {
+    shell: "echo x$ID@remote.test > $OUT/$ID.list; chown $ALICE $OUT/$ID.list",
+  }),
   forward("a list with a command", ":include:$out/$id.list\n", { shell: "echo '|true' > $OUT/$ID.list" }),
   forward("a list with a command, allowed", ":include:$out/$id.list\n", {
     shell: 'echo "\\"|{ id -un; cat; } > $OUT/$ID.txt\\"" > $OUT/$ID.list',
@@ -212,9 +278,12 @@ const FORWARDS: readonly PeerCase[] = [
   forward("that the group may write", "x$id@remote.test\n", { shell: "chmod 664 $HOME_ALICE/.forward+$ID" }),
   forward("that nobody may read", "x$id@remote.test\n", { shell: "chmod 000 $HOME_ALICE/.forward+$ID" }),
   forward("that is a link", "x", {
-    shell: "rm $HOME_ALICE/.forward+$ID; echo x$ID@remote.test > $OUT/$ID.f; chown $ALICE $OUT/$ID.f; ln -s $OUT/$ID.f $HOME_ALICE/.forward+$ID",
+    shell:
+      "rm $HOME_ALICE/.forward+$ID; echo x$ID@remote.test > $OUT/$ID.f; chown $ALICE $OUT/$ID.f; ln -s $OUT/$ID.f $HOME_ALICE/.forward+$ID",
   }),
-  forward("that is a directory", "x", { shell: "rm $HOME_ALICE/.forward+$ID; mkdir $HOME_ALICE/.forward+$ID" }),
+  forward("that is a directory", "x", {
+    shell: "rm $HOME_ALICE/.forward+$ID; mkdir $HOME_ALICE/.forward+$ID",
+  }),
   forward("that is a FIFO", "x", { shell: "rm $HOME_ALICE/.forward+$ID; mkfifo $HOME_ALICE/.forward+$ID" }),
   forward("an unknown user", "nobody-$id\n"),
   forward("a root alias", "$id-a\n", { aliases: { "$id-a": "bob" } }),
@@ -223,12 +292,20 @@ const FORWARDS: readonly PeerCase[] = [
   forward("without a newline at the end", "x$id@remote.test"),
   forward("bytes that are no text", "\x01\n", { ours: ["to=<alice+$id@local.test> 5.3.5 bounced"] }),
   forward("between two users", "bob+$id\n", { forwards: { bob: "alice+$id\n" } }),
-  forward("to two at once", "bob+$id, carol+$id\n", { forwards: { bob: "x$id@remote.test\n", carol: "y$id@remote.test\n" } }),
+  forward("to two at once", "bob+$id, carol+$id\n", {
+    forwards: { bob: "x$id@remote.test\n", carol: "y$id@remote.test\n" },
+  }),
   forward("an extension that is passed on", "x$id@remote.test\n", { to: ["alice+$id@lists.test"] }),
   forward("an extension with a slash", "x", { to: ["alice+$id/x@local.test"] }),
-  forward("mail that was delivered before", "x$id@remote.test\n", { headers: ["Delivered-To: alice+$id@local.test"] }),
+  forward("mail that was delivered before", "x$id@remote.test\n", {
+    headers: ["Delivered-To: alice+$id@local.test"],
+  }),
   { name: "forward: no file", to: ["bob+$id@local.test"] },
-  { name: "forward: capital letters", forwards: { alice: "x$id@remote.test\n" }, to: ["ALICE+$id@local.test"] },
+  {
+    name: "forward: capital letters",
+    forwards: { alice: "x$id@remote.test\n" },
+    to: ["ALICE+$id@local.test"],
+  },
   { name: "forward: root", to: ["root+$id@local.test"], aliases: { root: "bob" } },
 ];
 

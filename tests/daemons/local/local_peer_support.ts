@@ -52,12 +52,14 @@ export const PEER_USERS = ["alice", "bob", "carol"] as const;
 /** Parameters that both systems have, as main.cf writes them. */
 const COMMON: Readonly<Record<string, string>> = {
   myhostname: "local.test",
-  mydestination: "local.test plain.test luser.test command.test maildir.test pass.test fallback.test lists.test " +
+  mydestination:
+    "local.test plain.test luser.test command.test maildir.test pass.test fallback.test lists.test " +
     "procmail.test maildrop.test dovecot.test",
   local_recipient_maps: "",
   recipient_delimiter: "+",
   command_time_limit: "3s",
-  relay_domains: "remote.test filter.test spam.test pipe.test pipe2.test pipe3.test pipe4.test pipe5.test pipe6.test pipe7.test",
+  relay_domains:
+    "remote.test filter.test spam.test pipe.test pipe2.test pipe3.test pipe4.test pipe5.test pipe6.test pipe7.test",
   virtual_mailbox_domains: "sender.test",
   minimal_backoff_time: "1000s",
   queue_run_delay: "1000s",
@@ -79,7 +81,9 @@ export const LOCAL_VARIANTS: Readonly<Record<string, Readonly<Record<string, str
   },
   procmail: { mailbox_command: '/usr/bin/procmail -a "$EXTENSION"' },
   maildrop: { mailbox_command: "/usr/bin/maildrop" },
-  dovecot: { mailbox_command: '/usr/lib/dovecot/dovecot-lda -c $inc/dovecot.conf -f "$SENDER" -a "$RECIPIENT"' },
+  dovecot: {
+    mailbox_command: '/usr/lib/dovecot/dovecot-lda -c $inc/dovecot.conf -f "$SENDER" -a "$RECIPIENT"',
+  },
 };
 
 /** Pipe services: attributes by name. */
@@ -89,7 +93,11 @@ export const PIPES: Readonly<Record<string, readonly string[]>> = {
     "user=$alice",
     "argv=/bin/sh $inc/show ${sender} ${recipient} ${user} ${extension} ${domain} ${nexthop} ${mailbox} ${size} $$x",
   ],
-  pipe2: ["flags=FORB>.", "user=$bob:nogroup", "argv=/bin/sh $inc/show -f ${sender} -- ${original_recipient}"],
+  pipe2: [
+    "flags=FORB>.",
+    "user=$bob:nogroup",
+    "argv=/bin/sh $inc/show -f ${sender} -- ${original_recipient}",
+  ],
   pipe3: ["flags=q", "user=$alice", "null_sender=", "argv=/bin/sh $inc/show {a b} ${sender} ${recipient}"],
   pipe4: ["flags=F", "user=$alice", "eol=\\r\\n", "directory=/tmp", "argv=/bin/sh $inc/show x${recipient}y"],
   pipe5: ["user=$alice", "size=3000", "argv=/bin/sh $inc/fail ${user}"],
@@ -162,7 +170,9 @@ class Places {
   constructor(root: string, users: PeerUsers) {
     this.root = root;
     this.users = users;
-    for (const name of ["out", "inc", "boxes", "mail"]) Deno.mkdirSync(`${root}/${name}`, { recursive: true });
+    for (const name of ["out", "inc", "boxes", "mail"]) {
+      Deno.mkdirSync(`${root}/${name}`, { recursive: true });
+    }
     for (const name of ["out", "boxes", "mail"]) Deno.chmodSync(`${root}/${name}`, 0o1777);
     Deno.chmodSync(`${root}/mail`, 0o777);
   }
@@ -263,7 +273,13 @@ async function runCases(bench: Bench, places: Places, cases: readonly PeerCase[]
   const posts = cases.map((one, index) => {
     const id = idOf(index);
     const to = one.to ?? [one.forwards?.["alice"] === undefined ? "$id@local.test" : "alice+$id@local.test"];
-    const lines = [`From: ${id}@sender.test`, `Subject: ${id}`, ...one.headers ?? [], "", ...one.body ?? ["text"]];
+    const lines = [
+      `From: ${id}@sender.test`,
+      `Subject: ${id}`,
+      ...one.headers ?? [],
+      "",
+      ...one.body ?? ["text"],
+    ];
     return {
       from: `${id}@sender.test`,
       to: to.map((address) => places.fill(address, id)),
@@ -271,7 +287,9 @@ async function runCases(bench: Bench, places: Places, cases: readonly PeerCase[]
     };
   });
   const sent = await sendWithPython(bench.port, posts);
-  for (const [index, { code, text }] of sent.entries()) assert.equal(code, 250, `${cases[index]!.name}: ${text}`);
+  for (const [index, { code, text }] of sent.entries()) {
+    assert.equal(code, 250, `${cases[index]!.name}: ${text}`);
+  }
   const settled = () => cases.every((_, index) => isSettled(bench.log(), idOf(index)));
   if (!await until(settled, 120_000)) {
     const open = cases.filter((_, index) => !isSettled(bench.log(), idOf(index))).map(({ name }) => name);
@@ -282,7 +300,9 @@ async function runCases(bench: Bench, places: Places, cases: readonly PeerCase[]
 
 /** The queue ids of a message and of all that was made of it. */
 function idsOf(log: string, id: string): string[] {
-  const ids = [...log.matchAll(new RegExp(` (\\w+): from=<${id}@sender\\.test>`, "g"))].map(([, qid]) => qid!);
+  const ids = [...log.matchAll(new RegExp(` (\\w+): from=<${id}@sender\\.test>`, "g"))].map(([, qid]) =>
+    qid!
+  );
   for (let i = 0; i < ids.length; i++) {
     const made = log.matchAll(new RegExp(` ${ids[i]}: .*(?:forwarded as |notification: )(\\w+)`, "g"));
     for (const [, qid] of made) if (!ids.includes(qid!)) ids.push(qid!);
@@ -292,9 +312,10 @@ function idsOf(log: string, id: string): string[] {
 
 function isSettled(log: string, id: string): boolean {
   const ids = idsOf(log, id);
-  return ids.length > 0 && ids.every((qid) =>
-    log.includes(` ${qid}: removed\n`) || new RegExp(` ${qid}: to=.*status=deferred`).test(log)
-  );
+  return ids.length > 0 &&
+    ids.every((qid) =>
+      log.includes(` ${qid}: removed\n`) || new RegExp(` ${qid}: to=.*status=deferred`).test(log)
+    );
 }
 
 function resultOf({ log, root }: Bench, places: Places, id: string): PeerResult {
@@ -323,7 +344,9 @@ function resultOf({ log, root }: Bench, places: Places, id: string): PeerResult 
   }
   const bounces = filesBelow(`${root}/mail`).map((path) => Deno.readTextFileSync(path))
     .filter((message) => message.includes(`\nTo: ${id}@sender.test\n`))
-    .flatMap((message) => [...message.matchAll(/^Final-Recipient: [^;]*; *(.*)\n(?:.*\n)*?Action: (.*)\nStatus: (.*)$/gm)])
+    .flatMap((
+      message,
+    ) => [...message.matchAll(/^Final-Recipient: [^;]*; *(.*)\n(?:.*\n)*?Action: (.*)\nStatus: (.*)$/gm)])
     .map(([, , action, status]) => `${action} ${status}`);
   return { lines: lines.sort(), files, bounces: [...new Set(bounces)].sort() };
 }
@@ -344,13 +367,16 @@ function messagesOf(path: string): string[] {
   } catch {
     return [];
   }
-  return text.startsWith("From ") ? text.split(/^(?=From \S+  )/m) : [text];
+  return text.startsWith("From ") ? text.split(/^(?=From \S+ {2})/m) : [text];
 }
 
 /** Without what differs from system to system and from run to run. */
 function normalised(places: Places, text: string): string {
   return places.users.plain(text.replaceAll(places.root, "ROOT"))
-    .replaceAll(/\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9][a-z0-9]* [A-Z0-9][a-z0-9]* [0-9: ]+( [+-]\d{4} \(\w+\))?/g, "DATE")
+    .replaceAll(
+      /\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9][a-z0-9]* [A-Z0-9][a-z0-9]* [0-9: ]+( [+-]\d{4} \(\w+\))?/g,
+      "DATE",
+    )
     .replaceAll(/\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z][a-z] +\d+ [0-9:]+ \d{4}/g, "DATE")
     .replaceAll(/forwarded as \w+/g, "forwarded as ID")
     .replaceAll(/(\bid |with ESMTP id |Message-Id: <)[0-9A-F.]{6,}/g, "$1ID")
@@ -366,7 +392,10 @@ function normalised(places: Places, text: string): string {
 /** Runs the cases on Debian's Postfix. */
 export async function runOnPostfix(users: PeerUsers, cases: readonly PeerCase[]): Promise<PeerResult[]> {
   const variants = Object.entries(LOCAL_VARIANTS);
-  const names = [...variants.map(([name]) => `${name}.test=${name}:`), ...Object.keys(PIPES).map((name) => `${name}.test=${name}:hop.Test`)];
+  const names = [
+    ...variants.map(([name]) => `${name}.test=${name}:`),
+    ...Object.keys(PIPES).map((name) => `${name}.test=${name}:hop.Test`),
+  ];
   await using postfix = Postfix.make({
     settings: {
       ...COMMON,
@@ -508,7 +537,9 @@ function posternMaster({ port, directory }: Installation, users: PeerUsers): str
     `\n[[service]]\nname = "${name}"\ntype = "unix"\ncommand = "${command}"\n${more}\n`;
   const locals = Object.entries(LOCAL_VARIANTS).map(([name, settings]) => {
     const parameters = Object.entries(settings).map(([key, value]) =>
-      `${key} = ${tomlOf(key, value.replaceAll("$out", `${directory}/out`).replaceAll("$inc", `${directory}/inc`))}`
+      `${key} = ${
+        tomlOf(key, value.replaceAll("$out", `${directory}/out`).replaceAll("$inc", `${directory}/inc`))
+      }`
     );
     return service(name, "local", `parameters = { ${parameters.join(", ")} }`);
   });

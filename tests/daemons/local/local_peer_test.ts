@@ -27,5 +27,9 @@ testNeeding(
 
 /** What is compared; where texts may differ, who got what with which status. */
 function compared({ lines, files, bounces }: PeerResult, otherText: boolean) {
-  return { lines: otherText ? lines.map((line) => line.slice(0, line.indexOf(" ("))) : lines, files, bounces };
+  return {
+    lines: otherText ? lines.map((line) => line.slice(0, line.indexOf(" ("))) : lines,
+    files,
+    bounces,
+  };
 }

@@ -10,7 +10,8 @@ const STORES: readonly PeerCase[] = [
   {
     name: "procmail delivers by mailbox_command, as its recipe says",
     to: ["bob+ext@procmail.test"],
-    shell: 'printf ":0\\n* ^Subject: c\\n$HOME_BOB/$ID.\\$1\\n" > $HOME_BOB/.procmailrc; chown $BOB $HOME_BOB/.procmailrc',
+    shell:
+      'printf ":0\\n* ^Subject: c\\n$HOME_BOB/$ID.\\$1\\n" > $HOME_BOB/.procmailrc; chown $BOB $HOME_BOB/.procmailrc',
   },
   {
     name: "maildrop delivers by mailbox_command, as its filter says",
@@ -21,7 +22,8 @@ const STORES: readonly PeerCase[] = [
   {
     name: "Dovecot's delivery agent delivers by mailbox_command",
     to: ["bob@dovecot.test"],
-    shell: 'printf "protocols =\\nmail_location = maildir:$HOME_BOB/$ID.dove\\nlog_path = /dev/stderr\\n" > $INC/dovecot.conf',
+    shell:
+      'printf "protocols =\\nmail_location = maildir:$HOME_BOB/$ID.dove\\nlog_path = /dev/stderr\\n" > $INC/dovecot.conf',
   },
   {
     name: "what Dovecot's delivery agent cannot deliver is deferred",
@@ -40,7 +42,8 @@ testNeeding(
     for (const [index, one] of STORES.entries()) {
       await t.step(one.name, () => {
         const [mine, wanted] = [ours[index]!, theirs[index]!];
-        const shown = (lines: readonly string[]) => one.otherText ? lines.map((line) => line.split(" (")[0]) : lines;
+        const shown = (lines: readonly string[]) =>
+          one.otherText ? lines.map((line) => line.split(" (")[0]) : lines;
         assert.deepEqual(shown(mine.lines), shown(wanted.lines));
         assert.deepEqual(contents(mine.files), contents(wanted.files));
         assert.equal(Object.keys(mine.files).length, one.otherText ? 0 : 1, JSON.stringify(mine));
@@ -51,7 +54,8 @@ testNeeding(
 
 /** Files by what is stable of their names. */
 function contents(files: Readonly<Record<string, string>>): string[] {
-  return Object.entries(files).map(([name, text]) => `${name.replace(/MESSAGE.*|\/new\/.*/, "")}\n${text}`).sort();
+  return Object.entries(files).map(([name, text]) => `${name.replace(/MESSAGE.*|\/new\/.*/, "")}\n${text}`)
+    .sort();
 }
 
 const FILTER = `#!/bin/sh
@@ -77,11 +81,15 @@ const POSTING: readonly PeerCase[] = [
   {
     name: "vacation answers by .forward, through Postern's sendmail",
     forwards: { alice: '\\alice, "|/usr/bin/vacation alice"\n' },
-    shell: 'printf "From: alice@local.test\\nSubject: away\\n\\nI am away.\\n" > $HOME_ALICE/.vacation.msg; ' +
+    shell:
+      'printf "From: alice@local.test\\nSubject: away\\n\\nI am away.\\n" > $HOME_ALICE/.vacation.msg; ' +
       "chown $ALICE $HOME_ALICE/.vacation.msg; su $ALICE -c 'vacation -i'",
     headers: ["To: alice@local.test"],
   },
-  { name: "the simple filter of Postfix's documentation takes mail by pipe and posts it again", to: ["carol@filter.test"] },
+  {
+    name: "the simple filter of Postfix's documentation takes mail by pipe and posts it again",
+    to: ["carol@filter.test"],
+  },
   { name: "the simple filter returns what it does not like", to: ["carol@filter.test"], body: ["VIRUS"] },
   { name: "spamc posts what it was given, its server or none", to: ["carol@spam.test"] },
 ];
@@ -100,7 +108,10 @@ testNeeding(
         Deno.writeTextFileSync(`${directory}/filter`, FILTER);
         Deno.chmodSync(`${directory}/filter`, 0o755);
         return pipe("filter", `${directory}/filter -f \${sender} -- \${user}@local.test`) +
-          pipe("spam", "/usr/bin/spamc --connect-retries=1 -p 9 -e /usr/sbin/sendmail -i -f ${sender} -- ${user}@local.test");
+          pipe(
+            "spam",
+            "/usr/bin/spamc --connect-retries=1 -p 9 -e /usr/sbin/sendmail -i -f ${sender} -- ${user}@local.test",
+          );
       },
       look: async (installation) => {
         const { directory } = installation;
@@ -113,19 +124,32 @@ testNeeding(
       },
     });
     await t.step(POSTING[0]!.name, () => {
-      assert.ok(results[0]!.lines.some((line) => line.includes("sent (delivered to command: /usr/bin/vacation")), results[0]!.lines.join("\n"));
+      assert.ok(
+        results[0]!.lines.some((line) => line.includes("sent (delivered to command: /usr/bin/vacation")),
+        results[0]!.lines.join("\n"),
+      );
       assert.ok(results[0]!.files["ROOT/boxes/alice"] !== undefined);
       assert.ok(senders[0]!.includes("Subject: away"), senders[0]);
     });
     await t.step(POSTING[1]!.name, () => {
-      assert.ok(results[1]!.lines.includes("to=<carol@filter.test> 2.0.0 sent (delivered via filter service)"), results[1]!.lines.join("\n"));
+      assert.ok(
+        results[1]!.lines.includes("to=<carol@filter.test> 2.0.0 sent (delivered via filter service)"),
+        results[1]!.lines.join("\n"),
+      );
     });
     await t.step(POSTING[2]!.name, () => {
-      assert.ok(results[2]!.lines.includes("to=<carol@filter.test> 5.3.0 bounced (service unavailable. Command output: Message content rejected )"));
+      assert.ok(
+        results[2]!.lines.includes(
+          "to=<carol@filter.test> 5.3.0 bounced (service unavailable. Command output: Message content rejected )",
+        ),
+      );
       assert.deepEqual(results[2]!.bounces, ["failed 5.3.0"]);
     });
     await t.step(POSTING[3]!.name, () => {
-      assert.ok(results[3]!.lines.includes("to=<carol@spam.test> 2.0.0 sent (delivered via spam service)"), results[3]!.lines.join("\n"));
+      assert.ok(
+        results[3]!.lines.includes("to=<carol@spam.test> 2.0.0 sent (delivered via spam service)"),
+        results[3]!.lines.join("\n"),
+      );
     });
   },
 );
