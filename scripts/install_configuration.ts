@@ -8,7 +8,7 @@ import { type Configuration, loadConfiguration } from "../lib/config/configurati
 import { PARAMETERS } from "../lib/config/parameters.ts";
 import { formatProblem } from "../lib/config/problem.ts";
 import { systemFacts } from "../lib/server/system_facts.ts";
-import { COMMANDS, SERVICES } from "../daemons/services.ts";
+import { COMMANDS } from "../daemons/services.ts";
 import { exists, InstallError } from "./install_files.ts";
 import { type Layout, staged } from "./install_layout.ts";
 

@@ -18,7 +18,7 @@ import {
 import { type LocalSources } from "../../lib/server/local_sources.ts";
 // This program
 import { deliverToCommand } from "./local_command.ts";
-import { LocalExpansion } from "../../lib/server/local_expansion.ts";
+import { LocalExpansion, NOWHERE } from "../../lib/server/local_expansion.ts";
 import { forward, forwardBatches, type Submit } from "./local_forward.ts";
 import { passOn, type Transports } from "./local_pass.ts";
 import { type LocalSettings } from "./local_settings.ts";
@@ -28,8 +28,6 @@ import { type Action } from "../../lib/server/local_state.ts";
 const PARALLEL_LIMIT = 10;
 /** Failed addresses that a combined reason names. */
 const NAMED_FAILURES = 10;
-/** The one file that takes everything and keeps nothing; the runtime opens it for no sandbox. */
-const NOWHERE = "/dev/null";
 
 /** What local delivery works with. */
 export interface LocalDelivery {
@@ -60,6 +58,13 @@ export async function deliverLocally(
   // What must be tried again is tried again as a whole: no copy is made that the next try would repeat.
   const postponed = settled.some(({ outcome }) => outcome.result === "deferred");
   if (!postponed) await new Copies(local, job, recipient, settled).deliver(actions);
+  if (settled.length === 0) {
+    // Every address was a duplicate, or a list is empty: the log is to say where the mail went.
+    settled.push({
+      address: recipient.address,
+      outcome: { ...outcomeOf("2.0.0", "expands to nobody"), action: "expanded" },
+    });
+  }
   for (const { address, outcome, logged } of settled) {
     if (!logged && (!postponed || outcome.result === "deferred")) job.log(address, recipient, outcome);
   }
@@ -191,9 +196,7 @@ function combine(
   isAlias: boolean,
 ): RecipientOutcome {
   const worst = settled.find(({ outcome }) => outcome.result === "deferred") ??
-    settled.find(({ outcome }) => outcome.result === "bounced") ?? settled[0];
-  // Every address was a duplicate of one that was delivered.
-  if (worst === undefined) return { ...outcomeOf("2.0.0", "delivered"), action: "expanded" };
+    settled.find(({ outcome }) => outcome.result === "bounced") ?? settled[0]!;
   const { result, status } = worst.outcome;
   const same = settled.filter(({ outcome }) => outcome.result === result);
   const reason = result === "sent"

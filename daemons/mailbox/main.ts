@@ -1,5 +1,5 @@
 /**
- * mailbox - writes one mailbox for the local and virtual delivery agents
+ * mailbox - writes one mailbox for the local and virtual delivery agents, or reads a user's files
  *
  * Description: master starts one process per mailbox when local or virtual asks for it, under the user and group id
  * of the mailbox. The process serves the one connection that it inherits: it takes messages and adds each to the
@@ -12,10 +12,18 @@
  * With virtual_mailbox_shared_helper one process serves all virtual mailboxes of a user and group, and each message
  * says which one it is for.
  *
+ * For a local user the process reads the user's .forward as well, when local asks for it; for an address with an
+ * extension, and for an :include: list, a process is started that reads those files and nothing else. A .forward is used
+ * that is a regular file with one link, no link itself, root's or the user's, and not for the world to write; a list
+ * may be anybody's and may be reached by a link, as the process has the rights of whoever named it. What a file names
+ * beside addresses, commands, files and lists, is told to master before local gets the content.
+ *
  * Security: its permissions are read and write on that one mailbox (an mbox: the file and its `.lock`). It reads
  * message text, which is hostile, and interprets nothing of it but line starts (`From ` quoting). The folders of a
  * Maildir are the recipient's: links in the place of tmp, new or cur are refused. An mbox must be a regular file with
- * one link, owned by the recipient (strict_mailbox_ownership). Must never be trusted with anything but this mailbox.
+ * one link, owned by the recipient (strict_mailbox_ownership); a file that an alias or a .forward names may belong to
+ * anybody and must not be executable. Must never be trusted with anything but this mailbox and these files: what it
+ * tells master counts for its own user.
  * A shared process has its permissions on the whole of virtual_mailbox_base, so that only the user id stands between
  * it and the others' mailboxes there, and nothing between the mailboxes that it serves; the path that a message names
  * is a plain one below the base, and links on the way to the mailbox are refused, as the runtime would follow them.
@@ -25,11 +33,12 @@
  * Diagnostics: every failure is the answer to the agent, which logs it. Warnings: a temporary file or a lock that
  * could not be removed, a mailbox that could not be cut back.
  *
- * Parameters: deliver_lock_attempts, deliver_lock_delay, myhostname, stale_lock_time; for local mailboxes
+ * Parameters: deliver_lock_attempts, deliver_lock_delay, line_length_limit, myhostname, stale_lock_time; for local mailboxes
  * mailbox_delivery_lock, mailbox_size_limit, strict_mailbox_ownership; for virtual mailboxes virtual_mailbox_lock,
  * virtual_mailbox_limit, strict_mailbox_ownership.
  *
- * Known limits: Deno has no fcntl locks; where the configuration names fcntl, flock and a dotlock are used instead.
+ * Known limits: a file that is read has at most 16 MiB and names at most 1000 commands, files and lists. Deno has no
+ * fcntl locks; where the configuration names fcntl, flock and a dotlock are used instead.
  * A mailbox's size is checked against its limit while it is written, not by the system. The directory that holds the
  * mailbox is outside the permissions: its entry for a mailbox made just now is synced by no call of ours. A process
  * killed in mid-message leaves a file in a Maildir's tmp, or the beginning of a message in an mbox (as with Postfix).

@@ -83,7 +83,9 @@ export class HelperRequests {
 
   /** A local user's mailbox helper reads the user's .forward as well: one process for nearly all mail. */
   #withForward(checked: Checked): Checked {
-    if (this.#entry.command !== "local" || checked.kind !== "allowed" || checked.task.kind !== "mailbox") return checked;
+    if (this.#entry.command !== "local" || checked.kind !== "allowed" || checked.task.kind !== "mailbox") {
+      return checked;
+    }
     const user = findUser(checked.task.user);
     const paths = user === undefined ? [] : this.#forwardPaths(user, user.name);
     return { ...checked, task: { ...checked.task, files: paths } };
@@ -185,7 +187,9 @@ export class HelperRequests {
     const { pipe, name } = this.#entry;
     const { settings } = this.#configuration;
     if (pipe === undefined) return refused("the service has no program");
-    const identity = this.#separate ? pipeIdentity(this.#configuration, pipe) : { uid: ownUid(), gid: ownGid() };
+    const identity = this.#separate
+      ? pipeIdentity(this.#configuration, pipe)
+      : { uid: ownUid(), gid: ownGid() };
     if (typeof identity === "string") return refused(identity);
     return allowed({
       kind: "program",

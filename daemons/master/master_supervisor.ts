@@ -5,7 +5,14 @@
 import { type Configuration, loadConfiguration, type ServiceEntry } from "../../lib/config/configuration.ts";
 import { describeProblem, type Problem } from "../../lib/config/problem.ts";
 import { type Logger, makeLogger } from "../../lib/log/log.ts";
-import { type BoundListener, findUser, killGroup, openHandedConnection, ownGroup, startProcess } from "../../lib/safe/process.ts";
+import {
+  type BoundListener,
+  findUser,
+  killGroup,
+  openHandedConnection,
+  ownGroup,
+  startProcess,
+} from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
 import { mendQueue, prepareQueue } from "../../lib/server/prepare_queue.ts";
@@ -365,7 +372,11 @@ export class Supervisor implements ServiceHost {
     this.#requestsOf(entry).check(request.task).then(async (checked) => {
       if (checked.kind === "refused") return refuse(checked.why);
       const command = checked.task.kind === "program" ? "program" : "mailbox";
-      await this.#connectHelper(this.#planner.helperPlan(command, entry, checked.task), helperPath(endpoint.path), token);
+      await this.#connectHelper(
+        this.#planner.helperPlan(command, entry, checked.task),
+        helperPath(endpoint.path),
+        token,
+      );
       from.tell({ word: "helper", token, why: "" });
     }).catch((error) => refuse(error instanceof Error ? error.message : String(error)));
   }
@@ -400,7 +411,9 @@ export class Supervisor implements ServiceHost {
     // Where all run as one user the system would not keep a helper from having us killed.
     if (group <= 1 || group === ownGroup()) return;
     const identity = this.#identity("recipient", task);
-    killGroup(group, identity).catch((error) => this.log.warning(`${error instanceof Error ? error.message : error}`));
+    killGroup(group, identity).catch((error) =>
+      this.log.warning(`${error instanceof Error ? error.message : error}`)
+    );
   }
 
   /** Connects to the asking daemon and gives the connection to the helper: its only way to the world. */

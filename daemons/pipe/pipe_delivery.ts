@@ -59,7 +59,10 @@ export async function deliverToProgram(pipe: PipeAgent, job: MailboxDeliveryJob)
 }
 
 /** What is settled before the program is asked. */
-function refuse({ attributes }: PipeAgent, { request, source }: MailboxDeliveryJob): MailboxOutcome | undefined {
+function refuse(
+  { attributes }: PipeAgent,
+  { request, source }: MailboxDeliveryJob,
+): MailboxOutcome | undefined {
   const { flags, size } = attributes;
   if (size > 0 && request.dataSize > size) return outcomeOf("5.2.3", "message too large");
   if ((flags.includes("D") || flags.includes("O")) && request.recipients.length > 1) {

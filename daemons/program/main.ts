@@ -34,7 +34,9 @@ import { SERVICE } from "./service.ts";
 
 await runHelperDaemon(SERVICE, MAILBOX, (context, process) => {
   const task = process.boot.helper;
-  if (task?.kind !== "program") return context.fatal("this program is started by master with a program to run");
+  if (task?.kind !== "program") {
+    return context.fatal("this program is started by master with a program to run");
+  }
   const runs = new ProgramRuns(task, {
     killGroup: (leader) => process.tell({ word: "killGroup", leader }),
     refused: (error) => context.trouble("run program", error),

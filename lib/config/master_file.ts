@@ -35,6 +35,8 @@ export interface ServiceEntry {
   readonly maxIdle?: number;
   /** What a pipe service runs, and how. */
   readonly pipe?: PipeAttributes;
+  /** The same as it is written. */
+  readonly arguments?: readonly string[];
   /** Parameters that differ for this service, by name. */
   readonly parameters: ReadonlyMap<string, Setting>;
   readonly place: Place;
@@ -143,7 +145,7 @@ function readService(
     place: file.place("service", index),
     ...(listen === undefined ? {} : { listen }),
     ...(processLimit === undefined ? {} : { processLimit }),
-    ...(pipe === undefined ? {} : { pipe }),
+    ...(pipe === undefined ? {} : { pipe, arguments: table["arguments"] as string[] }),
     ...readLifetime(parameters),
   };
 }

@@ -5,6 +5,8 @@
  *
  * @module
  */
+// Safe primitives
+import { withoutSlashes } from "../safe/path.ts";
 // Utility
 import { asciiLower, equalsIgnoreCase } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
@@ -12,7 +14,7 @@ import { printable } from "../vstring/printable.ts";
 import { joinAddress, splitAddress } from "../mail/address.ts";
 import { outcomeOf } from "../mail/mailbox_outcome.ts";
 // Server skeleton
-import { localRecipient } from "./local_names.ts";
+import { isPlainPath, localRecipient } from "./local_names.ts";
 import { type LocalTarget, parseTargets } from "./local_target.ts";
 import { forwardLines, includeLines, type TargetLine } from "./local_file.ts";
 import { toMailbox, toMailboxTransport, toUnknown } from "./local_mailbox.ts";
@@ -25,6 +27,13 @@ export const ALIAS_DEPTH_LIMIT = 100;
 /** Most targets that one recipient may expand to, those on the way included. */
 export const EXPANSION_LIMIT = 100_000;
 
+/** The one file that takes everything and keeps nothing. */
+export const NOWHERE = "/dev/null";
+const SYSTEM_FILES = ["/dev/", "/proc/", "/sys/"];
+
+const LOOP = outcomeOf("5.4.6", "mail forwarding loop: lists that name one another and nobody else");
+const NOBODY = { deliveredTo: "", owned: false, lines: [] };
+
 /** What is to be done for one recipient, and whether it was an alias. */
 export interface Expansion {
   readonly actions: readonly Action[];
@@ -35,6 +44,8 @@ export interface Expansion {
 export class LocalExpansion {
   readonly #state: ExpansionState;
   readonly #serviceName: string;
+  /** A list was come to again. */
+  #loops = false;
 
   /**
    * @param probe aliases and .forward files are named, not expanded
@@ -69,6 +80,10 @@ export class LocalExpansion {
       unmatched: "",
     });
     const { actions, isAlias } = this.#state;
+    // Whoever wrote is not to wait for an answer from nobody; a list that is empty on purpose is like any other.
+    if (actions.length === 0 && this.#loops) {
+      return { actions: [{ ...NOBODY, address, sender, kind: "settled", outcome: LOOP }], isAlias };
+    }
     return { actions, isAlias };
   }
 
@@ -209,6 +224,9 @@ export class LocalExpansion {
     if (state.isDuplicate(`file ${author.kind} ${user?.uid ?? 0} ${written}`)) return;
     const format = written.endsWith("/") ? "maildir" : "mbox";
     const path = written[0] === "~" ? `${user!.home}${written.slice(1)}` : written;
+    if (path !== NOWHERE && !isUsable(path)) {
+      return state.fail(node, "5.2.0", `cannot append message to file ${printable(path)}: no place for mail`);
+    }
     state.act(node, { kind: "file", path, request: { kind: "file", path: written, format, author } });
   }
 
@@ -225,7 +243,10 @@ export class LocalExpansion {
 
   async #include(node: Node, path: string): Promise<void> {
     const state = this.#state;
-    if (state.isDuplicate(`include ${node.user?.uid ?? 0} ${path}`)) return;
+    if (state.isDuplicate(`include ${node.user?.uid ?? 0} ${path}`)) {
+      this.#loops = true;
+      return;
+    }
     if (node.level > ALIAS_DEPTH_LIMIT) {
       return state.misconfigured(node, "5.3.5", `:include:${printable(path)}: nested too deeply`);
     }
@@ -277,6 +298,11 @@ export class LocalExpansion {
     if (user === undefined) return state.fail(node, "4.0.0", "user lookup error: malformed entry");
     await toMailbox(state, node, user);
   }
+}
+
+/** No path that leads elsewhere than it says, and nothing that the runtime opens for no sandbox. */
+function isUsable(path: string): boolean {
+  return isPlainPath(withoutSlashes(path)) && !SYSTEM_FILES.some((directory) => path.startsWith(directory));
 }
 
 function withExtension(address: string, extension: string): string {

@@ -368,7 +368,7 @@ Deno.test("A command gets the message behind a From line, and what mail brings i
   });
   assert.match(
     run!.text,
-    /^From "a;b"@c  .*\nReturn-Path: <"a;b"@c>\nX-Original-To: orig-List\+e\|x@example.com\nDelivered-To: List/,
+    /^From "a;b"@c {2}.*\nReturn-Path: <"a;b"@c>\nX-Original-To: orig-List\+e\|x@example.com\nDelivered-To: List/,
   );
   assert.ok(run!.text.endsWith("\n\nFrom me\nbody\n"), "no line is quoted, none added");
   assert.equal(run!.message.directory, "/dir/list");

@@ -195,7 +195,10 @@ const LISTS: readonly PeerCase[] = [
   }),
   alias("a command in an include", ":include:$inc/$id", { lists: { "$id": '"|cat > $out/$id.txt"\n' } }),
   alias("a file in an include", ":include:$inc/$id", { lists: { "$id": "$out/$id.file\n" } }),
-  alias("an empty include", ":include:$inc/$id", { lists: { "$id": "# nobody\n" } }),
+  alias("an empty include", ":include:$inc/$id", {
+    lists: { "$id": "# nobody\n" },
+    ours: ["to=<$id@local.test> 2.0.0 sent"],
+  }),
   alias("an include and a user", "carol, :include:$inc/$id", { lists: { "$id": "bob\n" } }),
   alias("a command in an include, allowed", ":include:$inc/$id", {
     lists: { "$id": '"|{ id -un; cat; } > $out/$id.txt"\n' },

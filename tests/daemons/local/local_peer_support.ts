@@ -53,11 +53,13 @@ export const PEER_USERS = ["alice", "bob", "carol"] as const;
 const COMMON: Readonly<Record<string, string>> = {
   myhostname: "local.test",
   mydestination:
-    "local.test plain.test luser.test command.test maildir.test pass.test fallback.test lists.test",
+    "local.test plain.test luser.test command.test maildir.test pass.test fallback.test lists.test " +
+    "procmail.test maildrop.test dovecot.test",
   local_recipient_maps: "",
   recipient_delimiter: "+",
   command_time_limit: "3s",
-  relay_domains: "remote.test pipe.test pipe2.test pipe3.test pipe4.test pipe5.test pipe6.test pipe7.test",
+  relay_domains:
+    "remote.test filter.test spam.test pipe.test pipe2.test pipe3.test pipe4.test pipe5.test pipe6.test pipe7.test",
   virtual_mailbox_domains: "sender.test",
   minimal_backoff_time: "1000s",
   queue_run_delay: "1000s",
@@ -76,6 +78,11 @@ export const LOCAL_VARIANTS: Readonly<Record<string, Readonly<Record<string, str
     allow_mail_to_files: "alias,forward,include",
     propagate_unmatched_extensions: "alias,forward,include",
     expand_owner_alias: "yes",
+  },
+  procmail: { mailbox_command: '/usr/bin/procmail -a "$EXTENSION"' },
+  maildrop: { mailbox_command: "/usr/bin/maildrop" },
+  dovecot: {
+    mailbox_command: '/usr/lib/dovecot/dovecot-lda -c $inc/dovecot.conf -f "$SENDER" -a "$RECIPIENT"',
   },
 };
 
@@ -321,7 +328,7 @@ function resultOf({ log, root }: Bench, places: Places, id: string): PeerResult 
   );
   const files: Record<string, string> = {};
   for (const path of filesBelow(`${root}/out`)) {
-    if (!path.slice(`${root}/out/`.length).includes(id)) continue;
+    if (!path.slice(`${root}/out/`.length).includes(id) || !Deno.statSync(path).isFile) continue;
     files[normal(path).replace(/\/\d+\.[A-Z].*$/, "/MESSAGE")] = normal(describeFile(path));
   }
   const mailboxes = PEER_USERS.flatMap((user) => [
@@ -354,11 +361,13 @@ function describeFile(path: string): string {
 function messagesOf(path: string): string[] {
   let text: string;
   try {
+    // A FIFO would be waited for.
+    if (!Deno.lstatSync(path).isFile) return [];
     text = Deno.readTextFileSync(path);
   } catch {
     return [];
   }
-  return text.startsWith("From ") ? text.split(/^(?=From \S+  )/m) : [text];
+  return text.startsWith("From ") ? text.split(/^(?=From \S+ {2})/m) : [text];
 }
 
 /** Without what differs from system to system and from run to run. */
@@ -402,7 +411,7 @@ export async function runOnPostfix(users: PeerUsers, cases: readonly PeerCase[])
       variants.map(([name, settings]) =>
         `${name} unix - n n - - local\n` +
         Object.entries(settings).map(([key, value]) => `  -o { ${key} = ${value} }\n`).join("")
-      ).join("").replaceAll("$out", "$root/out") +
+      ).join("").replaceAll("$out", "$root/out").replaceAll("$inc", "$root/inc") +
       Object.entries(PIPES).map(([name, attributes]) =>
         `${name} unix - n n - - pipe\n  ${attributes.join(" ")}\n`.replaceAll("$inc", "$root/inc")
           .replaceAll("$alice", users.logins.get("alice")!).replaceAll("$bob", users.logins.get("bob")!)
@@ -422,11 +431,24 @@ export async function runOnPostfix(users: PeerUsers, cases: readonly PeerCase[])
   }
 }
 
+/** What is done beside the cases. */
+export interface PosternRun {
+  /** Again and again while the cases run. */
+  readonly watch?: (installation: Installation) => void;
+  /** Before the system is stopped. */
+  readonly look?: (installation: Installation) => void | Promise<void>;
+  /** Programs find Postern's sendmail where they look for any: /usr/sbin/sendmail. */
+  readonly withSendmail?: true;
+  /** Further text of main.toml and master.toml. */
+  readonly main?: string;
+  readonly master?: (installation: Installation) => string;
+}
+
 /** Runs the cases on an installed Postern. */
 export async function runOnPostern(
   users: PeerUsers,
   cases: readonly PeerCase[],
-  look?: (installation: Installation) => Promise<void>,
+  { watch, look, withSendmail, main = "", master = () => "" }: PosternRun = {},
 ): Promise<PeerResult[]> {
   const installation = new Installation();
   const places = new Places(installation.directory, users);
@@ -435,12 +457,27 @@ export async function runOnPostern(
     await places.prepare(cases);
     const { configuration, directory } = installation;
     Deno.writeTextFileSync(`${configuration}/aliases`, places.aliases(cases));
-    Deno.writeTextFileSync(`${configuration}/main.toml`, posternMain(installation));
-    Deno.writeTextFileSync(`${configuration}/master.toml`, posternMaster(installation, users));
-    const started = await installation.program("sbin/postern", ["-c", configuration, "start"]);
+    Deno.writeTextFileSync(`${configuration}/main.toml`, posternMain(installation) + main);
+    Deno.writeTextFileSync(
+      `${configuration}/master.toml`,
+      posternMaster(installation, users) + places.fill(master(installation), ""),
+    );
+    const start = ["-c", configuration, "start"];
+    const started = withSendmail
+      // In a file system of its own, so that nobody else's sendmail is replaced.
+      ? await runTool("unshare", [
+        "-m",
+        "/bin/sh",
+        "-ec",
+        'mount --bind "$0/sendmail" /usr/sbin/sendmail; exec "$0/postern" "$@"',
+        `${installation.prefix}/sbin`,
+        ...start,
+      ])
+      : await installation.program("sbin/postern", start);
     assert.equal(started.status, 0, started.errors + started.output);
     const bench = { root: directory, port: installation.port, log: () => installation.readLog() };
-    const results = await runCases(bench, places, cases);
+    const timer = watch === undefined ? undefined : setInterval(() => watch(installation), 300);
+    const results = await runCases(bench, places, cases).finally(() => clearInterval(timer));
     await look?.(installation);
     await installation.program("sbin/postern", ["-c", configuration, "stop"]);
     return results;
@@ -469,6 +506,8 @@ function tomlOf(name: string, value: string): string {
 function posternMain({ queue, log, directory, configuration }: Installation): string {
   const transports = [
     "remote.test=discard:away",
+    "filter.test=filter:",
+    "spam.test=spam:",
     ...Object.keys(LOCAL_VARIANTS).map((name) => `${name}.test=${name}:`),
     ...Object.keys(PIPES).map((name) => `${name}.test=${name}:hop.Test`),
   ];
@@ -498,7 +537,9 @@ function posternMaster({ port, directory }: Installation, users: PeerUsers): str
     `\n[[service]]\nname = "${name}"\ntype = "unix"\ncommand = "${command}"\n${more}\n`;
   const locals = Object.entries(LOCAL_VARIANTS).map(([name, settings]) => {
     const parameters = Object.entries(settings).map(([key, value]) =>
-      `${key} = ${tomlOf(key, value.replaceAll("$out", `${directory}/out`))}`
+      `${key} = ${
+        tomlOf(key, value.replaceAll("$out", `${directory}/out`).replaceAll("$inc", `${directory}/inc`))
+      }`
     );
     return service(name, "local", `parameters = { ${parameters.join(", ")} }`);
   });

@@ -92,7 +92,9 @@ export class Processes implements AsyncDisposable {
 /** The permissions of a task. */
 function flagsOf(task: AnyHelperTask): string[] {
   if (task.kind === "program") return [`--allow-run=${task.program}`];
-  if (task.kind === "files") return [`--allow-read=${[...task.files, ...(task.home === "" ? [] : [task.home])].join(",")}`];
+  if (task.kind === "files") {
+    return [`--allow-read=${[...task.files, ...(task.home === "" ? [] : [task.home])].join(",")}`];
+  }
   const isMbox = task.kind === "mailbox" && task.format === "mbox";
   const paths = isMbox ? `${task.path},${task.path}.lock` : task.path;
   const files = task.kind === "mailbox" ? task.files ?? [] : [];
@@ -104,4 +106,3 @@ export function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise((resolve) => child.once("exit", () => resolve()));
 }
-

@@ -51,7 +51,10 @@ Deno.test("The first file that exists is read, whatever its size, and master hea
   await using bench = new Bench();
   bench.write("second", 'a, "|cmd x"\n#"|not"\n/f, ~/g\n:Include:/l\n');
   bench.write("third", "no");
-  assert.equal(await bench.text(["first", "second", "third"]), '1 a, "|cmd x"\n#"|not"\n/f, ~/g\n:Include:/l\n');
+  assert.equal(
+    await bench.text(["first", "second", "third"]),
+    '1 a, "|cmd x"\n#"|not"\n/f, ~/g\n:Include:/l\n',
+  );
   await until(() => bench.processes.output.includes("names"));
   const names = bench.processes.output.split("\n").map((line) => line === "" ? {} : JSON.parse(line))
     .find(({ word }) => word === "names");
@@ -91,14 +94,18 @@ Deno.test("A .forward that is a link, a directory, a FIFO, shared or too long is
   assert.equal(await bench.text(["huge"]), `refused file is longer than ${FILE_LIMIT} bytes`);
 });
 
-testNeeding(["root"], "A .forward that belongs to somebody else is refused, one of root's is not", async () => {
-  await using bench = new Bench();
-  Deno.chownSync(bench.write("mine", "a"), 1234, 1234);
-  assert.equal(await bench.text(["mine"], { owner: 4321 }), "refused file has bad owner uid 1234");
-  assert.equal(await bench.text(["mine"], { owner: 1234 }), "0 a");
-  bench.write("roots", "a");
-  assert.equal(await bench.text(["roots"], { owner: 4321 }), "0 a");
-});
+testNeeding(
+  ["root"],
+  "A .forward that belongs to somebody else is refused, one of root's is not",
+  async () => {
+    await using bench = new Bench();
+    Deno.chownSync(bench.write("mine", "a"), 1234, 1234);
+    assert.equal(await bench.text(["mine"], { owner: 4321 }), "refused file has bad owner uid 1234");
+    assert.equal(await bench.text(["mine"], { owner: 1234 }), "0 a");
+    bench.write("roots", "a");
+    assert.equal(await bench.text(["roots"], { owner: 4321 }), "0 a");
+  },
+);
 
 Deno.test("A list may belong to anybody, and is no FIFO, no directory and not for the world to write", async () => {
   await using bench = new Bench();

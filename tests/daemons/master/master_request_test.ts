@@ -76,27 +76,35 @@ const NOBODY = findUser("nobody")!;
 const GAMES = findUser("games")!;
 const byAlias = (name: string) => ({ kind: "alias", name });
 
-testNeeding(["root"], "A command that an alias of root's names runs as default_privs, by the shell where it needs one", async () => {
-  using world = new World('cmd: "|/bin/echo a b", "|x > y"\n');
-  const plain = await world.get({ kind: "command", command: "/bin/echo a b", author: byAlias("cmd") });
-  assert.ok(plain.kind === "program");
-  assert.deepEqual(
-    [plain.program, plain.args, plain.uid, plain.gid, plain.timeLimit],
-    ["/bin/echo", ["a", "b"], NOBODY.uid, NOBODY.gid, 1000],
-  );
-  assert.equal(plain.environment["PATH"], "/usr/bin:/bin");
-  assert.equal(plain.environment["HOME"], undefined);
-  const shell = await world.get({ kind: "command", command: "x > y", author: byAlias("cmd") });
-  assert.ok(shell.kind === "program");
-  assert.deepEqual([shell.program, shell.args], ["/bin/sh", ["-c", "x > y"]]);
-});
+testNeeding(
+  ["root"],
+  "A command that an alias of root's names runs as default_privs, by the shell where it needs one",
+  async () => {
+    using world = new World('cmd: "|/bin/echo a b", "|x > y"\n');
+    const plain = await world.get({ kind: "command", command: "/bin/echo a b", author: byAlias("cmd") });
+    assert.ok(plain.kind === "program");
+    assert.deepEqual(
+      [plain.program, plain.args, plain.uid, plain.gid, plain.timeLimit],
+      ["/bin/echo", ["a", "b"], NOBODY.uid, NOBODY.gid, 1000],
+    );
+    assert.equal(plain.environment["PATH"], "/usr/bin:/bin");
+    assert.equal(plain.environment["HOME"], undefined);
+    const shell = await world.get({ kind: "command", command: "x > y", author: byAlias("cmd") });
+    assert.ok(shell.kind === "program");
+    assert.deepEqual([shell.program, shell.args], ["/bin/sh", ["-c", "x > y"]]);
+  },
+);
 
 testNeeding(["root"], "A command of an alias file that a user owns runs as that user", async () => {
   using world = new World('cmd: "|id"\n');
   Deno.chownSync(`${world.directory}/aliases`, GAMES.uid, GAMES.gid);
   const task = await world.get({ kind: "command", command: "id", author: byAlias("cmd") });
   assert.ok(task.kind === "program");
-  assert.deepEqual([task.program, task.uid, task.environment["HOME"]], ["/usr/bin/id", GAMES.uid, GAMES.home]);
+  assert.deepEqual([task.program, task.uid, task.environment["HOME"]], [
+    "/usr/bin/id",
+    GAMES.uid,
+    GAMES.home,
+  ]);
 });
 
 testNeeding(["root"], "What no alias and no file names is refused", async () => {
@@ -170,19 +178,25 @@ testNeeding(["root"], "The .forward files of an address are its user's, and root
   const { home, uid, gid } = GAMES;
   const files = [`${home}/.forward+a_b`, `${home}/.forward`];
   assert.deepEqual(task, { kind: "files", files, owner: uid, home: "", author: uid, uid, gid });
-  for (const recipient of ["root@x.test", "none-such@x.test", "@x", ""]) await world.refused({ kind: "forward", recipient });
-});
-
-testNeeding(["root"], "An extension brings no other directory and no other file into the path of a .forward", async () => {
-  using world = new World("", { forward_path: '"$home/.f+$extension, $home/$local/.f"' });
-  for (const extension of ["../../etc/passwd", "a/b", "a,b"]) {
-    const task = await world.get({ kind: "forward", recipient: `games+${extension}@x.test` });
-    assert.ok(task.kind === "files");
-    for (const file of task.files) {
-      assert.ok(file.startsWith(`${GAMES.home}/`) && !file.includes("..") && !file.includes(","), file);
-    }
+  for (const recipient of ["root@x.test", "none-such@x.test", "@x", ""]) {
+    await world.refused({ kind: "forward", recipient });
   }
 });
+
+testNeeding(
+  ["root"],
+  "An extension brings no other directory and no other file into the path of a .forward",
+  async () => {
+    using world = new World("", { forward_path: '"$home/.f+$extension, $home/$local/.f"' });
+    for (const extension of ["../../etc/passwd", "a/b", "a,b"]) {
+      const task = await world.get({ kind: "forward", recipient: `games+${extension}@x.test` });
+      assert.ok(task.kind === "files");
+      for (const file of task.files) {
+        assert.ok(file.startsWith(`${GAMES.home}/`) && !file.includes("..") && !file.includes(","), file);
+      }
+    }
+  },
+);
 
 testNeeding(["root"], "require_home_directory lets the helper look at the home", async () => {
   using world = new World("", { require_home_directory: "true" });
@@ -192,13 +206,23 @@ testNeeding(["root"], "require_home_directory lets the helper look at the home",
 
 testNeeding(["root"], "The helper of a mailbox reads its user's .forward as well", async () => {
   using world = new World("", { mail_spool_directory: '"/var/games"' });
-  const request = { kind: "mailbox", path: "/var/games/games", format: "mbox", user: "games", uid: GAMES.uid, gid: GAMES.gid };
+  const request = {
+    kind: "mailbox",
+    path: "/var/games/games",
+    format: "mbox",
+    user: "games",
+    uid: GAMES.uid,
+    gid: GAMES.gid,
+  };
   const task = await world.get(request);
   assert.deepEqual(task.kind === "mailbox" && task.files, [`${GAMES.home}/.forward`]);
 });
 
 testNeeding(["root"], "A user's mailbox command is the configuration's, as the service has it", async () => {
-  using world = new World("", { mailbox_command_maps: '["inline:{ games=/bin/mine }"]', mailbox_command: '"/bin/all"' });
+  using world = new World("", {
+    mailbox_command_maps: '["inline:{ games=/bin/mine }"]',
+    mailbox_command: '"/bin/all"',
+  });
   const program = async (user: string, name?: string) => {
     const task = await world.get({ kind: "mailboxCommand", user }, name);
     return task.kind === "program" && [task.program, task.uid, task.environment["HOME"]];
@@ -210,7 +234,10 @@ testNeeding(["root"], "A user's mailbox command is the configuration's, as the s
 });
 
 testNeeding(["root"], "pipe gets its own program as its user, and nothing else", async () => {
-  using world = new World('cmd: "|id"\n', { filter_time_limit: '"7s"', export_environment: '["A=b", "NOT_THERE"]' });
+  using world = new World('cmd: "|id"\n', {
+    filter_time_limit: '"7s"',
+    export_environment: '["A=b", "NOT_THERE"]',
+  });
   const task = await world.get({ kind: "pipe" }, "filter");
   assert.deepEqual(task, {
     kind: "program",
@@ -240,7 +267,14 @@ testNeeding(["root"], "default_privs that is root runs nothing", async () => {
 testNeeding(["root"], "root has no mailbox", async () => {
   using world = new World("", { home_mailbox: '"Maildir/"' });
   const { home } = findUser("root")!;
-  await world.refused({ kind: "mailbox", path: `${home}/Maildir`, format: "maildir", user: "root", uid: 0, gid: 0 });
+  await world.refused({
+    kind: "mailbox",
+    path: `${home}/Maildir`,
+    format: "maildir",
+    user: "root",
+    uid: 0,
+    gid: 0,
+  });
 });
 
 Deno.test("Requests of any form are refused, never an error", async () => {

@@ -27,7 +27,12 @@ const REQUEST = {
 
 const RULE = { recipient_delimiter: "+", owner_request_special: true, double_bounce_sender: "double-bounce" };
 
-function argumentsOf(argv: string, flags = "", more: Partial<DeliveryRequest> = {}, nullSender = "MAILER-DAEMON"): string[] {
+function argumentsOf(
+  argv: string,
+  flags = "",
+  more: Partial<DeliveryRequest> = {},
+  nullSender = "MAILER-DAEMON",
+): string[] {
   return pipeArguments(argv.split(" "), { ...REQUEST, ...more }, { flags, nullSender, rule: RULE });
 }
 
@@ -41,7 +46,13 @@ const CASES: readonly (readonly [argv: string, flags: string, expected: readonly
   ["${mailbox}!${domain}", "", ["User+Ext!Dom.Test", "b c!dom.test"]],
   ["${original_recipient}", "", ["Orig@Dom.Test", "b c@dom.test"]],
   ["${nexthop} ${size} ${queue_id} ${envid}", "h", ["hop.test", "321", "4F2A", "ENV"]],
-  ["${client_address} ${client_helo} ${client_hostname} ${client_port} ${client_protocol}", "", ["192.0.2.1", "helo", "client", "2525", "ESMTP"]],
+  ["${client_address} ${client_helo} ${client_hostname} ${client_port} ${client_protocol}", "", [
+    "192.0.2.1",
+    "helo",
+    "client",
+    "2525",
+    "ESMTP",
+  ]],
   ["${sasl_method} ${sasl_username} ${sasl_sender}", "", ["plain", "user", "sasl@x"]],
   ["$$x $${user}", "", ["$x", "${user}"]],
 ];
@@ -96,7 +107,11 @@ Deno.test("Arguments may be given one by one behind argv", () => {
   const read = readPipeAttributes(["user=x", "argv=/bin/x", "a b", "{c", "flags=D"]);
   assert.ok(read.kind === "attributes");
   assert.deepEqual(read.attributes.argv, ["/bin/x", "a b", "{c", "flags=D"]);
-  assert.deepEqual([read.attributes.eol, read.attributes.nullSender, read.attributes.size], ["\n", "MAILER-DAEMON", 0]);
+  assert.deepEqual([read.attributes.eol, read.attributes.nullSender, read.attributes.size], [
+    "\n",
+    "MAILER-DAEMON",
+    0,
+  ]);
 });
 
 const WRONG: readonly (readonly [items: readonly string[], why: RegExp])[] = [

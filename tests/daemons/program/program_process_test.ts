@@ -13,7 +13,11 @@ class Bench implements AsyncDisposable {
   readonly #pools: MailboxHelperPool[] = [];
 
   /** Runs a shell command on a text, as the helper of a command of local does. */
-  async run(command: string, text: string | readonly Uint8Array[] = "text\n", more: Partial<ProgramTask> = {}) {
+  async run(
+    command: string,
+    text: string | readonly Uint8Array[] = "text\n",
+    more: Partial<ProgramTask> = {},
+  ) {
     const pool = this.pool({ args: ["-c", command], ...more });
     return await this.feed(pool, text);
   }
@@ -34,7 +38,11 @@ class Bench implements AsyncDisposable {
     return pool;
   }
 
-  async feed(pool: MailboxHelperPool, text: string | readonly Uint8Array[], more: object = {}): Promise<ProgramEnd> {
+  async feed(
+    pool: MailboxHelperPool,
+    text: string | readonly Uint8Array[],
+    more: object = {},
+  ): Promise<ProgramEnd> {
     return await pool.run({ kind: "pipe" }, {
       queueId: "ID",
       sender: "",
@@ -63,7 +71,8 @@ function shown(end: ProgramEnd): string {
 function processesWith(words: string): string[] {
   return [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) => {
     try {
-      return /^[0-9]+$/.test(name) && Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ").includes(words);
+      return /^[0-9]+$/.test(name) &&
+        Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ").includes(words);
     } catch {
       return false; // it has ended
     }
@@ -114,7 +123,9 @@ Deno.test("A program that takes too long is killed, and its group is named to ma
   const end = await bench.run(`echo $$; exec sleep ${mark}`, "x", { timeLimit: 1 });
   assert.ok(end.how === "timeout");
   const leader = Number(decode(end.output));
-  const told = bench.processes.output.split("\n").filter((line) => line.includes("killGroup")).map((line) => JSON.parse(line));
+  const told = bench.processes.output.split("\n").filter((line) => line.includes("killGroup")).map((line) =>
+    JSON.parse(line)
+  );
   assert.deepEqual(told, [{ word: "killGroup", leader }]);
   assert.ok(await until(() => processesWith(`sleep ${mark}`).length === 0));
 });
@@ -138,8 +149,13 @@ Deno.test("An agent that goes away in mid-message has the program killed before 
 
 Deno.test("A program that cannot be started is a failure that says why", async () => {
   await using bench = new Bench();
-  assert.match(shown(await bench.run("x", "", { program: "/no/such/program" })), /^failed 0 Cannot run "\/no\/such\/program"/);
-  const away = await bench.feed(bench.pool({ args: ["-c", "exit 0"] }), "", { directory: "/no/such/directory" });
+  assert.match(
+    shown(await bench.run("x", "", { program: "/no/such/program" })),
+    /^failed 0 Cannot run "\/no\/such\/program"/,
+  );
+  const away = await bench.feed(bench.pool({ args: ["-c", "exit 0"] }), "", {
+    directory: "/no/such/directory",
+  });
   assert.equal(away.how, "failed");
 });
 
@@ -155,7 +171,10 @@ Deno.test("Arguments reach the program as they are; a variable that is not one o
   await using bench = new Bench();
   const pool = bench.pool({ args: ["-c", 'printf "<%s>" "$@"', "sh"] });
   const args = ["a b", "$(id)", "`id`", "", "-n", "é\n"];
-  assert.equal(shown(await bench.feed(pool, "", { args })), `exit 0 ${args.map((one) => `<${one}>`).join("")}`);
+  assert.equal(
+    shown(await bench.feed(pool, "", { args })),
+    `exit 0 ${args.map((one) => `<${one}>`).join("")}`,
+  );
   const end = await bench.feed(pool, "", { environment: [{ name: "LD_PRELOAD", value: "/tmp/x.so" }] });
   assert.equal(end.how, "unknown");
 });

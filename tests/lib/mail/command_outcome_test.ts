@@ -20,7 +20,10 @@ const ENDS: readonly (readonly [how: CommandEnd["how"], code: number, output: st
 
 for (const [how, code, output, expected] of ENDS) {
   Deno.test(`A command with ${how} ${code} and output ${JSON.stringify(output)} is ${expected}`, () => {
-    const { result, status, reason } = commandOutcome({ how, code, output: new TextEncoder().encode(output) }, "cmd");
+    const { result, status, reason } = commandOutcome(
+      { how, code, output: new TextEncoder().encode(output) },
+      "cmd",
+    );
     assert.equal(`${result} ${status} ${reason}`, expected);
   });
 }
@@ -28,6 +31,9 @@ for (const [how, code, output, expected] of ENDS) {
 Deno.test("A success is put in words, with a hundred characters of what the command said; a failure stays", () => {
   const end = { how: "exit", code: 0, output: new TextEncoder().encode("x".repeat(300)) } as const;
   assert.equal(deliveredTo(commandOutcome(end, "c"), "done").reason, `done (${"x".repeat(100)})`);
-  assert.equal(deliveredTo(commandOutcome({ ...end, output: new Uint8Array(0) }, "c"), "done").reason, "done");
+  assert.equal(
+    deliveredTo(commandOutcome({ ...end, output: new Uint8Array(0) }, "c"), "done").reason,
+    "done",
+  );
   assert.equal(deliveredTo(commandOutcome({ ...end, code: 67 }, "c"), "done").status, "5.1.1");
 });

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { type DeliveryHeaders, MailboxText, PIECE_LIMIT, type TextForm } from "../../../lib/mail/mailbox_text.ts";
+import {
+  type DeliveryHeaders,
+  MailboxText,
+  PIECE_LIMIT,
+  type TextForm,
+} from "../../../lib/mail/mailbox_text.ts";
 import { MessageSource, readDeliveredTo } from "../../../lib/mail/mailbox_source.ts";
 import { ContentReader } from "../../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
@@ -124,7 +129,12 @@ Deno.test("A content segment cut at any byte throws instead of giving half a mes
 });
 
 Deno.test("What could end a header line early becomes a question mark", () => {
-  const headers = { ...NO_HEADERS, returnPath: undefined, originalTo: "a\r\nBcc: b\0\x7f\té", fromLine: "From x\n y" };
+  const headers = {
+    ...NO_HEADERS,
+    returnPath: undefined,
+    originalTo: "a\r\nBcc: b\0\x7f\té",
+    fromLine: "From x\n y",
+  };
   assert.equal(textOf([["N", "z"]], headers), "From x? y\nX-Original-To: a??Bcc: b???é\nz\n");
 });
 
@@ -136,7 +146,11 @@ Deno.test("A program's text has its own line ends, its quoted lines, and its emp
   };
   const headers = { ...NO_HEADERS, returnPath: undefined, fromLine: "From s" };
   assert.equal(
-    textOf([["N", "From x"], ["N", "."], ["N", ".."], ["L", "a"], ["N", "From y"], ["N", "From"], ["N", ""]], headers, form),
+    textOf(
+      [["N", "From x"], ["N", "."], ["N", ".."], ["L", "a"], ["N", "From y"], ["N", "From"], ["N", ""]],
+      headers,
+      form,
+    ),
     "From s\r\n>From x\r\n..\r\n...\r\naFrom y\r\nFrom\r\n\r\n\r\n",
   );
 });
