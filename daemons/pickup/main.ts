@@ -66,7 +66,9 @@ function start(context: Context<typeof SERVICE>): () => Promise<void> {
   const pickup = new PickupService({
     queue: new QueueDirectory(settings.queue_directory, settings.hash_queue_names, settings.hash_queue_depth),
     cleanup: context.client(CLEANUP, "cleanup"),
-    maps: allowsEverybody(settings) ? undefined : new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    maps: allowsEverybody(settings)
+      ? undefined
+      : new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     loginOf: (uid) => findLogin(uid)?.name,
     log: context.log,
     settings,

@@ -21,11 +21,7 @@ import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type CLEANUP, CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 // Server skeleton
-import {
-  mayPost,
-  maySendAs,
-  type SubmitAccessSettings,
-} from "../../lib/server/submit_access.ts";
+import { mayPost, maySendAs, type SubmitAccessSettings } from "../../lib/server/submit_access.ts";
 // This program
 import { receivedHeader } from "./pickup_received.ts";
 import { type MaildropFile, openMaildropFile } from "./pickup_file.ts";

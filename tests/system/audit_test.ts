@@ -190,9 +190,9 @@ const LOCAL = [
   "failing@local.test",
   "program@local.test",
 ];
-const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry", "pipe"].map((name) =>
-  `x@${name}.test`
-);
+const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry", "pipe"].map((
+  name,
+) => `x@${name}.test`);
 
 /** A login name that is not root's: a mailbox of root's is not delivered to. */
 function someUser(): string {
