@@ -44,7 +44,7 @@ import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts"
 // Access
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 // This program
-import { lookUpNames } from "./smtpd_peer.ts";
+import { lookUpNames } from "../../lib/access/peer_name.ts";
 import { Server } from "./smtpd_server.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import { Session } from "./smtpd_session.ts";

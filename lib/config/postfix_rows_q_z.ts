@@ -44,7 +44,7 @@ export const ROWS_Q_Z: Readonly<Record<string, PostfixRow>> = {
   relocated_maps: ["string", "", 0, 0, "proxymap trivial-rewrite"],
   relocated_prefix_enable: ["bool", "yes", 0, 0, "trivial-rewrite"],
   remote_header_rewrite_domain: ["string", "", 0, 0, "cleanup trivial-rewrite"],
-  require_home_directory: ["bool", "no", 0, 0, "local", "local", "Defer mail for users without a home"],
+  require_home_directory: ["bool", "no", 0, 0, "local"],
   requiretls_enable: ["bool", "yes", 0, 0, "global", "tls", "Offer REQUIRETLS"],
   requiretls_esmtp_header: ["bool", "yes", 0, 0, "cleanup smtpd", "tls", "Honour the header TLS-Required"],
   requiretls_redact_dsn: ["bool", "yes", 0, 0, "bounce", "tls", "Leave content out of reports on REQUIRETLS mail"],
