@@ -395,7 +395,7 @@ export class Supervisor implements ServiceHost {
   #takeNames(child: MasterChild, items: unknown): void {
     const task = this.#taskOf(child);
     if (task?.kind === "files") this.#named.record(task.author, items);
-    else if (task?.kind === "mailbox") {
+    else if (task?.kind === "mailbox" && task.files !== undefined) {
       this.#named.record(findUser(task.user)?.uid ?? task.uid, items);
     }
   }
