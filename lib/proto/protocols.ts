@@ -381,7 +381,7 @@ export const DNS = protocol({
     answer: {
       fields: {
         /** ok: records may be empty (NODATA). Everything else is for the caller to tell apart. */
-        rcode: choice("ok", "nxdomain", "servfail", "refused", "timeout", "malformed", "other"),
+        rcode: choice("ok", "nxdomain", "servfail", "refused", "timeout", "malformed", "loop", "other"),
         /** DNSSEC-validated, as a trusted resolver says. */
         authenticated: flag(),
         /** Seconds; the least of the answer's. */

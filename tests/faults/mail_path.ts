@@ -101,6 +101,8 @@ export class MailPath implements Disposable {
     this.pickup = new PickupService({
       queue,
       cleanup: this.cleanupClient,
+      maps: undefined,
+      loginOf: () => undefined,
       log,
       settings: {
         authorized_submit_users: ["static:anyone"],
