@@ -34,6 +34,8 @@
  */
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
+// Tables
+import { connectTo } from "../../lib/table/stream_target.ts";
 // Server skeleton
 import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
@@ -43,6 +45,7 @@ import type { Context } from "../../lib/server/context.ts";
 import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
 // Access
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
+import { PolicyServers } from "../../lib/access/policy_server.ts";
 // This program
 import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
@@ -120,9 +123,12 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
+  const policy = new PolicyServers(settings, { stream: connectTo }, context.log);
   const services: SmtpdServices = {
     settings,
     origin: (parameter) => context.origin(parameter),
+    warning: (text) => context.log.warning(text),
+    askPolicy: (server, question) => policy.ask(server, question),
     serviceName: context.serviceName,
     anvil: context.reaches("anvil") ? context.client(ANVIL, "anvil") : undefined,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),

@@ -136,6 +136,8 @@ export class AccessControl {
     // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
     if (equalsIgnoreCase(recipient, "postmaster")) return undefined;
     const { transaction } = session;
+    // Behind a recipient that was taken the message has an id, which logs and policy servers are told.
+    if (transaction !== undefined && transaction.recipients.length > 0) await transaction.queueId();
     const sender = transaction?.sender ?? "";
     const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
     const question = this.#question(session, stage, recipient, resolved);

@@ -15,7 +15,7 @@ import type { ListContext, Row } from "./list_context.ts";
 import { reverseLabels } from "./peer.ts";
 import { DUNNO, fault, OK, type Question, reject, type Verdict } from "./policy.ts";
 import { refusal, type ReplyText, shown } from "./reply.ts";
-import { fitStatus, rejected, SUBJECT, type Subject } from "./subject.ts";
+import { fitStatus, SUBJECT, type Subject } from "./subject.ts";
 
 /** Longest reason of a list's that a reply has, UTF-16 units. */
 const REASON_LIMIT = 300;

@@ -145,12 +145,10 @@ export interface Services {
   readonly maps: MapLookup;
   readonly dns: DnsLookup;
   readonly rewrite: Pick<RewriteClient, "resolve" | "rewriteInternal">;
-  /** Asks a policy server, by the text behind check_policy_service; undefined: it cannot be asked now. */
+  /** The action that a policy server answers, by the text behind check_policy_service. */
   askPolicy?(server: string, question: Question): Promise<string>;
   /** Asks what is known of an address, and has it probed; undefined where there is no verify service. */
   readonly probe?: ((address: string) => Promise<ProbeResult | undefined>) | undefined;
-  /** True for an address of this machine's, or of a proxy in front of it. */
-  ownAddress?(address: string): boolean;
   /** Logs what is wrong with a rule. */
   warning?(text: string): void;
 }
