@@ -221,6 +221,7 @@ export class AccessControl {
       pipelined: session.pipelined,
       tls: session.tls,
       sasl: session.sasl,
+      saslSender: transaction?.options?.submitter,
       warn: (refusal: Refusal) => logRefusal(session, "reject_warning", question, refusal),
       note: (word: string, text: string) => logRule(session, word, question, text),
     };

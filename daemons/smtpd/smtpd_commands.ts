@@ -11,10 +11,12 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
+import { auth, authKeywords, readSubmitter } from "./smtpd_auth.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
+import { offersStartTls, startTls } from "./smtpd_tls.ts";
 import { Transaction } from "./smtpd_transaction.ts";
 
 type Result = ReplyText | undefined | Promise<ReplyText | undefined>;
@@ -24,6 +26,8 @@ export interface Command {
   readonly name: string;
   /** More input may not follow it in the same group (RFC 2920). */
   readonly last: boolean;
+  /** It is taken before TLS where TLS is demanded. */
+  readonly beforeTls?: true;
   run(session: Session, argument: Uint8Array): Result;
 }
 
@@ -69,16 +73,18 @@ export function runCommand(session: Session, command: Command, argument: Uint8Ar
 /** By verb, in the order in which a session's counts are logged. */
 const COMMANDS: ReadonlyMap<string, Command> = new Map(
   ([
-    { name: "HELO", last: true, run: helo },
-    { name: "EHLO", last: true, run: ehlo },
+    { name: "HELO", last: true, beforeTls: true, run: helo },
+    { name: "EHLO", last: true, beforeTls: true, run: ehlo },
+    { name: "STARTTLS", last: true, beforeTls: true, run: startTls },
+    { name: "AUTH", last: true, run: auth },
     { name: "MAIL", last: false, run: mail },
     { name: "RCPT", last: false, run: rcpt },
     { name: "DATA", last: true, run: data },
     { name: "RSET", last: false, run: rset },
-    { name: "NOOP", last: true, run: noop },
+    { name: "NOOP", last: true, beforeTls: true, run: noop },
     { name: "VRFY", last: true, run: vrfy },
     { name: "ETRN", last: true, run: etrn },
-    { name: "QUIT", last: true, run: () => REPLY.bye },
+    { name: "QUIT", last: true, beforeTls: true, run: () => REPLY.bye },
   ] satisfies Command[]).map((command) => [command.name, command]),
 );
 
@@ -133,16 +139,28 @@ function ehlo(session: Session, argument: Uint8Array): Result {
 
 function ehloWelcome(session: Session): Result {
   const verp = session.server.allowsVerp(session.peer);
+  const logins = authKeywords(session);
+  if (logins !== undefined) return ehloWithAuth(session, verp, logins);
   return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
 }
 
-function ehloReply({ server }: Session, verp: boolean): ReplyText {
-  const { settings, hiddenKeywords: hidden } = server;
+async function ehloWithAuth(
+  session: Session,
+  verp: boolean | Promise<boolean>,
+  logins: Promise<readonly string[]>,
+): Promise<ReplyText> {
+  return ehloReply(session, await verp, await logins);
+}
+
+function ehloReply(session: Session, verp: boolean, logins: readonly string[] = []): ReplyText {
+  const { settings, hiddenKeywords: hidden } = session.server;
   const keywords = [
     "PIPELINING",
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
     ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
     "ETRN",
+    ...(offersStartTls(session) ? ["STARTTLS"] : []),
+    ...logins,
     ...(verp ? ["XVERP"] : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
@@ -176,7 +194,7 @@ function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>)
 
 /** MAIL with parameters. */
 function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): Result {
-  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, size: 0, verp: "" };
+  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, size: 0, verp: "", submitter: "" };
   const { settings, hiddenKeywords } = session.server;
   const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
   for (const parameter of path.parameters) {
@@ -240,6 +258,12 @@ function mailParameter(
     const body = asciiUpper(value ?? "");
     options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
+  }
+  if (keyword === "AUTH") {
+    const submitter = readSubmitter(session, value ?? "", options.submitter);
+    if (submitter === undefined) return REPLY.mailAuthTwice;
+    options.submitter = submitter;
+    return undefined;
   }
   return unsupported(parameter);
 }

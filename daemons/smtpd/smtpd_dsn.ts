@@ -23,6 +23,8 @@ export interface MailOptions {
   size: number;
   /** XVERP: the two delimiters; empty: not asked for. */
   verp: string;
+  /** AUTH: who submitted the mail, as it was sent; empty: not given. */
+  submitter: string;
 }
 
 /** What RCPT said beside the recipient. */

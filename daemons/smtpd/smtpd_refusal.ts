@@ -7,9 +7,8 @@ import { printable } from "../../lib/vstring/printable.ts";
 // Access
 import type { Question, Refusal } from "../../lib/access/policy.ts";
 import { idText, makeReplyId, ruleText } from "../../lib/access/refusal_log.ts";
-import type { ReplyText } from "../../lib/access/reply.ts";
+import { type ReplyText, soften } from "../../lib/access/reply.ts";
 // This program
-import { soften } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 
 /** "ID: WORD: STAGE from CLIENT: TEXT; from=<> to=<> proto= helo=<>", as Postfix. */

@@ -22,6 +22,8 @@ import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import type { SmtpdSasl } from "./smtpd_sasl.ts";
+import type { SmtpdTls } from "./smtpd_tls.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
@@ -33,6 +35,10 @@ export class Server {
   readonly settings: SmtpdSettings;
   readonly log: Logger;
   readonly cleanup: CleanupService;
+  /** Undefined where TLS is off. */
+  readonly tls: SmtpdTls | undefined;
+  /** Undefined where nobody logs in. */
+  readonly sasl: SmtpdSasl | undefined;
   /** What a refused line that ends in LF alone gets. */
   readonly bareNewlineReply: ReplyText;
   /** The postmaster wants to know of errors in sessions. */
@@ -48,6 +54,7 @@ export class Server {
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
+  readonly #noLogin: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
   /** What stands behind refusals; undefined: nothing. */
@@ -75,6 +82,8 @@ export class Server {
       `${settings.myhostname} Error: bare <LF> received`;
     this.log = log;
     this.cleanup = cleanup;
+    this.tls = services.tls;
+    this.sasl = services.sasl;
     this.#services = services;
     this.#trouble = trouble;
     const clients = (name: string, items: readonly string[]) =>
@@ -99,6 +108,7 @@ export class Server {
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
   }
 
@@ -107,8 +117,12 @@ export class Server {
     const trusted = this.#isIn("mynetworks", this.#trusted, peer);
     const unlimited = this.#isIn("smtpd_client_event_limit_exceptions", this.#unlimited, peer);
     const local = typeof trusted === "boolean" ? this.#local.matches(peer, trusted) : undefined;
-    if (typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean") {
-      return { trusted, local, unlimited };
+    const noLogin = this.#mayNotLogIn(peer);
+    if (
+      typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean" &&
+      typeof noLogin === "boolean"
+    ) {
+      return { trusted, local, unlimited, noLogin };
     }
     return this.#askStanding(peer, trusted, unlimited);
   }
@@ -119,7 +133,22 @@ export class Server {
     unlimited: boolean | Promise<boolean>,
   ): Promise<ClientStanding> {
     const trusted = await asked;
-    return { trusted, local: await this.#local.matches(peer, trusted), unlimited: await unlimited };
+    return {
+      trusted,
+      local: await this.#local.matches(peer, trusted),
+      unlimited: await unlimited,
+      noLogin: await this.#mayNotLogIn(peer),
+    };
+  }
+
+  /** True for a client that AUTH is kept from; a promise when a table has to be asked. Trouble means: it is. */
+  #mayNotLogIn(peer: Peer): boolean | Promise<boolean> {
+    if (this.sasl === undefined || this.settings.smtpd_sasl_exceptions_networks.length === 0) return false;
+    const key = `${peer.name} ${peer.address}`;
+    const verdict = matchLiteral(this.#noLogin, listSubject("address", key));
+    if (verdict !== "ask") return verdict === "match";
+    return this.#services.maps.find("smtpd_sasl_exceptions_networks", "list", key)
+      .then((found) => found.kind !== "missing");
   }
 
   /** True for a client in a list; a promise when a table has to be asked. Trouble means: it is not. */
@@ -158,6 +187,12 @@ export class Server {
       },
       (error) => this.#trouble(`postmaster notice for ${client}`, error),
     );
+  }
+
+  /** A session takes the place of another on the same connection. */
+  replace(old: Session, next: Session): void {
+    this.#sessions.delete(old);
+    this.#sessions.add(next);
   }
 
   /** Takes a session out; false when it is out already. */

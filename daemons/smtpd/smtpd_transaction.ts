@@ -15,6 +15,7 @@ import { type CLEANUP, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
 import { Standing } from "../../lib/access/policy.ts";
+import type { SaslFacts } from "../../lib/access/session_facts.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { DataReader } from "./smtpd_data.ts";
@@ -35,6 +36,7 @@ export interface SessionFacts {
   readonly protocol: string;
   /** Headers of the client's mail are completed as those of mail from here. */
   readonly local: boolean;
+  readonly sasl: SaslFacts | undefined;
 }
 
 /** A message's final fate. */
@@ -168,7 +170,7 @@ export class Transaction {
   }
 
   #putEnvelope(out: ByteBuilder, facts: SessionFacts): void {
-    const { peer, helo, protocol, local } = facts;
+    const { peer, helo, protocol, local, sasl } = facts;
     appendRecord(out, RECORD.TIME, formatTime(this.#time));
     appendAttribute(out, "rewrite_context", local ? "local" : "remote");
     appendRecord(out, RECORD.FROM, this.sender);
@@ -190,6 +192,10 @@ export class Transaction {
       ["helo_name", helo],
       ["protocol_name", protocol],
     ];
+    if (sasl !== undefined) {
+      pairs.push(["sasl_method", sasl.method], ["sasl_username", sasl.username]);
+      pairs.push(["sasl_sender", options?.submitter ?? ""]);
+    }
     if (options !== undefined) {
       if (options.eightBit) pairs.push(["encoding", "8bit"]);
       pairs.push(["envelope_id", options.envelopeId]);

@@ -65,6 +65,7 @@ export type AccessSettings = Settings<
   | "smtpd_relay_before_recipient_restrictions"
   | "smtpd_relay_restrictions"
   | "smtpd_restriction_classes"
+  | "smtpd_sasl_auth_enable"
   | "smtpd_sender_login_maps"
   | "smtpd_sender_restrictions"
   | "soft_bounce"
