@@ -14,6 +14,7 @@ import { InputBuffer, type InputLine } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
 import { type ReplyText, soften } from "../../lib/access/reply.ts";
+import type { Standing } from "../../lib/access/policy.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
@@ -57,6 +58,7 @@ export interface ClientStanding {
 
 /** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
 interface Secured {
+  readonly client: Standing;
   readonly tls: TlsFacts;
   readonly anvil: ClientAccount;
   readonly counts: CommandCounts;
@@ -83,7 +85,7 @@ export class Session {
   readonly #channel: Channel;
   readonly #done: () => void;
   /** What the restrictions have left behind so far. */
-  readonly access = new SessionAccess();
+  readonly access: SessionAccess;
   /** The client has sent commands before it could. */
   pipelined = false;
   greeting: Greeting | undefined;
@@ -130,6 +132,7 @@ export class Session {
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
+    this.access = new SessionAccess(secured?.client);
     this.tls = secured?.tls;
     this.#counts = secured?.counts ?? new CommandCounts();
     this.#errors = secured?.errors ?? 0;
@@ -235,6 +238,7 @@ export class Session {
     if (this.#phase !== "handshake") return channel.destroy();
     this.#phase = "closed";
     const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
+      client: this.access.client,
       tls,
       anvil: this.anvil,
       counts: this.#counts,

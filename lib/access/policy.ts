@@ -20,6 +20,8 @@ export type AccessSettings = Settings<
   | "access_map_reject_code"
   | "address_verify_poll_count"
   | "address_verify_poll_delay"
+  | "address_verify_sender"
+  | "address_verify_sender_ttl"
   | "allow_untrusted_routing"
   | "canonical_maps"
   | "default_rbl_reply"
@@ -28,6 +30,7 @@ export type AccessSettings = Settings<
   | "local_recipient_maps"
   | "maps_rbl_reject_code"
   | "multi_recipient_bounce_reject_code"
+  | "myorigin"
   | "non_fqdn_reject_code"
   | "parent_domain_matches_subdomains"
   | "permit_mx_backup_networks"
@@ -134,7 +137,7 @@ export interface Refusal {
 export interface ProbeResult {
   /** ok: it exists. undeliverable: it does not. deferred: nobody could tell. unknown: a probe is under way. */
   readonly status: "ok" | "undeliverable" | "deferred" | "unknown";
-  /** What the last system said, its status code in front. */
+  /** The reason. */
   readonly text: string;
 }
 
