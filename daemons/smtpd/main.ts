@@ -28,7 +28,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   BINARYMIME is not offered. A chunk that is more than half over message_size_limit ends the session.
  *
  * @module
  */
@@ -50,7 +50,8 @@ import { PolicyServers } from "../../lib/access/policy_server.ts";
 // This program
 import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
-import { type ClientStanding, Session } from "./smtpd_session.ts";
+import type { ClientStanding } from "./smtpd_client.ts";
+import { Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
 import { SmtpdSasl } from "./smtpd_sasl.ts";
 import { SmtpdTls } from "./smtpd_tls.ts";
