@@ -49,7 +49,6 @@ export const REPLY = {
   authTooLong: "500 5.5.6 SASL response limit exceeded",
   authAborted: "501 5.7.0 Authentication aborted",
   authDone: "235 2.7.0 Authentication successful",
-  mailAuthTwice: "503 5.5.4 Error: multiple AUTH= options",
   notImplemented: "502 5.5.1 Error: command not implemented",
   synchronization: "554 5.5.0 Error: SMTP protocol synchronization",
   notSmtp: "221 2.7.0 Error: I can break rules, too. Goodbye.",
@@ -74,12 +73,4 @@ export function endsSession(reply: ReplyText): boolean {
 /** True for a reply that counts as the client's error. */
 export function isErrorReply(reply: ReplyText): boolean {
   return reply.startsWith("4") || reply.startsWith("5");
-}
-
-/** The reply as a temporary one (soft_bounce). */
-export function soften(reply: ReplyText): ReplyText {
-  if (!reply.startsWith("5")) return reply;
-  const rest = reply.slice(1);
-  // The enhanced code's class must agree with the reply's.
-  return "4" + (rest.slice(2, 5) === " 5." ? `${rest.slice(0, 3)}4${rest.slice(4)}` : rest);
 }

@@ -10,19 +10,24 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
-import { InputBuffer, type InputLine } from "../../lib/stream/input_buffer.ts";
+import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { ReplyText } from "../../lib/access/reply.ts";
+import type { Refusal } from "../../lib/access/policy.ts";
+import { type ReplyText, soften } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
+import type { Answer } from "./smtpd_auth.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
+import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
-import { receivedLines } from "./smtpd_received.ts";
+import { clientText, factsOf, receivedOf, rejectText } from "./smtpd_session_text.ts";
 import { Transcript } from "./smtpd_transcript.ts";
+import type { Secured } from "./smtpd_tls.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
@@ -38,9 +43,6 @@ export interface Greeting {
   readonly esmtp: boolean;
 }
 
-/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
-export type Answer = InputLine | { readonly kind: "gone" };
-
 /** What the configuration says of a client. */
 export interface ClientStanding {
   /** It is in mynetworks. */
@@ -49,15 +51,8 @@ export interface ClientStanding {
   readonly local: boolean;
   /** AUTH is kept from it. */
   readonly noLogin: boolean;
-}
-
-/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
-interface Secured {
-  readonly tls: TlsFacts;
-  readonly counts: CommandCounts;
-  readonly errors: number;
-  readonly junk: number;
-  readonly transcript: Transcript | undefined;
+  /** How much it does is neither counted nor limited. */
+  readonly unlimited: boolean;
 }
 
 /** A session. */
@@ -68,6 +63,8 @@ export class Session {
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   local: boolean;
   readonly log: Logger;
+  /** What the client does is counted here. */
+  readonly anvil: ClientAccount;
   /** Undefined in the clear. */
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
@@ -90,8 +87,7 @@ export class Session {
   #quit = false;
   /** What the client did last, as the log names it. */
   #where = "CONNECT";
-  #errors = 0;
-  #junk = 0;
+  readonly #errors: ClientErrors;
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
@@ -115,13 +111,13 @@ export class Session {
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
+    this.anvil = secured?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
     this.tls = secured?.tls;
     this.#counts = secured?.counts ?? new CommandCounts();
-    this.#errors = secured?.errors ?? 0;
-    this.#junk = secured?.junk ?? 0;
+    this.#errors = secured?.errors ?? new ClientErrors(server.settings);
     this.#transcript = secured?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
   }
@@ -139,9 +135,23 @@ export class Session {
   /** Greets the client; what it sent before that is held against it. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
-    this.#phase = "command";
     this.#deadline.start();
-    const refusal = this.server.admit(this);
+    const admission = this.server.admit(this);
+    if (!(admission instanceof Promise)) return this.#admitted(admission, early);
+    this.#input.push(early);
+    admission.then(
+      (refusal) => {
+        if (this.#phase !== "connecting") return;
+        const sent = this.#input.view();
+        this.#input.consume(sent.length);
+        this.#admitted(refusal, sent);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  #admitted(refusal: ReplyText | undefined, early: Uint8Array): void {
+    this.#phase = "command";
     const wrapper = this.server.tls?.wrapper === true;
     if (refusal !== undefined) {
       this.log.info(`NOQUEUE: reject: CONNECT from ${this.client}: ${refusal}; proto=SMTP`);
@@ -157,7 +167,8 @@ export class Session {
       return this.#flush();
     }
     this.#greet();
-    if (early.length > 0) this.data(early);
+    if (early.length > 0) this.#input.push(early);
+    this.#resume();
   }
 
   #greet(): void {
@@ -166,9 +177,9 @@ export class Session {
   }
 
   /** Answers STARTTLS and begins the handshake. */
-  startTls(): void {
+  startTls(): undefined {
     // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
-    if (this.#input.length > 0) return this.#improperPipelining(this.#where, this.#input.view());
+    if (this.#input.length > 0) return void this.#improperPipelining(this.#where, this.#input.view());
     this.#counts.accepted("starttls");
     this.reply(REPLY.startTls);
     this.#flush();
@@ -182,20 +193,20 @@ export class Session {
     const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
     this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
     this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
-      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+      secure: (channel, tls, resumed) => this.#goOnSecurely(channel, tls, resumed),
       failed: () => this.closed(),
     });
   }
 
   /** Another session takes over: of this one nothing is left but our own counts. */
-  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+  #goOnSecurely(channel: Channel, tls: TlsFacts, resumed: boolean): void {
     if (this.#phase !== "handshake") return channel.destroy();
     this.#phase = "closed";
     const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
       tls,
+      anvil: this.anvil,
       counts: this.#counts,
       errors: this.#errors,
-      junk: this.#junk,
       transcript: this.#transcript,
     });
     this.server.replace(this, next);
@@ -204,9 +215,22 @@ export class Session {
       ended: () => next.ended(),
       closed: () => next.closed(),
     });
-    next.#phase = "command";
+    next.#phase = "busy";
     next.#where = this.#where;
-    if (this.#where === "CONNECT") next.#greet();
+    // What costs is the handshake that a ticket spares.
+    const refused = resumed ? undefined : this.anvil.countTls();
+    if (!(refused instanceof Promise)) return next.#goOn(refused);
+    refused.then((reply) => next.#goOn(reply), (error) => this.server.failed(next, error));
+  }
+
+  /** TLS stands: the greeting in wrapper mode, commands elsewhere. */
+  #goOn(refused: ReplyText | undefined): void {
+    if (this.#isClosed()) return;
+    this.#phase = "command";
+    if (refused !== undefined) this.reply(refused);
+    else if (this.#where === "CONNECT") this.#greet();
+    if (this.#isClosed()) this.#flush();
+    else this.#resume();
   }
 
   /** Takes bytes from the client. */
@@ -215,13 +239,15 @@ export class Session {
     this.#deadline.progress(bytes.length);
     this.#input.push(bytes);
     this.#run();
-    if (this.#input.length > INPUT_LIMIT && this.#phase === "busy") this.#pause();
+    if (this.#input.length > INPUT_LIMIT && (this.#phase === "busy" || this.#phase === "connecting")) {
+      this.#pause();
+    }
   }
 
   /** The client sends no more, and may still read: what it has sent is answered. */
   ended(): void {
     this.#inputEnded = true;
-    if (this.#phase !== "busy") this.closed();
+    if (this.#phase !== "busy" && this.#phase !== "connecting") this.closed();
   }
 
   /** The client has gone. */
@@ -286,7 +312,7 @@ export class Session {
 
   /** Counts a command that brings no mail; too many of them are errors. */
   countJunk(): void {
-    if (this.#junk++ > this.server.settings.smtpd_junk_command_limit) this.#errors++;
+    this.#errors.junk();
   }
 
   /** Throws the transaction away. */
@@ -297,45 +323,26 @@ export class Session {
   }
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, reply: ReplyText, recipient?: string): void {
-    // Only a transaction with a recipient has a queue id that anybody will see.
-    const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
-    const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
-    const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-    const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
-    const login = this.sasl === undefined ? "" : ` sasl_username=<${printable(this.sasl.username)}>`;
-    this.log.info(
-      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}${login}`,
-    );
+  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
+    this.log.info(rejectText(this, word, stage, reply, recipient));
   }
 
-  get #protocol(): "ESMTP" | "SMTP" {
+  get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
   /** Sends the envelope and reads message text from then on; undefined when that is so at once. */
   beginData(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
-    const { peer, local } = this;
-    const { sasl } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local, sasl };
-    const received = receivedLines({
-      ...facts,
-      queueId: transaction.id,
-      hostName: settings.myhostname,
-      mailName: settings.mail_name,
-      recipients: transaction.recipients,
-      hideClient: settings.smtpd_hide_client_session,
-      tls: this.tls,
-      showTls: settings.smtpd_tls_received_header,
-      showLogin: settings.smtpd_sasl_authenticated_header,
-    }, this.server.date(Date.now()));
-    this.log.info(
-      `${transaction.id}: client=${this.client}${loginText(sasl, transaction.options?.submitter ?? "")}`,
-    );
+    this.log.info(clientText(this, transaction));
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
     this.#records ??= recordBuffer();
-    const pending = transaction.beginData(facts, limits, received, this.#records);
+    const pending = transaction.beginData(
+      factsOf(this),
+      limits,
+      receivedOf(this, transaction),
+      this.#records,
+    );
     if (pending !== undefined) return pending.then(() => this.#inviteData(transaction));
     this.#inviteData(transaction);
     return undefined;
@@ -448,17 +455,15 @@ export class Session {
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data") return true;
     if (this.#phase === "handshake") return false;
-    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
-      return this.#conclude(name, reply);
-    }
+    const { delay } = this.#errors;
+    if (delay === 0) return this.#conclude(name, reply);
     this.#phase = "busy";
     setTimeout(() => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    }, smtpd_error_sleep_time * 1000);
+    }, delay);
     return false;
   }
 
@@ -473,12 +478,11 @@ export class Session {
       this.#phase = "closed";
     }
     if (this.#isClosed()) return false;
-    if (refused) this.#errors++;
-    const { settings } = this.server;
-    if (this.#errors < settings.smtpd_hard_error_limit) return true;
+    if (refused) this.#errors.refused();
+    if (!this.#errors.tooMany) return true;
     this.log.info(`too many errors after ${this.#where} from ${this.client}`);
     this.#abortReason = "too many errors";
-    this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
+    this.reply(`421 4.7.0 ${this.server.settings.myhostname} Error: too many errors`);
     return false;
   }
 
@@ -531,8 +535,7 @@ export class Session {
     }
     transaction.commit().then((outcome) => {
       if (outcome.accepted) {
-        this.#errors = 0;
-        this.#junk = 0;
+        this.#errors.forgive();
         this.#transcript?.accepted();
       }
       this.#closeData(outcome.reply);
@@ -585,11 +588,4 @@ export class Session {
     this.log.info(`disconnect from ${this.client}${this.#counts.text(COUNTED)}`);
     this.#done();
   }
-}
-
-/** What the log tells of a login with a message. */
-function loginText(sasl: SaslFacts | undefined, submitter: string): string {
-  if (sasl === undefined) return "";
-  const sender = submitter === "" ? "" : `, sasl_sender=${submitter}`;
-  return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }

@@ -17,9 +17,13 @@ import { parseVersions } from "../../lib/tls/tls_protocols.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 import type { ClientCertificate, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import type { ClientAccount } from "./smtpd_anvil.ts";
+import type { CommandCounts } from "./smtpd_counts.ts";
+import type { ClientErrors } from "./smtpd_errors.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdSettings } from "./smtpd_settings.ts";
+import type { Transcript } from "./smtpd_transcript.ts";
 
 /** Text of a certificate's name or a server name that is kept, UTF-16 units. */
 const NAME_LIMIT = 256;
@@ -27,9 +31,18 @@ const NAME_LIMIT = 256;
 const SUMMARY = 1;
 const VERBOSE = 2;
 
+/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
+export interface Secured {
+  readonly tls: TlsFacts;
+  readonly anvil: ClientAccount;
+  readonly counts: CommandCounts;
+  readonly errors: ClientErrors;
+  readonly transcript: Transcript | undefined;
+}
+
 /** What a handshake comes to, once. */
 export interface TlsEvents {
-  secure(channel: Channel, facts: TlsFacts): void;
+  secure(channel: Channel, facts: TlsFacts, resumed: boolean): void;
   failed(): void;
 }
 
@@ -102,7 +115,7 @@ export class SmtpdTls {
         const facts = this.#factsOf(session);
         this.#logSession(client, session, facts);
         const refusal = this.#refusal(facts);
-        if (refusal === undefined) return events.secure(secure, facts);
+        if (refusal === undefined) return events.secure(secure, facts, session.resumed);
         this.#log.info(`NOQUEUE: abort: TLS from ${client}: ${refusal}`);
         secure.destroy();
         events.failed();
@@ -169,15 +182,19 @@ export class SmtpdTls {
 }
 
 /** STARTTLS: answers, and hands the connection to the handshake. */
-export function startTls(session: Session, argument: Uint8Array): ReplyText | undefined {
+export function startTls(
+  session: Session,
+  argument: Uint8Array,
+): ReplyText | undefined | Promise<ReplyText | undefined> {
   const { tls, hiddenKeywords } = session.server;
   // RFC 3207 section 4: STARTTLS has no parameters.
   if (argument.length > 0) return REPLY.startTlsSyntax;
   if (session.tls !== undefined) return REPLY.tlsActive;
   if (tls === undefined || hiddenKeywords.has("STARTTLS")) return REPLY.notImplemented;
   if (!tls.available) return REPLY.tlsUnavailable;
-  session.startTls();
-  return undefined;
+  const refused = session.anvil.checkTls();
+  if (!(refused instanceof Promise)) return refused ?? session.startTls();
+  return refused.then((reply) => reply ?? session.startTls());
 }
 
 /** True when EHLO offers STARTTLS. */

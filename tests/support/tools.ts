@@ -9,11 +9,14 @@ import { postgresBin } from "./databases.ts";
 
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
+  clock: () => inPath("tcc") && inPath("patchelf"),
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
   cdb: () => inPath("cdb"),
+  saslauthd: () => isFile("/usr/sbin/saslauthd"),
+  dovecot: () => Deno.uid() === 0 && isFile("/usr/sbin/dovecot"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
   openssl: () => inPath("openssl"),
