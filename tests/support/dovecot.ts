@@ -146,6 +146,8 @@ service anvil {
     master.kill("SIGTERM");
     await master.status;
     for (const pid of pids) killProcess(pid);
+    // A socket that is left over would look like a Dovecot that is up.
+    Deno.removeSync(this.socket);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -358,14 +358,13 @@ testNeeding(["saslauthd", "root"], "smtpd: saslauthd checks PLAIN and LOGIN", as
       assert.equal(await client.say(plain("user", "secret")), "235 2.7.0 Authentication successful");
       const { client: other } = await greeted(system);
       using __ = other;
-      assert.deepEqual(await other.says("AUTH LOGIN", b64("user"), b64("secret")), [
-        "334 VXNlcm5hbWU6",
-        "334 UGFzc3dvcmQ6",
-        "235 2.7.0 Authentication successful",
-      ]);
+      assert.equal(await other.say("AUTH LOGIN"), "334 VXNlcm5hbWU6");
+      assert.equal(await other.say(b64("user")), "334 UGFzc3dvcmQ6");
+      assert.equal(await other.say(b64("secret")), "235 2.7.0 Authentication successful");
     }
   } finally {
-    daemon.kill("SIGTERM");
+    // It has one process, whose signal handlers wait for a lock that a login may hold.
+    daemon.kill("SIGKILL");
     await daemon.status;
   }
 });
