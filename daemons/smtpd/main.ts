@@ -46,7 +46,8 @@ import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.t
 // This program
 import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
-import { type ClientStanding, Session } from "./smtpd_session.ts";
+import { Session } from "./smtpd_session.ts";
+import type { ClientStanding } from "./smtpd_standing.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
 import { SmtpdSasl } from "./smtpd_sasl.ts";
 import { SmtpdTls } from "./smtpd_tls.ts";

@@ -13,10 +13,10 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Refusal } from "../../lib/access/policy.ts";
 import { type ReplyText, soften } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import type { Answer } from "./smtpd_auth.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
@@ -25,9 +25,10 @@ import { CommandCounts } from "./smtpd_counts.ts";
 import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
-import { clientText, factsOf, receivedOf, rejectText } from "./smtpd_session_text.ts";
+import { clientText, factsOf, receivedOf } from "./smtpd_session_text.ts";
 import { Transcript } from "./smtpd_transcript.ts";
-import type { Secured } from "./smtpd_tls.ts";
+import type { ClientStanding, Greeting } from "./smtpd_standing.ts";
+import { channelEvents, handshakeRule, type Secured } from "./smtpd_tls.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
@@ -36,24 +37,6 @@ const INPUT_LIMIT = 64 * 1024;
 const EARLY_SAMPLE = 100;
 
 type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "closed";
-
-/** What a session remembers besides its transaction. */
-export interface Greeting {
-  readonly name: string;
-  readonly esmtp: boolean;
-}
-
-/** What the configuration says of a client. */
-export interface ClientStanding {
-  /** It is in mynetworks. */
-  readonly trusted: boolean;
-  /** Headers of its mail are completed as those of mail from here. */
-  readonly local: boolean;
-  /** AUTH is kept from it. */
-  readonly noLogin: boolean;
-  /** How much it does is neither counted nor limited. */
-  readonly unlimited: boolean;
-}
 
 /** A session. */
 export class Session {
@@ -72,6 +55,10 @@ export class Session {
   readonly standing: ClientStanding;
   readonly #channel: Channel;
   readonly #done: () => void;
+  /** What the restrictions have left behind so far. */
+  readonly access = new SessionAccess();
+  /** The client has sent commands before it could. */
+  pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   #phase: Phase = "connecting";
@@ -161,19 +148,35 @@ export class Session {
       return this.#flush();
     }
     if (wrapper) return this.#beginHandshake(early);
+    if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
-    this.#greet();
     if (early.length > 0) this.#input.push(early);
-    this.#resume();
+    this.#judge();
   }
 
-  #greet(): void {
-    this.reply(`220 ${this.server.settings.smtpd_banner}`);
+  /** Asks the restrictions on clients, where they judge before the greeting. */
+  #judge(): void {
+    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    this.#phase = "busy";
+    this.server.access.checkClient(this).then(
+      (refused) => {
+        if (this.#phase !== "busy") return;
+        this.#phase = "command";
+        this.#welcome(refused);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  /** Says the banner, or what refuses the client. */
+  #welcome(refused: ReplyText | undefined): void {
+    this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
+    this.#resume();
   }
 
   /** Answers STARTTLS and begins the handshake. */
@@ -189,9 +192,7 @@ export class Session {
   #beginHandshake(early: Uint8Array): void {
     this.resetTransaction();
     this.#phase = "handshake";
-    // One budget for all of it: a client that sends a byte now and then must not hold its place.
-    const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
-    this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
+    this.#deadline = new Deadline(handshakeRule(this.server.settings));
     this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
       secure: (channel, tls, resumed) => this.#goOnSecurely(channel, tls, resumed),
       failed: () => this.closed(),
@@ -210,11 +211,7 @@ export class Session {
       transcript: this.#transcript,
     });
     this.server.replace(this, next);
-    channel.start({
-      data: (bytes) => next.data(bytes),
-      ended: () => next.ended(),
-      closed: () => next.closed(),
-    });
+    channel.start(channelEvents(next));
     next.#phase = "busy";
     next.#where = this.#where;
     // What costs is the handshake that a ticket spares.
@@ -225,11 +222,11 @@ export class Session {
 
   /** TLS stands: the greeting in wrapper mode, commands elsewhere. */
   #goOn(refused: ReplyText | undefined): void {
-    if (this.#isClosed()) return;
+    if (this.isOver) return;
     this.#phase = "command";
     if (refused !== undefined) this.reply(refused);
-    else if (this.#where === "CONNECT") this.#greet();
-    if (this.#isClosed()) this.#flush();
+    else if (this.#where === "CONNECT") return this.#judge();
+    if (this.isOver) this.#flush();
     else this.#resume();
   }
 
@@ -289,22 +286,16 @@ export class Session {
     return answer;
   }
 
-  /** The client has proven who it is. */
-  login(facts: SaslFacts): void {
-    this.sasl = facts;
-    const { local_header_rewrite_clients } = this.server.settings;
-    if (local_header_rewrite_clients.includes("permit_sasl_authenticated")) this.local = true;
-  }
-
   /** Nothing more can be said to the client. */
   get isOver(): boolean {
-    return this.#isClosed();
+    return this.#phase === "closed";
   }
 
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const reply = this.server.settings.soft_bounce ? soften(text) : text;
+    const plain = this.#plain(text);
+    const reply = this.server.footer === undefined ? plain : this.server.footer.add(this, plain);
     this.#out += `${reply}\r\n`;
     this.#transcript?.said(reply);
     if (endsSession(reply)) this.#phase = "closed";
@@ -322,11 +313,7 @@ export class Session {
     this.transaction = undefined;
   }
 
-  /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
-    this.log.info(rejectText(this, word, stage, reply, recipient));
-  }
-
+  /** As the log names it. */
   get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
@@ -410,12 +397,15 @@ export class Session {
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
-    if (
-      last && this.#input.length > 0 && command?.name !== "QUIT" &&
-      this.server.settings.smtpd_forbid_unauth_pipelining
-    ) {
-      this.#improperPipelining(this.#where, this.#input.view());
-      return false;
+    if (last && this.#input.length > 0 && command?.name !== "QUIT") {
+      this.pipelined = true;
+      if (this.server.settings.smtpd_forbid_unauth_pipelining) {
+        this.#improperPipelining(this.#where, this.#input.view());
+        return false;
+      }
+    }
+    if (this.access.denied && command?.name !== "QUIT") {
+      return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
@@ -456,20 +446,28 @@ export class Session {
     if (this.#phase === "data") return true;
     if (this.#phase === "handshake") return false;
     const { delay } = this.#errors;
-    if (delay === 0) return this.#conclude(name, reply);
+    const footer = reply === undefined ? undefined : this.server.footer?.prepare(this.#plain(reply));
+    if (delay === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    setTimeout(() => {
+    const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    }, delay);
+    };
+    if (delay > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), delay);
+    else footer!.then(conclude);
     return false;
+  }
+
+  /** The reply as it is said, but for its footer. */
+  #plain(text: ReplyText): ReplyText {
+    return this.server.settings.soft_bounce ? soften(text) : text;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */
   #conclude(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     const refused = reply !== undefined && isErrorReply(reply);
     if (!refused) this.#counts.accepted(name);
     if (reply !== undefined) this.reply(reply);
@@ -477,17 +475,13 @@ export class Session {
       this.#quit = true;
       this.#phase = "closed";
     }
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     if (refused) this.#errors.refused();
     if (!this.#errors.tooMany) return true;
     this.log.info(`too many errors after ${this.#where} from ${this.client}`);
     this.#abortReason = "too many errors";
     this.reply(`421 4.7.0 ${this.server.settings.myhostname} Error: too many errors`);
     return false;
-  }
-
-  #isClosed(): boolean {
-    return this.#phase === "closed";
   }
 
   #resume(): void {
@@ -533,6 +527,15 @@ export class Session {
       transaction.abort();
       return this.#closeData(this.server.bareNewlineReply);
     }
+    if (this.server.access.endFree || transaction.reader!.tooBig) return this.#commit(transaction);
+    this.server.access.checkContent(this, transaction, true).then((refused) => {
+      if (refused === undefined) return this.#commit(transaction);
+      transaction.abort();
+      this.#closeData(refused);
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #commit(transaction: Transaction): void {
     transaction.commit().then((outcome) => {
       if (outcome.accepted) {
         this.#errors.forgive();

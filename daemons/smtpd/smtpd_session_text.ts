@@ -3,35 +3,10 @@
  */
 // Utility
 import { printable } from "../../lib/vstring/printable.ts";
-// Access
-import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { receivedLines } from "./smtpd_received.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SessionFacts, Transaction } from "./smtpd_transaction.ts";
-
-/**
- * A refusal as Postfix logs it.
- *
- * @param word "reject", or "reject_warning" for one that was not made
- */
-export function rejectText(
-  session: Session,
-  word: string,
-  stage: string,
-  reply: ReplyText,
-  recipient: string | undefined,
-): string {
-  const { transaction, greeting, sasl } = session;
-  // Only a transaction with a recipient has a queue id that anybody will see.
-  const id = (transaction?.recipients.length ?? 0) > 0 && transaction?.id || "NOQUEUE";
-  const sender = transaction === undefined ? "" : ` from=<${printable(transaction.sender)}>`;
-  const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-  const helo = greeting === undefined ? "" : ` helo=<${greeting.name}>`;
-  const login = sasl === undefined ? "" : ` sasl_username=<${printable(sasl.username)}>`;
-  return `${id}: ${word}: ${stage} from ${session.client}: ${reply};${sender}${to} ` +
-    `proto=${session.protocol}${helo}${login}`;
-}
 
 /** Who sends a message, and as whom. */
 export function clientText({ client, sasl }: Session, { id, options }: Transaction): string {

@@ -3,11 +3,12 @@
  * itself; another one takes over.
  */
 // Safe primitives
-import type { Channel } from "../../lib/safe/channel.ts";
+import type { Channel, ChannelEvents } from "../../lib/safe/channel.ts";
 import type { Certificate, FingerprintDigest } from "../../lib/safe/certificate.ts";
 import { type Handshake, TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
+import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Wire protocols
 import { findIdentity, serverTlsLevel, type ServerTlsMaterial } from "../../lib/tls/server_material.ts";
@@ -195,6 +196,20 @@ export function startTls(
   const refused = session.anvil.checkTls();
   if (!(refused instanceof Promise)) return refused ?? session.startTls();
   return refused.then((reply) => reply ?? session.startTls());
+}
+
+/** What a connection tells its session. */
+export function channelEvents(session: Session): ChannelEvents {
+  return {
+    data: (bytes) => session.data(bytes),
+    ended: () => session.ended(),
+    closed: () => session.closed(),
+  };
+}
+
+/** How long a handshake may take: one budget for all of it, so that a byte now and then does not hold a client's place. */
+export function handshakeRule({ smtpd_starttls_timeout }: SmtpdSettings): DeadlineRule {
+  return { timeout: smtpd_starttls_timeout * 1000, perRequest: true, minimumRate: Infinity };
 }
 
 /** True when EHLO offers STARTTLS. */

@@ -373,7 +373,7 @@ export const DNS = protocol({
     query: {
       fields: {
         name: text(1024),
-        type: choice("A", "AAAA", "CNAME", "MX", "PTR", "SRV", "TLSA", "TXT"),
+        type: choice("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SRV", "TLSA", "TXT"),
       },
     },
   },
