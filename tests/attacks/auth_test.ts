@@ -51,10 +51,6 @@ function start(directory: TemporaryDirectory): Promise<Postern> {
       smtpd_error_sleep_time: '"0s"',
       smtpd_hard_error_limit: "1000",
     },
-    services: (text) =>
-      text.includes('"sasl"')
-        ? text
-        : `${text}\n[[service]]\nname = "sasl"\ntype = "unix"\ncommand = "sasl"\n`,
   });
 }
 

@@ -9,7 +9,6 @@ import { TlsClient } from "../../support/tls_client.ts";
 import { testNeeding } from "../../support/tools.ts";
 
 const CLIENT = "localhost[127.0.0.1]";
-const SASL_SERVICE = '\n[[service]]\nname = "sasl"\ntype = "unix"\ncommand = "sasl"\n';
 const SETTINGS = {
   notify_classes: "[]",
   virtual_mailbox_domains: '["example.test"]',
@@ -30,10 +29,7 @@ function withPasswords(file: string, more: Record<string, string> = {}): Promise
     smtpd_sasl_password_file: `"${file}"`,
     ...more,
   };
-  return Postern.start({
-    settings,
-    services: (text) => text.includes('"sasl"') ? text : text + SASL_SERVICE,
-  });
+  return Postern.start({ settings });
 }
 
 /** A line of the password file. */
