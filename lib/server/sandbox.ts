@@ -233,8 +233,9 @@ export class Planner {
 
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects } = this.#services.get(client.command)!;
-    return runAs === "postern-net" && this.#connectsTo(connects, entry);
+    const { runAs, connects, connectsFor } = this.#services.get(client.command)!;
+    return runAs === "postern-net" &&
+      this.#connectsTo([...connects, ...Object.keys(connectsFor ?? {})], entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
