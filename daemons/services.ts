@@ -19,6 +19,7 @@ import { SERVICE as pipe } from "./pipe/service.ts";
 import { SERVICE as program } from "./program/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
+import { SERVICE as sasl } from "./sasl/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
@@ -43,6 +44,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     program,
     proxymap,
     qmgr,
+    sasl,
     showq,
     smtp,
     smtpd,

@@ -17,6 +17,7 @@ import type { Service } from "../../lib/server/service.ts";
 import { pipeIdentity } from "../../lib/server/local_command.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
@@ -310,9 +311,11 @@ export class Supervisor implements ServiceHost {
     });
     const problems = [
       ...found,
-      ...(configuration === undefined
-        ? []
-        : [...findTableProblems(configuration), ...findTlsProblems(configuration, SERVICES)]),
+      ...(configuration === undefined ? [] : [
+        ...findTableProblems(configuration),
+        ...findTlsProblems(configuration, SERVICES),
+        ...findSaslProblems(configuration, SERVICES),
+      ]),
     ];
     const errors = problems.filter((problem) => problem.severity === "error");
     if (configuration === undefined || errors.length > 0) throw new ConfigurationError(errors);

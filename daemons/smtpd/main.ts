@@ -28,14 +28,14 @@
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   BINARYMIME is not offered. A chunk that is more than half over message_size_limit ends the session.
  *
  * @module
  */
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
 // Server skeleton
-import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
@@ -44,10 +44,12 @@ import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts"
 // Access
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 // This program
-import { lookUpNames } from "./smtpd_peer.ts";
+import { lookUpNames } from "../../lib/access/peer_name.ts";
 import { Server } from "./smtpd_server.ts";
-import { type ClientStanding, Session } from "./smtpd_session.ts";
+import type { ClientStanding } from "./smtpd_client.ts";
+import { Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
+import { SmtpdSasl } from "./smtpd_sasl.ts";
 import { SmtpdTls } from "./smtpd_tls.ts";
 import { SERVICE } from "./service.ts";
 
@@ -135,6 +137,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),
+    sasl: SmtpdSasl.of(settings, () => context.client(SASL, "sasl"), context.log),
     tls: SmtpdTls.of(settings, context.tls, context.log),
     flush: context.reaches("flush") ? context.client(FLUSH, "flush") : undefined,
   };

@@ -15,12 +15,18 @@ import type { SmtpdSettings } from "./smtpd_settings.ts";
 export interface MailOptions {
   /** BODY=8BITMIME. */
   eightBit: boolean;
+  /** SMTPUTF8. */
+  utf8: boolean;
   /** ENVID, decoded; empty: not given. */
   envelopeId: string;
   /** RET: 1 full, 2 headers; 0: not given. */
   ret: number;
+  /** SIZE, bytes; 0: not given. */
+  size: number;
   /** XVERP: the two delimiters; empty: not asked for. */
   verp: string;
+  /** AUTH: who submitted the mail, as it was sent; empty: not given. */
+  submitter: string;
 }
 
 /** What RCPT said beside the recipient. */

@@ -13,52 +13,29 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Refusal } from "../../lib/access/policy.ts";
-import { type ReplyText, soften } from "../../lib/access/reply.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
+import { Output } from "./smtpd_output.ts";
+import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
-import { recordBuffer } from "./smtpd_data.ts";
-import { receivedLines } from "./smtpd_received.ts";
+import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
 import { Transcript } from "./smtpd_transcript.ts";
+import { endText, refusesBareNewline } from "./smtpd_text.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
+import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "handshake" | "command" | "busy" | "data" | "closed";
-
-/** What a session remembers besides its transaction. */
-export interface Greeting {
-  readonly name: string;
-  readonly esmtp: boolean;
-}
-
-/** What the configuration says of a client. */
-export interface ClientStanding {
-  /** It is in mynetworks. */
-  readonly trusted: boolean;
-  /** Headers of its mail are completed as those of mail from here. */
-  readonly local: boolean;
-  /** How much it does is neither counted nor limited. */
-  readonly unlimited: boolean;
-}
-
-/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
-interface Secured {
-  readonly tls: TlsFacts;
-  readonly anvil: ClientAccount;
-  readonly counts: CommandCounts;
-  readonly errors: number;
-  readonly junk: number;
-  readonly transcript: Transcript | undefined;
-}
+type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
 /** A session. */
 export class Session {
@@ -66,7 +43,7 @@ export class Session {
   readonly peer: Peer;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
-  readonly local: boolean;
+  local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
   readonly anvil: ClientAccount;
@@ -74,16 +51,27 @@ export class Session {
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
   sasl: SaslFacts | undefined;
-  readonly #standing: ClientStanding;
+  readonly standing: ClientStanding;
   readonly #channel: Channel;
   readonly #done: () => void;
+  /** What the restrictions have left behind so far. */
+  readonly access = new SessionAccess();
+  /** The client has sent commands before it could. */
+  pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Where the next message comes from, as XFORWARD says. */
+  forwarded: ForwardFacts | undefined;
+  /** Where the message is that comes in chunks. */
+  chunks: ChunkState = "none";
+  #intake: Intake | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
   #handshake: Handshake | undefined;
-  #out = "";
+  /** Who waits for the client's answer. */
+  #asked: { readonly limit: number; readonly take: (answer: Answer) => void } | undefined;
+  readonly #output: Output;
   /** Nothing more comes from the client. */
   #inputEnded = false;
   /** The client has said QUIT. */
@@ -95,7 +83,7 @@ export class Session {
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
-  #records: ByteBuilder | undefined;
+  records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
   readonly #transcript: Transcript | undefined;
   /** Why the session ended early, or empty. */
@@ -107,24 +95,25 @@ export class Session {
     standing: ClientStanding,
     channel: Channel,
     done: () => void,
-    secured?: Secured,
+    before?: Inherited,
   ) {
     this.server = server;
     this.peer = peer;
-    this.#standing = standing;
+    this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
-    this.anvil = secured?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
+    this.anvil = before?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
-    this.tls = secured?.tls;
-    this.#counts = secured?.counts ?? new CommandCounts();
-    this.#errors = secured?.errors ?? 0;
-    this.#junk = secured?.junk ?? 0;
-    this.#transcript = secured?.transcript ??
+    this.tls = before?.tls;
+    this.#counts = before?.counts ?? new CommandCounts();
+    this.#errors = before?.errors ?? 0;
+    this.#junk = before?.junk ?? 0;
+    this.#transcript = before?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
+    this.#output = new Output(channel, this.#transcript);
   }
 
   /** "host[address]", as all logs name the client. */
@@ -166,19 +155,35 @@ export class Session {
       return this.#flush();
     }
     if (wrapper) return this.#beginHandshake(early);
+    if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
-    this.#greet();
     if (early.length > 0) this.#input.push(early);
-    this.#resume();
+    this.judge();
   }
 
-  #greet(): void {
-    this.reply(`220 ${this.server.settings.smtpd_banner}`);
+  /** Asks the restrictions on clients, where they judge before the greeting. */
+  judge(): void {
+    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    this.#phase = "busy";
+    this.server.access.checkClient(this).then(
+      (refused) => {
+        if (this.#phase !== "busy") return;
+        this.#phase = "command";
+        this.#welcome(refused);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  /** Says the banner, or what refuses the client. */
+  #welcome(refused: ReplyText | undefined): void {
+    this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
+    this.#resume();
   }
 
   /** Answers STARTTLS and begins the handshake. */
@@ -203,11 +208,24 @@ export class Session {
     });
   }
 
-  /** Another session takes over: of this one nothing is left but our own counts. */
+  /** Another session takes over behind the handshake: of this one nothing is left but our own counts. */
   #goOnSecurely(channel: Channel, tls: TlsFacts): void {
     if (this.#phase !== "handshake") return channel.destroy();
+    const next = this.giveWay(this.peer, this.standing, tls, channel);
+    if (this.#where === "CONNECT") next.judge();
+  }
+
+  /** Lets another session take over, of another client or on another channel; nothing of this one's state goes with it. */
+  giveWay(
+    peer: Peer,
+    standing: ClientStanding,
+    tls: TlsFacts | undefined,
+    channel: Channel = this.#channel,
+  ): Session {
+    this.resetTransaction();
+    this.#flush();
     this.#phase = "closed";
-    const next = new Session(this.server, this.peer, this.#standing, channel, this.#done, {
+    const next = new Session(this.server, peer, standing, channel, this.#done, {
       tls,
       anvil: this.anvil,
       counts: this.#counts,
@@ -223,7 +241,7 @@ export class Session {
     });
     next.#phase = "command";
     next.#where = this.#where;
-    if (this.#where === "CONNECT") next.#greet();
+    return next;
   }
 
   /** Takes bytes from the client. */
@@ -271,13 +289,26 @@ export class Session {
     this.#flush();
   }
 
+  /** Sends something that is no last reply, and waits for the client's answer to it. For a command that is under way. */
+  ask(text: ReplyText, limit: number): Promise<Answer> {
+    if (this.isOver) return Promise.resolve({ kind: "gone" });
+    this.reply(text);
+    this.#phase = "asking";
+    this.#deadline.start();
+    const answer = new Promise<Answer>((take) => this.#asked = { limit, take });
+    this.#resume();
+    return answer;
+  }
+
+  /** Nothing more can be said to the client. */
+  get isOver(): boolean {
+    return this.#phase === "closed";
+  }
+
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const reply = this.server.settings.soft_bounce ? soften(text) : text;
-    this.#out += `${reply}\r\n`;
-    this.#transcript?.said(reply);
-    if (endsSession(reply)) this.#phase = "closed";
+    if (endsSession(this.#output.add(this, text))) this.#phase = "closed";
   }
 
   /** Counts a command that brings no mail; too many of them are errors. */
@@ -290,55 +321,30 @@ export class Session {
     this.#transcript?.flush();
     this.transaction?.abort();
     this.transaction = undefined;
+    this.chunks = "none";
+    this.forwarded = undefined;
   }
 
-  /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
-    // Only a transaction with a recipient has a queue id that anybody will see.
-    const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
-    const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
-    const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-    const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
-    this.log.info(
-      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}`,
-    );
-  }
-
-  get #protocol(): "ESMTP" | "SMTP" {
+  /** As the log names it. */
+  get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
-  /** Sends the envelope and reads message text from then on; undefined when that is so at once. */
-  beginData(transaction: Transaction): Promise<void> | undefined {
-    const { settings } = this.server;
-    const { peer, local } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local };
-    const received = receivedLines({
-      ...facts,
-      queueId: transaction.id,
-      hostName: settings.myhostname,
-      mailName: settings.mail_name,
-      recipients: transaction.recipients,
-      hideClient: settings.smtpd_hide_client_session,
-      tls: this.tls,
-      sasl: this.sasl,
-      showTls: settings.smtpd_tls_received_header,
-      showLogin: settings.smtpd_sasl_authenticated_header,
-    }, this.server.date(Date.now()));
-    this.log.info(`${transaction.id}: client=${this.client}`);
-    const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
-    this.#records ??= recordBuffer();
-    const pending = transaction.beginData(facts, limits, received, this.#records);
-    if (pending !== undefined) return pending.then(() => this.#inviteData(transaction));
-    this.#inviteData(transaction);
-    return undefined;
-  }
-
-  #inviteData(transaction: Transaction): void {
+  /** Answers DATA, and reads message text from then on. */
+  inviteText(transaction: Transaction): undefined {
     // The client may have gone while the envelope went out.
     if (this.transaction !== transaction) return;
     this.reply(REPLY.data);
     this.#phase = "data";
+  }
+
+  /** Takes the chunk that follows, or with a refusal reads over it and then refuses it. */
+  takeChunk(chunk: Chunk, refusal: ReplyText | undefined): void {
+    if (this.#phase === "closed") return;
+    this.chunks = refusal === undefined ? "taking" : "failed";
+    if (refusal === undefined) this.transaction!.reader!.dots = false;
+    this.#intake = new Intake(chunk, refusal);
+    this.#phase = "chunk";
   }
 
   /** Works through the input as far as it goes without waiting. */
@@ -346,10 +352,25 @@ export class Session {
     for (;;) {
       if (this.#phase === "data") {
         if (!this.#takeText()) break;
+      } else if (this.#phase === "chunk") {
+        if (!this.#takeChunkBytes(this.#intake!)) break;
+      } else if (this.#phase === "asking") {
+        this.#takeAnswer();
+        break;
       } else if (this.#phase !== "command" || !this.#takeCommand()) break;
     }
     this.#flush();
     if (this.#inputEnded && this.#phase !== "busy") this.closed();
+  }
+
+  /** Gives the client's answer to whoever asked for it. */
+  #takeAnswer(): void {
+    const { limit, take } = this.#asked!;
+    const line = this.#input.line(limit);
+    if (line.kind === "more") return;
+    this.#asked = undefined;
+    this.#phase = "busy";
+    take(line.kind === "line" ? { ...line, bytes: line.bytes.slice() } : line);
   }
 
   /** Runs one command if a whole line is there; false when there is nothing more to do now. */
@@ -359,7 +380,7 @@ export class Session {
     this.#deadline.start();
     this.#where = "UNKNOWN";
     if (line.kind === "tooLong") return this.#refuse(REPLY.lineTooLong);
-    if (!line.crlf && this.#refusesBareNewline("COMMAND")) {
+    if (!line.crlf && refusesBareNewline(this, "COMMAND")) {
       this.reply(this.server.bareNewlineReply);
       this.#phase = "closed";
       return false;
@@ -383,12 +404,15 @@ export class Session {
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
-    if (
-      last && this.#input.length > 0 && command?.name !== "QUIT" &&
-      this.server.settings.smtpd_forbid_unauth_pipelining
-    ) {
-      this.#improperPipelining(this.#where, this.#input.view());
-      return false;
+    if (last && this.#input.length > 0 && command?.name !== "QUIT") {
+      this.pipelined = true;
+      if (this.server.settings.smtpd_forbid_unauth_pipelining) {
+        this.#improperPipelining(this.#where, this.#input.view());
+        return false;
+      }
+    }
+    if (this.access.denied && command?.name !== "QUIT") {
+      return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
@@ -426,25 +450,27 @@ export class Session {
    * DATA that has begun is finished by its end.
    */
   #finish(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#phase === "data") return true;
+    if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
-      return this.#conclude(name, reply);
-    }
+    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const footer = this.#output.prepare(this, reply);
+    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    setTimeout(() => {
+    const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    }, smtpd_error_sleep_time * 1000);
+    };
+    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
+    else footer!.then(conclude);
     return false;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */
   #conclude(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     const refused = reply !== undefined && isErrorReply(reply);
     if (!refused) this.#counts.accepted(name);
     if (reply !== undefined) this.reply(reply);
@@ -452,7 +478,7 @@ export class Session {
       this.#quit = true;
       this.#phase = "closed";
     }
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     if (refused) this.#errors++;
     const { settings } = this.server;
     if (this.#errors < settings.smtpd_hard_error_limit) return true;
@@ -460,10 +486,6 @@ export class Session {
     this.#abortReason = "too many errors";
     this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
     return false;
-  }
-
-  #isClosed(): boolean {
-    return this.#phase === "closed";
   }
 
   #resume(): void {
@@ -492,46 +514,56 @@ export class Session {
       return false;
     }
     this.#input.consume(this.#input.length);
-    if (transaction.congested) {
-      this.#pause();
-      transaction.drained().then(() => {
-        if (this.#phase === "data") this.#resume();
-      });
-    }
+    this.#relieve(transaction);
     return false;
   }
 
-  #endData(transaction: Transaction): void {
+  /** Feeds bytes of a chunk; false when there is nothing more to do now. */
+  #takeChunkBytes({ chunk, refusal }: Intake): boolean {
+    const over = this.#intake!.take(this.#input, this.transaction?.reader);
+    if (!over && refusal === undefined) this.#relieve(this.transaction!);
+    if (!over) return false;
+    this.#phase = "command";
+    if (refusal === undefined && chunk.last) {
+      this.chunks = "none";
+      this.#endData(this.transaction!, "bdat");
+      return false;
+    }
+    if (chunk.last) this.resetTransaction();
+    return this.#finish("bdat", refusal ?? `250 2.0.0 Ok: ${chunk.size} bytes`);
+  }
+
+  /** Stops reading while much is under way to cleanup. */
+  #relieve(transaction: Transaction): void {
+    if (!transaction.congested) return;
+    const phase = this.#phase;
+    this.#pause();
+    transaction.drained().then(() => {
+      if (this.#phase === phase) this.#resume();
+    });
+  }
+
+  #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
     this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
-    if (transaction.reader!.bareNewline && this.#refusesBareNewline("DATA")) {
-      transaction.abort();
-      return this.#closeData(this.server.bareNewlineReply);
-    }
-    transaction.commit().then((outcome) => {
+    this.forwarded = undefined;
+    endText(this, transaction, command).then((outcome) => {
       if (outcome.accepted) {
         this.#errors = 0;
         this.#junk = 0;
         this.#transcript?.accepted();
       }
-      this.#closeData(outcome.reply);
+      this.#closeData(command, outcome.reply);
     }, (error) => this.server.failed(this, error));
   }
 
   /** Answers a message. */
-  #closeData(reply: ReplyText): void {
+  #closeData(command: "data" | "bdat", reply: ReplyText): void {
     if (this.#phase !== "busy") return;
     this.#phase = "command";
-    if (this.#finish("data", reply)) this.#resume();
+    if (this.#finish(command, reply)) this.#resume();
     else this.#flush();
-  }
-
-  /** True when a line that ended in LF alone is refused; it is logged also where the administrator asked for a note. */
-  #refusesBareNewline(where: string): boolean {
-    const verdict = this.server.bareNewline(this.peer);
-    if (verdict !== "accept") this.log.info(`bare <LF> received after ${where} from ${this.client}`);
-    return verdict === "reject";
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
@@ -544,15 +576,13 @@ export class Session {
 
   /** Sends the replies that were gathered, and closes when the session is over. */
   #flush(): void {
-    if (this.#out !== "") {
-      this.#channel.write(replyBytes(this.#out));
-      this.#out = "";
-    }
+    this.#output.flush();
     if (this.#phase === "closed") this.#end();
   }
 
   #end(): void {
     this.#phase = "closed";
+    this.#asked?.take({ kind: "gone" });
     if (!this.server.forget(this)) return;
     if (this.#transcript?.wanted === true) {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);

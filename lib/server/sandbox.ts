@@ -14,6 +14,7 @@ import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
+import { saslReach } from "./sasl_reach.ts";
 import { serverTlsMaterial } from "./tls_files.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
@@ -114,6 +115,7 @@ export class Planner {
     ];
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants);
+    if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
       entry,
       service,

@@ -175,6 +175,7 @@ function configure(
     header_checks: '["regexp:$config_directory/checks"]',
     // This host's own clients are counted too.
     smtpd_client_event_limit_exceptions: "[]",
+    local_login_sender_maps: '["static:{* <>}"]',
     smtp_generic_maps: '["texthash:$config_directory/generic"]',
     lmtp_generic_maps: '["texthash:$config_directory/generic"]',
   });
@@ -189,9 +190,9 @@ const LOCAL = [
   "failing@local.test",
   "program@local.test",
 ];
-const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry", "pipe"].map((name) =>
-  `x@${name}.test`
-);
+const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry", "pipe"].map((
+  name,
+) => `x@${name}.test`);
 
 /** A login name that is not root's: a mailbox of root's is not delivered to. */
 function someUser(): string {

@@ -1,18 +1,20 @@
 /**
  * Who the client is: its address in one form, and its name if the name leads back to the address.
+ *
+ * @module
  */
 // Utility
-import { parseIpAddress } from "../../lib/vstring/ip_address.ts";
-// Server skeleton
-import type { DnsLookup } from "../../lib/proto/dns_client.ts";
+import { parseIpAddress } from "../vstring/ip_address.ts";
+// Internal protocols
+import type { DnsLookup } from "../proto/dns_client.ts";
 // Access
-import { canonicalAddress, isLoopback } from "../../lib/access/peer.ts";
+import { canonicalAddress, isLoopback, reverseLabels } from "./peer.ts";
 
 /** Most names of one address that are tried. */
 const NAME_LIMIT = 5;
 
 /** Names of an address. */
-interface Names {
+export interface Names {
   readonly name: string;
   readonly reverseName: string;
   readonly trouble: boolean;
@@ -43,7 +45,5 @@ export async function lookUpNames(dns: DnsLookup, address: string): Promise<Name
 
 /** RFC 1035 section 3.5 and RFC 3596 section 2.5: the domain under which an address has its names. */
 export function reverseDomain(bytes: Uint8Array): string {
-  if (bytes.length === 4) return `${[...bytes].reverse().join(".")}.in-addr.arpa`;
-  const nibbles = [...bytes].flatMap((byte) => [byte >> 4, byte & 15]);
-  return `${nibbles.reverse().map((nibble) => nibble.toString(16)).join(".")}.ip6.arpa`;
+  return `${reverseLabels(bytes)}.${bytes.length === 4 ? "in-addr" : "ip6"}.arpa`;
 }

@@ -6,21 +6,20 @@
  * @module
  */
 // Safe primitives
-import { withoutSlashes } from "../../lib/safe/path.ts";
+import { withoutSlashes } from "../safe/path.ts";
 // Utility
-import { asciiLower, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import { asciiLower, equalsIgnoreCase } from "../vstring/ascii.ts";
+import { printable } from "../vstring/printable.ts";
 // Mail
-import { joinAddress, splitAddress } from "../../lib/mail/address.ts";
-import { outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
+import { joinAddress, splitAddress } from "../mail/address.ts";
+import { outcomeOf } from "../mail/mailbox_outcome.ts";
 // Server skeleton
-import { isPlainPath, localRecipient } from "../../lib/server/local_names.ts";
-import { type LocalTarget, parseTargets } from "../../lib/server/local_target.ts";
-// This program
+import { isPlainPath, localRecipient } from "./local_names.ts";
+import { type LocalTarget, parseTargets } from "./local_target.ts";
 import { forwardLines, includeLines, type TargetLine } from "./local_file.ts";
 import { toMailbox, toMailboxTransport, toUnknown } from "./local_mailbox.ts";
-import { type LocalSettings, type LocalSources } from "./local_settings.ts";
-import { type Action, ExpansionState, type Node } from "./local_state.ts";
+import { type ExpansionSettings, type LocalSources } from "./local_sources.ts";
+import { type Action, type ExpansionEvent, ExpansionState, type Node } from "./local_state.ts";
 import { parseUser } from "./local_user.ts";
 
 /** Deepest nesting of aliases, .forward files and lists (Postfix). */
@@ -48,9 +47,18 @@ export class LocalExpansion {
   /** A list was come to again. */
   #loops = false;
 
-  /** @param probe aliases and .forward files are named, not expanded */
-  constructor(settings: LocalSettings, sources: LocalSources, serviceName: string, probe = false) {
-    this.#state = new ExpansionState(settings, sources, probe);
+  /**
+   * @param probe aliases and .forward files are named, not expanded
+   * @param watch is told of each step
+   */
+  constructor(
+    settings: ExpansionSettings,
+    sources: LocalSources,
+    serviceName: string,
+    probe = false,
+    watch?: (event: ExpansionEvent) => void,
+  ) {
+    this.#state = new ExpansionState(settings, sources, probe, watch);
     this.#serviceName = serviceName;
   }
 
@@ -121,6 +129,7 @@ export class LocalExpansion {
       state.settle(node, outcomeOf("2.0.0", `aliased to ${printable(found.value)}`));
       return true;
     }
+    state.note(node, { kind: "alias", name, value: found.value });
     const targets = parseTargets(found.value);
     if (targets === undefined || targets.length === 0) {
       const why = targets === undefined ? "is too long" : "has no recipient";

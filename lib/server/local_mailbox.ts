@@ -5,14 +5,13 @@
  * @module
  */
 // Utility
-import { equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import { equalsIgnoreCase } from "../vstring/ascii.ts";
+import { printable } from "../vstring/printable.ts";
 // Mail
-import { outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
+import { outcomeOf } from "../mail/mailbox_outcome.ts";
 // Server skeleton
-import { expandNames } from "../../lib/server/local_names.ts";
-// This program
-import { type UserMaps } from "./local_settings.ts";
+import { expandNames } from "./local_names.ts";
+import { type UserMaps } from "./local_sources.ts";
 import { type ExpansionState, type Node } from "./local_state.ts";
 import { type LocalUser, userMailbox } from "./local_user.ts";
 

@@ -4,14 +4,13 @@
  * @module
  */
 // Utility
-import { asciiLower } from "../../lib/vstring/ascii.ts";
+import { asciiLower } from "../vstring/ascii.ts";
 // Mail
-import { type MailboxOutcome, outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
+import { type MailboxOutcome, outcomeOf } from "../mail/mailbox_outcome.ts";
 // Server skeleton
-import { type Author, type HelperRequest, type HelperTask } from "../../lib/server/boot.ts";
-import { type LocalRecipient } from "../../lib/server/local_names.ts";
-// This program
-import { type LocalSettings, type LocalSources } from "./local_settings.ts";
+import { type Author, type HelperRequest, type HelperTask } from "./boot.ts";
+import { type LocalRecipient } from "./local_names.ts";
+import { type ExpansionSettings, type LocalSources } from "./local_sources.ts";
 import { type LocalUser } from "./local_user.ts";
 
 /** Where a target stands: what may stand there depends on it. */
@@ -90,19 +89,39 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
 /** The part of an action that its kind brings. */
 export type ActionPart = DistributiveOmit<Action, keyof ActionBase>;
 
+/** What an expansion comes to, in the order of its tree: `level` says how deep, `address` whose it is. */
+export type ExpansionEvent =
+  & { readonly level: number; readonly address: string }
+  & (
+    | { readonly kind: "alias"; readonly name: string; readonly value: string }
+    /** A .forward file or a list that was read. */
+    | { readonly kind: "forward" | "include"; readonly path: string }
+    | { readonly kind: "action"; readonly action: Action }
+  );
+
 /** One expansion. */
 export class ExpansionState {
-  readonly settings: LocalSettings;
+  readonly settings: ExpansionSettings;
   readonly sources: LocalSources;
   readonly probe: boolean;
   readonly actions: Action[] = [];
   isAlias = false;
   addresses = 0;
+  readonly #watch: ((event: ExpansionEvent) => void) | undefined;
   #files = 0;
   readonly #seen = new Set<string>();
 
-  /** @param probe says what would become of the mail, and delivers nothing */
-  constructor(settings: LocalSettings, sources: LocalSources, probe: boolean) {
+  /**
+   * @param probe says what would become of the mail, and delivers nothing
+   * @param watch is told of each step
+   */
+  constructor(
+    settings: ExpansionSettings,
+    sources: LocalSources,
+    probe: boolean,
+    watch?: (event: ExpansionEvent) => void,
+  ) {
+    this.#watch = watch;
     this.probe = probe;
     this.settings = settings;
     this.sources = sources;
@@ -111,7 +130,9 @@ export class ExpansionState {
   /** Adds something to do. */
   act(node: Node, part: ActionPart, address: string = node.address): void {
     const { deliveredTo, sender, owned, lines } = node;
-    this.actions.push({ address, deliveredTo, sender, owned, lines, ...part });
+    const action = { address, deliveredTo, sender, owned, lines, ...part };
+    this.actions.push(action);
+    this.note(node, { kind: "action", action });
   }
 
   /** Settles the address with a status: 4.x.x defers, 5.x.x bounces. */
@@ -127,6 +148,11 @@ export class ExpansionState {
   misconfigured(node: Node, status: "4.3.5" | "5.3.5", warning: string): void {
     this.sources.warn(warning);
     this.fail(node, status, "mail system configuration error");
+  }
+
+  /** Tells who watches of a step. */
+  note({ level, address }: Node, event: DistributiveOmit<ExpansionEvent, "level" | "address">): void {
+    this.#watch?.({ level, address, ...event });
   }
 
   /** Number of the next file. */

@@ -5,15 +5,14 @@
  * @module
  */
 // Utility
-import { decodeText } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import { decodeText } from "../vstring/byte_builder.ts";
+import { printable } from "../vstring/printable.ts";
 // Mail
-import { outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
+import { outcomeOf } from "../mail/mailbox_outcome.ts";
 // Server skeleton
-import { type HelperFile } from "../../lib/server/mailbox_helper.ts";
-import { dependsOnUser, type ForwardPath, forwardPaths } from "../../lib/server/local_names.ts";
-import { type LocalTarget, parseTargets, targetLines } from "../../lib/server/local_target.ts";
-// This program
+import { type HelperFile } from "./mailbox_helper.ts";
+import { dependsOnUser, type ForwardPath, forwardPaths } from "./local_names.ts";
+import { type LocalTarget, parseTargets, targetLines } from "./local_target.ts";
 import { type ExpansionState, type Node } from "./local_state.ts";
 import { type LocalUser, userMailbox } from "./local_user.ts";
 
@@ -57,6 +56,7 @@ export async function forwardLines(
   }
   // The own address in one's own .forward is the mailbox.
   if (state.isDuplicate(`forward ${path.path}`)) return undefined;
+  state.note(node, { kind: "forward", path: path.path });
   const lines = linesOf(state, forwarding(state, node, user, path), decodeText(found.content));
   return lines.length > 0 ? lines : undefined;
 }
@@ -112,6 +112,7 @@ export async function includeLines(
   if (found.kind !== "read") {
     return wrong(found.kind === "missing" ? "is missing" : `cannot be used: ${printable(found.why)}`);
   }
+  state.note(node, { kind: "include", path });
   const propagates = state.settings.propagate_unmatched_extensions.includes("include");
   const from: Node = {
     ...node,
