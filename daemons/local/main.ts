@@ -103,13 +103,16 @@ function start(context: Context<typeof SERVICE>) {
     warn: (text) => log.warning(`${job.request.queueId}: ${text}`),
   });
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const statusTables = openTables(
+  const filter = statusFilter(
     "local_delivery_status_filter",
-    settings.local_delivery_status_filter,
-    maps,
-    (spec) => openTable(spec, how),
+    openTables(
+      "local_delivery_status_filter",
+      settings.local_delivery_status_filter,
+      maps,
+      (spec) => openTable(spec, { ...how, paranoid: false }),
+    ),
+    (text) => log.warning(text),
   );
-  const filter = statusFilter("local_delivery_status_filter", statusTables, (text) => log.warning(text));
   const agent = { settings, log, serviceName, helpers, trouble, filter };
   const submit = (flags: number, produce: Parameters<typeof submitMessage>[2]) =>
     submitMessage(cleanup, flags, produce, { lineLimit: settings.line_length_limit });

@@ -13,7 +13,7 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { ReplyText } from "../../lib/access/reply.ts";
+import { type ReplyText, soften } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
@@ -55,7 +55,7 @@ export class Session {
   readonly #channel: Channel;
   readonly #done: () => void;
   /** What the restrictions have left behind so far. */
-  readonly access = new SessionAccess();
+  readonly access: SessionAccess;
   /** The client has sent commands before it could. */
   pipelined = false;
   greeting: Greeting | undefined;
@@ -107,6 +107,7 @@ export class Session {
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
+    this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
     this.#counts = before?.counts ?? new CommandCounts();
     this.#errors = before?.errors ?? 0;
@@ -226,6 +227,7 @@ export class Session {
     this.#flush();
     this.#phase = "closed";
     const next = new Session(this.server, peer, standing, channel, this.#done, {
+      client: peer === this.peer ? this.access.client : undefined,
       tls,
       anvil: this.anvil,
       counts: this.#counts,

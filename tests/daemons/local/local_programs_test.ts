@@ -131,7 +131,7 @@ testNeeding(
         results[0]!.lines.join("\n"),
       );
       assert.ok(results[0]!.files["ROOT/boxes/alice"] !== undefined);
-      assert.ok(senders[0]!.includes("Subject: away"), senders[0]);
+      assert.ok(senders[0]!.includes("Subject: away"));
     });
     await t.step(POSTING[1]!.name, () => {
       assert.ok(

@@ -348,7 +348,10 @@ Deno.test("An agent that goes silent in mid-message loses its delivery", OPTIONS
   helpers.mailboxes.set("/a", mailbox);
   const client = await helpers.start(task("/a"));
   const { promise, resolve } = Promise.withResolvers<string>();
-  const exchange = client.open((reply) => reply.is === "outcome" && resolve(`${reply.status} ${reply.reason}`), () => {});
+  const exchange = client.open(
+    (reply) => reply.is === "outcome" && resolve(`${reply.status} ${reply.reason}`),
+    () => {},
+  );
   exchange.send("begin", { queueId: "4F2A", sender: "", path: "", format: "maildir" });
   await new Promise((resolve) => setTimeout(resolve, 100));
   assert.equal(mailbox.aborted, 1);
