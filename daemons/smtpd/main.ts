@@ -12,7 +12,8 @@
  *
  * SECURITY
  *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets. It must never be
+ *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush, anvil and verify over their sockets, and the
+ *   policy servers that its restriction lists name, each by exactly its address. It must never be
  *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
@@ -21,7 +22,8 @@
  *   (8BITMIME), RFC 7505 (null MX)
  *
  * DIAGNOSTICS
- *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
+ *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. Behind a refusal stand
+ *   a short id and the rule that decided, with its file and line: `postern explain --reply ID` tells its story. (A configuration that would
  *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS
