@@ -16,9 +16,10 @@
  *
  * SECURITY
  *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets, and the one
- *   socket or address of the SASL backend. Private keys come from master on standard input. It sees the passwords of those
- *   who log in by PLAIN and LOGIN, and none that is stored. It must never be trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
+ *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush, anvil and verify over their sockets, the one
+ *   socket or address of the SASL backend, and the policy servers that its restriction lists name, each by exactly its
+ *   address. Private keys come from master on standard input. It sees the passwords of those who log in by PLAIN and LOGIN,
+ *   and none that is stored. It must never be trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
@@ -27,7 +28,8 @@
  *
  * DIAGNOSTICS
  *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", "... TLS connection established from ...",
- *   "SSL_accept error from", "SASL ... authentication failed: ...", as Postfix. (A configuration that would
+ *   "SSL_accept error from", "SASL ... authentication failed: ...", as Postfix. Behind a refusal stand
+ *   a short id and the rule that decided, with its file and line: `postern explain --reply ID` tells its story. (A configuration that would
  *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS
