@@ -62,7 +62,7 @@ export type ServiceField = typeof SERVICE_FIELDS[number];
 export function serviceFields(entry: ServiceEntry): Readonly<Record<ServiceField, string>> {
   return {
     service: entry.name,
-    type: entry.type,
+    type: entry.pass ? "pass" : entry.type,
     private: entry.type === "unix" && entry.private ? "-" : "n",
     unprivileged: "-",
     chroot: "n",

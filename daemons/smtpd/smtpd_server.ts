@@ -31,12 +31,16 @@ import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import { Words } from "./smtpd_words.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
 /** Accepted recipients that are remembered, and for how long, milliseconds. */
 const ACCEPTED_LIMIT = 1000;
 const ACCEPTED_TIME = 5000;
+
+/** How long stress is remembered, milliseconds (Postfix: 1000 seconds). */
+const STRESS_TIME = 1_000_000;
 
 /** The first lists are about client and HELO: those that ETRN is subject to. */
 const ETRN_LISTS = 2;
@@ -56,7 +60,8 @@ const PLAIN: ReadonlySet<string> = new Set([
 
 /** The shared part of one process. */
 export class Server {
-  readonly settings: SmtpdSettings;
+  /** Others under stress. */
+  settings: SmtpdSettings;
   readonly log: Logger;
   readonly cleanup: CleanupService;
   /** What a refused line that ends in LF alone gets. */
@@ -65,7 +70,12 @@ export class Server {
   readonly keepsTranscripts: boolean;
   /** How long a client may take. */
   readonly patience: DeadlineRule;
+  /** Clients are handed over by postscreen. */
+  readonly passed: boolean;
+  readonly words: Words;
   readonly #services: SmtpdServices;
+  /** Until when the stress of a moment ago counts, by `performance.now()`. */
+  #stressEnd = 0;
   readonly #trusted: MatchList;
   readonly #local: LocalClients;
   /** What cleanup does with mail that comes in here. */
@@ -93,11 +103,9 @@ export class Server {
   ) {
     const { settings } = services;
     this.settings = settings;
-    this.patience = {
-      timeout: settings.smtpd_timeout * 1000,
-      perRequest: settings.smtpd_per_request_deadline,
-      minimumRate: settings.smtpd_min_data_rate,
-    };
+    this.passed = services.passed === true;
+    this.words = new Words(settings, services.maps);
+    this.patience = new Patience(this);
     this.bareNewlineReply = `${settings.smtpd_forbid_bare_newline_reject_code} 5.5.2 ` +
       `${settings.myhostname} Error: bare <LF> received`;
     this.log = log;
@@ -180,9 +188,18 @@ export class Server {
   admit(session: Session): Admission {
     this.#sessions.add(session);
     if (this.#sessions.size > this.settings.smtpd_session_limit) {
+      this.stress();
       return `421 4.3.2 ${this.settings.myhostname} Error: all server ports are busy`;
     }
     return session.anvil.connect();
+  }
+
+  /** More clients come than can be served: for a while the settings are those for stress. */
+  stress(): void {
+    const { stressed } = this.#services;
+    if (stressed === undefined) return;
+    this.settings = stressed;
+    this.#stressEnd = performance.now() + STRESS_TIME;
   }
 
   /** Mails a session's transcript to the postmaster; that it fails is only logged, as the session is over. */
@@ -283,6 +300,10 @@ export class Server {
 
   /** Ends the sessions of clients that have been silent for too long; to be called every second. */
   checkDeadlines(): void {
+    if (this.#stressEnd > 0 && performance.now() > this.#stressEnd) {
+      this.#stressEnd = 0;
+      this.settings = this.#services.settings;
+    }
     for (const session of [...this.#sessions]) if (session.late) session.timeout();
   }
 
@@ -307,6 +328,27 @@ export class Server {
   #remember(key: string): void {
     if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
     this.#accepted.set(key, Date.now() + ACCEPTED_TIME);
+  }
+}
+
+/** How long a client may take, by the settings of the moment. */
+class Patience implements DeadlineRule {
+  readonly #server: Pick<Server, "settings">;
+
+  constructor(server: Pick<Server, "settings">) {
+    this.#server = server;
+  }
+
+  get timeout(): number {
+    return this.#server.settings.smtpd_timeout * 1000;
+  }
+
+  get perRequest(): boolean {
+    return this.#server.settings.smtpd_per_request_deadline;
+  }
+
+  get minimumRate(): number {
+    return this.#server.settings.smtpd_min_data_rate;
   }
 }
 

@@ -4,7 +4,7 @@
  */
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
-import { asciiLower } from "../../lib/vstring/ascii.ts";
+import { asciiLower, isBlank } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
@@ -15,12 +15,20 @@ import type { Peer } from "../../lib/access/peer.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
-import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import {
+  type Command,
+  type CommandLine,
+  COUNTED,
+  findCommand,
+  readCommand,
+  runCommand,
+} from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
+import type { WordKind } from "./smtpd_words.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 
@@ -59,7 +67,7 @@ export class Session {
   readonly local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
-  readonly anvil: ClientAccount;
+  anvil: ClientAccount;
   readonly #channel: SessionChannel;
   readonly #done: () => void;
   greeting: Greeting | undefined;
@@ -106,7 +114,8 @@ export class Session {
 
   /** "host[address]", as all logs name the client. */
   get client(): string {
-    return `${this.peer.name}[${this.peer.address}]`;
+    const port = this.server.settings.smtpd_client_port_logging ? `:${this.peer.port}` : "";
+    return `${this.peer.name}[${this.peer.address}]${port}`;
   }
 
   /** True when the client has taken too long for what it is to send. */
@@ -114,7 +123,7 @@ export class Session {
     return this.#phase !== "busy" && this.#deadline.left <= 0;
   }
 
-  /** Greets the client; what it sent before that is held against it. */
+  /** Greets the client; what it sent before that is held against it, unless postscreen has looked already. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#deadline.start();
@@ -140,7 +149,7 @@ export class Session {
       return this.#flush();
     }
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
-    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
+    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining && !this.server.passed) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
@@ -284,17 +293,71 @@ export class Session {
 
   #runLine(line: Uint8Array): boolean {
     this.#transcript?.heard(line);
+    if (!this.server.words.filters) return this.#runCommandLine(line);
+    this.#await(
+      this.#filtered(line.slice()),
+      (command) => command !== undefined && this.#runCommandLine(command),
+    );
+    return false;
+  }
+
+  /** The line that smtpd_command_filter makes of a line; undefined when its table fails, which ends the session. */
+  async #filtered(line: Uint8Array): Promise<Uint8Array | undefined> {
+    const start = line.findIndex((byte) => !isBlank(byte));
+    const text = line.subarray(Math.max(start, 0));
+    const command = await this.server.words.replacement(text);
+    if (command === "retry") {
+      const reply = `421 4.3.0 ${this.server.settings.myhostname} Server local data error`;
+      this.logReject("reject", this.#where, reply);
+      this.reply(reply);
+      return undefined;
+    }
+    if (command !== undefined) {
+      const [before, after] = [text, command].map((one) => printable(one, EARLY_SAMPLE));
+      this.log.info(`${this.client}: replacing command "${before}" with "${after}"`);
+    }
+    return command ?? line;
+  }
+
+  /** Waits for an answer about what the client has sent, and goes on with it. */
+  #await<T>(answer: Promise<T>, then: (value: T) => boolean): void {
+    this.#phase = "busy";
+    answer.then((value) => {
+      if (this.#phase === "busy") this.#phase = "command";
+      if (!this.#isClosed() && then(value)) this.#resume();
+      else this.#flush();
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #runCommandLine(line: Uint8Array): boolean {
     const parsed = readCommand(line);
     if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
     if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
-    if (parsed.kind === "foreign") {
+    const command = findCommand(parsed.verb);
+    const word = parsed.header && command === undefined
+      ? "forbidden"
+      : this.server.words.kindOf(parsed.verb, command !== undefined);
+    if (!(word instanceof Promise)) return this.#runWord(line, parsed, command, word);
+    // The line is a view of input that may be gone when the answer is there.
+    const kept = { ...parsed, argument: parsed.argument.slice() };
+    const copy = line.slice();
+    this.#await(word, (kind) => this.#runWord(copy, kept, command, kind));
+    return false;
+  }
+
+  #runWord(
+    line: Uint8Array,
+    parsed: Extract<CommandLine, { kind: "command" }>,
+    command: Command | undefined,
+    word: WordKind,
+  ): boolean {
+    if (word === "forbidden") {
       this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
       this.#phase = "closed";
       return false;
     }
-    const command = findCommand(parsed.verb);
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
@@ -304,6 +367,10 @@ export class Session {
     ) {
       this.#improperPipelining(this.#where, this.#input.view());
       return false;
+    }
+    if (word === "noop") {
+      this.countJunk();
+      return this.#finish("noop", REPLY.ok);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     return this.#execute(command, parsed.argument);

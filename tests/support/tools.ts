@@ -14,6 +14,7 @@ const NEEDS = {
   swaks: () => inPath("swaks"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
   cdb: () => inPath("cdb"),
+  haproxy: () => isFile("/usr/sbin/haproxy"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
   openssl: () => inPath("openssl"),

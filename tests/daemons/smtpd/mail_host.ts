@@ -231,6 +231,7 @@ export class MailHost implements AsyncDisposable {
     this.cleanupServer = serve(CLEANUP, handler);
     const services = {
       settings,
+      stressed: settingsOf(configure({ ...options.settings, stress: '"yes"' }), SMTPD_SERVICE.parameters),
       serviceName: "smtp",
       anvil: options.anvil && this.#anvil(options.anvil),
       maps,
