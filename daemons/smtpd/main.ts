@@ -167,6 +167,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
     settings,
     stressed: context.stressed,
     passed: context.passed,
+    origin: (parameter) => context.origin(parameter),
     serviceName: context.serviceName,
     anvil: context.reaches("anvil") ? context.client(ANVIL, "anvil") : undefined,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),

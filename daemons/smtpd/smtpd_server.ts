@@ -16,7 +16,7 @@ import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Question } from "../../lib/access/policy.ts";
+import type { Question, Refusal } from "../../lib/access/policy.ts";
 import {
   checkRecipient,
   type RecipientLists,
@@ -240,7 +240,7 @@ export class Server {
   knownRecipient(session: Session, recipient: string): boolean {
     if (!this.#plain) return false;
     const until = this.#accepted.get(acceptedKey(session, recipient));
-    return until !== undefined && until > Date.now();
+    return until !== undefined && until > performance.now();
   }
 
   /**
@@ -251,13 +251,13 @@ export class Server {
   async checkRecipient(session: Session, stage: string, recipient: string): Promise<ReplyText | undefined> {
     // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
     if (isPostmaster(recipient)) return undefined;
-    const refuse = (reply: ReplyText) => {
-      session.logReject("reject", stage, reply, recipient);
-      return reply;
+    const refuse = (refusal: Refusal) => {
+      session.logReject("reject", stage, refusal, recipient);
+      return refusal.reply;
     };
     const sender = session.transaction?.sender ?? "";
     const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
-    if (typeof resolved === "string") return refuse(resolved);
+    if (typeof resolved === "string") return refuse({ reply: resolved });
     const question = this.#question(session, stage, recipient, resolved);
     const refusal = await checkRecipient(this.#services, this.#lists, question, recipient, resolved);
     if (refusal !== undefined) return refuse(refusal);
@@ -269,10 +269,10 @@ export class Server {
   async checkEtrn(session: Session, domain: string): Promise<ReplyText | undefined> {
     const question = { ...this.#question(session, "ETRN", undefined, undefined), etrnDomain: domain };
     for (const list of [...this.#lists.early.slice(0, ETRN_LISTS), this.#etrn]) {
-      const verdict = await list.evaluate(question);
-      if (verdict.kind !== "reject") continue;
-      session.logReject("reject", "ETRN", verdict.reply);
-      return verdict.reply;
+      const refusal = await list.evaluate(question);
+      if (refusal === undefined) continue;
+      session.logReject("reject", "ETRN", refusal);
+      return refusal.reply;
     }
     return undefined;
   }
@@ -286,10 +286,10 @@ export class Server {
   /** The reply that refuses DATA, if something does. */
   async checkData(session: Session): Promise<ReplyText | undefined> {
     if (this.#data.empty) return undefined;
-    const verdict = await this.#data.evaluate(this.#question(session, "DATA", undefined, undefined));
-    if (verdict.kind !== "reject") return undefined;
-    session.logReject("reject", "DATA", verdict.reply);
-    return verdict.reply;
+    const refusal = await this.#data.evaluate(this.#question(session, "DATA", undefined, undefined));
+    if (refusal === undefined) return undefined;
+    session.logReject("reject", "DATA", refusal);
+    return refusal.reply;
   }
 
   /** A session ran into a fault of ours or of a service: it ends, the others go on. */
@@ -315,7 +315,7 @@ export class Server {
   ): Question {
     return {
       client: session.client,
-      warn: (reply) => session.logReject("reject_warning", stage, reply, recipient),
+      warn: (refusal) => session.logReject("reject_warning", stage, refusal, recipient),
       peer: session.peer,
       trusted: session.trusted,
       helo: session.greeting?.name ?? "",
@@ -327,7 +327,7 @@ export class Server {
 
   #remember(key: string): void {
     if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
-    this.#accepted.set(key, Date.now() + ACCEPTED_TIME);
+    this.#accepted.set(key, performance.now() + ACCEPTED_TIME);
   }
 }
 

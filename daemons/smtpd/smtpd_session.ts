@@ -12,6 +12,7 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
+import type { Refusal } from "../../lib/access/policy.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
@@ -221,7 +222,7 @@ export class Session {
   }
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, reply: ReplyText, recipient?: string): void {
+  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
     // Only a transaction with a recipient has a queue id that anybody will see.
     const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
     const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
@@ -308,7 +309,7 @@ export class Session {
     const command = await this.server.words.replacement(text);
     if (command === "retry") {
       const reply = `421 4.3.0 ${this.server.settings.myhostname} Server local data error`;
-      this.logReject("reject", this.#where, reply);
+      this.logReject("reject", this.#where, { reply });
       this.reply(reply);
       return undefined;
     }

@@ -79,6 +79,7 @@ export const PARAMETERS = {
   confirm_delay_cleared: { type: "boolean", default: "no", doc: "Tell a sender who was warned of a delay when the mail has gone out" },
   daemon_timeout: { type: "duration", default: "18000s", min: 1, doc: "How long an agent may take for one delivery" },
   daemon_watchdog_timeout: { type: "duration", default: "60s", min: 2, doc: "Own: how long a daemon may be silent before master kills it" },
+  daemon_heap_limit: { type: "integer", default: "512", min: 16, max: 65536, doc: "Own: memory of a daemon's heap, MiB; a process that needs more is ended and replaced" },
   default_database_type: { type: "string", default: "texthash", min: 1, doc: "Table type of defaults that name a file" },
   default_delivery_slot_cost: { type: "integer", default: "5", doc: "Entries of a message that earn one delivery for shorter messages behind it; below 2: none passes" },
   default_delivery_slot_discount: { type: "integer", default: "50", max: 100, doc: "Percent of the deliveries that a passing message needs which the message that it passes need not have earned yet" },

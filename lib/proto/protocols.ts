@@ -13,6 +13,8 @@ export const ADDRESS_LIMIT = 1024;
 export const QUEUE_ID_LIMIT = 255;
 /** Longest path of a mailbox below its base, bytes. */
 const MAILBOX_PATH_LIMIT = 4000;
+/** Longest place of an entry of a table, bytes. */
+const PLACE_LIMIT = 4200;
 /** Longest free text (a reason, a reply), bytes. */
 export const REASON_LIMIT = 4096;
 /** Most records bytes in one chunk from a client to cleanup. */
@@ -148,6 +150,8 @@ export const PROXYMAP = protocol({
         value: text(65536),
         /** Address extension that the matching key did not hold, with its delimiter; empty if none. */
         extension: text(ADDRESS_LIMIT),
+        /** Where the entry stands, "FILE:LINE"; told when one table is named and its content is a text file. */
+        place: text(PLACE_LIMIT),
       },
       last: true,
     },

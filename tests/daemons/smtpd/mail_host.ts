@@ -229,9 +229,11 @@ export class MailHost implements AsyncDisposable {
     const handler: Handler<typeof CLEANUP> = options.cleanup ??
       ((exchange, message) => this.#cleanup.handle(exchange, message));
     this.cleanupServer = serve(CLEANUP, handler);
+    const origin = (parameter: string) => this.configuration.origin(parameter);
     const services = {
       settings,
       stressed: settingsOf(configure({ ...options.settings, stress: '"yes"' }), SMTPD_SERVICE.parameters),
+      origin,
       serviceName: "smtp",
       anvil: options.anvil && this.#anvil(options.anvil),
       maps,
