@@ -9,13 +9,16 @@ import { SERVICE as bounce } from "./bounce/service.ts";
 import { SERVICE as cleanup } from "./cleanup/service.ts";
 import { SERVICE as discard } from "./discard/service.ts";
 import { SERVICE as dns } from "./dns/service.ts";
+import { SERVICE as dnsblog } from "./dnsblog/service.ts";
 import { SERVICE as error } from "./error/service.ts";
 import { SERVICE as flush } from "./flush/service.ts";
 import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
 import { SERVICE as mailbox } from "./mailbox/service.ts";
 import { SERVICE as pickup } from "./pickup/service.ts";
+import { SERVICE as postscreen } from "./postscreen/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
+import { SERVICE as proxywrite } from "./proxywrite/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
@@ -31,13 +34,16 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     cleanup,
     discard,
     dns,
+    dnsblog,
     error,
     flush,
     lmtp,
     local,
     mailbox,
     pickup,
+    postscreen,
     proxymap,
+    proxywrite,
     qmgr,
     showq,
     smtp,

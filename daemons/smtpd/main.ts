@@ -45,10 +45,10 @@ import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts"
 import { encodeText } from "../../lib/vstring/byte_builder.ts";
 // Wire protocols
 import type { ProxiedEnds } from "../../lib/smtp/haproxy.ts";
+import { readProxyHeader } from "../../lib/smtp/proxy_arrival.ts";
 // Access
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 // This program
-import { readProxyHeader } from "./smtpd_proxied.ts";
 import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import { type ClientStanding, Session } from "./smtpd_session.ts";

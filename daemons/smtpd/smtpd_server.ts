@@ -15,6 +15,7 @@ import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
+import { CommandWords } from "../../lib/access/command_words.ts";
 import type { Peer } from "../../lib/access/peer.ts";
 import type { Question, Refusal } from "../../lib/access/policy.ts";
 import {
@@ -31,7 +32,6 @@ import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
-import { Words } from "./smtpd_words.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
@@ -72,7 +72,7 @@ export class Server {
   readonly patience: DeadlineRule;
   /** Clients are handed over by postscreen. */
   readonly passed: boolean;
-  readonly words: Words;
+  readonly words: CommandWords;
   readonly #services: SmtpdServices;
   /** Until when the stress of a moment ago counts, by `performance.now()`. */
   #stressEnd = 0;
@@ -104,7 +104,11 @@ export class Server {
     const { settings } = services;
     this.settings = settings;
     this.passed = services.passed === true;
-    this.words = new Words(settings, services.maps);
+    this.words = new CommandWords({
+      noop: { parameter: "smtpd_noop_commands", items: settings.smtpd_noop_commands },
+      forbidden: { parameter: "smtpd_forbidden_commands", items: settings.smtpd_forbidden_commands },
+      filter: { parameter: "smtpd_command_filter", items: settings.smtpd_command_filter },
+    }, services.maps);
     this.patience = new Patience(this);
     this.bareNewlineReply = `${settings.smtpd_forbid_bare_newline_reject_code} 5.5.2 ` +
       `${settings.myhostname} Error: bare <LF> received`;

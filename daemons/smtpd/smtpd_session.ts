@@ -14,6 +14,7 @@ import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 import type { Peer } from "../../lib/access/peer.ts";
 import type { Refusal } from "../../lib/access/policy.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
+import type { WordKind } from "../../lib/access/command_words.ts";
 // This program
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import {
@@ -29,7 +30,6 @@ import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_re
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
-import type { WordKind } from "./smtpd_words.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 

@@ -50,6 +50,8 @@ export interface Context<S extends Service> {
   client<P extends Protocol>(protocol: P, service: string): IpcClient<P>;
   /** True when the service runs here and may be reached. */
   reaches(service: string): boolean;
+  /** Path of the service's socket, for those that speak no internal protocol on it. */
+  socketOf(service: string): string | undefined;
   /** Runs `work` every so many seconds; an error in it is fatal. */
   every(seconds: number, work: () => void | Promise<void>): void;
   /** Runs `work` when master's wake-up timer for the service fires. */
@@ -147,6 +149,10 @@ export class Process<S extends Service> implements Context<S> {
 
   reaches(service: string): boolean {
     return this.boot.sockets[service] !== undefined;
+  }
+
+  socketOf(service: string): string | undefined {
+    return this.boot.sockets[service];
   }
 
   every(seconds: number, work: () => void | Promise<void>): void {

@@ -20,6 +20,7 @@ const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["smtpd_authorized_verp_clients", "address"],
   ["smtpd_client_event_limit_exceptions", "address"],
   ["smtpd_forbid_bare_newline_exclusions", "address"],
+  ["postscreen_forbidden_commands", "string"],
   ["smtpd_forbidden_commands", "string"],
   ["smtpd_noop_commands", "string"],
   ["virtual_alias_domains", "string"],

@@ -1,17 +1,17 @@
 /**
- * Words that are no commands here, by configuration: those that do nothing (smtpd_noop_commands), those of other protocols,
+ * Words that are no commands, by configuration: those that do nothing (smtpd_noop_commands), those of other protocols,
  * whose clients are sent away (smtpd_forbidden_commands), and the table that replaces whole commands
  * (smtpd_command_filter).
+ *
+ * @module
  */
 // Utility
-import { isAlpha } from "../../lib/vstring/ascii.ts";
-import { decodeText, encodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
-import { listSubject, type MatchList, matchLiteral, parseList } from "../../lib/table/match_list.ts";
+import { isAlpha } from "../vstring/ascii.ts";
+import { decodeText, encodeText, isUtf8 } from "../vstring/byte_builder.ts";
+import { listSubject, type MatchList, matchLiteral, parseList } from "../table/match_list.ts";
 // Internal protocols
-import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
-import { ADDRESS_LIMIT } from "../../lib/proto/protocols.ts";
-// This program
-import type { SmtpdSettings } from "./smtpd_settings.ts";
+import type { MapLookup } from "../proto/proxymap_client.ts";
+import { ADDRESS_LIMIT } from "../proto/protocols.ts";
 
 /** What a word is beside a command. */
 export type WordKind = "noop" | "forbidden" | "plain";
@@ -19,10 +19,22 @@ export type WordKind = "noop" | "forbidden" | "plain";
 /** The table in smtpd_forbidden_commands's default; it takes no table to know what begins with no letter. */
 const NO_LETTER = "regexp:{{/^[^A-Z]/ Bogus}}";
 
-type WordParameter = "smtpd_noop_commands" | "smtpd_forbidden_commands";
+/** A parameter and its value. */
+interface Named {
+  readonly parameter: string;
+  readonly items: readonly string[];
+}
+
+/** Where the words stand. */
+export interface WordSettings {
+  readonly noop: Named;
+  readonly forbidden: Named;
+  readonly filter: Named;
+}
 
 /** The words of one process. */
-export class Words {
+export class CommandWords {
+  readonly #settings: WordSettings;
   readonly #maps: MapLookup;
   /** Undefined without any, as mostly. */
   readonly #noop: MatchList | undefined;
@@ -30,16 +42,15 @@ export class Words {
   readonly #noLetter: boolean;
   readonly #filters: boolean;
 
-  constructor(settings: SmtpdSettings, maps: MapLookup) {
+  constructor(settings: WordSettings, maps: MapLookup) {
+    this.#settings = settings;
     this.#maps = maps;
-    const list = (name: WordParameter, items: readonly string[]) =>
-      parseList(items, { kind: "string", parents: "dotted", name });
-    const forbidden = settings.smtpd_forbidden_commands;
-    this.#noLetter = forbidden.includes(NO_LETTER);
-    const noop = settings.smtpd_noop_commands;
-    this.#noop = noop.length === 0 ? undefined : list("smtpd_noop_commands", noop);
-    this.#forbidden = list("smtpd_forbidden_commands", forbidden.filter((item) => item !== NO_LETTER));
-    this.#filters = settings.smtpd_command_filter.length > 0;
+    const { noop, forbidden, filter } = settings;
+    this.#noLetter = forbidden.items.includes(NO_LETTER);
+    this.#noop = noop.items.length === 0 ? undefined : wordList(noop);
+    const items = forbidden.items.filter((item) => item !== NO_LETTER);
+    this.#forbidden = wordList({ ...forbidden, items });
+    this.#filters = filter.items.length > 0;
   }
 
   /**
@@ -49,7 +60,7 @@ export class Words {
    */
   kindOf(verb: string, known: boolean): WordKind | Promise<WordKind> {
     if (this.#noop === undefined) return known ? "plain" : this.#foreign(verb);
-    const noop = this.#isIn("smtpd_noop_commands", this.#noop, verb);
+    const noop = this.#isIn(this.#settings.noop.parameter, this.#noop, verb);
     if (noop === true) return "noop";
     if (noop === false) return known ? "plain" : this.#foreign(verb);
     return noop.then((found) => found ? "noop" : known ? "plain" : this.#foreign(verb));
@@ -57,19 +68,19 @@ export class Words {
 
   #foreign(verb: string): WordKind | Promise<WordKind> {
     if (this.#noLetter && !isAlpha(verb.charCodeAt(0))) return "forbidden";
-    const found = this.#isIn("smtpd_forbidden_commands", this.#forbidden, verb);
+    const found = this.#isIn(this.#settings.forbidden.parameter, this.#forbidden, verb);
     if (typeof found === "boolean") return found ? "forbidden" : "plain";
     return found.then((is) => is ? "forbidden" : "plain");
   }
 
-  #isIn(parameter: WordParameter, list: MatchList, verb: string): boolean | Promise<boolean> {
+  #isIn(parameter: string, list: MatchList, verb: string): boolean | Promise<boolean> {
     const verdict = matchLiteral(list, listSubject("string", verb));
     if (verdict !== "ask") return verdict === "match";
     if (verb.length > ADDRESS_LIMIT) return false;
     return this.#maps.find(parameter, "list", verb).then((found) => found.kind === "found");
   }
 
-  /** True when commands go through smtpd_command_filter. */
+  /** True when commands go through the table. */
   get filters(): boolean {
     return this.#filters;
   }
@@ -78,8 +89,12 @@ export class Words {
   async replacement(line: Uint8Array): Promise<Uint8Array | "retry" | undefined> {
     // What is longer than a key may be is no command that a table could name.
     if (line.length > ADDRESS_LIMIT || !isUtf8(line)) return undefined;
-    const found = await this.#maps.find("smtpd_command_filter", "key", decodeText(line));
+    const found = await this.#maps.find(this.#settings.filter.parameter, "key", decodeText(line));
     if (found.kind === "retry") return "retry";
     return found.kind === "found" ? encodeText(found.value) : undefined;
   }
+}
+
+function wordList({ parameter, items }: Named): MatchList {
+  return parseList(items, { kind: "string", parents: "dotted", name: parameter });
 }

@@ -1,11 +1,13 @@
 /**
  * Who the client is where somebody else has taken its connection: a proxy that was told to say so
  * (smtpd_upstream_proxy_protocol), or postscreen, which hands clients over on a private socket.
+ *
+ * @module
  */
 // Safe primitives
-import type { Channel } from "../../lib/safe/channel.ts";
+import type { Channel } from "../safe/channel.ts";
 // Wire protocols
-import { HEADER_LIMIT, parseProxyHeader, type ProxiedEnds } from "../../lib/smtp/haproxy.ts";
+import { HEADER_LIMIT, parseProxyHeader, type ProxiedEnds } from "./haproxy.ts";
 
 /** What came before the client's first byte. */
 export type Arrival =
