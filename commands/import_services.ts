@@ -20,7 +20,7 @@ export interface PlannedService {
   /** Where it comes from; undefined for one that Postfix does not have. */
   readonly source: CfService | undefined;
   readonly name: string;
-  readonly type: "inet" | "unix";
+  readonly type: "inet" | "unix" | "pass";
   readonly private: boolean;
   readonly command: string;
   readonly wakeup?: string | undefined;
@@ -80,7 +80,25 @@ export function planServices(master: MasterCf, file: string, report: ImportRepor
     planned.push(samples.get(name)!);
     report.add("changed", file, `${name}/unix`, "Postern needs this service, so it is there");
   }
+  // What postscreen knows of clients is kept by a daemon that a master.cf with it may do without.
+  if (planned.some(({ command }) => command === "postscreen") && !planned.some(isProxywrite)) {
+    planned.push(PROXYWRITE);
+    report.add("changed", file, "proxywrite/unix", "postscreen needs this service, so it is there");
+  }
   return planned;
+}
+
+/** The service that keeps caches. */
+const PROXYWRITE: PlannedService = {
+  source: undefined,
+  name: "proxywrite",
+  type: "unix",
+  private: true,
+  command: "proxywrite",
+};
+
+function isProxywrite({ command }: PlannedService): boolean {
+  return command === "proxywrite";
 }
 
 function planService(
@@ -92,17 +110,11 @@ function planService(
 ): PlannedService | undefined {
   const subject = `${source.name}/${source.type}`;
   const lose = (why: string, cure: string) => void report.add("unsupported", place, subject, why, cure);
-  if (source.command === "postscreen" && !SERVICES.has("postscreen")) {
-    return planPostscreen(source, master, place, report);
-  }
-  if (source.command === "smtpd" && source.type === "pass") {
-    return void report.add("unneeded", place, subject, "it serves postscreen, which is not there");
-  }
-  const command = RENAMED.get(source.command) ?? source.command;
+  // In Postfix that is proxymap under another name.
+  const command = source.name === "proxywrite" ? "proxywrite" : RENAMED.get(source.command) ?? source.command;
   const sample = source.type === "inet" ? undefined : samples.get(source.name);
-  const unneeded = UNNEEDED.get(command) ??
-    (source.name === "proxywrite" ? "no table is written here" : undefined);
-  if (unneeded !== undefined && (!SERVICES.has(command) || command === "proxymap") && sample === undefined) {
+  const unneeded = UNNEEDED.get(command);
+  if (unneeded !== undefined && !SERVICES.has(command) && sample === undefined) {
     return void report.add("unneeded", place, subject, unneeded);
   }
   if (!SERVICES.has(command) || command === "mailbox") {
@@ -112,6 +124,9 @@ function planService(
   if (sample !== undefined && sample.command === command) {
     return { ...sample, source, wakeup: wakeupOf(source) ?? sample.wakeup };
   }
+  if (source.type === "pass" && command === "smtpd") {
+    return { source, name: source.name, type: "pass", private: true, command, wakeup: undefined };
+  }
   if (source.type === "fifo" || (source.type !== "inet" && source.type !== "unix")) {
     return lose(`there is no service type "${source.type}"`, "use inet or unix");
   }
@@ -119,30 +134,6 @@ function planService(
   if (name === undefined) return lose("its port is not in /etc/services", "name the port by its number");
   const isPrivate = source.type === "unix" && source.private !== "n";
   return { source, name, type: source.type, private: isPrivate, command, wakeup: wakeupOf(source) };
-}
-
-/** Postscreen's port, served by smtpd as the service behind postscreen would be. */
-function planPostscreen(
-  source: CfService,
-  master: MasterCf,
-  place: string,
-  report: ImportReport,
-): PlannedService | undefined {
-  const behind = master.services.find(({ type, command }) => type === "pass" && command === "smtpd");
-  const name = endpointName(source.name);
-  if (name === undefined || source.type !== "inet") {
-    return void report.add("unsupported", place, `${source.name}/${source.type}`, "there is no postscreen");
-  }
-  const cure = "what postscreen turned away is refused by smtpd's restrictions, or not at all";
-  report.add(
-    "unsupported",
-    place,
-    `${source.name}/inet`,
-    "there is no postscreen: smtpd takes its port",
-    cure,
-  );
-  const options = behind?.options ?? [];
-  return { source: { ...source, options }, name, type: "inet", private: false, command: "smtpd" };
 }
 
 /** The port with a name that master.toml knows, or as a number; undefined when nobody knows it. */

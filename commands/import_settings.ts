@@ -41,6 +41,7 @@ const RENAMED: ReadonlyMap<string, string> = new Map([
 /** What each of the two mail systems has for itself. */
 const OWN: ReadonlyMap<string, string> = new Map([
   ["config_directory", "main.toml is read from where it is"],
+  ["data_directory", "caches are below the queue, and begin empty"],
   ["mail_owner", "Postern's daemons have users of their own"],
   ["max_use", "a process serves many sessions here; the default fits that"],
   [

@@ -11,7 +11,7 @@ import { parameterToTomlLine, quoteToml, tomlKey } from "../lib/config/toml_text
 /** What a service of master.toml has, as text of main.cf where it is a parameter. */
 export interface ServiceText {
   readonly name: string;
-  readonly type: "inet" | "unix";
+  readonly type: "inet" | "unix" | "pass";
   readonly private: boolean;
   readonly command: string;
   readonly processLimit?: number | undefined;

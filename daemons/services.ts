@@ -20,6 +20,7 @@ import { SERVICE as postscreen } from "./postscreen/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as proxywrite } from "./proxywrite/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
+import { SERVICE as sasl } from "./sasl/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
@@ -45,6 +46,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     proxymap,
     proxywrite,
     qmgr,
+    sasl,
     showq,
     smtp,
     smtpd,

@@ -14,6 +14,8 @@ import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
+import { saslReach } from "./sasl_reach.ts";
+import { serverTlsMaterial } from "./tls_files.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
 export interface Grant {
@@ -113,6 +115,7 @@ export class Planner {
     ];
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants);
+    if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
       entry,
       service,
@@ -222,8 +225,7 @@ export class Planner {
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      const settings = settingsFor(this.#configuration, own, parameters);
-      if (parameters.some((one) => isSet(settings[one]))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -232,6 +234,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** @param condition a parameter's name, or "name=word" for a list that has the word */
+  #isSet(condition: string, entry: ServiceEntry): boolean {
+    const [name, word] = condition.split("=") as [ParameterName, string?];
+    const value: unknown = settingsFor(this.#configuration, entry, [name])[name];
+    return word === undefined ? isSet(value) : Array.isArray(value) && value.includes(word);
   }
 
   #connectsTo(connects: readonly string[], entry: ServiceEntry): boolean {
@@ -249,6 +258,10 @@ export class Planner {
     sockets: ReadonlyMap<string, string>,
   ): Boot {
     const { settings: all } = this.#configuration;
+    // Private keys are read for processes that are started, not for whoever asks what they may touch.
+    const tls = service.terminatesTls && this.#queueKey !== ""
+      ? serverTlsMaterial(this.#configuration, entry)
+      : undefined;
     return {
       service: entry.name,
       settings,
@@ -269,6 +282,7 @@ export class Planner {
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
       ...this.#places(entry, service),
+      ...(tls === undefined ? {} : { tls }),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }
@@ -330,9 +344,9 @@ export class Planner {
     return [[item, "service.ts"]];
   }
 
-  #smtpReach(service: Service, settings: Record<string, unknown>): SmtpReach {
+  #smtpReach(service: Service, settings: Record<string, unknown>, entry: ServiceEntry): SmtpReach {
     const command = service.command === "lmtp" ? "lmtp" : "smtp";
-    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name));
+    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name), entry);
     const trusted = settings["smtp_trusted_nexthops"] as readonly string[];
     settings["smtp_trusted_nexthops"] = [...trusted, ...reach.nexthops];
     return reach;
@@ -361,7 +375,7 @@ export class Planner {
         return { grants, denials: [] };
       }
       case "smtp":
-        return this.#smtpReach(service, settings);
+        return this.#smtpReach(service, settings, entry);
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }

@@ -129,6 +129,7 @@ for (
 /** Rows whose default is not Debian's 3.7: our own paths and names, newer Postfix, or decided by the level. */
 const DIFFERENT: ReadonlySet<string> = new Set([
   "smtpd_authorized_verp_clients", // $authorized_verp_clients, of Postfix 2.0, is not honoured; both are empty
+  "address_verify_poll_count", // $stress is not there
   "alias_database",
   "alias_maps",
   "append_dot_mydomain",
@@ -136,6 +137,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "daemon_directory",
   "data_directory",
   "default_database_type",
+  "lmtp_delivery_status_filter", // $default_delivery_status_filter is for all agents and is not honoured; both are empty
   "lmtp_per_request_deadline",
   "mail_name",
   "mail_owner",
@@ -144,21 +146,27 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "myhostname",
   "mynetworks",
   "mynetworks_style",
+  "postscreen_allowlist_interfaces", // the old names of these three are not honoured
+  "postscreen_denylist_action",
+  "postscreen_dnsbl_allowlist_threshold",
+  "postscreen_dnsbl_max_ttl",
+  "postscreen_cache_map",
   "proxy_read_maps",
   "queue_directory",
   "relay_domains",
   "respectful_logging",
+  "smtp_delivery_status_filter",
   "smtp_fallback_relay",
   "smtp_per_request_deadline",
   "smtpd_client_event_limit_exceptions",
   "smtpd_forbid_bare_newline",
   "smtpd_forbid_unauth_pipelining",
-  "smtpd_hard_error_limit",
-  "smtpd_junk_command_limit",
   "smtpd_per_request_deadline",
   "smtpd_relay_before_recipient_restrictions",
   "smtpd_relay_restrictions",
+  "smtpd_starttls_timeout",
   "smtpd_timeout",
+  "smtpd_tls_fingerprint_digest",
   "smtputf8_enable",
   "syslog_name",
   "virtual_alias_maps",
