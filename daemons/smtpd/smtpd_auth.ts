@@ -47,7 +47,10 @@ export function auth(session: Session, argument: Uint8Array): ReplyText | Promis
   if (session.sasl !== undefined) return REPLY.authTwice;
   const [mechanism, initial, ...rest] = splitBlanks(decodeText(argument));
   if (mechanism === undefined || rest.length > 0) return REPLY.authSyntax;
-  return authenticate(session, asciiUpper(mechanism), initial);
+  const refused = session.anvil.countAuth();
+  return refused instanceof Promise
+    ? refused.then((reply) => reply ?? authenticate(session, asciiUpper(mechanism), initial))
+    : refused ?? authenticate(session, asciiUpper(mechanism), initial);
 }
 
 async function authenticate(

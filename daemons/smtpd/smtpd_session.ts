@@ -234,13 +234,13 @@ export class Session {
     const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
     this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
     this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
-      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+      secure: (channel, tls, resumed) => this.#goOnSecurely(channel, tls, resumed),
       failed: () => this.closed(),
     });
   }
 
   /** Another session takes over: of this one nothing is left but our own counts. */
-  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+  #goOnSecurely(channel: Channel, tls: TlsFacts, resumed: boolean): void {
     if (this.#phase !== "handshake") return channel.destroy();
     this.#phase = "closed";
     const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
@@ -259,7 +259,14 @@ export class Session {
     });
     next.#phase = "command";
     next.#where = this.#where;
-    if (this.#where === "CONNECT") next.#judge();
+    const begin = () => this.#where === "CONNECT" && next.#judge();
+    const refused = resumed ? undefined : this.anvil.countTls();
+    if (!(refused instanceof Promise)) return void begin();
+    next.#await(refused, (reply) => {
+      if (reply === undefined) begin();
+      else next.reply(reply);
+      return reply === undefined;
+    });
   }
 
   /** Takes bytes from the client. */

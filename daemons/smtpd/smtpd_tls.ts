@@ -29,7 +29,7 @@ const VERBOSE = 2;
 
 /** What a handshake comes to, once. */
 export interface TlsEvents {
-  secure(channel: Channel, facts: TlsFacts): void;
+  secure(channel: Channel, facts: TlsFacts, resumed: boolean): void;
   failed(): void;
 }
 
@@ -102,7 +102,7 @@ export class SmtpdTls {
         const facts = this.#factsOf(session);
         this.#logSession(client, session, facts);
         const refusal = this.#refusal(facts);
-        if (refusal === undefined) return events.secure(secure, facts);
+        if (refusal === undefined) return events.secure(secure, facts, session.resumed);
         this.#log.info(`NOQUEUE: abort: TLS from ${client}: ${refusal}`);
         secure.destroy();
         events.failed();
@@ -169,15 +169,22 @@ export class SmtpdTls {
 }
 
 /** STARTTLS: answers, and hands the connection to the handshake. */
-export function startTls(session: Session, argument: Uint8Array): ReplyText | undefined {
+export function startTls(
+  session: Session,
+  argument: Uint8Array,
+): ReplyText | undefined | Promise<ReplyText | undefined> {
   const { tls, hiddenKeywords } = session.server;
   // RFC 3207 section 4: STARTTLS has no parameters.
   if (argument.length > 0) return REPLY.startTlsSyntax;
   if (session.tls !== undefined) return REPLY.tlsActive;
   if (tls === undefined || hiddenKeywords.has("STARTTLS")) return REPLY.notImplemented;
   if (!tls.available) return REPLY.tlsUnavailable;
-  session.startTls();
-  return undefined;
+  const begin = () => {
+    session.startTls();
+    return undefined;
+  };
+  const refused = session.anvil.checkTls();
+  return refused instanceof Promise ? refused.then((reply) => reply ?? begin()) : refused ?? begin();
 }
 
 /** True when EHLO offers STARTTLS. */
