@@ -58,7 +58,6 @@ const UNNEEDED: ReadonlyMap<string, string> = new Map([
 /** What to do about a program that is not there. */
 const INSTEAD: ReadonlyMap<string, string> = new Map([
   ["pipe", "let the program take mail by LMTP, and name it as lmtp:unix:/path"],
-  ["qmqpd", "let its clients use SMTP"],
   ["spawn", "start the program by inetd or systemd"],
 ]);
 

@@ -21,6 +21,7 @@ import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as proxywrite } from "./proxywrite/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
 import { SERVICE as sasl } from "./sasl/service.ts";
+import { SERVICE as qmqpd } from "./qmqpd/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
@@ -46,6 +47,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     proxymap,
     proxywrite,
     qmgr,
+    qmqpd,
     sasl,
     showq,
     smtp,

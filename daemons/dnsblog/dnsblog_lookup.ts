@@ -5,6 +5,8 @@
 import type { Logger } from "../../lib/log/log.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import { parseIpAddress, parseIpv4 } from "../../lib/vstring/ip_address.ts";
+// Access
+import { reverseLabels } from "../../lib/access/peer.ts";
 // Internal protocols
 import type { ReplyValues } from "../../lib/ipc/protocol.ts";
 import type { DnsLookup } from "../../lib/proto/dns_client.ts";
@@ -41,8 +43,5 @@ export async function lookUpList(
 /** RFC 5782 section 2.1 and 2.4: octets of IPv4, nibbles of IPv6, the last one first, below the list's domain. */
 export function listName(domain: string, address: string): string | undefined {
   const bytes = parseIpAddress(address);
-  if (bytes === undefined) return undefined;
-  if (bytes.length === 4) return `${[...bytes].reverse().join(".")}.${domain}`;
-  const nibbles = [...bytes].flatMap((byte) => [byte >> 4, byte & 15]).reverse();
-  return `${nibbles.map((nibble) => nibble.toString(16)).join(".")}.${domain}`;
+  return bytes === undefined ? undefined : `${reverseLabels(bytes)}.${domain}`;
 }

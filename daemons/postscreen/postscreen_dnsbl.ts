@@ -5,16 +5,13 @@
 import { asciiLower, parseDecimal } from "../../lib/vstring/ascii.ts";
 import { type IpcClient, IpcError } from "../../lib/ipc/client.ts";
 import type { Logger } from "../../lib/log/log.ts";
-// Wire protocols
-import { fitsReplyPattern, parseReplyPattern, type ReplyPattern } from "../../lib/dns/reply_pattern.ts";
+// Access
+import { counts, type DnsList, parseDnsList } from "../../lib/access/dns_list.ts";
 // Internal protocols
 import type { DNSBLOG } from "../../lib/proto/protocols.ts";
 
 /** One item of postscreen_dnsbl_sites. */
-export interface Site {
-  readonly domain: string;
-  /** Undefined: any address counts. */
-  readonly pattern: ReplyPattern | undefined;
+export interface Site extends DnsList {
   readonly weight: number;
 }
 
@@ -29,17 +26,9 @@ export function parseSite(item: string): Site | string {
   const amount = parseDecimal(negative ? weightText.slice(1) : weightText, WEIGHT_LIMIT);
   if (amount === undefined) return `bad DNSBL weight factor "${weightText}" in "${item}"`;
   const rest = star < 0 ? item : item.slice(0, star);
-  const equals = rest.indexOf("=");
-  const domain = equals < 0 ? rest : rest.slice(0, equals);
-  if (!isDomain(domain)) return `bad DNSBL domain name "${domain}" in "${item}"`;
-  const pattern = equals < 0 ? undefined : parseReplyPattern(rest.slice(equals + 1));
-  if (equals >= 0 && pattern === undefined) return `bad DNSBL filter syntax: "${item}"`;
-  return { domain: asciiLower(domain), pattern, weight: negative ? -amount : amount };
-}
-
-/** Labels of letters, digits, minus signs and underscores; room is left for a client's address in front. */
-function isDomain(text: string): boolean {
-  return text.length <= 180 && text.split(".").every((label) => /^[A-Za-z0-9_-]{1,63}$/.test(label));
+  const list = parseDnsList(rest);
+  if (list === undefined) return `bad DNSBL domain name or filter syntax: "${item}"`;
+  return { ...list, domain: asciiLower(list.domain), weight: negative ? -amount : amount };
 }
 
 /** What is needed of a connection to dnsblog. */
@@ -70,8 +59,9 @@ export class Score {
   /** A list has answered. */
   add(sites: readonly Site[], addresses: readonly string[], ttl: number): void {
     this.ttl = Math.min(this.ttl ?? ttl, ttl);
-    for (const { domain, pattern, weight } of sites) {
-      if (!addresses.some((one) => pattern === undefined || fitsReplyPattern(pattern, one))) continue;
+    for (const site of sites) {
+      const { domain, weight } = site;
+      if (!addresses.some((one) => counts(site, one))) continue;
       this.value += weight;
       if (weight <= this.#weight) continue;
       this.#weight = weight;

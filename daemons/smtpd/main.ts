@@ -47,9 +47,9 @@ import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import type { ProxiedEnds } from "../../lib/smtp/haproxy.ts";
 import { readProxyHeader } from "../../lib/smtp/proxy_arrival.ts";
 // Access
+import { lookUpNames } from "../../lib/access/peer_names.ts";
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 // This program
-import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import { type ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";

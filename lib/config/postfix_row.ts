@@ -45,7 +45,6 @@ export const REASONS = {
   postscreen: { why: "it has no postscreen", cure: "leave it out: let smtpd take the port" },
   process: { why: "its processes are started and watched in its own way", cure: LEAVE_OUT, harmless: true },
   proxy: { why: "it has no filter before the queue, XCLIENT or XFORWARD", cure: LEAVE_OUT },
-  qmqp: { why: "it has no QMQP server", cure: LEAVE_OUT },
   runtime: { why: "only a running program has a value for it", cure: "use it as $name in the parameters of a service", harmless: true },
   sasl: { why: "it has no SASL authentication", cure: "leave it out, or trust clients by address (mynetworks)" },
   scache: { why: "each client process keeps its own connections", cure: LEAVE_OUT, harmless: true },

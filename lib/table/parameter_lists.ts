@@ -18,6 +18,7 @@ const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["mydestination", "string"],
   ["mynetworks", "address"],
   ["permit_mx_backup_networks", "address"],
+  ["qmqpd_authorized_clients", "address"],
   ["relay_domains", "domain"],
   ["smtp_connection_cache_destinations", "string"],
   ["smtpd_authorized_verp_clients", "address"],

@@ -7,17 +7,17 @@ import { Random } from "../../support/random.ts";
 
 Deno.test("dnsbl sites: domain, pattern, weight", () => {
   const site = (text: string) => parseSite(text) as Site;
-  assert.deepEqual(site("BL.example"), { domain: "bl.example", pattern: undefined, weight: 1 });
+  assert.deepEqual(site("BL.example"), { domain: "bl.example", filter: undefined, weight: 1 });
   assert.deepEqual(site("bl.example*3").weight, 3);
   assert.deepEqual(site("bl.example*-4").weight, -4);
-  assert.deepEqual(site("bl.example=127.0.0.2*2").pattern, [[[127, 127]], [[0, 0]], [[0, 0]], [[2, 2]]]);
+  assert.deepEqual(site("bl.example=127.0.0.2*2").filter, [[[127, 127]], [[0, 0]], [[0, 0]], [[2, 2]]]);
   for (
     const [text, why] of [
       ["bl.example*x", 'bad DNSBL weight factor "x" in "bl.example*x"'],
       ["bl.example*", 'bad DNSBL weight factor "" in "bl.example*"'],
-      ["*2", 'bad DNSBL domain name "" in "*2"'],
-      ["b l.example", 'bad DNSBL domain name "b l.example" in "b l.example"'],
-      ["bl.example=127.0.0", 'bad DNSBL filter syntax: "bl.example=127.0.0"'],
+      ["*2", 'bad DNSBL domain name or filter syntax: "*2"'],
+      ["b l.example", 'bad DNSBL domain name or filter syntax: "b l.example"'],
+      ["bl.example=127.0.0", 'bad DNSBL domain name or filter syntax: "bl.example=127.0.0"'],
     ] as const
   ) assert.equal(parseSite(text), why);
 });

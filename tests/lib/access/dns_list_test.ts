@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fitsReplyPattern, parseReplyPattern } from "../../../lib/dns/reply_pattern.ts";
+import { counts, parseDnsList } from "../../../lib/access/dns_list.ts";
 import { Random } from "../../support/random.ts";
 
 const FITS: readonly [pattern: string, fits: readonly string[], others: readonly string[]][] = [
@@ -11,9 +11,9 @@ const FITS: readonly [pattern: string, fits: readonly string[], others: readonly
 
 for (const [text, fits, others] of FITS) {
   Deno.test(`pattern ${text} fits what it names, and nothing else`, () => {
-    const pattern = parseReplyPattern(text)!;
-    assert.ok(fits.every((address) => fitsReplyPattern(pattern, address)));
-    assert.ok(!others.some((address) => fitsReplyPattern(pattern, address)));
+    const pattern = parseDnsList(`bl.test=${text}`)!;
+    assert.ok(fits.every((address) => counts(pattern, address)));
+    assert.ok(!others.some((address) => counts(pattern, address)));
   });
 }
 
@@ -37,7 +37,7 @@ for (
   ]
 ) {
   Deno.test(`pattern ${JSON.stringify(text)} is none`, () => {
-    assert.equal(parseReplyPattern(text), undefined);
+    assert.equal(parseDnsList(`bl.test=${text}`), undefined);
   });
 }
 
@@ -46,7 +46,7 @@ Deno.test("patterns: any text is a pattern or none", () => {
   for (let i = 0; i < 20_000; i++) {
     let text = "";
     for (let n = random.below(20); n > 0; n--) text += random.pick([..."0127.;[]..x-"]);
-    const pattern = parseReplyPattern(text);
-    assert.ok(pattern === undefined || pattern.length === 4, text);
+    const pattern = parseDnsList(`bl.test=${text}`);
+    assert.ok(pattern === undefined || pattern.filter?.length === 4, text);
   }
 });
