@@ -51,7 +51,6 @@ const UNNEEDED: ReadonlyMap<string, string> = new Map([
   ["postlogd", "daemons write the log themselves"],
   ["scache", "each client process keeps its own connections"],
   ["tlsmgr", "there is no TLS that it would serve"],
-  ["tlsproxy", "there is no TLS that it would serve"],
   ["verify", "addresses are not probed"],
 ]);
 
@@ -71,7 +70,7 @@ export function planServices(master: MasterCf, file: string, report: ImportRepor
   const samples = sampleServices();
   const planned: PlannedService[] = [];
   for (const source of master.services) {
-    const service = planService(source, master, samples, `${file}:${source.line}`, report);
+    const service = planService(source, samples, `${file}:${source.line}`, report);
     if (service !== undefined) planned.push(service);
   }
   for (const name of REQUIRED) {
@@ -102,7 +101,6 @@ function isProxywrite({ command }: PlannedService): boolean {
 
 function planService(
   source: CfService,
-  master: MasterCf,
   samples: ReadonlyMap<string, PlannedService>,
   place: string,
   report: ImportReport,

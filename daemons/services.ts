@@ -25,6 +25,7 @@ import { SERVICE as qmqpd } from "./qmqpd/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
+import { SERVICE as tlsproxy } from "./tlsproxy/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
 import { SERVICE as virtual } from "./virtual/service.ts";
 
@@ -52,6 +53,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     showq,
     smtp,
     smtpd,
+    tlsproxy,
     trivialRewrite,
     virtual,
   ].map((service: Service) => [service.command, service]),

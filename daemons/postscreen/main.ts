@@ -16,7 +16,7 @@
  *   who the client is.
  *
  * SECURITY
- *   Reads bytes from strangers, and has less than smtpd: the sockets of smtpd, dnsblog, proxymap and proxywrite, no file and
+ *   Reads bytes from strangers, and has less than smtpd: the sockets of smtpd, dnsblog, proxymap, proxywrite and tlsproxy, no file and
  *   no network of its own. What a client sends is bounded (line_length_limit, postscreen_command_count_limit,
  *   postscreen_command_time_limit), and so are clients (postscreen_pre_queue_limit, postscreen_post_queue_limit,
  *   postscreen_session_limit, postscreen_client_connection_count_limit). Nobody but this process can reach the socket on which
@@ -35,8 +35,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No STARTTLS in the dialogue with clients that are refused or tested after the greeting; clients that are handed over have
- *   what smtpd offers. No postscreen_reject_footer. What a client that is handed over sends and gets passes two processes:
+ *   No postscreen_reject_footer. What a client that is handed over sends and gets passes two processes:
  *   docs/performance.md has what that costs.
  *
  * @module
@@ -101,6 +100,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
     dnsblog: context.reaches("dnsblog") ? context.client(DNSBLOG, "dnsblog") : undefined,
     cache: cached ? new CacheClient(context.client(CACHE, "proxywrite"), "postscreen_cache_map") : undefined,
     smtpd,
+    tlsproxy: context.socketOf("tlsproxy"),
     log: context.log,
     trouble: (what, error) => context.trouble(what, error),
   });

@@ -4,6 +4,8 @@
  */
 // Safe primitives
 import { type Channel, connectUnixChannel } from "../../lib/safe/channel.ts";
+// Utility
+import { pipeChannels } from "../../lib/stream/pipe.ts";
 // Wire protocols
 import { formatProxyHeader, type ProxiedEnds } from "../../lib/smtp/haproxy.ts";
 
@@ -34,71 +36,24 @@ export async function carry(
 ): Promise<void> {
   const made = await connectUnixChannel(path);
   if (made.kind === "failed") return events.failed(made.why);
-  new Carrier(client, made.channel, events).start(formatProxyHeader(ends), early());
-}
-
-/** Two channels, each of which gets what the other one says, and is slowed down when the other one is slow. */
-class Carrier {
-  readonly #client: Channel;
-  readonly #server: Channel;
-  readonly #events: CarryEvents;
-  #served = false;
-  #over = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor(client: Channel, server: Channel, events: CarryEvents) {
-    this.#client = client;
-    this.#server = server;
-    this.#events = events;
-  }
-
-  start(header: Uint8Array, early: Uint8Array): void {
-    this.#timer = setTimeout(() => this.#fail("no greeting in time"), GREETING_TIMEOUT);
-    this.#server.start({
-      data: (bytes) => this.#answer(bytes),
-      drained: () => this.#client.resume(),
-      closed: (why) => this.#served ? this.#end() : this.#fail(why ?? "connection closed"),
-    });
-    this.#server.write(header);
-    if (early.length > 0) this.#server.write(early);
-    this.#client.start({
-      data: (bytes) => {
-        // The channel keeps what it is given, and what came is valid in this call only.
-        if (!this.#server.write(bytes.slice())) this.#client.pause();
-      },
-      drained: () => this.#server.resume(),
-      // A client that has said its last word still gets its replies.
-      ended: () => this.#server.endOutput(),
-      closed: () => {
-        this.#server.destroy();
-        this.#end();
-      },
-    });
-    this.#client.resume();
-  }
-
-  #answer(bytes: Uint8Array): void {
-    if (!this.#served) {
-      this.#served = true;
-      clearTimeout(this.#timer);
-      this.#events.served();
-    }
-    if (!this.#client.write(bytes.slice())) this.#server.pause();
-  }
-
-  #fail(why: string): void {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#server.destroy();
-    this.#events.failed(why);
-  }
-
-  #end(): void {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#client.finish();
-    this.#events.over();
-  }
+  const server = made.channel;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    server.destroy();
+  }, GREETING_TIMEOUT);
+  server.write(formatProxyHeader(ends));
+  const sent = early();
+  if (sent.length > 0) server.write(sent);
+  pipeChannels(client, server, {
+    answered: () => {
+      clearTimeout(timer);
+      events.served();
+    },
+    over: (answered, why) => {
+      clearTimeout(timer);
+      if (answered) events.over();
+      else events.failed(late ? "no greeting in time" : why ?? "connection closed");
+    },
+  });
 }

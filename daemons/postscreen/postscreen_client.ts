@@ -15,6 +15,7 @@ import { carry } from "./postscreen_carry.ts";
 import type { Score } from "./postscreen_dnsbl.ts";
 import { Dialogue } from "./postscreen_dialogue.ts";
 import type { Screen } from "./postscreen_screen.ts";
+import { connectTlsproxy, startTls } from "./postscreen_starttls.ts";
 import { escapeBytes } from "./postscreen_text.ts";
 import { type Action, DIALOGUE_TESTS, type TestName, TestRecord, TESTS } from "./postscreen_tests.ts";
 
@@ -34,7 +35,7 @@ export class ScreenedClient {
   readonly ends: ProxiedEnds;
   /** What every RCPT gets: the client is new, or a test has failed. */
   recipientReply = `450 4.3.2 ${UNAVAILABLE}`;
-  readonly #channel: Channel;
+  #channel: Channel;
   readonly #done: () => void;
   readonly #began = performance.now();
   #phase: Phase = "waiting";
@@ -51,6 +52,7 @@ export class ScreenedClient {
   /** It has been refused already, at RCPT to come. */
   #enforced = false;
   #counted = false;
+  #secure = false;
   #crowded = false;
   #dialogue: Dialogue | undefined;
   #endEarly: () => void = () => {};
@@ -246,6 +248,42 @@ export class ScreenedClient {
     this.#early = new Uint8Array(0);
     this.#channel.resume();
     if (early.length > 0) this.#dialogue.data(early);
+  }
+
+  /** The dialogue goes on inside TLS: nothing that was said in the clear counts any more. */
+  get secure(): boolean {
+    return this.#secure;
+  }
+
+  /** Begins TLS by way of tlsproxy. */
+  async startTls(): Promise<void> {
+    const { tlsproxy, trouble } = this.screen.services;
+    const client = this.#channel;
+    client.pause();
+    const made = await connectTlsproxy(tlsproxy!, this.screen.tokens.next(), this.name);
+    if (this.#isOver()) {
+      made?.cipher.destroy();
+      made?.plain.destroy();
+      return;
+    }
+    if (made === undefined) {
+      client.resume();
+      trouble(`client ${this.name}`, new Error("tlsproxy cannot be reached"));
+      return this.reply("454 4.7.0 TLS not available due to local problem");
+    }
+    this.reply("220 2.0.0 Ready to start TLS");
+    this.#dialogue!.end();
+    startTls(client, made, this.screen.settings.postscreen_starttls_timeout * 1000, {
+      secured: (plain) => {
+        if (this.#isOver()) return plain.destroy();
+        this.#channel = plain;
+        this.#secure = true;
+        this.#dialogue = new Dialogue(this);
+      },
+      failed: () => this.#gone(),
+      data: (bytes) => this.#data(bytes),
+      closed: () => this.#gone(),
+    });
   }
 
   /** The client has said QUIT. */

@@ -174,8 +174,26 @@ export class Dialogue {
       return this.client.drop(this.#tryLater);
     }
     this.#where = run === undefined ? "UNIMPLEMENTED" : verb;
+    if (
+      run !== undefined && this.client.screen.tlsLevel === "encrypt" && !this.client.secure &&
+      !BEFORE_TLS.has(verb)
+    ) return this.client.reply("530 5.7.0 Must issue a STARTTLS command first");
     const reply = run === undefined ? "502 5.5.2 Error: command not recognized" : run(this, argument);
     if (reply !== undefined) this.client.reply(reply);
+  }
+
+  /** STARTTLS. What came behind it in the clear may be anybody's, put there to be taken for what TLS protects. */
+  startTls(argument: Uint8Array): string | undefined {
+    if (argument.length > 0) return "501 5.5.4 Syntax: STARTTLS";
+    if (this.client.secure) return "554 5.5.1 Error: TLS already active";
+    if (this.client.screen.tlsLevel === "none") return "502 5.5.1 Error: command not implemented";
+    if (this.#input.length > 0) {
+      this.client.drop("521 5.5.1 Protocol error");
+      return undefined;
+    }
+    this.#busy = true;
+    this.client.startTls().then(() => this.#busy = false, (error) => this.#failed(error));
+    return undefined;
   }
 
   /** A recipient, refused: the log tells of it, and a client that has come so far without a fault has passed. */
@@ -218,9 +236,13 @@ function takeApart(line: Uint8Array): Line {
   return { verb, word, argument: line.subarray(end), header };
 }
 
+/** Commands that are taken where TLS is demanded and not there yet. */
+const BEFORE_TLS: ReadonlySet<string> = new Set(["HELO", "EHLO", "STARTTLS", "NOOP", "QUIT"]);
+
 const COMMANDS: ReadonlyMap<string, Run> = new Map<string, Run>([
   ["HELO", (dialogue, argument) => greet(dialogue, argument, "HELO")],
   ["EHLO", (dialogue, argument) => greet(dialogue, argument, "EHLO")],
+  ["STARTTLS", (dialogue, argument) => dialogue.startTls(argument)],
   ["MAIL", mail],
   ["RCPT", rcpt],
   ["DATA", data],
@@ -250,6 +272,8 @@ function greet(dialogue: Dialogue, argument: Uint8Array, verb: "HELO" | "EHLO"):
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
     ...(settings.postscreen_disable_vrfy_command ? [] : ["VRFY"]),
     "ETRN",
+    // RFC 3207 section 4.2: not offered again inside TLS.
+    ...(dialogue.client.screen.tlsLevel === "none" || dialogue.client.secure ? [] : ["STARTTLS"]),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
     "DSN",

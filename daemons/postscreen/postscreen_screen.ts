@@ -15,6 +15,7 @@ import { CommandWords } from "../../lib/access/command_words.ts";
 import { AccessList } from "./postscreen_access.ts";
 import { BlockLists, type DnsblogService, parseSite, type Site } from "./postscreen_dnsbl.ts";
 import type { PostscreenSettings } from "./postscreen_settings.ts";
+import { TokenSource } from "./postscreen_starttls.ts";
 import { type TestName, type TestRule, testRules } from "./postscreen_tests.ts";
 
 /** Shares of postscreen_pre_queue_limit at which stress begins and ends (Postfix). */
@@ -33,6 +34,8 @@ export interface ScreenServices {
   readonly cache: CacheClient | undefined;
   /** smtpd's socket for clients that are handed over. */
   readonly smtpd: string;
+  /** tlsproxy's socket; undefined: no TLS is offered. */
+  readonly tlsproxy: string | undefined;
   readonly log: Logger;
   trouble(what: string, error: unknown): void;
 }
@@ -48,6 +51,8 @@ export class Screen {
   readonly words: CommandWords;
   /** EHLO keywords in capitals that are not offered. */
   readonly hiddenKeywords: ReadonlySet<string>;
+  /** Names for the pairs of connections to tlsproxy. */
+  readonly tokens = new TokenSource();
   readonly #interfaces: MatchList;
   readonly #clients = new Map<string, number>();
   /** Clients in a test, and those that wait for smtpd. */
@@ -95,6 +100,14 @@ export class Screen {
 
   get #current(): PostscreenSettings {
     return this.#stress ? this.services.stressed : this.settings;
+  }
+
+  /** How much TLS there is in the dialogue. */
+  get tlsLevel(): "none" | "may" | "encrypt" {
+    const { postscreen_tls_security_level: level } = this.settings;
+    return level === "" || level === "none" || this.services.tlsproxy === undefined
+      ? "none"
+      : level as "may" | "encrypt";
   }
 
   /** Clients may become known on this address of ours. Clients of a backup MX, which no good client tries first, may not. */

@@ -36,7 +36,9 @@ export function readEnvelope(packet: Packet, delimiterFilter: string): QmqpEnvel
     envelopeText(address) === undefined || encodeText(address).length > ADDRESS_LIMIT
   );
   if (unusable) return "Error: bad address";
-  if (packet.recipients.length === 0 || packet.recipients.includes("")) return "Error: no recipients specified";
+  if (packet.recipients.length === 0 || packet.recipients.includes("")) {
+    return "Error: no recipients specified";
+  }
   const { recipients } = packet;
   if (!packet.sender.endsWith(VERP_SUFFIX)) return { sender: packet.sender, verp: "", recipients };
   // prefix-x@site-@[]: copies have the senders prefix-user=domain@site, with x where the minus sign is.

@@ -301,6 +301,8 @@ export const PARAMETERS = {
   postscreen_post_queue_limit: { type: "integer", default: "$default_process_limit", min: 5, doc: "Most clients that wait for smtpd" },
   postscreen_pre_queue_limit: { type: "integer", default: "$default_process_limit", min: 10, doc: "Most clients in tests at once" },
   postscreen_session_limit: { type: "integer", default: "2000", min: 10, max: 100000, doc: "Own: most clients at once, those included that are with smtpd" },
+  postscreen_starttls_timeout: { type: "duration", default: "$smtpd_starttls_timeout", min: 1, doc: "How long a TLS handshake with postscreen may take, all of it" },
+  postscreen_tls_security_level: { type: "string", default: "$smtpd_tls_security_level", values: ["", "none", "may", "encrypt"], doc: "TLS in the dialogue with clients that are not let in, by way of tlsproxy" },
   postscreen_upstream_proxy_protocol: { type: "string", default: "", values: ["haproxy"], doc: "How the proxy in front says who its client is, as smtpd_upstream_proxy_protocol" },
   postscreen_upstream_proxy_timeout: { type: "duration", default: "5s", min: 1, doc: "How long the proxy may take to say it" },
   prepend_delivered_header: { type: "list", default: "command, file, forward", values: ["command", "file", "forward"], doc: "Local deliveries that get a Delivered-To header: command, file, forward" },

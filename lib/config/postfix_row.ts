@@ -42,7 +42,7 @@ export const REASONS = {
   network: { why: "the system tunes its sockets", cure: LEAVE_OUT, harmless: true },
   obsolete: { why: "it is obsolete in Postfix itself", cure: "use what took its place" },
   policy: { why: "it does not ask policy servers", cure: "leave it out, or use access tables" },
-  postscreen: { why: "it has no postscreen", cure: "leave it out: let smtpd take the port" },
+  postscreen: { why: "its postscreen has no such setting", cure: LEAVE_OUT },
   process: { why: "its processes are started and watched in its own way", cure: LEAVE_OUT, harmless: true },
   proxy: { why: "it has no filter before the queue, XCLIENT or XFORWARD", cure: LEAVE_OUT },
   runtime: { why: "only a running program has a value for it", cure: "use it as $name in the parameters of a service", harmless: true },

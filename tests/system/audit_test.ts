@@ -3,6 +3,8 @@ import { createSocket, type Socket } from "node:dgram";
 import { freePort, until } from "../commands/mail_system.ts";
 import { SmtpClient } from "../dialogues/smtp_client.ts";
 import { utf8 } from "../support/bytes.ts";
+import { Certificates } from "../support/certificates.ts";
+import { TlsClient } from "../support/tls_client.ts";
 import { decode, filesBelow, Postern } from "../support/postern.ts";
 import { sendWithPython } from "../support/smtplib.ts";
 
@@ -84,6 +86,11 @@ Deno.test("the daemons use what they declare, and declare what they use", async 
       services: (text) => text + gateServices(gates),
     });
     configure(postern, peer, { resolver: await resolver.port, lmtp: lmtp.port });
+    using certificates = new Certificates();
+    postern.set({
+      smtpd_tls_security_level: '"may"',
+      smtpd_tls_chain_files: `["${certificates.make("postern.test").chain}"]`,
+    });
     await peer.start();
     await postern.start();
     const described: Described[] = JSON.parse((await postern.run(["sandbox", "--json"])).output);
@@ -118,12 +125,27 @@ function gateServices({ screened, qmqp }: Gates): string {
     `name = "127.0.0.1:${number}"\ntype = "inet"\nprivate = false\ncommand = "${command}"\n`;
   const unix = (command: string) => `name = "${command}"\ntype = "unix"\ncommand = "${command}"\n`;
   const pass = 'name = "smtpd"\ntype = "pass"\ncommand = "smtpd"\n';
-  return ["", port(screened, "postscreen"), pass, unix("dnsblog"), unix("proxywrite"), port(qmqp, "qmqpd")]
+  return [
+    "",
+    port(screened, "postscreen"),
+    pass,
+    unix("dnsblog"),
+    unix("proxywrite"),
+    unix("tlsproxy"),
+    port(qmqp, "qmqpd"),
+  ]
     .join("\n[[service]]\n");
 }
 
 /** A client that is screened before it goes in, and a message by QMQP. */
 async function exerciseGates({ screened, qmqp }: Gates): Promise<void> {
+  {
+    using hasty = await TlsClient.connect(screened);
+    hasty.send("EHLO c.test\r\n");
+    assert.match(await hasty.reply(), /250-STARTTLS/);
+    await hasty.startTls();
+    assert.match(await hasty.say("EHLO c.test"), /^250-/);
+  }
   for (let i = 0; i < 2; i++) {
     using client = await SmtpClient.connect(screened);
     assert.match(await client.reply(), /220 postern\.test/);
@@ -199,6 +221,7 @@ function configure(
     // This host's own clients are screened, and named in a table.
     postscreen_access_list: '["inline:{192.0.2.1=permit}"]',
     postscreen_greet_wait: '"1s"',
+    postscreen_greet_action: '"enforce"',
     postscreen_dnsbl_sites: '["list.test=127.0.0.2"]',
     qmqpd_authorized_clients: '["inline:{127.0.0.1=yes}"]',
     // This host's own clients are counted too.

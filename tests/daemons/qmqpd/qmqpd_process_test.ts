@@ -4,7 +4,9 @@ import { decode, Postern, runProgram } from "../../support/postern.ts";
 import { testNeeding } from "../../support/tools.ts";
 
 /** A system with a QMQP port, and that port. */
-async function start(settings: Readonly<Record<string, string>> = {}): Promise<{ system: Postern; port: number }> {
+async function start(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<{ system: Postern; port: number }> {
   const port = freePort();
   const system = await Postern.start({
     settings: {
@@ -41,17 +43,33 @@ const MESSAGE = "From: a@x.test\r\nSubject: x\n\ntext\n.\nlast";
 Deno.test("qmqpd: a message gets to its recipients, with our header, and the client is told its id", async () => {
   const { system, port } = await start();
   await using _ = system;
-  const sent = netstring(netstring(MESSAGE), netstring("a@x.test"), netstring("one@example.test"), netstring("two@example.test"));
+  const sent = netstring(
+    netstring(MESSAGE),
+    netstring("a@x.test"),
+    netstring("one@example.test"),
+    netstring("two@example.test"),
+  );
   const reply = await exchange(port, sent);
   const id = /^\d+:KOk: queued as (\w+),$/.exec(reply)?.[1];
   assert.ok(id !== undefined, reply);
   const [mail] = await system.mail("one");
   await system.mail("two");
   const text = decode(mail!);
-  assert.match(text, /^Received: from localhost \(localhost \[127\.0\.0\.1\]\)\n\tby localhost \(Postern\) with QMQP\n\tid \w+; /m);
-  assert.ok(text.endsWith("From: a@x.test\nSubject: x\nMessage-Id: ".slice(0, 15)) || text.includes("Subject: x\n"));
+  assert.match(
+    text,
+    /^Received: from localhost \(localhost \[127\.0\.0\.1\]\)\n\tby localhost \(Postern\) with QMQP\n\tid \w+; /m,
+  );
+  assert.ok(
+    text.endsWith("From: a@x.test\nSubject: x\nMessage-Id: ".slice(0, 15)) || text.includes("Subject: x\n"),
+  );
   assert.ok(text.endsWith("\n\ntext\n.\nlast\n"), text);
-  for (const line of ["connect from localhost[127.0.0.1]", `${id}: client=localhost[127.0.0.1]`, "disconnect from localhost[127.0.0.1]"]) {
+  for (
+    const line of [
+      "connect from localhost[127.0.0.1]",
+      `${id}: client=localhost[127.0.0.1]`,
+      "disconnect from localhost[127.0.0.1]",
+    ]
+  ) {
     await system.untilLogged(line);
   }
 });
@@ -79,15 +97,25 @@ Deno.test("qmqpd: what is no packet is refused at once, softly where bounces are
 Deno.test("qmqpd: a message that is too large, or that leads nowhere, is refused", async () => {
   const { system, port } = await start({ message_size_limit: "20000", qmqpd_timeout: '"2s"' });
   await using _ = system;
-  const large = netstring(netstring("x".repeat(20_001)), netstring("a@x.test"), netstring("one@example.test"));
+  const large = netstring(
+    netstring("x".repeat(20_001)),
+    netstring("a@x.test"),
+    netstring("one@example.test"),
+  );
   assert.match(await exchange(port, large), /:DError: netstring length exceeds storage limit,$/);
   const nobody = netstring(netstring(MESSAGE), netstring("a@x.test"));
   assert.match(await exchange(port, nobody), /:DError: no recipients specified,$/);
-  const loop = netstring(netstring(`${"Received: x\n".repeat(60)}\nx\n`), netstring("a@x.test"), netstring("one@example.test"));
+  const loop = netstring(
+    netstring(`${"Received: x\n".repeat(60)}\nx\n`),
+    netstring("a@x.test"),
+    netstring("one@example.test"),
+  );
   assert.match(await exchange(port, loop), /:DError: too many hops,$/);
   // A client that stops in the middle leaves nothing, and does not stay.
   assert.equal(await exchange(port, netstring(netstring(MESSAGE)).slice(0, 20)), "");
-  await system.untilLogged("NOQUEUE: read/write timeout: localhost[127.0.0.1] while receiving message content");
+  await system.untilLogged(
+    "NOQUEUE: read/write timeout: localhost[127.0.0.1] while receiving message content",
+  );
   assert.equal(await exchange(port, netstring(netstring(MESSAGE)).slice(0, 20), true), "");
   await system.untilLogged("NOQUEUE: lost connection: localhost[127.0.0.1] while receiving message content");
   assert.ok(await until(() => system.queued("incoming").length + system.queued("active").length === 0));

@@ -30,7 +30,11 @@ function read(pieces: readonly Uint8Array[]) {
 }
 
 const WHOLE = packet("Subject: x\n\ntext\n", "a@x.test", "b@x.test", "c@x.test");
-const EXPECTED = { message: "Subject: x\n\ntext\n", sender: "a@x.test", recipients: ["b@x.test", "c@x.test"] };
+const EXPECTED = {
+  message: "Subject: x\n\ntext\n",
+  sender: "a@x.test",
+  recipients: ["b@x.test", "c@x.test"],
+};
 
 Deno.test("qmqp: a packet is the same however it is cut, and not before its last byte", () => {
   const bytes = utf8(WHOLE);
@@ -51,7 +55,11 @@ const BAD: readonly [name: string, text: string, why: string][] = [
   ["a message that is too long", netstring("1001:"), "netstring length exceeds storage limit"],
   ["a part that is longer than the packet", netstring("10:abc,"), "netstring format error"],
   ["a part without its comma", netstring("3:abc;"), "netstring format error"],
-  ["a packet without its comma", netstring(netstring("m"), netstring("s"), netstring("r")).replace(/,$/, ";"), "netstring format error"],
+  [
+    "a packet without its comma",
+    netstring(netstring("m"), netstring("s"), netstring("r")).replace(/,$/, ";"),
+    "netstring format error",
+  ],
   ["no sender", netstring(netstring("m")), "netstring format error"],
   ["an empty packet", "0:,", "netstring format error"],
   ["a sender that is too long", packet("m", "x".repeat(51)), "netstring length exceeds storage limit"],
@@ -89,7 +97,11 @@ Deno.test("qmqp: damaged packets and noise are read or refused, and nothing is k
 Deno.test("qmqp: an envelope, and a sender that asks for VERP", () => {
   const envelope = (sender: string, ...recipients: string[]) =>
     readEnvelope({ message: [], sender, recipients }, "-=+");
-  assert.deepEqual(envelope("a@x.test", "b@x.test"), { sender: "a@x.test", verp: "", recipients: ["b@x.test"] });
+  assert.deepEqual(envelope("a@x.test", "b@x.test"), {
+    sender: "a@x.test",
+    verp: "",
+    recipients: ["b@x.test"],
+  });
   assert.deepEqual(envelope("list-owner-@x.test-@[]", "b@y.test"), {
     sender: "list-owner@x.test",
     verp: "-=",
