@@ -16,7 +16,9 @@ import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
 import { SERVICE as mailbox } from "./mailbox/service.ts";
 import { SERVICE as pickup } from "./pickup/service.ts";
+import { SERVICE as pipe } from "./pipe/service.ts";
 import { SERVICE as postscreen } from "./postscreen/service.ts";
+import { SERVICE as program } from "./program/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as proxywrite } from "./proxywrite/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
@@ -44,7 +46,9 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     local,
     mailbox,
     pickup,
+    pipe,
     postscreen,
+    program,
     proxymap,
     proxywrite,
     qmgr,
@@ -58,3 +62,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     virtual,
   ].map((service: Service) => [service.command, service]),
 );
+
+/** The programs that master.toml may name: helpers are started on a daemon's request only. */
+export const COMMANDS: readonly string[] = [...SERVICES.values()]
+  .filter(({ skeleton }) => skeleton !== "helper").map(({ command }) => command);

@@ -1,14 +1,29 @@
 import type { Service } from "../../lib/server/service.ts";
 
-/** What the local delivery agent may touch: it writes no file; helpers that master starts write the mailboxes. */
+/** What the local delivery agent may touch: it writes and runs nothing; helpers that master starts do. */
 export const SERVICE = {
   command: "local",
-  purpose: "delivers to local users, expands aliases",
+  purpose: "delivers to local users, expands aliases and .forward files",
   skeleton: "ipc",
   serves: "delivery",
   connects: ["cleanup", "rewrite"],
+  connectsFor: {
+    $transports: [
+      "fallback_transport",
+      "fallback_transport_maps",
+      "mailbox_transport",
+      "mailbox_transport_maps",
+    ],
+  },
   serverTablesBy: "proxymap",
-  reads: ["queue/active", "table:alias_maps", "/etc/passwd"],
+  reads: [
+    "queue/active",
+    "table:alias_maps",
+    "table:fallback_transport_maps",
+    "table:mailbox_command_maps",
+    "table:mailbox_transport_maps",
+    "/etc/passwd",
+  ],
   writes: [],
   inet: "none",
   runs: [],
@@ -19,13 +34,20 @@ export const SERVICE = {
   npm: true,
   parameters: [
     "alias_maps",
+    "allow_mail_to_commands",
+    "allow_mail_to_files",
+    "command_execution_directory",
+    "command_expansion_filter",
     "delay_logging_resolution_limit",
     "double_bounce_sender",
     "duplicate_filter_limit",
     "enable_original_recipient",
+    "execution_directory_expansion_filter",
     "expand_owner_alias",
     "fallback_transport",
     "fallback_transport_maps",
+    "forward_expansion_filter",
+    "forward_path",
     "frozen_delivered_to",
     "hash_queue_depth",
     "hash_queue_names",
@@ -46,6 +68,7 @@ export const SERVICE = {
     "propagate_unmatched_extensions",
     "queue_directory",
     "recipient_delimiter",
+    "require_home_directory",
     "reset_owner_alias",
     "smtputf8_autodetect_classes",
     "soft_bounce",

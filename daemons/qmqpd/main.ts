@@ -35,7 +35,7 @@ import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 // Access
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
-import { lookUpNames } from "../../lib/access/peer_names.ts";
+import { lookUpNames } from "../../lib/access/peer_name.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";

@@ -28,7 +28,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   BINARYMIME is not offered. A chunk that is more than half over message_size_limit ends the session.
  *
  * @module
  */
@@ -47,11 +47,12 @@ import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import type { ProxiedEnds } from "../../lib/smtp/haproxy.ts";
 import { readProxyHeader } from "../../lib/smtp/proxy_arrival.ts";
 // Access
-import { lookUpNames } from "../../lib/access/peer_names.ts";
+import { lookUpNames } from "../../lib/access/peer_name.ts";
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 // This program
 import { Server } from "./smtpd_server.ts";
-import { type ClientStanding, Session } from "./smtpd_session.ts";
+import type { ClientStanding } from "./smtpd_client.ts";
+import { Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
 import { SmtpdSasl } from "./smtpd_sasl.ts";
 import { SmtpdTls } from "./smtpd_tls.ts";

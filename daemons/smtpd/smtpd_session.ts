@@ -4,74 +4,39 @@
  */
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
-import { asciiLower, isBlank } from "../../lib/vstring/ascii.ts";
+import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
-import { InputBuffer, type InputLine } from "../../lib/stream/input_buffer.ts";
+import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { WordKind } from "../../lib/access/command_words.ts";
-import { type ReplyText, soften } from "../../lib/access/reply.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
-import {
-  type Command,
-  type CommandLine,
-  COUNTED,
-  findCommand,
-  readCommand,
-  runCommand,
-} from "./smtpd_commands.ts";
+import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
+import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
+import { type ReadLine, readLine } from "./smtpd_line.ts";
+import { Output } from "./smtpd_output.ts";
+import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
-import { recordBuffer } from "./smtpd_data.ts";
-import { receivedLines } from "./smtpd_received.ts";
+import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
 import { Transcript } from "./smtpd_transcript.ts";
+import { endText, refusesBareNewline } from "./smtpd_text.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
+import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "closed";
-
-/** What a session remembers besides its transaction. */
-export interface Greeting {
-  readonly name: string;
-  readonly esmtp: boolean;
-}
-
-/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
-export type Answer = InputLine | { readonly kind: "gone" };
-
-/** What the configuration says of a client. */
-export interface ClientStanding {
-  /** It is in mynetworks. */
-  readonly trusted: boolean;
-  /** Headers of its mail are completed as those of mail from here. */
-  readonly local: boolean;
-  /** How much it does is neither counted nor limited. */
-  readonly unlimited: boolean;
-  /** AUTH is kept from it. */
-  readonly noLogin: boolean;
-}
-
-/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
-interface Secured {
-  readonly tls: TlsFacts;
-  readonly anvil: ClientAccount;
-  readonly counts: CommandCounts;
-  readonly errors: number;
-  readonly junk: number;
-  readonly transcript: Transcript | undefined;
-}
+type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
 /** A session. */
 export class Session {
@@ -96,13 +61,18 @@ export class Session {
   pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Where the next message comes from, as XFORWARD says. */
+  forwarded: ForwardFacts | undefined;
+  /** Where the message is that comes in chunks. */
+  chunks: ChunkState = "none";
+  #intake: Intake | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
   #handshake: Handshake | undefined;
   /** Who waits for the client's answer. */
   #asked: { readonly limit: number; readonly take: (answer: Answer) => void } | undefined;
-  #out = "";
+  readonly #output: Output;
   /** Nothing more comes from the client. */
   #inputEnded = false;
   /** The client has said QUIT. */
@@ -114,7 +84,7 @@ export class Session {
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
-  #records: ByteBuilder | undefined;
+  records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
   readonly #transcript: Transcript | undefined;
   /** Why the session ended early, or empty. */
@@ -126,7 +96,7 @@ export class Session {
     standing: ClientStanding,
     channel: Channel,
     done: () => void,
-    secured?: Secured,
+    before?: Inherited,
   ) {
     this.server = server;
     this.peer = peer;
@@ -134,16 +104,17 @@ export class Session {
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
-    this.anvil = secured?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
+    this.anvil = before?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
-    this.tls = secured?.tls;
-    this.#counts = secured?.counts ?? new CommandCounts();
-    this.#errors = secured?.errors ?? 0;
-    this.#junk = secured?.junk ?? 0;
-    this.#transcript = secured?.transcript ??
+    this.tls = before?.tls;
+    this.#counts = before?.counts ?? new CommandCounts();
+    this.#errors = before?.errors ?? 0;
+    this.#junk = before?.junk ?? 0;
+    this.#transcript = before?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
+    this.#output = new Output(channel, this.#transcript);
   }
 
   /** "host[address]", as all logs name the client. */
@@ -193,11 +164,11 @@ export class Session {
       return this.#flush();
     }
     if (early.length > 0) this.#input.push(early);
-    this.#judge();
+    this.judge();
   }
 
   /** Asks the restrictions on clients, where they judge before the greeting. */
-  #judge(): void {
+  judge(): void {
     if (!this.server.access.judgesClients) return this.#welcome(undefined);
     this.#phase = "busy";
     this.server.access.checkClient(this).then(
@@ -233,17 +204,30 @@ export class Session {
     // One budget for all of it: a client that sends a byte now and then must not hold its place.
     const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
     this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
-    this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
-      secure: (channel, tls, resumed) => this.#goOnSecurely(channel, tls, resumed),
+    this.#handshake = this.server.tls!.accept(this.client, this.anvil, this.#channel, early, {
+      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
       failed: () => this.closed(),
     });
   }
 
-  /** Another session takes over: of this one nothing is left but our own counts. */
-  #goOnSecurely(channel: Channel, tls: TlsFacts, resumed: boolean): void {
+  /** Another session takes over behind the handshake: of this one nothing is left but our own counts. */
+  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
     if (this.#phase !== "handshake") return channel.destroy();
+    const next = this.giveWay(this.peer, this.standing, tls, channel);
+    if (this.#where === "CONNECT") next.judge();
+  }
+
+  /** Lets another session take over, of another client or on another channel; nothing of this one's state goes with it. */
+  giveWay(
+    peer: Peer,
+    standing: ClientStanding,
+    tls: TlsFacts | undefined,
+    channel: Channel = this.#channel,
+  ): Session {
+    this.resetTransaction();
+    this.#flush();
     this.#phase = "closed";
-    const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
+    const next = new Session(this.server, peer, standing, channel, this.#done, {
       tls,
       anvil: this.anvil,
       counts: this.#counts,
@@ -259,14 +243,7 @@ export class Session {
     });
     next.#phase = "command";
     next.#where = this.#where;
-    const begin = () => this.#where === "CONNECT" && next.#judge();
-    const refused = resumed ? undefined : this.anvil.countTls();
-    if (!(refused instanceof Promise)) return void begin();
-    next.#await(refused, (reply) => {
-      if (reply === undefined) begin();
-      else next.reply(reply);
-      return reply === undefined;
-    });
+    return next;
   }
 
   /** Takes bytes from the client. */
@@ -325,26 +302,15 @@ export class Session {
     return answer;
   }
 
-  /** The client has proven who it is. */
-  login(facts: SaslFacts): void {
-    this.sasl = facts;
-    const { local_header_rewrite_clients } = this.server.settings;
-    if (local_header_rewrite_clients.includes("permit_sasl_authenticated")) this.local = true;
-  }
-
   /** Nothing more can be said to the client. */
   get isOver(): boolean {
-    return this.#isClosed();
+    return this.#phase === "closed";
   }
 
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const plain = this.#plain(text);
-    const reply = this.server.footer === undefined ? plain : this.server.footer.add(this, plain);
-    this.#out += `${reply}\r\n`;
-    this.#transcript?.said(reply);
-    if (endsSession(reply)) this.#phase = "closed";
+    if (endsSession(this.#output.add(this, text))) this.#phase = "closed";
   }
 
   /** Counts a command that brings no mail; too many of them are errors. */
@@ -357,6 +323,8 @@ export class Session {
     this.#transcript?.flush();
     this.transaction?.abort();
     this.transaction = undefined;
+    this.chunks = "none";
+    this.forwarded = undefined;
   }
 
   /** As the log names it. */
@@ -364,39 +332,21 @@ export class Session {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
-  /** Sends the envelope and reads message text from then on; undefined when that is so at once. */
-  beginData(transaction: Transaction): Promise<void> | undefined {
-    const { settings } = this.server;
-    const { peer, local } = this;
-    const { sasl } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.protocol, local, sasl };
-    const received = receivedLines({
-      ...facts,
-      queueId: transaction.id,
-      hostName: settings.myhostname,
-      mailName: settings.mail_name,
-      recipients: transaction.recipients,
-      hideClient: settings.smtpd_hide_client_session,
-      tls: this.tls,
-      showTls: settings.smtpd_tls_received_header,
-      showLogin: settings.smtpd_sasl_authenticated_header,
-    }, this.server.date(Date.now()));
-    this.log.info(
-      `${transaction.id}: client=${this.client}${loginText(sasl, transaction.options?.submitter ?? "")}`,
-    );
-    const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
-    this.#records ??= recordBuffer();
-    const pending = transaction.beginData(facts, limits, received, this.#records);
-    if (pending !== undefined) return pending.then(() => this.#inviteData(transaction));
-    this.#inviteData(transaction);
-    return undefined;
-  }
-
-  #inviteData(transaction: Transaction): void {
+  /** Answers DATA, and reads message text from then on. */
+  inviteText(transaction: Transaction): undefined {
     // The client may have gone while the envelope went out.
     if (this.transaction !== transaction) return;
     this.reply(REPLY.data);
     this.#phase = "data";
+  }
+
+  /** Takes the chunk that follows, or with a refusal reads over it and then refuses it. */
+  takeChunk(chunk: Chunk, refusal: ReplyText | undefined): void {
+    if (this.#phase === "closed") return;
+    this.chunks = refusal === undefined ? "taking" : "failed";
+    if (refusal === undefined) this.transaction!.reader!.dots = false;
+    this.#intake = new Intake(chunk, refusal);
+    this.#phase = "chunk";
   }
 
   /** Works through the input as far as it goes without waiting. */
@@ -404,6 +354,8 @@ export class Session {
     for (;;) {
       if (this.#phase === "data") {
         if (!this.#takeText()) break;
+      } else if (this.#phase === "chunk") {
+        if (!this.#takeChunkBytes(this.#intake!)) break;
       } else if (this.#phase === "asking") {
         this.#takeAnswer();
         break;
@@ -430,7 +382,7 @@ export class Session {
     this.#deadline.start();
     this.#where = "UNKNOWN";
     if (line.kind === "tooLong") return this.#refuse(REPLY.lineTooLong);
-    if (!line.crlf && this.#refusesBareNewline("COMMAND")) {
+    if (!line.crlf && refusesBareNewline(this, "COMMAND")) {
       this.reply(this.server.bareNewlineReply);
       this.#phase = "closed";
       return false;
@@ -440,30 +392,10 @@ export class Session {
 
   #runLine(line: Uint8Array): boolean {
     this.#transcript?.heard(line);
-    if (!this.server.words.filters) return this.#runCommandLine(line);
-    this.#await(
-      this.#filtered(line.slice()),
-      (command) => command !== undefined && this.#runCommandLine(command),
-    );
+    const read = readLine(this, line);
+    if (!(read instanceof Promise)) return this.#runRead(read);
+    this.#await(read, (found) => found !== undefined && this.#runRead(found));
     return false;
-  }
-
-  /** The line that smtpd_command_filter makes of a line; undefined when its table fails, which ends the session. */
-  async #filtered(line: Uint8Array): Promise<Uint8Array | undefined> {
-    const start = line.findIndex((byte) => !isBlank(byte));
-    const text = line.subarray(Math.max(start, 0));
-    const command = await this.server.words.replacement(text);
-    if (command === "retry") {
-      const reply = `421 4.3.0 ${this.server.settings.myhostname} Server local data error`;
-      this.log.info(`NOQUEUE: reject: ${this.#where} from ${this.client}: ${reply}`);
-      this.reply(reply);
-      return undefined;
-    }
-    if (command !== undefined) {
-      const [before, after] = [text, command].map((one) => printable(one, EARLY_SAMPLE));
-      this.log.info(`${this.client}: replacing command "${before}" with "${after}"`);
-    }
-    return command ?? line;
   }
 
   /** Waits for an answer about what the client has sent, and goes on with it. */
@@ -471,33 +403,15 @@ export class Session {
     this.#phase = "busy";
     answer.then((value) => {
       if (this.#phase === "busy") this.#phase = "command";
-      if (!this.#isClosed() && then(value)) this.#resume();
+      if (!this.isOver && then(value)) this.#resume();
       else this.#flush();
     }, (error) => this.server.failed(this, error));
   }
 
-  #runCommandLine(line: Uint8Array): boolean {
-    const parsed = readCommand(line);
-    if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
-    if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
-    const command = findCommand(parsed.verb);
-    const word = parsed.header && command === undefined
-      ? "forbidden"
-      : this.server.words.kindOf(parsed.verb, command !== undefined);
-    if (!(word instanceof Promise)) return this.#runWord(line, parsed, command, word);
-    // The line is a view of input that may be gone when the answer is there.
-    const kept = { ...parsed, argument: parsed.argument.slice() };
-    const copy = line.slice();
-    this.#await(word, (kind) => this.#runWord(copy, kept, command, kind));
-    return false;
-  }
-
-  #runWord(
-    line: Uint8Array,
-    parsed: Extract<CommandLine, { kind: "command" }>,
-    command: Command | undefined,
-    word: WordKind,
-  ): boolean {
+  #runRead(read: ReadLine): boolean {
+    if (read.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
+    if (read.kind === "empty") return this.#refuse(REPLY.badSyntax);
+    const { line, command, argument, word } = read;
     if (word === "forbidden") {
       this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
       this.#counts.came("unknown");
@@ -527,7 +441,7 @@ export class Session {
       this.#counts.came(asciiLower(command.name));
       return this.#finish(asciiLower(command.name), REPLY.needTls);
     }
-    return this.#execute(command, parsed.argument);
+    return this.#execute(command, argument);
   }
 
   #execute(command: Command, argument: Uint8Array): boolean {
@@ -535,15 +449,7 @@ export class Session {
     this.#counts.came(name);
     const result = runCommand(this, command, argument);
     if (!(result instanceof Promise)) return this.#finish(name, result);
-    this.#phase = "busy";
-    result.then(
-      (reply) => {
-        if (this.#phase === "busy") this.#phase = "command";
-        if (this.#finish(name, reply)) this.#resume();
-        else this.#flush();
-      },
-      (error) => this.server.failed(this, error),
-    );
+    this.#await(result, (reply) => this.#finish(name, reply));
     return false;
   }
 
@@ -558,11 +464,11 @@ export class Session {
    * DATA that has begun is finished by its end.
    */
   #finish(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#phase === "data") return true;
+    if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
     const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
-    const footer = reply === undefined ? undefined : this.server.footer?.prepare(this.#plain(reply));
+    const footer = this.#output.prepare(this, reply);
     if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
     const conclude = () => {
@@ -576,14 +482,9 @@ export class Session {
     return false;
   }
 
-  /** The reply as it is said, but for its footer. */
-  #plain(text: ReplyText): ReplyText {
-    return this.server.settings.soft_bounce ? soften(text) : text;
-  }
-
   /** Sends a reply and sees whether the client has erred too often. */
   #conclude(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     const refused = reply !== undefined && isErrorReply(reply);
     if (!refused) this.#counts.accepted(name);
     if (reply !== undefined) this.reply(reply);
@@ -591,7 +492,7 @@ export class Session {
       this.#quit = true;
       this.#phase = "closed";
     }
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     if (refused) this.#errors++;
     const { settings } = this.server;
     if (this.#errors < settings.smtpd_hard_error_limit) return true;
@@ -599,10 +500,6 @@ export class Session {
     this.#abortReason = "too many errors";
     this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
     return false;
-  }
-
-  #isClosed(): boolean {
-    return this.#phase === "closed";
   }
 
   #resume(): void {
@@ -631,55 +528,56 @@ export class Session {
       return false;
     }
     this.#input.consume(this.#input.length);
-    if (transaction.congested) {
-      this.#pause();
-      transaction.drained().then(() => {
-        if (this.#phase === "data") this.#resume();
-      });
-    }
+    this.#relieve(transaction);
     return false;
   }
 
-  #endData(transaction: Transaction): void {
+  /** Feeds bytes of a chunk; false when there is nothing more to do now. */
+  #takeChunkBytes({ chunk, refusal }: Intake): boolean {
+    const over = this.#intake!.take(this.#input, this.transaction?.reader);
+    if (!over && refusal === undefined) this.#relieve(this.transaction!);
+    if (!over) return false;
+    this.#phase = "command";
+    if (refusal === undefined && chunk.last) {
+      this.chunks = "none";
+      this.#endData(this.transaction!, "bdat");
+      return false;
+    }
+    if (chunk.last) this.resetTransaction();
+    return this.#finish("bdat", refusal ?? `250 2.0.0 Ok: ${chunk.size} bytes`);
+  }
+
+  /** Stops reading while much is under way to cleanup. */
+  #relieve(transaction: Transaction): void {
+    if (!transaction.congested) return;
+    const phase = this.#phase;
+    this.#pause();
+    transaction.drained().then(() => {
+      if (this.#phase === phase) this.#resume();
+    });
+  }
+
+  #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
     this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
-    if (transaction.reader!.bareNewline && this.#refusesBareNewline("DATA")) {
-      transaction.abort();
-      return this.#closeData(this.server.bareNewlineReply);
-    }
-    if (this.server.access.endFree || transaction.reader!.tooBig) return this.#commit(transaction);
-    this.server.access.checkContent(this, transaction, true).then((refused) => {
-      if (refused === undefined) return this.#commit(transaction);
-      transaction.abort();
-      this.#closeData(refused);
-    }, (error) => this.server.failed(this, error));
-  }
-
-  #commit(transaction: Transaction): void {
-    transaction.commit().then((outcome) => {
+    this.forwarded = undefined;
+    endText(this, transaction, command).then((outcome) => {
       if (outcome.accepted) {
         this.#errors = 0;
         this.#junk = 0;
         this.#transcript?.accepted();
       }
-      this.#closeData(outcome.reply);
+      this.#closeData(command, outcome.reply);
     }, (error) => this.server.failed(this, error));
   }
 
   /** Answers a message. */
-  #closeData(reply: ReplyText): void {
+  #closeData(command: "data" | "bdat", reply: ReplyText): void {
     if (this.#phase !== "busy") return;
     this.#phase = "command";
-    if (this.#finish("data", reply)) this.#resume();
+    if (this.#finish(command, reply)) this.#resume();
     else this.#flush();
-  }
-
-  /** True when a line that ended in LF alone is refused; it is logged also where the administrator asked for a note. */
-  #refusesBareNewline(where: string): boolean {
-    const verdict = this.server.bareNewline(this.peer);
-    if (verdict !== "accept") this.log.info(`bare <LF> received after ${where} from ${this.client}`);
-    return verdict === "reject";
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
@@ -692,10 +590,7 @@ export class Session {
 
   /** Sends the replies that were gathered, and closes when the session is over. */
   #flush(): void {
-    if (this.#out !== "") {
-      this.#channel.write(replyBytes(this.#out));
-      this.#out = "";
-    }
+    this.#output.flush();
     if (this.#phase === "closed") this.#end();
   }
 
@@ -713,11 +608,4 @@ export class Session {
     this.log.info(`disconnect from ${this.client}${this.#counts.text(COUNTED)}`);
     this.#done();
   }
-}
-
-/** What the log tells of a login with a message. */
-function loginText(sasl: SaslFacts | undefined, submitter: string): string {
-  if (sasl === undefined) return "";
-  const sender = submitter === "" ? "" : `, sasl_sender=${submitter}`;
-  return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }

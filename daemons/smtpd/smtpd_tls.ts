@@ -8,6 +8,7 @@ import type { Certificate, FingerprintDigest } from "../../lib/safe/certificate.
 import { type Handshake, TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
+import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Wire protocols
 import { findIdentity, serverTlsLevel, type ServerTlsMaterial } from "../../lib/tls/server_material.ts";
@@ -17,6 +18,7 @@ import { parseVersions } from "../../lib/tls/tls_protocols.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 import type { ClientCertificate, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import type { ClientAccount } from "./smtpd_anvil.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdSettings } from "./smtpd_settings.ts";
@@ -29,7 +31,7 @@ const VERBOSE = 2;
 
 /** What a handshake comes to, once. */
 export interface TlsEvents {
-  secure(channel: Channel, facts: TlsFacts, resumed: boolean): void;
+  secure(channel: Channel, facts: TlsFacts): void;
   failed(): void;
 }
 
@@ -91,9 +93,16 @@ export class SmtpdTls {
    * Begins a handshake on a client's connection.
    *
    * @param client as all logs name it
+   * @param account where new TLS sessions are counted
    * @param early what was read of it already
    */
-  accept(client: string, channel: Channel, early: Uint8Array, events: TlsEvents): Handshake {
+  accept(
+    client: string,
+    account: ClientAccount,
+    channel: Channel,
+    early: Uint8Array,
+    events: TlsEvents,
+  ): Handshake {
     if (this.#settings.smtpd_tls_loglevel >= VERBOSE) {
       this.#log.info(`setting up TLS connection from ${client}`);
     }
@@ -102,7 +111,7 @@ export class SmtpdTls {
         const facts = this.#factsOf(session);
         this.#logSession(client, session, facts);
         const refusal = this.#refusal(facts);
-        if (refusal === undefined) return events.secure(secure, facts, session.resumed);
+        if (refusal === undefined) return this.#count(account, session, secure, facts, events);
         this.#log.info(`NOQUEUE: abort: TLS from ${client}: ${refusal}`);
         secure.destroy();
         events.failed();
@@ -111,6 +120,24 @@ export class SmtpdTls {
         this.logFailure(client, why);
         events.failed();
       },
+    });
+  }
+
+  /** A session that is not resumed costs a handshake: a client that makes too many is sent away. */
+  #count(
+    account: ClientAccount,
+    { resumed }: TlsSession,
+    secure: Channel,
+    facts: TlsFacts,
+    events: TlsEvents,
+  ): void {
+    const counted = resumed ? undefined : account.countTls();
+    if (!(counted instanceof Promise)) return events.secure(secure, facts);
+    counted.then((refusal) => {
+      if (refusal === undefined) return events.secure(secure, facts);
+      secure.write(encodeText(`${refusal}\r\n`));
+      secure.finish();
+      events.failed();
     });
   }
 

@@ -4,6 +4,8 @@
  *
  * @module
  */
+// Utility
+import { equalsIgnoreCase } from "../vstring/ascii.ts";
 // Internal protocols
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
@@ -99,6 +101,11 @@ function asRuling(verdict: Verdict, rule: Rule, question: Question): Ruling {
   const outcome = reply === undefined ? "dunno" : "reject";
   question.trace?.({ rule, outcome, ...(reply === undefined ? {} : { reply }) });
   return reply === undefined ? undefined : { reply, rule };
+}
+
+/** RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say. */
+export function isPostmaster(address: string): boolean {
+  return equalsIgnoreCase(address, "postmaster");
 }
 
 /**

@@ -7,13 +7,14 @@
 import { parseIpAddress } from "../vstring/ip_address.ts";
 // Internal protocols
 import type { DnsLookup } from "../proto/dns_client.ts";
+// Access
 import { canonicalAddress, isLoopback, reverseLabels } from "./peer.ts";
 
 /** Most names of one address that are tried. */
 const NAME_LIMIT = 5;
 
 /** Names of an address. */
-interface Names {
+export interface Names {
   readonly name: string;
   readonly reverseName: string;
   readonly trouble: boolean;
