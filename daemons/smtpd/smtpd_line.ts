@@ -9,6 +9,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { WordKind } from "../../lib/access/command_words.ts";
 // This program
 import { type Command, findCommand, readCommand } from "./smtpd_commands.ts";
+import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 
 /** Characters of a line that the log shows. */
@@ -26,6 +27,9 @@ export type ReadLine =
     readonly argument: Uint8Array;
     readonly word: WordKind;
   };
+
+/** What lines get that are no command. */
+export const READ_REPLIES = { badUtf8: REPLY.badUtf8, empty: REPLY.badSyntax } as const;
 
 /** Reads a line; a promise when a table has to be asked, of undefined when that has ended the session. */
 export function readLine(session: Session, line: Uint8Array): ReadLine | Promise<ReadLine | undefined> {

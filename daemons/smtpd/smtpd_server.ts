@@ -212,6 +212,11 @@ export class Server {
     return this.settings.smtputf8_enable && !this.hiddenKeywords.has("SMTPUTF8");
   }
 
+  /** "host[address]", with its port where that is logged: a client as all logs name it. */
+  nameOf({ name, address, port }: Peer): string {
+    return `${name}[${address}]${this.settings.smtpd_client_port_logging ? `:${port}` : ""}`;
+  }
+
   /** Registers a session; gives the reply for a client that is turned away. */
   admit(session: Session): Admission {
     this.#sessions.add(session);

@@ -21,7 +21,7 @@ import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
 import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { type ReadLine, readLine } from "./smtpd_line.ts";
+import { READ_REPLIES, type ReadLine, readLine } from "./smtpd_line.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
@@ -42,6 +42,8 @@ type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data"
 export class Session {
   readonly server: Server;
   readonly peer: Peer;
+  /** "host[address]", as all logs name the client. */
+  readonly client: string;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   local: boolean;
@@ -100,6 +102,7 @@ export class Session {
   ) {
     this.server = server;
     this.peer = peer;
+    this.client = server.nameOf(peer);
     this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
@@ -117,12 +120,6 @@ export class Session {
     this.#output = new Output(channel, this.#transcript);
   }
 
-  /** "host[address]", as all logs name the client. */
-  get client(): string {
-    const port = this.server.settings.smtpd_client_port_logging ? `:${this.peer.port}` : "";
-    return `${this.peer.name}[${this.peer.address}]${port}`;
-  }
-
   /** True when the client has taken too long for what it is to send. */
   get late(): boolean {
     return this.#phase !== "busy" && this.#deadline.left <= 0;
@@ -138,9 +135,7 @@ export class Session {
     admission.then(
       (refusal) => {
         if (this.#phase !== "connecting") return;
-        const sent = this.#input.view();
-        this.#input.consume(sent.length);
-        this.#admitted(refusal, sent);
+        this.#admitted(refusal, this.#input.take());
       },
       (error) => this.server.failed(this, error),
     );
@@ -170,15 +165,10 @@ export class Session {
   /** Asks the restrictions on clients, where they judge before the greeting. */
   judge(): void {
     if (!this.server.access.judgesClients) return this.#welcome(undefined);
-    this.#phase = "busy";
-    this.server.access.checkClient(this).then(
-      (refused) => {
-        if (this.#phase !== "busy") return;
-        this.#phase = "command";
-        this.#welcome(refused);
-      },
-      (error) => this.server.failed(this, error),
-    );
+    this.#await(this.server.access.checkClient(this), (refused) => {
+      this.#welcome(refused);
+      return false;
+    });
   }
 
   /** Says the banner, or what refuses the client. */
@@ -409,8 +399,7 @@ export class Session {
   }
 
   #runRead(read: ReadLine): boolean {
-    if (read.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
-    if (read.kind === "empty") return this.#refuse(REPLY.badSyntax);
+    if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
     const { line, command, argument, word } = read;
     if (word === "forbidden") {
       this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);

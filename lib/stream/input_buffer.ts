@@ -49,6 +49,13 @@ export class InputBuffer {
     return this.#bytes;
   }
 
+  /** Takes all that waits. */
+  take(): Uint8Array {
+    const bytes = this.#bytes;
+    this.#bytes = NOTHING;
+    return bytes;
+  }
+
   /** Uses up the first `count` bytes. */
   consume(count: number): void {
     this.#bytes = this.#bytes.subarray(count);
