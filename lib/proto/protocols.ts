@@ -22,26 +22,67 @@ export const ENVELOPE_LIMIT = 16384;
 /** Most lines that proxymap is asked about at once, and the longest of them, bytes. */
 export const LINES_LIMIT = 1024;
 export const LINE_LIMIT = 1024 * 1024;
+/** Most filters of one session, most macros that one of them asks for at one stage, and the longest value. */
+export const FILTER_LIMIT = 20;
+const MACRO_LIMIT = 100;
+const MACRO_VALUE_LIMIT = 8192;
 /** Most recipients in one delivery request. */
 export const REQUEST_RECIPIENT_LIMIT = 10000;
 
 /**
  * cleanup: takes a message as records of the queue file format and makes the queue file.
  * begin -> (queueId); records* ; finish -> status. A client that breaks off sends cancel, or just goes away.
+ *
+ * smtpd has the connections with the milters of its client. It says `milters` before `finish`; then cleanup tells them
+ * the content through it: each milterWrite and milterRead is answered by one milterDone.
  */
 export const CLEANUP = protocol({
   name: "cleanup",
-  version: 1,
+  version: 2,
   requests: {
     /** Opens a message. `flags` are CLEANUP_FLAG bits. */
     begin: { fields: { flags: integer(0xffff) } },
     /** Whole records: type byte, length, data; see lib/mail/record.ts. */
     records: { fields: { records: bytes(CHUNK_LIMIT) }, flow: true },
+    /** The filters that want to see the content, what was agreed on with them, and values of macros. */
+    milters: {
+      fields: {
+        /** CLEANUP_FLAG bits that filters have added: HOLD, DISCARD. */
+        flags: integer(0xffff),
+        filters: list(FILTER_LIMIT, {
+          /** Its number among the session's. */
+          filter: integer(FILTER_LIMIT),
+          name: text(1024),
+          defaultAction: choice("accept", "reject", "tempfail", "quarantine", "shutdown"),
+          /** Milliseconds. */
+          contentTimeout: integer(),
+          version: integer(0xff),
+          actions: integer(0xffffffff),
+          steps: integer(0xffffffff),
+          headerMacros: list(MACRO_LIMIT, { name: text(256) }),
+          endMacros: list(MACRO_LIMIT, { name: text(256) }),
+        }),
+        macros: list(MACRO_LIMIT, { name: text(256), value: text(MACRO_VALUE_LIMIT) }),
+      },
+    },
+    /** What was written or read; `why` is not empty when the filter is lost. */
+    milterDone: {
+      fields: {
+        filter: integer(FILTER_LIMIT),
+        what: choice("written", "read"),
+        bytes: bytes(CHUNK_LIMIT),
+        why: text(REASON_LIMIT),
+      },
+    },
     /** The E record has been sent: commit and answer. */
     finish: { fields: {} },
   },
   replies: {
     queueId: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
+    milterWrite: { fields: { filter: integer(FILTER_LIMIT), bytes: bytes(CHUNK_LIMIT) } },
+    milterRead: { fields: { filter: integer(FILTER_LIMIT) } },
+    /** The filter has failed: it is told nothing more. */
+    milterClose: { fields: { filter: integer(FILTER_LIMIT) } },
     /** `status` is a set of CLEANUP_STATUS bits, 0 for success; `reason` may be empty. */
     status: { fields: { status: integer(0xffff), reason: text(REASON_LIMIT) }, last: true },
   },
@@ -58,6 +99,7 @@ export const CLEANUP_FLAG = {
   MILTER: 64,
   SMTPUTF8: 128,
   AUTOUTF8: 256, // mail that needs SMTPUTF8 is found out
+  SMTP_REPLY: 512, // the client has milters of its own, and takes a whole SMTP reply as the reason
 } as const;
 
 /** Mail from outside the mail system. */

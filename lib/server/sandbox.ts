@@ -10,6 +10,7 @@ import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
+import { milterGrants } from "./milter_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
 
@@ -110,7 +111,7 @@ export class Planner {
       })),
     ];
     const reach = this.#reach(service, settings, entry);
-    grants.push(...reach.grants);
+    grants.push(...reach.grants, ...milterGrants(this.#configuration, entry, service.milters ?? []));
     return {
       entry,
       service,

@@ -42,6 +42,8 @@ export interface Service {
    * tables that it reads, host and port or socket each.
    */
   readonly inet: "none" | "resolver" | "smtp" | "tables";
+  /** Parameters that name filters (milters), which it connects to; of tables, what they have for a key. */
+  readonly milters?: readonly ParameterName[];
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
   /** `--allow-sys` names, as "statfs". */

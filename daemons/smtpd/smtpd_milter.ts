@@ -1,0 +1,238 @@
+/**
+ * The filters (milters) of one session: what they are told at each command, and what their verdicts mean for the client.
+ * The content of messages is told them by cleanup, through smtpd_milter_relay.ts.
+ */
+// Utility
+import { COLON, isBlank } from "../../lib/vstring/ascii.ts";
+import { decodeText } from "../../lib/vstring/byte_builder.ts";
+import { printable } from "../../lib/vstring/printable.ts";
+// Mail
+import { quoteAddress } from "../../lib/mail/address.ts";
+// Wire protocols
+import { MilterList } from "../../lib/milter/milter_list.ts";
+import type { MilterParts } from "../../lib/milter/milter.ts";
+import { type MilterVerdict, SHUTDOWN_REPLY } from "../../lib/milter/milter_reply.ts";
+import type { MilterRule } from "../../lib/milter/milter_rule.ts";
+// Server skeleton
+import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
+// Access
+import type { ReplyText } from "../../lib/access/reply.ts";
+// This program
+import type { Session } from "./smtpd_session.ts";
+
+/** What a macro is worth in a session, beside what this file knows: TLS and SASL fill this in. */
+export type MacroSource = (name: string) => string | undefined;
+
+/** Values of macros of the command that is looked at. */
+type MacroValues = Readonly<Record<string, string>>;
+
+const NO_VALUES: MacroValues = {};
+const DOUBLE_QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** The filters of one session. Each call waits for the one before it: a filter hears one thing at a time. */
+export class SessionMilters {
+  readonly list: MilterList;
+  readonly #session: Session;
+  readonly #daemonName: string;
+  readonly #version: string;
+  readonly #extra: MacroSource;
+  #last: Promise<unknown> = Promise.resolve();
+  /** CLEANUP_FLAG bits of all messages of the session, and of the message that is under way. */
+  #sessionFlags = 0;
+  #messageFlags = 0;
+  /** Macros that a message gathers: sender and the last recipient. */
+  #mail: MacroValues = NO_VALUES;
+  #rcpt: MacroValues = NO_VALUES;
+
+  constructor(
+    session: Session,
+    rules: readonly MilterRule[],
+    parts: MilterParts,
+    extra: MacroSource = () => undefined,
+  ) {
+    const { settings } = session.server;
+    this.#session = session;
+    this.#daemonName = settings.milter_macro_daemon_name;
+    this.#version = settings.milter_macro_v;
+    this.#extra = extra;
+    this.list = new MilterList(rules, parts);
+  }
+
+  /** CLEANUP_FLAG bits that filters have asked for. */
+  get flags(): number {
+    return this.#sessionFlags | this.#messageFlags;
+  }
+
+  /** The client has connected: the greeting, when it is not the usual one. */
+  async connected(): Promise<ReplyText | undefined> {
+    const { peer } = this.#session;
+    const reply = await this.#ask("CONNECT", () => this.list.connected(peer, this.macro));
+    this.#keepHold();
+    if (reply === undefined) return undefined;
+    const { myhostname } = this.#session.server.settings;
+    if (reply.startsWith("5")) return `554 ${myhostname} ESMTP not accepting connections`;
+    // Any other refusal is given to its commands.
+    return reply.startsWith("421")
+      ? `421 ${myhostname} Service unavailable - try again later`
+      : undefined;
+  }
+
+  async helo(verb: "HELO" | "EHLO", name: string): Promise<ReplyText | undefined> {
+    const reply = await this.#ask(verb, () => this.list.helo(name, this.macro));
+    this.#keepHold();
+    return reply;
+  }
+
+  /** A message begins. @param argument of the MAIL command, in which an address was found */
+  async mail(sender: string, argument: Uint8Array): Promise<ReplyText | undefined> {
+    this.#messageFlags = 0;
+    this.#rcpt = NO_VALUES;
+    this.#mail = { "{mail_addr}": quoteAddress(sender), ...await this.#routed("mail", sender) };
+    return await this.#ask("MAIL", () => this.list.mail(pathWords(argument), this.macro));
+  }
+
+  /** A recipient that we would accept. */
+  async rcpt(recipient: string, argument: Uint8Array): Promise<ReplyText | undefined> {
+    this.#rcpt = { "{rcpt_addr}": quoteAddress(recipient), ...await this.#routed("rcpt", recipient) };
+    return await this.#ask("RCPT", () => this.list.rcpt(pathWords(argument), this.macro), recipient);
+  }
+
+  /** A recipient that was refused, with the reply that it got. */
+  async rejectedRcpt(argument: Uint8Array, reply: ReplyText): Promise<void> {
+    if (!this.list.milters.some((milter) => milter.wantsRejected)) return;
+    const status = reply.slice(4, reply.indexOf(" ", 4));
+    this.#rcpt = {
+      "{rcpt_mailer}": "error",
+      "{rcpt_host}": status,
+      "{rcpt_addr}": printable(reply.slice(4 + status.length + 1)),
+    };
+    await this.#turn(() => this.list.rejectedRcpt(pathWords(argument), this.macro));
+  }
+
+  data(): Promise<ReplyText | undefined> {
+    return this.#ask("DATA", () => this.list.data(this.macro), this.#session.transaction?.recipients.at(-1));
+  }
+
+  /** A command that we do not know: the reply, when a filter has one. */
+  unknown(verb: Uint8Array): Promise<ReplyText | undefined> {
+    return this.#ask("UNKNOWN", () => this.list.unknown(verb, this.macro));
+  }
+
+  /** The message is over, or was given up. */
+  abort(): void {
+    this.#messageFlags = 0;
+    void this.#turn(() => this.list.abort());
+  }
+
+  /** The client has gone. */
+  quit(): void {
+    void this.#turn(() => this.list.quit());
+  }
+
+  /** The value of a macro now. */
+  readonly macro = (name: string): string | undefined => {
+    const { peer, transaction, server } = this.#session;
+    switch (name) {
+      case "j":
+        return server.settings.myhostname;
+      case "_": {
+        const forged = peer.name === peer.reverseName ? "" : " (may be forged)";
+        return `${peer.reverseName} [${peer.address}]${forged}`;
+      }
+      case "v":
+        return this.#version;
+      case "i":
+        return transaction?.id || undefined;
+      case "{daemon_name}":
+        return this.#daemonName;
+      case "{daemon_addr}":
+        return peer.serverAddress;
+      case "{daemon_port}":
+        return String(peer.serverPort);
+      case "{client_addr}":
+        return peer.address;
+      case "{client_name}":
+        return peer.name;
+      case "{client_port}":
+        return String(peer.port);
+      case "{client_ptr}":
+        return peer.reverseName;
+      case "{client_connections}":
+        return String(server.connectionsOf(peer));
+      default:
+        return this.#rcpt[name] ?? this.#mail[name] ?? this.#extra(name);
+    }
+  };
+
+  /** Where an address leads, as macros; nothing when nobody can tell. */
+  async #routed(kind: "mail" | "rcpt", address: string): Promise<MacroValues> {
+    const { server, transaction } = this.#session;
+    const resolved = await server.resolve(kind === "mail" ? "" : transaction?.sender ?? "", address);
+    if (resolved === undefined) return NO_VALUES;
+    return { [`{${kind}_mailer}`]: resolved.transport, [`{${kind}_host}`]: resolved.nexthop };
+  }
+
+  /** Asks all filters something, and says what their verdict means: a reply, or nothing. */
+  async #ask(
+    stage: string,
+    ask: () => Promise<MilterVerdict>,
+    recipient?: string,
+  ): Promise<ReplyText | undefined> {
+    // A message that is thrown away is told nobody.
+    if ((this.flags & CLEANUP_FLAG.DISCARD) !== 0) return undefined;
+    const verdict = await this.#turn(ask);
+    const log = (word: string, text: string) =>
+      this.#session.logReject(word, stage, printable(text), recipient);
+    switch (verdict.kind) {
+      case "continue":
+        return undefined;
+      case "hold":
+        if ((this.flags & CLEANUP_FLAG.HOLD) === 0) log("milter-hold", "milter triggers HOLD action");
+        this.#messageFlags |= CLEANUP_FLAG.HOLD;
+        return undefined;
+      case "discard":
+        log("milter-discard", "milter triggers DISCARD action");
+        this.#messageFlags |= CLEANUP_FLAG.DISCARD;
+        return undefined;
+      case "shutdown":
+        log("milter-reject", SHUTDOWN_REPLY);
+        return SHUTDOWN_REPLY;
+      case "reply":
+        log("milter-reject", verdict.text);
+        return verdict.text;
+      default:
+        return verdict satisfies never;
+    }
+  }
+
+  /** What was decided of the client holds for all its messages. */
+  #keepHold(): void {
+    this.#sessionFlags |= this.#messageFlags & CLEANUP_FLAG.HOLD;
+  }
+
+  #turn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+}
+
+/** The path of MAIL or RCPT and its parameters as the client wrote them: blanks outside quotes separate. */
+export function pathWords(argument: Uint8Array): string[] {
+  const words: string[] = [];
+  let start = -1;
+  let quoted = false;
+  const from = argument.indexOf(COLON) + 1;
+  for (let i = from; i <= argument.length; i++) {
+    const byte = argument[i];
+    if (quoted && byte === BACKSLASH) i++;
+    else if (byte === DOUBLE_QUOTE) quoted = !quoted;
+    const ends = i >= argument.length || !quoted && byte !== undefined && isBlank(byte);
+    if (ends && start >= 0) {
+      words.push(decodeText(argument.subarray(start, i)));
+      start = -1;
+    } else if (!ends && start < 0) start = i;
+  }
+  return words;
+}
