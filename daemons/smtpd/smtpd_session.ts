@@ -12,8 +12,10 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
+import type { Refusal } from "../../lib/access/policy.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
@@ -45,6 +47,8 @@ export interface ClientStanding {
   readonly trusted: boolean;
   /** Headers of its mail are completed as those of mail from here. */
   readonly local: boolean;
+  /** How much it does is neither counted nor limited. */
+  readonly unlimited: boolean;
 }
 
 /** A session. */
@@ -55,6 +59,8 @@ export class Session {
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   readonly local: boolean;
   readonly log: Logger;
+  /** What the client does is counted here. */
+  readonly anvil: ClientAccount;
   readonly #channel: SessionChannel;
   readonly #done: () => void;
   greeting: Greeting | undefined;
@@ -92,6 +98,7 @@ export class Session {
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
+    this.anvil = standing.unlimited ? UNLIMITED : server.openAccount(peer);
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
@@ -111,9 +118,23 @@ export class Session {
   /** Greets the client; what it sent before that is held against it. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
-    this.#phase = "command";
     this.#deadline.start();
-    const refusal = this.server.admit(this);
+    const admission = this.server.admit(this);
+    if (!(admission instanceof Promise)) return this.#greet(admission, early);
+    this.#input.push(early);
+    admission.then(
+      (refusal) => {
+        if (this.#phase !== "connecting") return;
+        const sent = this.#input.view();
+        this.#input.consume(sent.length);
+        this.#greet(refusal, sent);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  #greet(refusal: ReplyText | undefined, early: Uint8Array): void {
+    this.#phase = "command";
     if (refusal !== undefined) {
       this.log.info(`NOQUEUE: reject: CONNECT from ${this.client}: ${refusal}; proto=SMTP`);
       this.reply(refusal);
@@ -126,7 +147,8 @@ export class Session {
     }
     this.reply(`220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
-    if (early.length > 0) this.data(early);
+    if (early.length > 0) this.#input.push(early);
+    this.#resume();
   }
 
   /** Takes bytes from the client. */
@@ -135,13 +157,15 @@ export class Session {
     this.#deadline.progress(bytes.length);
     this.#input.push(bytes);
     this.#run();
-    if (this.#input.length > INPUT_LIMIT && this.#phase === "busy") this.#pause();
+    if (this.#input.length > INPUT_LIMIT && (this.#phase === "busy" || this.#phase === "connecting")) {
+      this.#pause();
+    }
   }
 
   /** The client sends no more, and may still read: what it has sent is answered. */
   ended(): void {
     this.#inputEnded = true;
-    if (this.#phase !== "busy") this.closed();
+    if (this.#phase !== "busy" && this.#phase !== "connecting") this.closed();
   }
 
   /** The client has gone. */
@@ -189,7 +213,7 @@ export class Session {
   }
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, reply: ReplyText, recipient?: string): void {
+  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
     // Only a transaction with a recipient has a queue id that anybody will see.
     const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
     const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;

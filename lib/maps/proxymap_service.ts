@@ -16,6 +16,7 @@ import {
   addressSearch,
   clientSearch,
   domainSearch,
+  type Hit,
   keySearch,
   type SearchOutcome,
   transportSearch,
@@ -27,6 +28,7 @@ import { withoutProxy } from "../table/spec.ts";
 import type { RequestValues } from "../ipc/protocol.ts";
 import type { Handler } from "../ipc/server.ts";
 import { PROXYMAP } from "../proto/protocols.ts";
+import type { MapOutcome } from "../proto/proxymap_client.ts";
 // Maps
 import { isLocalDomain, type LocalDomains } from "./proxymap_local.ts";
 import {
@@ -38,6 +40,8 @@ import {
 
 /** Longest value that fits a reply, bytes. */
 const VALUE_LIMIT = PROXYMAP.replies.found.fields.value.most;
+/** Longest place that fits a reply, bytes. */
+const PLACE_LIMIT = PROXYMAP.replies.found.fields.place.most;
 /** Longest reason that fits a reply, UTF-16 units; each is three bytes at most. */
 const REASON_UNITS = Math.floor(PROXYMAP.replies.retry.fields.reason.most / 3);
 
@@ -88,7 +92,7 @@ export class MapService {
   }
 
   /** The answer to a request. A request for what is not allowed, and every trouble, is `retry`: nothing bounces. */
-  async find(request: FindRequest): Promise<SearchOutcome> {
+  async find(request: FindRequest): Promise<MapOutcome> {
     const { parameter, table } = request;
     if (!this.#tables.isSearched(parameter)) {
       return this.#deny(request, "parameter is not among those served");
@@ -104,7 +108,10 @@ export class MapService {
     if (outcome.kind === "found" && encodeText(outcome.value).length > VALUE_LIMIT) {
       return this.#deny(request, `value is longer than ${VALUE_LIMIT} bytes`);
     }
-    return outcome;
+    if (outcome.kind !== "found") return outcome;
+    const { kind, value, extension, hit } = outcome;
+    const place = table === "" ? "" : placeOf(hit);
+    return place === "" ? { kind, value, extension } : { kind, value, extension, place };
   }
 
   /**
@@ -184,11 +191,17 @@ export class MapService {
     return parentStyle(feature, this.#parents);
   }
 
-  #deny(request: FindRequest, why: string): SearchOutcome {
+  #deny(request: FindRequest, why: string): MapOutcome {
     const table = request.table === "" ? "" : ` table "${printable(request.table)}"`;
     this.#log.warning(`refused request for "${printable(request.parameter)}"${table}: ${why}`);
     return { kind: "retry", why: `request refused: ${why}` };
   }
+}
+
+/** Where the entry stands that a search has found; empty when the table cannot tell, or nobody could write it down. */
+function placeOf(hit: Hit | undefined): string {
+  const place = hit?.table.placeOf?.(hit.key) ?? "";
+  return encodeText(place).length > PLACE_LIMIT ? "" : place;
 }
 
 function sameTable(spec: string, wanted: string): boolean {
@@ -201,7 +214,11 @@ export function proxymapHandler(service: MapService): Handler<typeof PROXYMAP> {
     const outcome = message.is === "find" ? await service.find(message) : await service.findLines(message);
     switch (outcome.kind) {
       case "found":
-        return exchange.reply("found", { value: outcome.value, extension: outcome.extension });
+        return exchange.reply("found", {
+          value: outcome.value,
+          extension: outcome.extension,
+          place: outcome.place ?? "",
+        });
       case "missing":
         return exchange.reply("missing", {});
       case "matched":

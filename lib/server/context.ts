@@ -40,6 +40,8 @@ export interface Context<S extends Service> {
   readonly queueKey: string;
   /** Services that serve the delivery protocol. */
   readonly transports: readonly string[];
+  /** Where a parameter that holds rules is set, "FILE:LINE", or "default". */
+  origin(parameter: string): string;
   /** A client of a service that the declaration names. The same client for the same service. */
   client<P extends Protocol>(protocol: P, service: string): IpcClient<P>;
   /** True when the service runs here and may be reached. */
@@ -117,6 +119,10 @@ export class Process<S extends Service> implements Context<S> {
     const client = new IpcClient(protocol, path);
     this.#clients.set(service, client as unknown as IpcClient<Protocol>);
     return client;
+  }
+
+  origin(parameter: string): string {
+    return this.boot.places?.[parameter] ?? "default";
   }
 
   reaches(service: string): boolean {

@@ -12,6 +12,7 @@ import { type Configuration, type ServiceEntry, settingsFor } from "../config/co
 import { PARAMETER_NAMES, type ParameterName, type Settings } from "../config/parameters.ts";
 import { localClient } from "../ipc/local.ts";
 import type { Logger } from "../log/log.ts";
+import { formatPlace } from "../config/problem.ts";
 // Mail
 import { quoteAddress, unquoteAddress } from "../mail/address.ts";
 import { OwnAddresses } from "../mail/own_address.ts";
@@ -21,7 +22,7 @@ import { MapClient, type MapConnection, type MapLookup } from "../proto/proxymap
 import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import { isLoopback, type Peer } from "../access/peer.ts";
-import type { Question, Services } from "../access/policy.ts";
+import type { Question, Ruling, Services, Step } from "../access/policy.ts";
 import { checkRecipient, recipientLists, resolveRecipient } from "../access/recipient_policy.ts";
 import type { ReplyText } from "../access/reply.ts";
 import { isOurs } from "../access/restrictions.ts";
@@ -55,6 +56,8 @@ export interface Decision {
   readonly resolved: Resolved | undefined;
   /** It was accepted although its mail does not end here: relayed. */
   readonly relayed: boolean;
+  /** What refused it. */
+  readonly refusal: Ruling;
 }
 
 /** How questions are answered that the configuration does not answer. */
@@ -144,11 +147,20 @@ export class Decisions {
     };
   }
 
-  /** What an smtpd service would say. */
-  async ask(entry: ServiceEntry, view: View): Promise<Decision> {
+  /**
+   * What an smtpd service would say.
+   *
+   * @param trace gets each restriction that is asked, with what it says
+   */
+  async ask(entry: ServiceEntry, view: View, trace?: (step: Step) => void): Promise<Decision> {
+    const scope = this.#configuration.scopeOf(entry);
     const settings = settingsFor(this.#configuration, entry, PARAMETER_NAMES);
     const services: Services = {
       settings,
+      origin: (parameter) => {
+        const place = scope.setting(parameter);
+        return place === undefined ? "default" : formatPlace(place);
+      },
       maps: this.#mapsFor(settings),
       dns: KIND_DNS,
       rewrite: this.#rewrite,
@@ -157,7 +169,8 @@ export class Decisions {
     const recipient = unquoteAddress(view.recipient);
     const resolved = await resolveRecipient(this.#rewrite, peer.ours, view.sender, recipient);
     if (typeof resolved === "string") {
-      return { reply: resolved, accepted: false, resolved: undefined, relayed: false };
+      const refusal = { reply: resolved };
+      return { reply: resolved, accepted: false, resolved: undefined, relayed: false, refusal };
     }
     const client = `${view.name} ${view.address}`;
     const question: Question = {
@@ -169,10 +182,12 @@ export class Decisions {
       recipient: quoteAddress(recipient),
       resolved,
       warn: () => {},
+      ...(trace === undefined ? {} : { trace }),
     };
     const refusal = await checkRecipient(services, recipientLists(services), question, recipient, resolved);
     const accepted = refusal === undefined;
-    return { reply: refusal ?? ACCEPTED, accepted, resolved, relayed: accepted && !isOurs(question) };
+    const relayed = accepted && !isOurs(question);
+    return { reply: refusal?.reply ?? ACCEPTED, accepted, resolved, relayed, refusal };
   }
 }
 

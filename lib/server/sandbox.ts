@@ -5,7 +5,9 @@
  * @module
  */
 import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import { RULE_PARAMETERS } from "../config/check_restrictions.ts";
 import type { ParameterName } from "../config/parameters.ts";
+import { formatPlace } from "../config/problem.ts";
 import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { Boot } from "./boot.ts";
@@ -117,7 +119,7 @@ export class Planner {
       service,
       grants,
       denials: reach.denials,
-      args: this.args(service, grants, reach.denials),
+      args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
       boot: this.#boot(entry, service, settings, sockets),
     };
@@ -144,14 +146,20 @@ export class Planner {
       service,
       grants,
       denials: [],
-      args: this.args(service, grants, []),
+      args: this.args(helperEntry, service, grants, []),
       endpoint: this.endpoint(entry),
       boot: { ...boot, helper: task },
     };
   }
 
   /** The runtime's arguments for a set of grants. */
-  args(service: Service, grants: readonly Grant[], denials: readonly Denial[], entry?: string): string[] {
+  args(
+    entry: ServiceEntry,
+    service: Service,
+    grants: readonly Grant[],
+    denials: readonly Denial[],
+    program?: string,
+  ): string[] {
     const flags = ["read", "write", "net", "run", "sys"].flatMap((kind) => {
       const objects = [
         ...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => flagObject(grant.object))),
@@ -162,12 +170,16 @@ export class Planner {
     if (refused.length > 0) flags.push(`--deny-net=${refused.join(",")}`);
     return [
       "run",
-      ...hardeningFlags(this.#code, service.npm === true),
+      ...hardeningFlags(this.#code, service.npm === true, this.#heapLimit(entry)),
       // The packages that speak with databases ask for variables, which are not there for them; they need no grant.
       ...(service.inet === "tables" ? ["--ignore-env"] : []),
       ...flags,
-      entry ?? this.#code.entry(service.command),
+      program ?? this.#code.entry(service.command),
     ];
+  }
+
+  #heapLimit(entry: ServiceEntry): number {
+    return settingsFor(this.#configuration, entry, ["daemon_heap_limit"]).daemon_heap_limit;
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
@@ -255,8 +267,20 @@ export class Planner {
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
+      ...this.#places(entry, service),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
+  }
+
+  /** Where the rules stand that the service goes by, so that it can name them. */
+  #places(entry: ServiceEntry, service: Service): Pick<Boot, "places"> {
+    const scope = this.#configuration.scopeOf(entry);
+    const told = RULE_PARAMETERS.filter((name) => service.parameters.includes(name));
+    const places = told.flatMap((name) => {
+      const place = scope.setting(name);
+      return place === undefined ? [] : [[name, formatPlace(place)]];
+    });
+    return told.length === 0 ? {} : { places: Object.fromEntries(places) };
   }
 
   #pathGrants(
