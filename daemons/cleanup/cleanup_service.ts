@@ -16,10 +16,14 @@ import type { BounceClient } from "../../lib/proto/bounce_client.ts";
 import { type CLEANUP, CLEANUP_STATUS, type QMGR } from "../../lib/proto/protocols.ts";
 import type { LineLookup, MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+// Wire protocols
+import type { MilterConnect } from "../../lib/milter/milter.ts";
 // This program
 import { AddressPipeline } from "./cleanup_address.ts";
 import type { InFlowDelay } from "./cleanup_flow.ts";
 import { CleanupMessage, type MessageServices } from "./cleanup_message.ts";
+import { LocalFilterMaker } from "./cleanup_milter_local.ts";
+import type { RelayReply } from "./cleanup_milter_stream.ts";
 import { QueueFileMaker } from "./cleanup_output.ts";
 import { AliasExpander } from "./cleanup_recipient.ts";
 import { type CleanupRules, type CleanupSettings, rulesFrom } from "./cleanup_rules.ts";
@@ -39,6 +43,8 @@ export interface CleanupParts {
   readonly queueKey: string;
   /** Boot id of the system. */
   readonly bootId: string;
+  /** In the place of real connections with filters. */
+  readonly connect?: MilterConnect;
   /** Reports an error of one message; the sandbox's refusals are named as such. */
   trouble(what: string, error: unknown): void;
 }
@@ -84,6 +90,7 @@ export class CleanupService implements Disposable {
       senderBcc: whenSet("sender_bcc_maps"),
       recipientBcc: whenSet("recipient_bcc_maps"),
       lines: maps,
+      localFilters: LocalFilterMaker.from(settings, parts.log, parts.connect),
     };
   }
 
@@ -100,6 +107,12 @@ export class CleanupService implements Disposable {
         return this.#guard(exchange, () => this.#open(exchange)?.take(message.records));
       case "finish":
         return this.#guard(exchange, () => this.#finish(exchange));
+      case "milters": {
+        const reply: RelayReply = (type, fields) => exchange.reply(type, fields);
+        return this.#guard(exchange, () => (this.#open(exchange)?.lend(message, reply), undefined));
+      }
+      case "milterDone":
+        return (exchange.state as CleanupMessage | undefined)?.taken(message.filter, message);
     }
   }
 
@@ -129,6 +142,15 @@ export class CleanupService implements Disposable {
 
   #finish(exchange: Exchange): undefined {
     const made = this.#open(exchange);
+    const filtered = made?.filter();
+    if (filtered === undefined) return this.#commit(exchange, made);
+    // What the filters answer comes over the same exchange: it must not wait for this.
+    filtered.then(() => {
+      if (!exchange.cancelled) this.#commit(exchange, made);
+    }).catch((error) => this.#failed(exchange, error));
+  }
+
+  #commit(exchange: Exchange, made: CleanupMessage | undefined): undefined {
     // Past this point a client that goes away changes nothing: the message may be committed already.
     exchange.onCancel = undefined;
     made?.finish((status, reason) => {

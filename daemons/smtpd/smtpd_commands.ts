@@ -13,6 +13,7 @@ import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
+import { mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { Transaction } from "./smtpd_transaction.ts";
@@ -112,14 +113,21 @@ function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): R
 
 function helo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "HELO");
-  return refused ?? `250 ${session.server.settings.myhostname}`;
+  const reply = `250 ${session.server.settings.myhostname}`;
+  if (refused !== undefined || session.milters === undefined) return refused ?? reply;
+  return session.milters.helo("HELO", session.greeting!.name, reply);
 }
 
 function ehlo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "EHLO");
   if (refused !== undefined) return refused;
   const verp = session.server.allowsVerp(session.peer);
-  return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
+  const reply = typeof verp === "boolean"
+    ? ehloReply(session, verp)
+    : verp.then((may) => ehloReply(session, may));
+  const { milters } = session;
+  if (milters === undefined) return reply;
+  return Promise.resolve(reply).then((usual) => milters.helo("EHLO", session.greeting!.name, usual));
 }
 
 function ehloReply({ server }: Session, verp: boolean): ReplyText {
@@ -145,9 +153,10 @@ function mail(session: Session, argument: Uint8Array): Result {
   const path = parsePathArgument(argument, "from", { strict: settings.strict_rfc821_envelopes, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.mailSyntax, REPLY.badSender);
   const refused = session.anvil.countMessage();
-  return refused instanceof Promise
+  const result = refused instanceof Promise
     ? refused.then((reply) => reply ?? mailFrom(session, path))
     : refused ?? mailFrom(session, path);
+  return session.milters === undefined ? result : mailWithMilters(session, session.milters, argument, result);
 }
 
 /** MAIL whose syntax is right. */
@@ -178,7 +187,7 @@ function beginMail(session: Session, sender: string, options: MailOptions | unde
   session.transaction = transaction;
   // Those who are ours mostly send what they begin: the queue file is made while they name the recipients. For
   // strangers, who mostly are refused, it waits for a recipient that is taken.
-  if (session.trusted) transaction.open(session.server.cleanup, session.server.cleanupFlags);
+  if (session.trusted) transaction.open(session.server.cleanup, session.cleanupFlags);
   return REPLY.mailOk;
 }
 
@@ -228,8 +237,8 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
   const refused = session.anvil.countRecipient();
   return refused instanceof Promise
-    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path))
-    : refused ?? rcptTo(session, transaction, path);
+    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path, argument))
+    : refused ?? rcptTo(session, transaction, path, argument);
 }
 
 /** RCPT whose syntax is right. */
@@ -237,6 +246,7 @@ function rcptTo(
   session: Session,
   transaction: Transaction,
   path: Extract<PathResult, { kind: "path" }>,
+  argument: Uint8Array,
 ): Result {
   const { settings } = session.server;
   if (path.address === "") return REPLY.badRecipient;
@@ -260,11 +270,15 @@ function rcptTo(
     // The transaction may have ended while the question was open.
     if (session.transaction !== transaction) return REPLY.needMail;
     transaction.add(path.address, options);
-    transaction.open(session.server.cleanup, session.server.cleanupFlags);
+    transaction.open(session.server.cleanup, session.cleanupFlags);
     return REPLY.rcptOk;
   };
-  if (session.server.knownRecipient(session, path.address)) return accept();
-  return session.server.checkRecipient(session, "RCPT", path.address).then((refusal) => refusal ?? accept());
+  const known = session.server.knownRecipient(session, path.address);
+  if (known && session.milters === undefined) return accept();
+  const check = known ? undefined : session.server.checkRecipient(session, "RCPT", path.address);
+  return session.milters === undefined
+    ? check!.then((refusal) => refusal ?? accept())
+    : rcptWithMilters(session.milters, path.address, argument, check, accept);
 }
 
 function data(session: Session, argument: Uint8Array): Result {
@@ -275,7 +289,7 @@ function data(session: Session, argument: Uint8Array): Result {
     return transaction === undefined ? REPLY.needRcpt : REPLY.noRecipients;
   }
   // Mostly the id has come by now and nothing has to be asked.
-  if (transaction.id !== "" && session.server.dataFree) {
+  if (transaction.id !== "" && session.server.dataFree && session.milters === undefined) {
     return session.beginData(transaction)?.then(() => undefined);
   }
   return waitForData(session, transaction);
@@ -290,6 +304,8 @@ async function waitForData(session: Session, transaction: Transaction): Promise<
     session.resetTransaction();
     return REPLY.queueFileError;
   }
+  const filtered = await session.milters?.data();
+  if (filtered !== undefined || session.transaction !== transaction) return filtered;
   await session.beginData(transaction);
   return undefined;
 }

@@ -3,21 +3,34 @@
  * The content of messages is told them by cleanup, through smtpd_milter_relay.ts.
  */
 // Utility
-import { COLON, isBlank } from "../../lib/vstring/ascii.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import { COLON, equalsIgnoreCase, isBlank } from "../../lib/vstring/ascii.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Wire protocols
+import type { MilterConnect, MilterParts } from "../../lib/milter/milter.ts";
+import { connectMilter } from "../../lib/milter/milter_connect.ts";
 import { MilterList } from "../../lib/milter/milter_list.ts";
-import type { MilterParts } from "../../lib/milter/milter.ts";
+import { macroDefaults, macroLists } from "../../lib/milter/milter_macro.ts";
 import { type MilterVerdict, SHUTDOWN_REPLY } from "../../lib/milter/milter_reply.ts";
-import type { MilterRule } from "../../lib/milter/milter_rule.ts";
+import {
+  MILTER_OFF,
+  type MilterRule,
+  MilterRuleError,
+  parseMilters,
+  parseMilterText,
+} from "../../lib/milter/milter_rule.ts";
 // Server skeleton
 import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import type { Admission } from "./smtpd_anvil.ts";
+import type { Command } from "./smtpd_commands.ts";
+import { REPLY } from "./smtpd_reply.ts";
+import type { SmtpdServices } from "./smtpd_settings.ts";
 import type { Session } from "./smtpd_session.ts";
 
 /** What a macro is worth in a session, beside what this file knows: TLS and SASL fill this in. */
@@ -30,6 +43,111 @@ const NO_VALUES: MacroValues = {};
 const DOUBLE_QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
+/** What the filters of all sessions have in common. */
+export class SmtpdMilters {
+  readonly #services: SmtpdServices;
+  readonly #parts: MilterParts;
+  readonly #rules: readonly MilterRule[];
+  readonly #byClient: boolean;
+
+  /** Throws a MilterRuleError. */
+  constructor(services: SmtpdServices, log: Logger, connect: MilterConnect = connectMilter) {
+    const { settings } = services;
+    this.#services = services;
+    this.#rules = parseMilters(settings.smtpd_milters, settings);
+    this.#byClient = settings.smtpd_milter_maps.length > 0;
+    this.#parts = {
+      connect,
+      macros: macroLists(settings),
+      defaults: macroDefaults(settings.milter_macro_defaults),
+      log,
+    };
+  }
+
+  /** What filters there are for SMTP clients; undefined: none. */
+  static from(services: SmtpdServices, log: Logger): SmtpdMilters | undefined {
+    const { settings } = services;
+    const some = settings.smtpd_milters.length > 0 || settings.smtpd_milter_maps.length > 0;
+    return some && !settings.receive_override_options.includes("no_milters")
+      ? new SmtpdMilters(services, log)
+      : undefined;
+  }
+
+  /** The filters of a client; undefined: none. */
+  async open(session: Session): Promise<SessionMilters | undefined> {
+    const rules = this.#byClient ? await this.#rulesFor(session) : this.#rules;
+    return rules.length === 0 ? undefined : new SessionMilters(session, rules, this.#parts);
+  }
+
+  /** A table that cannot be asked might have named a filter: then the configured ones look at the client. */
+  async #rulesFor({ peer, log }: Session): Promise<readonly MilterRule[]> {
+    const { maps, settings } = this.#services;
+    const found = await maps.find("smtpd_milter_maps", "key", peer.address);
+    if (found.kind === "missing") return this.#rules;
+    if (found.kind === "found" && equalsIgnoreCase(found.value, MILTER_OFF)) return [];
+    try {
+      if (found.kind === "found") return parseMilterText(found.value, settings);
+      log.warning(`smtpd_milter_maps: ${printable(found.why)}`);
+    } catch (error) {
+      if (!(error instanceof MilterRuleError)) throw error;
+      log.warning(`smtpd_milter_maps: ${printable(error.message)}`);
+    }
+    return this.#rules;
+  }
+}
+
+/** Lets the filters of a client that is admitted see its connection, if there are any. */
+export function admitWithMilters(session: Session, admission: Admission): Admission {
+  const { milters } = session.server;
+  if (milters === undefined) return admission;
+  const look = async () => {
+    const refusal = await admission;
+    if (refusal !== undefined) return refusal;
+    session.milters = await milters.open(session);
+    await session.milters?.connected();
+    return undefined;
+  };
+  return look();
+}
+
+/** MAIL that we would accept is for the filters to accept. */
+export async function mailWithMilters(
+  session: Session,
+  milters: SessionMilters,
+  argument: Uint8Array,
+  ours: ReplyText | undefined | Promise<ReplyText | undefined>,
+): Promise<ReplyText | undefined> {
+  const reply = await ours;
+  const { transaction } = session;
+  if (reply !== REPLY.mailOk || transaction === undefined) return reply;
+  const refusal = await milters.mail(transaction.sender, argument);
+  if (refusal !== undefined) session.resetTransaction();
+  return refusal ?? reply;
+}
+
+/** A command that we do not know, for the filters to say something to. */
+export function unknownCommand(milters: SessionMilters, line: Uint8Array): Command {
+  const start = line.findIndex((byte) => !isBlank(byte));
+  const end = line.findIndex((byte, at) => at > start && isBlank(byte));
+  const verb = line.slice(start, end < 0 ? line.length : end);
+  const run = async () => await milters.unknown(verb) ?? REPLY.unknownCommand;
+  return { name: "UNKNOWN", last: true, run };
+}
+
+/** A recipient that we would accept is for the filters to accept; some want to hear of the others too. */
+export async function rcptWithMilters(
+  milters: SessionMilters,
+  recipient: string,
+  argument: Uint8Array,
+  ours: Promise<ReplyText | undefined> | undefined,
+  accept: () => ReplyText,
+): Promise<ReplyText> {
+  const refusal = await ours;
+  if (refusal === undefined) return await milters.rcpt(recipient, argument) ?? accept();
+  await milters.rejectedRcpt(argument, refusal);
+  return refusal;
+}
+
 /** The filters of one session. Each call waits for the one before it: a filter hears one thing at a time. */
 export class SessionMilters {
   readonly list: MilterList;
@@ -38,6 +156,8 @@ export class SessionMilters {
   readonly #version: string;
   readonly #extra: MacroSource;
   #last: Promise<unknown> = Promise.resolve();
+  /** In the place of the usual one. */
+  greeting: ReplyText | undefined;
   /** CLEANUP_FLAG bits of all messages of the session, and of the message that is under way. */
   #sessionFlags = 0;
   #messageFlags = 0;
@@ -64,24 +184,29 @@ export class SessionMilters {
     return this.#sessionFlags | this.#messageFlags;
   }
 
-  /** The client has connected: the greeting, when it is not the usual one. */
-  async connected(): Promise<ReplyText | undefined> {
+  /** The client has connected. */
+  async connected(): Promise<void> {
     const { peer } = this.#session;
     const reply = await this.#ask("CONNECT", () => this.list.connected(peer, this.macro));
     this.#keepHold();
-    if (reply === undefined) return undefined;
+    if (reply === undefined) return;
     const { myhostname } = this.#session.server.settings;
-    if (reply.startsWith("5")) return `554 ${myhostname} ESMTP not accepting connections`;
-    // Any other refusal is given to its commands.
-    return reply.startsWith("421")
-      ? `421 ${myhostname} Service unavailable - try again later`
-      : undefined;
+    if (reply.startsWith("5")) this.greeting = `554 ${myhostname} ESMTP not accepting connections`;
+    // Any other refusal is given to the client's commands.
+    if (reply.startsWith("421")) {
+      this.greeting = `421 ${myhostname} Service unavailable - try again later`;
+    }
   }
 
-  async helo(verb: "HELO" | "EHLO", name: string): Promise<ReplyText | undefined> {
-    const reply = await this.#ask(verb, () => this.list.helo(name, this.macro));
+  /** The client has greeted: the reply in the place of ours. */
+  async helo(verb: "HELO" | "EHLO", name: string, reply: ReplyText): Promise<ReplyText> {
+    const refusal = await this.#ask(verb, () => this.list.helo(name, this.macro));
     this.#keepHold();
-    return reply;
+    if (refusal === undefined) return reply;
+    // As Postfix has it: EHLO offers nothing any more, and MAIL gets the refusal.
+    if (verb === "HELO" || refusal.startsWith("421")) return refusal;
+    if (refusal.startsWith("4")) return reply;
+    return `250-${this.#session.server.settings.myhostname}\r\n250 ENHANCEDSTATUSCODES`;
   }
 
   /** A message begins. @param argument of the MAIL command, in which an address was found */
@@ -158,8 +283,6 @@ export class SessionMilters {
         return String(peer.port);
       case "{client_ptr}":
         return peer.reverseName;
-      case "{client_connections}":
-        return String(server.connectionsOf(peer));
       default:
         return this.#rcpt[name] ?? this.#mail[name] ?? this.#extra(name);
     }
@@ -183,7 +306,7 @@ export class SessionMilters {
     if ((this.flags & CLEANUP_FLAG.DISCARD) !== 0) return undefined;
     const verdict = await this.#turn(ask);
     const log = (word: string, text: string) =>
-      this.#session.logReject(word, stage, printable(text), recipient);
+      this.#session.logReject(word, stage, { reply: printable(text) }, recipient);
     switch (verdict.kind) {
       case "continue":
         return undefined;

@@ -28,6 +28,7 @@ import { type ListParameter, RestrictionList } from "../../lib/access/restrictio
 // This program
 import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
+import { SmtpdMilters } from "./smtpd_milter.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
@@ -70,6 +71,8 @@ export class Server {
   readonly #local: LocalClients;
   /** What cleanup does with mail that comes in here. */
   readonly cleanupFlags: number;
+  /** Undefined where no client has filters. */
+  readonly milters: SmtpdMilters | undefined;
   readonly #unlimited: MatchList;
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
@@ -124,6 +127,7 @@ export class Server {
     this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
     this.cleanupFlags = receiveFlags(settings.receive_override_options) |
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
+    this.milters = SmtpdMilters.from(services, log);
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
@@ -258,6 +262,12 @@ export class Server {
       return refusal.reply;
     }
     return undefined;
+  }
+
+  /** Where an address leads; undefined when nobody can tell now. */
+  async resolve(sender: string, address: string): Promise<Resolved | undefined> {
+    const outcome = await this.#services.rewrite.resolve(sender, address);
+    return outcome.kind === "resolved" ? outcome : undefined;
   }
 
   /** Asks for the delivery of what waits for a domain. */

@@ -10,6 +10,8 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
+// Server skeleton
+import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
 import type { Refusal } from "../../lib/access/policy.ts";
@@ -21,6 +23,7 @@ import { CommandCounts } from "./smtpd_counts.ts";
 import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
+import { admitWithMilters, type SessionMilters, unknownCommand } from "./smtpd_milter.ts";
 import { receivedLines } from "./smtpd_received.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
@@ -65,6 +68,8 @@ export class Session {
   readonly #done: () => void;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Undefined: nobody filters this client's mail. */
+  milters: SessionMilters | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
@@ -119,12 +124,12 @@ export class Session {
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#deadline.start();
-    const admission = this.server.admit(this);
+    const admission = admitWithMilters(this, this.server.admit(this));
     if (!(admission instanceof Promise)) return this.#greet(admission, early);
     this.#input.push(early);
     admission.then(
       (refusal) => {
-        if (this.#phase !== "connecting") return;
+        if (this.#phase !== "connecting") return this.milters?.quit();
         const sent = this.#input.view();
         this.#input.consume(sent.length);
         this.#greet(refusal, sent);
@@ -145,7 +150,7 @@ export class Session {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
-    this.reply(`220 ${this.server.settings.smtpd_banner}`);
+    this.reply(this.milters?.greeting ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
     if (early.length > 0) this.#input.push(early);
     this.#resume();
@@ -208,8 +213,17 @@ export class Session {
   /** Throws the transaction away. */
   resetTransaction(): void {
     this.#transcript?.flush();
+    if (this.transaction !== undefined) this.milters?.abort();
     this.transaction?.abort();
     this.transaction = undefined;
+  }
+
+  /** What cleanup does with the client's mail, CLEANUP_FLAG bits. */
+  get cleanupFlags(): number {
+    const { cleanupFlags } = this.server;
+    return this.milters === undefined
+      ? cleanupFlags & ~CLEANUP_FLAG.MILTER
+      : cleanupFlags | CLEANUP_FLAG.SMTP_REPLY;
   }
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
@@ -306,7 +320,10 @@ export class Session {
       this.#improperPipelining(this.#where, this.#input.view());
       return false;
     }
-    if (command === undefined) return this.#refuse(REPLY.unknownCommand);
+    if (command === undefined) {
+      if (this.milters === undefined) return this.#refuse(REPLY.unknownCommand);
+      return this.#execute(unknownCommand(this.milters, line), parsed.argument);
+    }
     return this.#execute(command, parsed.argument);
   }
 
@@ -418,9 +435,11 @@ export class Session {
     this.transaction = undefined;
     if (transaction.reader!.bareNewline && this.#refusesBareNewline("DATA")) {
       transaction.abort();
+      this.milters?.abort();
       return this.#closeData(this.server.bareNewlineReply);
     }
-    transaction.commit().then((outcome) => {
+    transaction.commit(this.milters).then((outcome) => {
+      this.milters?.abort();
       if (outcome.accepted) {
         this.#errors = 0;
         this.#junk = 0;
@@ -469,6 +488,7 @@ export class Session {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
     }
     this.resetTransaction();
+    this.milters?.quit();
     // A client that has taken its leave sends no more; any other is listened to until it has seen the last reply.
     if (this.#quit && this.#input.length === 0) this.#channel.close();
     else this.#channel.finish();

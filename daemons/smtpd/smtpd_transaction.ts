@@ -18,6 +18,8 @@ import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { DataReader } from "./smtpd_data.ts";
 import { type MailOptions, ORCPT_LIMIT, type RecipientOptions } from "./smtpd_dsn.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
+import { MilterRelay } from "./smtpd_milter_relay.ts";
 import { REPLY } from "./smtpd_reply.ts";
 
 /** Records that go out in one chunk, bytes. */
@@ -57,6 +59,8 @@ export class Transaction {
   #queueId: Promise<string> | undefined;
   #outcome: Promise<Outcome> | undefined;
   #over = false;
+  /** The filters' connections, while cleanup tells them the content. */
+  #relay: MilterRelay | undefined;
   reader: DataReader | undefined;
 
   constructor(sender: string, options?: Readonly<MailOptions>) {
@@ -86,17 +90,19 @@ export class Transaction {
     let settle: (outcome: Outcome) => void = () => {};
     this.#queueId = new Promise((resolve) => gotId = resolve);
     this.#outcome = new Promise((resolve) => settle = resolve);
-    const end = (outcome: Outcome) => {
+    const end = (outcome: Outcome, whole: boolean) => {
       this.#over = true;
+      this.#relay?.end(whole);
       gotId("");
       settle(outcome);
     };
     this.#exchange = cleanup.open(
       (reply) => {
         if (reply.is === "queueId") gotId(this.#id = reply.queueId);
-        else end(toOutcome(reply.status, reply.reason, this.#id));
+        else if (reply.is === "status") end(toOutcome(reply.status, reply.reason, this.#id), true);
+        else this.#relay?.take(reply);
       },
-      () => end({ reply: REPLY.queueFileError, accepted: false }),
+      () => end({ reply: REPLY.queueFileError, accepted: false }, false),
     );
     this.#exchange.send("begin", { flags });
   }
@@ -138,7 +144,7 @@ export class Transaction {
   }
 
   /** Ends the message and waits for cleanup's word: after an accepting one the message is on the disk. */
-  commit(): Promise<Outcome> {
+  commit(milters?: SessionMilters): Promise<Outcome> {
     const reader = this.reader!;
     if (reader.tooBig) {
       this.abort();
@@ -147,6 +153,10 @@ export class Transaction {
     appendRecord(reader.records, RECORD.EXTRACTED, "");
     appendRecord(reader.records, RECORD.END, "");
     reader.flush();
+    if (milters !== undefined && !this.#over) {
+      this.#relay = new MilterRelay(milters, this.#exchange!);
+      this.#relay.offer();
+    }
     this.#exchange!.send("finish", {});
     return this.#outcome!;
   }
@@ -155,6 +165,7 @@ export class Transaction {
   abort(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#relay?.end(false);
     this.#exchange?.cancel();
   }
 
@@ -227,7 +238,13 @@ const STATUS_REPLIES: readonly [number, ReplyText][] = [
 function toOutcome(status: number, reason: string, queueId: string): Outcome {
   if (status === CLEANUP_STATUS.OK) return { reply: `250 2.0.0 Ok: queued as ${queueId}`, accepted: true };
   const [bit, reply] = STATUS_REPLIES.find(([bit]) => (status & bit) !== 0) ?? [0, REPLY.queueFileError];
+  if (isSmtpReply(reason)) return { reply: reason, accepted: false };
   // For these two cleanup says itself what is wrong, with a status code in front.
   const told = (bit === CLEANUP_STATUS.CONTENT || bit === CLEANUP_STATUS.DEFER) && reason !== "";
   return { reply: told ? `${reply.slice(0, 3)} ${printable(reason)}` : reply, accepted: false };
+}
+
+/** A filter's own words, which cleanup has made safe: a reply code in the place of a status code. */
+function isSmtpReply(reason: string): boolean {
+  return reason.length > 4 && (reason[3] === " " || reason[3] === "-");
 }

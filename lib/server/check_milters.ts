@@ -22,7 +22,7 @@ export function findMilterProblems(configuration: Configuration): Problem[] {
     for (const name of PARAMETERS) {
       try {
         if (name !== "smtpd_milter_maps") parseMilters(settings[name], settings);
-        else { for (const value of settings[name].flatMap(tableValues)) parseMilterText(value, settings); }
+        else for (const value of settings[name].flatMap(tableValues)) parseMilterText(value, settings);
       } catch (error) {
         if (!(error instanceof MilterRuleError)) throw error;
         const place = scope.setting(name) ?? { file: `${configuration.directory}/main.toml`, line: 0 };

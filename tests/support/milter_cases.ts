@@ -62,17 +62,29 @@ const EDITS: readonly (readonly [name: string, ...edits: readonly (readonly unkn
   ["a recipient is added", ["addrcpt", "<d@z.test>"]],
   ["a recipient is added without brackets", ["addrcpt", "d@z.test"]],
   ["a recipient is added without a domain", ["addrcpt", "<d>"]],
-  ["a recipient is added with parameters", ["addrcpt", "<d@z.test>", "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;e@z.test"]],
+  ["a recipient is added with parameters", [
+    "addrcpt",
+    "<d@z.test>",
+    "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;e@z.test",
+  ]],
   ["a recipient is added who is there", ["addrcpt", "<b@y.test>"]],
   ["a recipient is added who stands for others", ["addrcpt", "<list@y.test>"]],
   ["a recipient is removed", ["addrcpt", "<d@z.test>"], ["delrcpt", "<b@y.test>"]],
   ["a recipient is removed without brackets", ["addrcpt", "<d@z.test>"], ["delrcpt", "b@y.test"]],
   ["a recipient is removed who is not there", ["delrcpt", "<nobody@y.test>"]],
   ["a recipient is removed and added again", ["delrcpt", "<b@y.test>"], ["addrcpt", "<b@y.test>"]],
-  ["all at once", ["addheader", "X-New", "value"], ["chgheader", "Subject", 1, "two"], ["chgfrom", "<c@z.test>"], [
-    "addrcpt",
-    "<d@z.test>",
-  ], ["delrcpt", "<b@y.test>"], ["replacebody", "new\r\n"]],
+  [
+    "all at once",
+    ["addheader", "X-New", "value"],
+    ["chgheader", "Subject", 1, "two"],
+    ["chgfrom", "<c@z.test>"],
+    [
+      "addrcpt",
+      "<d@z.test>",
+    ],
+    ["delrcpt", "<b@y.test>"],
+    ["replacebody", "new\r\n"],
+  ],
   ["the message is put on hold", ["quarantine", "why"]],
   ["more time is asked for", ["progress"], ["addheader", "X-New", "late"]],
 ];
@@ -80,13 +92,18 @@ const EDITS: readonly (readonly [name: string, ...edits: readonly (readonly unkn
 /** Verdicts by event. */
 const WORDS = ["accept", "reject", "tempfail", "discard"] as const;
 
-const verdicts: MilterCase[] = ["helo", "mail", "rcpt", "data", "header", "eoh", "body", "eom"].flatMap((event) => [
+const verdicts: MilterCase[] = ["helo", "mail", "rcpt", "data", "header", "eoh", "body", "eom"].flatMap((
+  event,
+) => [
   ...WORDS.filter((word) => event !== "helo" || word !== "discard").map((word) => ({
     name: `${event}: ${word}`,
     script: { [event]: word },
   })),
   { name: `${event}: a reply`, script: { [event]: ["reply", "550", "5.7.9", "no thanks 100%%"] } },
-  { name: `${event}: a reply of several lines`, script: { [event]: ["reply", "451", "4.7.9", "one", "two"] } },
+  {
+    name: `${event}: a reply of several lines`,
+    script: { [event]: ["reply", "451", "4.7.9", "one", "two"] },
+  },
   { name: `${event}: 421`, script: { [event]: ["reply", "421", "4.7.0", "go away"] } },
 ]);
 
@@ -107,7 +124,18 @@ export const MILTER_CASES: readonly MilterCase[] = [
   { name: "header: skip", script: { header: "skip" } },
   {
     name: "two messages in one session",
-    commands: ["EHLO c.test", "MAIL FROM:<KEY@x.test>", "RCPT TO:<b@y.test>", "DATA", ".", "MAIL FROM:<KEY@x.test>", "RCPT TO:<b@y.test>", "DATA", ".", "QUIT"],
+    commands: [
+      "EHLO c.test",
+      "MAIL FROM:<KEY@x.test>",
+      "RCPT TO:<b@y.test>",
+      "DATA",
+      ".",
+      "MAIL FROM:<KEY@x.test>",
+      "RCPT TO:<b@y.test>",
+      "DATA",
+      ".",
+      "QUIT",
+    ],
   },
   {
     name: "a message that is given up",
@@ -116,31 +144,80 @@ export const MILTER_CASES: readonly MilterCase[] = [
   {
     name: "one recipient is refused by the filter",
     script: { "rcpt no": "reject" },
-    commands: ["EHLO c.test", "MAIL FROM:<KEY@x.test>", "RCPT TO:<no@y.test>", "RCPT TO:<b@y.test>", "DATA", ".", "QUIT"],
+    commands: [
+      "EHLO c.test",
+      "MAIL FROM:<KEY@x.test>",
+      "RCPT TO:<no@y.test>",
+      "RCPT TO:<b@y.test>",
+      "DATA",
+      ".",
+      "QUIT",
+    ],
   },
   {
     name: "a recipient is refused by us",
-    commands: ["EHLO c.test", "MAIL FROM:<KEY@x.test>", "RCPT TO:<refused@y.test>", "RCPT TO:<b@y.test>", "DATA", ".", "QUIT"],
+    commands: [
+      "EHLO c.test",
+      "MAIL FROM:<KEY@x.test>",
+      "RCPT TO:<refused@y.test>",
+      "RCPT TO:<b@y.test>",
+      "DATA",
+      ".",
+      "QUIT",
+    ],
   },
-  { name: "HELO", commands: ["HELO c.test", "MAIL FROM:<KEY@x.test>", "RCPT TO:<b@y.test>", "DATA", ".", "QUIT"] },
+  {
+    name: "HELO",
+    commands: ["HELO c.test", "MAIL FROM:<KEY@x.test>", "RCPT TO:<b@y.test>", "DATA", ".", "QUIT"],
+  },
   { name: "EHLO twice", commands: ["EHLO c.test", "EHLO d.test", "MAIL FROM:<KEY@x.test>", "QUIT"] },
-  { name: "unknown commands", commands: ["EHLO c.test", "FOO bar  baz", "MAIL FROM:<KEY@x.test>", "BAR", "QUIT"] },
+  {
+    name: "unknown commands",
+    commands: ["EHLO c.test", "FOO bar  baz", "MAIL FROM:<KEY@x.test>", "BAR", "QUIT"],
+  },
   {
     name: "parameters of MAIL and RCPT",
-    commands: ["EHLO c.test", "MAIL FROM:<KEY@x.test> SIZE=100 BODY=8BITMIME", "RCPT TO:<b@y.test> NOTIFY=NEVER", "DATA", ".", "QUIT"],
+    commands: [
+      "EHLO c.test",
+      "MAIL FROM:<KEY@x.test> SIZE=100 BODY=8BITMIME",
+      "RCPT TO:<b@y.test> NOTIFY=NEVER",
+      "DATA",
+      ".",
+      "QUIT",
+    ],
   },
   {
     name: "addresses that are quoted or lack a domain",
-    commands: ["EHLO c.test", 'MAIL FROM:<"KEY"@x.test>', 'RCPT TO:<"b c"@y.test>', "RCPT TO:<local>", "DATA", ".", "QUIT"],
+    commands: [
+      "EHLO c.test",
+      'MAIL FROM:<"KEY"@x.test>',
+      'RCPT TO:<"b c"@y.test>',
+      "RCPT TO:<local>",
+      "DATA",
+      ".",
+      "QUIT",
+    ],
   },
-  { name: "a header with odd blanks", lines: ["X-Sp:   three", "X-No:none", "X-Tab:\ttab", "X-Empty:", "X-Fold: a", "\tb", "  c", "", "b"] },
+  {
+    name: "a header with odd blanks",
+    lines: ["X-Sp:   three", "X-No:none", "X-Tab:\ttab", "X-Empty:", "X-Fold: a", "\tb", "  c", "", "b"],
+  },
   { name: "a message without a header", lines: ["", "body"] },
   { name: "a message without a body", lines: ["Subject: x"] },
   { name: "a body that begins at once", lines: ["no header here", "more"] },
   { name: "dots and long lines", lines: ["Subject: x", "", "..", "l".repeat(5000), "e"] },
   {
     name: "a message with parts",
-    lines: ["Content-Type: multipart/mixed; boundary=x", "", "pre", "--x", "Content-Type: text/plain", "", "text", "--x--"],
+    lines: [
+      "Content-Type: multipart/mixed; boundary=x",
+      "",
+      "pre",
+      "--x",
+      "Content-Type: text/plain",
+      "",
+      "text",
+      "--x--",
+    ],
   },
 ];
 

@@ -27,6 +27,7 @@ const NEEDS = {
   "postfix-pcre": () => isFile("/usr/lib/postfix/postfix-pcre.so"),
   "postfix-pgsql": () => isFile("/usr/lib/postfix/postfix-pgsql.so"),
   "postfix-sqlite": () => isFile("/usr/lib/postfix/postfix-sqlite.so"),
+  "python3-milter": () => runs("/usr/bin/python3", "-c", "import Milter"),
   python3: () => runs("python3", "-c", "import smtplib"),
 } as const;
 
