@@ -21,6 +21,7 @@ import { type CLEANUP, CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/prot
 import type { MilterEditor } from "./cleanup_milter_edit.ts";
 import { type RelayAnswer, RelayedStream, type RelayReply } from "./cleanup_milter_stream.ts";
 import type { BodyWriter, MessageText } from "./cleanup_milter_text.ts";
+import type { Range } from "./cleanup_output.ts";
 import type { MessageState } from "./cleanup_state.ts";
 
 /** One filter, ready to be told the content. */
@@ -95,16 +96,18 @@ export async function filterMessage(
     const content = new MilterContent(filter.rule, filter.agreement, filter.stream, parts);
     const outcome = await content.run(told, (name) => filter.macro(name));
     if (state.abandoned) return;
+    // Other edits are written behind it.
+    const body = told.endBody();
     // A connection in an unknown state is of no use to the next message either.
     if (outcome.failed) filter.stream.close();
-    await applyOutcome(state, outcome, told, editor, filter.agreement.steps);
+    await applyOutcome(state, outcome, { body, tooBig: told.tooBig }, editor, filter.agreement.steps);
   }
 }
 
 async function applyOutcome(
   state: MessageState,
   { verdict, edits, failed }: MilterOutcome,
-  told: ToldMessage,
+  told: { readonly body: Range | undefined; readonly tooBig: boolean },
   editor: MilterEditor,
   steps: number,
 ): Promise<void> {
@@ -114,7 +117,7 @@ async function applyOutcome(
   if (applyVerdict(state, "END-OF-MESSAGE", verdict)) return;
   for (const edit of edits) {
     if (state.over || state.returned !== "") return;
-    if (edit.kind === "replaceBody") editor.replaceBody(told.newBody!);
+    if (edit.kind === "replaceBody") editor.replaceBody(told.body!);
     else await editor.apply(edit, steps);
   }
 }
@@ -162,7 +165,7 @@ function refuseBy(state: MessageState, stage: string, reply: string): true {
 class ToldMessage implements MilterSource {
   readonly #state: MessageState;
   readonly #text: MessageText;
-  newBody: BodyWriter | undefined;
+  #newBody: BodyWriter | undefined;
   tooBig = false;
 
   constructor(state: MessageState, text: MessageText) {
@@ -186,12 +189,17 @@ class ToldMessage implements MilterSource {
     }
   }
 
+  /** Where the new body stands; undefined when the filter has sent none. */
+  endBody(): Range | undefined {
+    return this.#newBody?.end();
+  }
+
   replaceBody(piece: Uint8Array): void {
     if (this.#state.abandoned || this.tooBig) return;
-    this.newBody ??= this.#text.newBody();
+    this.#newBody ??= this.#text.newBody();
     const limit = this.#state.rules.messageSizeLimit;
     // What passes the limit is not kept; the message is refused when the filter has ended.
-    this.tooBig = limit > 0 && this.newBody.size + piece.length > limit;
-    if (!this.tooBig) this.newBody.push(piece);
+    this.tooBig = limit > 0 && this.#newBody.size + piece.length > limit;
+    if (!this.tooBig) this.#newBody.push(piece);
   }
 }

@@ -21,7 +21,8 @@ import type { LineLookup } from "../../lib/proto/proxymap_client.ts";
 import { actOnHeader } from "./cleanup_checks.ts";
 import { type EnvelopeStage, hasControl } from "./cleanup_envelope.ts";
 import { holdMessage } from "./cleanup_milter.ts";
-import type { BodyWriter, MessageText } from "./cleanup_milter_text.ts";
+import type { MessageText } from "./cleanup_milter_text.ts";
+import type { Range } from "./cleanup_output.ts";
 import type { MessageState } from "./cleanup_state.ts";
 
 /** Who does what with addresses and tables. */
@@ -52,8 +53,8 @@ export class MilterEditor {
   }
 
   /** A body that a filter has sent. */
-  replaceBody(body: BodyWriter): void {
-    this.#text.replaceBody(body.end());
+  replaceBody(body: Range): void {
+    this.#text.replaceBody(body);
   }
 
   /**

@@ -7,12 +7,15 @@
  *   to cleanup as records. It says 250 after the message only when cleanup says that it is on the disk. One process
  *   serves many sessions.
  *
+ *   Filters (milters) that smtpd_milters and smtpd_milter_maps name are told of the connection and of each command, and may
+ *   refuse it. The content is told them by cleanup, to which smtpd lends their connections for the length of a message.
+ *
  *   When something went wrong in a session that notify_classes names (data, policy, protocol, resource, software), its
  *   transcript is mailed to error_notice_recipient; passwords and message text are not in it.
  *
  * SECURITY
- *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets. It must never be
+ *   Reads bytes from strangers. It has no permission for TCP (the listening socket is inherited) but for the address and
+ *   port of each configured filter, none for files, or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets. It must never be
  *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
@@ -21,14 +24,15 @@
  *   (8BITMIME), RFC 7505 (null MX)
  *
  * DIAGNOSTICS
- *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
+ *   "ID: milter-reject: ...", "milter-hold", "milter-discard" for what filters decide, "milter NAME: ..." for one that
+ *   fails; "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
  *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   No TLS, no AUTH, no SMTPUTF8 extension, no policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
  *
  * @module
  */

@@ -23,6 +23,7 @@ export const SERVICE = {
     "double_bounce_sender",
     "error_notice_recipient",
     "header_from_format",
+    "internal_mail_filter_classes",
     "invalid_hostname_reject_code",
     "line_length_limit",
     "local_header_rewrite_clients",

@@ -161,6 +161,8 @@ export class SessionMilters {
   /** CLEANUP_FLAG bits of all messages of the session, and of the message that is under way. */
   #sessionFlags = 0;
   #messageFlags = 0;
+  /** DATA was said. */
+  #atData = false;
   /** Macros that a message gathers: sender and the last recipient. */
   #mail: MacroValues = NO_VALUES;
   #rcpt: MacroValues = NO_VALUES;
@@ -212,6 +214,7 @@ export class SessionMilters {
   /** A message begins. @param argument of the MAIL command, in which an address was found */
   async mail(sender: string, argument: Uint8Array): Promise<ReplyText | undefined> {
     this.#messageFlags = 0;
+    this.#atData = false;
     this.#rcpt = NO_VALUES;
     this.#mail = { "{mail_addr}": quoteAddress(sender), ...await this.#routed("mail", sender) };
     return await this.#ask("MAIL", () => this.list.mail(pathWords(argument), this.macro));
@@ -230,12 +233,13 @@ export class SessionMilters {
     this.#rcpt = {
       "{rcpt_mailer}": "error",
       "{rcpt_host}": status,
-      "{rcpt_addr}": printable(reply.slice(4 + status.length + 1)),
+      "{rcpt_addr}": printable(withoutAddress(reply.slice(4 + status.length + 1))),
     };
     await this.#turn(() => this.list.rejectedRcpt(pathWords(argument), this.macro));
   }
 
   data(): Promise<ReplyText | undefined> {
+    this.#atData = true;
     return this.#ask("DATA", () => this.list.data(this.macro), this.#session.transaction?.recipients.at(-1));
   }
 
@@ -268,7 +272,8 @@ export class SessionMilters {
       case "v":
         return this.#version;
       case "i":
-        return transaction?.id || undefined;
+        // As in Postfix not before DATA: whether there is an id earlier depends on who is faster.
+        return this.#atData ? transaction?.id : undefined;
       case "{daemon_name}":
         return this.#daemonName;
       case "{daemon_addr}":
@@ -339,6 +344,12 @@ export class SessionMilters {
     this.#last = turn.catch(() => {});
     return turn;
   }
+}
+
+/** A refusal's text without the address that it begins with. */
+function withoutAddress(text: string): string {
+  const end = text.startsWith("<") ? text.indexOf(">: ") : -1;
+  return end < 0 ? text : text.slice(end + 3);
 }
 
 /** The path of MAIL or RCPT and its parameters as the client wrote them: blanks outside quotes separate. */

@@ -4,6 +4,7 @@
  */
 // Utility
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
+import { parseDecimal } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
@@ -246,5 +247,5 @@ function toOutcome(status: number, reason: string, queueId: string): Outcome {
 
 /** A filter's own words, which cleanup has made safe: a reply code in the place of a status code. */
 function isSmtpReply(reason: string): boolean {
-  return reason.length > 4 && (reason[3] === " " || reason[3] === "-");
+  return parseDecimal(reason.slice(0, 3)) !== undefined && (reason[3] === " " || reason[3] === "-");
 }

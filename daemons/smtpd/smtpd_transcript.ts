@@ -14,11 +14,11 @@ import { RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
 import {
   type CleanupClient,
+  internalFlags,
   type RecordSink,
   submitMessage,
   utf8Flag,
 } from "../../lib/proto/cleanup_client.ts";
-import { CLEANUP_INTERNAL } from "../../lib/proto/protocols.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
@@ -146,7 +146,8 @@ export class Transcript {
       await sink.record(RECORD.EXTRACTED, "");
       await sink.record(RECORD.END, "");
     };
-    const flags = CLEANUP_INTERNAL | utf8Flag(this.#settings.smtputf8_autodetect_classes, "notify");
+    const flags = internalFlags(this.#settings.internal_mail_filter_classes, "notify") |
+      utf8Flag(this.#settings.smtputf8_autodetect_classes, "notify");
     const done = await submitMessage(cleanup, flags, produce, { lineLimit: line_length_limit });
     return done.status === 0 ? undefined : done.reason || `cleanup status ${done.status}`;
   }

@@ -186,6 +186,7 @@ export class MilterContent {
     ...data: readonly Uint8Array[]
   ): Promise<MilterVerdict | "skip" | undefined> {
     this.#where = `SMFIC_${step === "endOfHeader" ? "EOH" : step === "header" ? "HEADER" : "BODY"}`;
+    this.#wire.quiet();
     this.#wire.deadline(this.#rule.contentTimeout);
     await this.#wire.send([...macros, encodePacket(command, ...data)]);
     if ((this.#agreement.steps & STEP_BITS[step].mute) !== 0) return undefined;
@@ -229,6 +230,7 @@ export class MilterContent {
   /** Says that the message is complete, and takes edits until there is a verdict. */
   async #end(source: MilterSource, lookup: MacroLookup): Promise<MilterVerdict> {
     this.#where = "SMFIC_BODYEOB";
+    this.#wire.quiet();
     this.#wire.deadline(this.#rule.contentTimeout);
     const macros = macroPackets("endOfData", this.#parts.endMacros, lookup);
     await this.#wire.send([...macros, encodePacket(COMMAND.BODY_END)]);

@@ -22,8 +22,11 @@ export type MilterVerdict =
   /** The session ends with 421. */
   | { readonly kind: "shutdown" };
 
+/** The filter has nothing against it. */
 export const CONTINUE: MilterVerdict = { kind: "continue" };
+/** What the client is told where the filter has no words of its own: for good, and for now. */
 export const REJECTED: MilterVerdict = { kind: "reply", text: "550 5.7.1 Command rejected" };
+/** See REJECTED. */
 export const UNAVAILABLE: MilterVerdict = {
   kind: "reply",
   text: "451 4.7.1 Service unavailable - try again later",
@@ -56,7 +59,7 @@ export function readReplyCode(packet: Packet): string {
   fields.end();
   const lines = splitLines(bytes);
   const code = decodeText(bytes.subarray(0, 3));
-  if (lines.length > LINES_LIMIT || lines.some((line) => !isRefusal(line, code))) {
+  if (lines.length === 0 || lines.length > LINES_LIMIT || lines.some((line) => !isRefusal(line, code))) {
     throw new MilterFormatError(`malformed reply: ${printable(bytes, 100)}`);
   }
   return lines.map((line, index) => {

@@ -8,7 +8,14 @@ import type { ClientExchange, IpcClient, IpcError } from "../ipc/client.ts";
 import type { Reply } from "../ipc/protocol.ts";
 import { appendRecord, RECORD, recordSize } from "../mail/record.ts";
 import { ByteBuilder, encodeText } from "../vstring/byte_builder.ts";
-import { CHUNK_LIMIT, type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_STATUS } from "./protocols.ts";
+import {
+  CHUNK_LIMIT,
+  type CLEANUP,
+  CLEANUP_EXTERNAL,
+  CLEANUP_FLAG,
+  CLEANUP_INTERNAL,
+  CLEANUP_STATUS,
+} from "./protocols.ts";
 
 /** Where mail comes from: the words of smtputf8_autodetect_classes. */
 export type MailSource = "bounce" | "forward" | "notify" | "sendmail" | "smtpd";
@@ -16,6 +23,13 @@ export type MailSource = "bounce" | "forward" | "notify" | "sendmail" | "smtpd";
 /** The flag for mail of a source that cleanup finds out of whether it needs SMTPUTF8; 0 where it does not. */
 export function utf8Flag(autodetectClasses: readonly string[], source: MailSource): number {
   return autodetectClasses.includes(source) || autodetectClasses.includes("all") ? CLEANUP_FLAG.AUTOUTF8 : 0;
+}
+
+/** What is done with mail that the mail system makes itself; internal_mail_filter_classes lets it be filtered. */
+export function internalFlags(filterClasses: readonly string[], source: "bounce" | "notify"): number {
+  return filterClasses.includes(source)
+    ? CLEANUP_INTERNAL | CLEANUP_FLAG.FILTER | CLEANUP_FLAG.MILTER
+    : CLEANUP_INTERNAL;
 }
 
 /** What is done with mail from outside, but for what receive_override_options leaves out. */
