@@ -31,7 +31,7 @@ export function milterGrants(
 /** All that a table has; nothing of one that cannot be listed. */
 export function tableValues(spec: string): string[] {
   const table = openTable(spec, { soft: true });
-  const values = new Set(Array.from(table.entries?.() ?? [], ([, value]) => value));
+  const values = new Set(table.values?.() ?? Array.from(table.entries?.() ?? [], ([, value]) => value));
   table.close?.();
   return [...values].filter((value) => !equalsIgnoreCase(value, MILTER_OFF));
 }

@@ -50,6 +50,7 @@ export interface FileFormat<Content> {
   parse(text: string, warn: Warn): Content;
   find(content: Content, key: string): Outcome;
   list?(content: Content): Iterable<readonly [string, string]>;
+  values?(content: Content): Iterable<string>;
   /** Tells the line of the entry that `find` gives for a key. Called once for a text, when a line is first asked for. */
   locate?(content: Content, text: string): (key: string) => number | undefined;
 }
@@ -74,6 +75,7 @@ export class FileTable<Content> implements Table {
   readonly partialKeys: boolean;
   /** Only where the format can list them. */
   readonly entries?: () => Iterable<readonly [string, string]>;
+  readonly values?: () => Iterable<string>;
   readonly #format: FileFormat<Content>;
   readonly #setting: FileTableSetting;
   #content: { readonly value: Content } | undefined;
@@ -91,8 +93,11 @@ export class FileTable<Content> implements Table {
     this.#format = format;
     this.#setting = setting;
     this.#nextCheck = setting.files.now() + CHECK_INTERVAL;
-    const { list } = format;
+    const { list, values } = format;
     if (list !== undefined) this.entries = () => this.#content === undefined ? [] : list(this.#content.value);
+    if (values !== undefined) {
+      this.values = () => this.#content === undefined ? [] : values(this.#content.value);
+    }
     const trouble = this.#load();
     if (trouble === undefined) return;
     if (!setting.soft) throw trouble;
