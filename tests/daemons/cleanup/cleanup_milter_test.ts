@@ -30,10 +30,8 @@ Deno.test("a filter is told of a client, a greeting, sender, recipients and cont
   assert.match(filter.letters.replaceAll("D", ""), /^OCHMRRTL+NBEA?Q?$/);
   const data = (letter: string) =>
     filter.packets.filter(({ code }) => code === letter.charCodeAt(0)).map(({ data }) => data);
-  assert.deepEqual(
-    strings(data("C")[0]!),
-    ["localhost", "4\0\0".slice(0, 1), "", "127.0.0.1"].flatMap((one, i) => i === 1 ? ["4"] : [one]),
-  );
+  // The port, two bytes of zero, looks like an empty string.
+  assert.deepEqual(strings(data("C")[0]!), ["localhost", "4", "", "127.0.0.1"]);
   assert.deepEqual(strings(data("M")[0]!), ["<a@mx.test>"]);
   assert.deepEqual(data("R").flatMap(strings), ["<b@y.test>", "<c@y.test>"]);
   const macros = new Map(data("D").map((one) => [String.fromCharCode(one[0]!), strings(one.subarray(1))]));
@@ -118,6 +116,6 @@ Deno.test("mail that was queued before shows the client that it came from", asyn
   ]] as const;
   assert.deepEqual(await submit(cleanup, { ...LOCAL, attributes }, PICKUP), ACCEPTED);
   const of = (letter: string) => filter.packets.find(({ code }) => code === letter.charCodeAt(0))!.data;
-  assert.match(new TextDecoder("latin1").decode(of("C")), /^c\.test\0004..192\.0\.2\.7\0$/s);
+  assert.match(new TextDecoder("latin1").decode(of("C")), /^c\.test\x004..192\.0\.2\.7\x00$/s);
   assert.deepEqual(strings(of("H")), ["h.test"]);
 });
