@@ -49,20 +49,22 @@ export class QueueFileMaker implements Disposable {
 
   /** Creates an empty file. */
   create(): QueueFileOutput {
-    const { file, time } = this.#temporary();
+    const { file, time } = this.#temporary("write");
     return this.#identified(file, time);
   }
 
   /** Creates a file for what is not a message yet; it has a temporary name, which a start removes. */
   scratch(): SafeFile {
-    return this.#temporary().file;
+    return this.#temporary("both").file;
   }
 
-  #temporary(): { readonly file: SafeFile; readonly time: number } {
+  #temporary(access: "write" | "both"): { readonly file: SafeFile; readonly time: number } {
     const incoming = this.#queue.directory("incoming");
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
       const time = this.#microseconds();
-      const made = safeCreate(`${incoming}/${temporaryName(time, processId())}`, QUEUE_FILE_READY);
+      // Each right that is asked for costs the runtime a look at every part of the path.
+      const path = `${incoming}/${temporaryName(time, processId())}`;
+      const made = safeCreate(path, QUEUE_FILE_READY, access);
       if (made.kind === "created") return { file: made.file, time };
     }
     throw new Error(`Cannot create queue file: no free name in "${incoming}"`);

@@ -44,18 +44,26 @@
  * private addresses, MX hosts without addresses, refusals of the sandbox.
  *
  * ## Parameters
- * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
- * hash_queue_depth, hash_queue_names, header_address_token_limit, header_size_limit, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
- * info_log_address_format, known_tcp_ports, local_transport, mime_boundary_length_limit, mime_nesting_limit, myhostname, propagate_unmatched_extensions, proxy_interfaces, queue_directory,
- * relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target, smtp_always_send_ehlo, smtp_balance_inet_protocols, smtp_body_checks,
- * smtp_connect_timeout, smtp_connection_cache_on_demand, smtp_connection_cache_time_limit,
- * smtp_connection_reuse_count_limit, smtp_connection_reuse_time_limit, smtp_data_done_timeout,
- * smtp_data_init_timeout, smtp_data_xfer_timeout, smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords,
- * smtp_dns_support_level, smtp_fallback_relay, smtp_generic_maps, smtp_header_checks, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
- * smtp_mail_timeout, smtp_mime_header_checks, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit, smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_quit_timeout,
- * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_rset_timeout,
- * smtp_skip_5xx_greeting, smtp_skip_quit_response, smtp_tcp_port, smtp_trusted_nexthops, soft_bounce,
- * virtual_transport.
+ * allow_srv_lookup_fallback, best_mx_transport, default_transport, delay_logging_resolution_limit,
+ * disable_dns_lookups, disable_mime_output_conversion, double_bounce_sender, error_notice_recipient,
+ * hash_queue_depth, hash_queue_names, header_address_token_limit, header_from_format, header_size_limit,
+ * ignore_mx_lookup_error, ignore_srv_lookup_error, inet_interfaces, inet_protocols, info_log_address_format,
+ * known_tcp_ports, line_length_limit, local_transport, mail_name, mime_boundary_length_limit, mime_nesting_limit,
+ * myhostname, notify_classes, propagate_unmatched_extensions, proxy_interfaces, queue_directory, relay_transport,
+ * relayhost, smtp_address_preference, smtp_address_verify_target, smtp_always_send_ehlo, smtp_balance_inet_protocols,
+ * smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_body_checks,
+ * smtp_cname_overrides_servername, smtp_connect_timeout, smtp_connection_cache_destinations,
+ * smtp_connection_cache_on_demand, smtp_connection_cache_time_limit, smtp_connection_reuse_count_limit,
+ * smtp_connection_reuse_time_limit, smtp_data_done_timeout, smtp_data_init_timeout, smtp_data_xfer_timeout,
+ * smtp_defer_if_no_mx_address_found, smtp_delivery_status_filter, smtp_discard_ehlo_keyword_address_maps,
+ * smtp_discard_ehlo_keywords, smtp_dns_reply_filter, smtp_dns_support_level, smtp_fallback_relay, smtp_generic_maps,
+ * smtp_header_checks, smtp_helo_name, smtp_helo_timeout, smtp_host_lookup, smtp_line_length_limit, smtp_mail_timeout,
+ * smtp_mime_header_checks, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit,
+ * smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_pix_workaround_delay_time,
+ * smtp_pix_workaround_maps, smtp_pix_workaround_threshold_time, smtp_pix_workarounds, smtp_quit_timeout,
+ * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_reply_filter, smtp_rset_timeout,
+ * smtp_send_xforward_command, smtp_skip_5xx_greeting, smtp_skip_quit_response, smtp_tcp_port, smtp_trusted_nexthops,
+ * smtp_xforward_timeout, smtputf8_autodetect_classes, soft_bounce, use_srv_lookup, virtual_transport.
  *
  * ## Known limits
  * No TLS, no SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no PIX workarounds, no
@@ -67,46 +75,23 @@
  */
 // Safe primitives
 import { systemAddresses } from "../../lib/safe/process.ts";
-// Mail
-import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
-import { DnsClient } from "../../lib/proto/dns_client.ts";
-import { DELIVERY, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
-import { MapClient } from "../../lib/proto/proxymap_client.ts";
-import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+// Internal protocols
+import { DELIVERY } from "../../lib/proto/protocols.ts";
 // Wire protocols
-import { ClientAgent, type DeliveryExchange } from "../../lib/smtp/client_agent.ts";
-import { SessionCache } from "../../lib/smtp/client_cache.ts";
 import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
+import { ClientTables } from "../../lib/smtp/client_tables.ts";
 // Server skeleton
-import type { Request } from "../../lib/ipc/protocol.ts";
-import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
+import { mailClient } from "../../lib/server/mail_client.ts";
 // This program
 import { SERVICE } from "./service.ts";
 
-/** Makes the agent and serves it. */
-function start(
-  context: Context<typeof SERVICE>,
-): (exchange: DeliveryExchange, request: Request<typeof DELIVERY>) => Promise<void> {
+await runIpcDaemon(SERVICE, DELIVERY, (context) => {
   const { settings, log } = context;
-  const policy = smtpPolicy(settings, systemAddresses);
-  const cache = new SessionCache(policy, (error) => context.trouble("closing a connection", error));
-  const dns = new DnsClient(context.client(DNS, "dns"));
-  const queue = new QueueDirectory(
-    settings.queue_directory,
-    settings.hash_queue_names,
-    settings.hash_queue_depth,
-  );
-  const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const services = () => ({
-    maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
-    rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
+  return mailClient(context, {
+    policy: smtpPolicy(settings, systemAddresses),
+    rules: (services) => OutgoingRules.from("smtp", settings, services, (text) => log.warning(text)),
+    tables: (maps) => ClientTables.from("smtp", settings, maps, log),
   });
-  const rules = OutgoingRules.from("smtp", settings, services, (text) => log.warning(text));
-  const tools = { policy, dns, cache, log, random: Math.random, rules, trouble };
-  const agent = new ClientAgent(tools, queue);
-  return (exchange, request) => agent.handle(exchange, request);
-}
-
-await runIpcDaemon(SERVICE, DELIVERY, start);
+});

@@ -39,7 +39,7 @@
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
 // Server skeleton
-import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
@@ -52,6 +52,8 @@ import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import { type ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
+import { SmtpdSasl } from "./smtpd_sasl.ts";
+import { SmtpdTls } from "./smtpd_tls.ts";
 import { SERVICE } from "./service.ts";
 
 /** Bytes that a client may send before it is greeted; it is refused anyway. */
@@ -72,13 +74,17 @@ function serve(
   let early: Uint8Array = new Uint8Array(0);
   let gone = false;
   let ended = false;
-  channel.start({
-    data: (bytes) => {
-      if (early.length === 0) early = bytes.slice(0, EARLY_LIMIT);
-    },
-    ended: () => ended = true,
-    closed: () => gone = true,
-  });
+  // In wrapper mode the first byte is the handshake's.
+  const listens = server.tls?.wrapper !== true;
+  if (listens) {
+    channel.start({
+      data: (bytes) => {
+        if (early.length === 0) early = bytes.slice(0, EARLY_LIMIT);
+      },
+      ended: () => ended = true,
+      closed: () => gone = true,
+    });
+  }
   const drop = () => {
     channel.destroy();
     done();
@@ -98,11 +104,13 @@ function serve(
     const greet = (standing: ClientStanding) => {
       if (gone) return done();
       const session = new Session(server, peer, standing, channel, done);
-      channel.start({
-        data: (bytes) => session.data(bytes),
-        ended: () => session.ended(),
-        closed: () => session.closed(),
-      });
+      if (listens) {
+        channel.start({
+          data: (bytes) => session.data(bytes),
+          ended: () => session.ended(),
+          closed: () => session.closed(),
+        });
+      }
       session.begin(early);
       if (ended) session.ended();
     };
@@ -132,6 +140,8 @@ function start(context: Context<typeof SERVICE>): StreamService {
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),
+    sasl: SmtpdSasl.of(settings, () => context.client(SASL, "sasl"), context.log),
+    tls: SmtpdTls.of(settings, context.tls, context.log),
     flush: context.reaches("flush") ? context.client(FLUSH, "flush") : undefined,
   };
   const cleanup = context.client(CLEANUP, "cleanup");

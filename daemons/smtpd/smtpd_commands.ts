@@ -11,11 +11,13 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
+import { auth, authKeywords, readSubmitter } from "./smtpd_auth.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
-import { mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
+import { heloWithMilters, mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
+import { offersStartTls, startTls } from "./smtpd_tls.ts";
 import { Transaction } from "./smtpd_transaction.ts";
 
 type Result = ReplyText | undefined | Promise<ReplyText | undefined>;
@@ -25,6 +27,8 @@ export interface Command {
   readonly name: string;
   /** More input may not follow it in the same group (RFC 2920). */
   readonly last: boolean;
+  /** It is taken before TLS where TLS is demanded. */
+  readonly beforeTls?: true;
   run(session: Session, argument: Uint8Array): Result;
 }
 
@@ -70,16 +74,18 @@ export function runCommand(session: Session, command: Command, argument: Uint8Ar
 /** By verb, in the order in which a session's counts are logged. */
 const COMMANDS: ReadonlyMap<string, Command> = new Map(
   ([
-    { name: "HELO", last: true, run: helo },
-    { name: "EHLO", last: true, run: ehlo },
+    { name: "HELO", last: true, beforeTls: true, run: helo },
+    { name: "EHLO", last: true, beforeTls: true, run: ehlo },
+    { name: "STARTTLS", last: true, beforeTls: true, run: startTls },
+    { name: "AUTH", last: true, run: auth },
     { name: "MAIL", last: false, run: mail },
     { name: "RCPT", last: false, run: rcpt },
     { name: "DATA", last: true, run: data },
     { name: "RSET", last: false, run: rset },
-    { name: "NOOP", last: true, run: noop },
+    { name: "NOOP", last: true, beforeTls: true, run: noop },
     { name: "VRFY", last: true, run: vrfy },
     { name: "ETRN", last: true, run: etrn },
-    { name: "QUIT", last: true, run: () => REPLY.bye },
+    { name: "QUIT", last: true, beforeTls: true, run: () => REPLY.bye },
   ] satisfies Command[]).map((command) => [command.name, command]),
 );
 
@@ -113,30 +119,51 @@ function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): R
 
 function helo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "HELO");
-  const reply = `250 ${session.server.settings.myhostname}`;
-  if (refused !== undefined || session.milters === undefined) return refused ?? reply;
-  return session.milters.helo("HELO", session.greeting!.name, reply);
+  const welcome = `250 ${session.server.settings.myhostname}`;
+  if (refused !== undefined) return refused;
+  if (!session.server.access.judgesHelo) return heloWithMilters(session, "HELO", welcome);
+  return judgeHelo(session, "HELO").then((reply) => reply ?? heloWithMilters(session, "HELO", welcome));
+}
+
+/** Where the HELO name is judged at once, a refused one has not been said. */
+async function judgeHelo(session: Session, verb: "HELO" | "EHLO"): Promise<ReplyText | undefined> {
+  const refused = await session.server.access.checkHelo(session, verb);
+  if (refused !== undefined) session.greeting = undefined;
+  return refused;
 }
 
 function ehlo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "EHLO");
   if (refused !== undefined) return refused;
-  const verp = session.server.allowsVerp(session.peer);
-  const reply = typeof verp === "boolean"
-    ? ehloReply(session, verp)
-    : verp.then((may) => ehloReply(session, may));
-  const { milters } = session;
-  if (milters === undefined) return reply;
-  return Promise.resolve(reply).then((usual) => milters.helo("EHLO", session.greeting!.name, usual));
+  const welcome = () => heloWithMilters(session, "EHLO", ehloWelcome(session));
+  if (!session.server.access.judgesHelo) return welcome();
+  return judgeHelo(session, "EHLO").then((reply) => reply ?? welcome());
 }
 
-function ehloReply({ server }: Session, verp: boolean): ReplyText {
-  const { settings, hiddenKeywords: hidden } = server;
+function ehloWelcome(session: Session): Result {
+  const verp = session.server.allowsVerp(session.peer);
+  const logins = authKeywords(session);
+  if (logins !== undefined) return ehloWithAuth(session, verp, logins);
+  return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
+}
+
+async function ehloWithAuth(
+  session: Session,
+  verp: boolean | Promise<boolean>,
+  logins: Promise<readonly string[]>,
+): Promise<ReplyText> {
+  return ehloReply(session, await verp, await logins);
+}
+
+function ehloReply(session: Session, verp: boolean, logins: readonly string[] = []): ReplyText {
+  const { settings, hiddenKeywords: hidden } = session.server;
   const keywords = [
     "PIPELINING",
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
     ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
     "ETRN",
+    ...(offersStartTls(session) ? ["STARTTLS"] : []),
+    ...logins,
     ...(verp ? ["XVERP"] : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
@@ -170,8 +197,8 @@ function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>)
 }
 
 /** MAIL with parameters. */
-function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): ReplyText {
-  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, verp: "" };
+function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): Result {
+  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, size: 0, verp: "", submitter: "" };
   const { settings, hiddenKeywords } = session.server;
   const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
   for (const parameter of path.parameters) {
@@ -182,8 +209,17 @@ function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>,
   return beginMail(session, path.address, options);
 }
 
-function beginMail(session: Session, sender: string, options: MailOptions | undefined): ReplyText {
+function beginMail(session: Session, sender: string, options: MailOptions | undefined): Result {
   const transaction = new Transaction(sender, options);
+  transaction.standing = session.access.next();
+  const { access } = session.server;
+  if (!access.judgesSender) return startTransaction(session, transaction);
+  return access.checkSender(session, transaction).then((refused) =>
+    refused ?? startTransaction(session, transaction)
+  );
+}
+
+function startTransaction(session: Session, transaction: Transaction): ReplyText {
   session.transaction = transaction;
   // Those who are ours mostly send what they begin: the queue file is made while they name the recipients. For
   // strangers, who mostly are refused, it waits for a recipient that is taken.
@@ -216,6 +252,7 @@ function mailParameter(
   if (keyword === "SIZE") {
     const size = parseDecimal(value ?? "");
     if (size === undefined) return "501 5.5.4 Bad message size syntax";
+    options.size = size;
     // RFC 1870 section 6.1: a message that is declared too large may be refused at once.
     return settings.message_size_limit > 0 && size > settings.message_size_limit
       ? REPLY.sizeExceeded
@@ -225,6 +262,12 @@ function mailParameter(
     const body = asciiUpper(value ?? "");
     options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
+  }
+  if (keyword === "AUTH") {
+    const submitter = readSubmitter(session, value ?? "", options.submitter);
+    if (submitter === undefined) return REPLY.mailAuthTwice;
+    options.submitter = submitter;
+    return undefined;
   }
   return unsupported(parameter);
 }
@@ -273,9 +316,10 @@ function rcptTo(
     transaction.open(session.server.cleanup, session.cleanupFlags);
     return REPLY.rcptOk;
   };
-  const known = session.server.knownRecipient(session, path.address);
+  const { access } = session.server;
+  const known = access.knownRecipient(session, path.address);
   if (known && session.milters === undefined) return accept();
-  const check = known ? undefined : session.server.checkRecipient(session, "RCPT", path.address);
+  const check = known ? undefined : access.checkRecipient(session, "RCPT", path.address);
   return session.milters === undefined
     ? check!.then((refusal) => refusal ?? accept())
     : rcptWithMilters(session.milters, path.address, argument, check, accept);
@@ -289,16 +333,17 @@ function data(session: Session, argument: Uint8Array): Result {
     return transaction === undefined ? REPLY.needRcpt : REPLY.noRecipients;
   }
   // Mostly the id has come by now and nothing has to be asked.
-  if (transaction.id !== "" && session.server.dataFree && session.milters === undefined) {
+  if (transaction.id !== "" && session.server.access.dataFree && session.milters === undefined) {
     return session.beginData(transaction)?.then(() => undefined);
   }
   return waitForData(session, transaction);
 }
 
 async function waitForData(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
-  const refusal = await session.server.checkData(session);
-  if (refusal !== undefined) return refusal;
   const queueId = await transaction.queueId();
+  const { access } = session.server;
+  const refusal = access.dataFree ? undefined : await access.checkContent(session, transaction, false);
+  if (refusal !== undefined) return refusal;
   if (session.transaction !== transaction) return undefined;
   if (queueId === "") {
     session.resetTransaction();
@@ -331,7 +376,7 @@ function vrfy(session: Session, argument: Uint8Array): Result {
   const path = parsePathArgument(target, "to", { strict: false, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.badRecipient, REPLY.badRecipient);
   if (path.address === "" || path.parameters.length > 0) return REPLY.badRecipient;
-  return session.server.checkRecipient(session, "VRFY", path.address).then((refusal) =>
+  return session.server.access.checkRecipient(session, "VRFY", path.address).then((refusal) =>
     refusal ?? `252 2.0.0 ${shown(decodeText(argument))}`
   );
 }

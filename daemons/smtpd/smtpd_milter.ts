@@ -27,14 +27,10 @@ import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
-import type { Admission } from "./smtpd_anvil.ts";
 import type { Command } from "./smtpd_commands.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
 import type { Session } from "./smtpd_session.ts";
-
-/** What a macro is worth in a session, beside what this file knows: TLS and SASL fill this in. */
-export type MacroSource = (name: string) => string | undefined;
 
 /** Values of macros of the command that is looked at. */
 type MacroValues = Readonly<Record<string, string>>;
@@ -73,10 +69,13 @@ export class SmtpdMilters {
       : undefined;
   }
 
-  /** The filters of a client; undefined: none. */
+  /** The filters of a client, which have seen its connection; undefined: none. */
   async open(session: Session): Promise<SessionMilters | undefined> {
     const rules = this.#byClient ? await this.#rulesFor(session) : this.#rules;
-    return rules.length === 0 ? undefined : new SessionMilters(session, rules, this.#parts);
+    if (rules.length === 0) return undefined;
+    const milters = new SessionMilters(session, rules, this.#parts);
+    await milters.connected();
+    return milters;
   }
 
   /** A table that cannot be asked might have named a filter: then the configured ones look at the client. */
@@ -96,18 +95,17 @@ export class SmtpdMilters {
   }
 }
 
-/** Lets the filters of a client that is admitted see its connection, if there are any. */
-export function admitWithMilters(session: Session, admission: Admission): Admission {
-  const { milters } = session.server;
-  if (milters === undefined) return admission;
-  const look = async () => {
-    const refusal = await admission;
-    if (refusal !== undefined) return refusal;
-    session.milters = await milters.open(session);
-    await session.milters?.connected();
-    return undefined;
-  };
-  return look();
+/** The greeting's reply, which filters may have a say in. */
+export function heloWithMilters(
+  session: Session,
+  verb: "HELO" | "EHLO",
+  usual: ReplyText | undefined | Promise<ReplyText | undefined>,
+): ReplyText | undefined | Promise<ReplyText | undefined> {
+  const { milters } = session;
+  if (milters === undefined) return usual;
+  return Promise.resolve(usual).then((reply) =>
+    reply === undefined ? undefined : milters.helo(verb, session.greeting!.name, reply)
+  );
 }
 
 /** MAIL that we would accept is for the filters to accept. */
@@ -151,10 +149,9 @@ export async function rcptWithMilters(
 /** The filters of one session. Each call waits for the one before it: a filter hears one thing at a time. */
 export class SessionMilters {
   readonly list: MilterList;
-  readonly #session: Session;
+  #session: Session;
   readonly #daemonName: string;
   readonly #version: string;
-  readonly #extra: MacroSource;
   #last: Promise<unknown> = Promise.resolve();
   /** In the place of the usual one. */
   greeting: ReplyText | undefined;
@@ -171,14 +168,17 @@ export class SessionMilters {
     session: Session,
     rules: readonly MilterRule[],
     parts: MilterParts,
-    extra: MacroSource = () => undefined,
   ) {
     const { settings } = session.server;
     this.#session = session;
     this.#daemonName = settings.milter_macro_daemon_name;
     this.#version = settings.milter_macro_v;
-    this.#extra = extra;
     this.list = new MilterList(rules, parts);
+  }
+
+  /** The session goes on under TLS as another one. */
+  serve(session: Session): void {
+    this.#session = session;
   }
 
   /** CLEANUP_FLAG bits that filters have asked for. */
@@ -289,7 +289,7 @@ export class SessionMilters {
       case "{client_ptr}":
         return peer.reverseName;
       default:
-        return this.#rcpt[name] ?? this.#mail[name] ?? this.#extra(name);
+        return this.#rcpt[name] ?? this.#mail[name] ?? sessionMacro(this.#session, name);
     }
   };
 
@@ -310,8 +310,7 @@ export class SessionMilters {
     // A message that is thrown away is told nobody.
     if ((this.flags & CLEANUP_FLAG.DISCARD) !== 0) return undefined;
     const verdict = await this.#turn(ask);
-    const log = (word: string, text: string) =>
-      this.#session.logReject(word, stage, { reply: printable(text) }, recipient);
+    const log = (word: string, text: string) => this.#log(word, stage, text, recipient);
     switch (verdict.kind) {
       case "continue":
         return undefined;
@@ -334,6 +333,18 @@ export class SessionMilters {
     }
   }
 
+  /** Logs what filters decide, as Postfix does. */
+  #log(word: string, stage: string, text: string, recipient: string | undefined): void {
+    const { transaction, greeting, client, protocol, log } = this.#session;
+    // Only a transaction with a recipient has a queue id that anybody will see.
+    const id = (transaction?.recipients.length ?? 0) > 0 && transaction?.id || "NOQUEUE";
+    let line = `${id}: ${word}: ${stage} from ${client}: ${printable(text)};`;
+    if (transaction !== undefined) line += ` from=<${printable(transaction.sender)}>`;
+    if (recipient !== undefined) line += ` to=<${printable(recipient)}>`;
+    line += ` proto=${protocol}`;
+    log.info(greeting === undefined ? line : `${line} helo=<${greeting.name}>`);
+  }
+
   /** What was decided of the client holds for all its messages. */
   #keepHold(): void {
     this.#sessionFlags |= this.#messageFlags & CLEANUP_FLAG.HOLD;
@@ -343,6 +354,32 @@ export class SessionMilters {
     const turn = this.#last.then(work);
     this.#last = turn.catch(() => {});
     return turn;
+  }
+}
+
+/** Macros that tell of TLS and of the login. */
+function sessionMacro({ tls, sasl, transaction }: Session, name: string): string | undefined {
+  switch (name) {
+    case "{tls_version}":
+      return tls?.protocol;
+    case "{cipher}":
+      return tls?.cipher;
+    case "{cipher_bits}":
+      return tls === undefined ? undefined : String(tls.bits);
+    case "{tls_sni}":
+      return tls === undefined || tls.serverName === "" ? undefined : printable(tls.serverName);
+    case "{cert_subject}":
+      return tls?.certificate === undefined ? undefined : printable(tls.certificate.subject);
+    case "{cert_issuer}":
+      return tls?.certificate === undefined ? undefined : printable(tls.certificate.issuer);
+    case "{auth_type}":
+      return sasl?.method;
+    case "{auth_authen}":
+      return sasl?.username;
+    case "{auth_author}":
+      return transaction?.options?.submitter || undefined;
+    default:
+      return undefined;
   }
 }
 

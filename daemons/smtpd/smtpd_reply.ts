@@ -37,6 +37,20 @@ export const REPLY = {
   etrnParameter: "501 Error: invalid parameter syntax",
   etrnStarted: "250 Queuing started",
   etrnUnable: "458 Unable to queue messages",
+  startTls: "220 2.0.0 Ready to start TLS",
+  startTlsSyntax: "501 5.5.4 Syntax: STARTTLS",
+  tlsActive: "554 5.5.1 Error: TLS already active",
+  tlsUnavailable: "454 4.7.0 TLS not available due to local problem",
+  needTls: "530 5.7.0 Must issue a STARTTLS command first",
+  authDisabled: "503 5.5.1 Error: authentication not enabled",
+  authInMail: "503 5.5.1 Error: MAIL transaction in progress",
+  authTwice: "503 5.5.1 Error: already authenticated",
+  authSyntax: "501 5.5.4 Syntax: AUTH mechanism",
+  authTooLong: "500 5.5.6 SASL response limit exceeded",
+  authAborted: "501 5.7.0 Authentication aborted",
+  authDone: "235 2.7.0 Authentication successful",
+  mailAuthTwice: "503 5.5.4 Error: multiple AUTH= options",
+  notImplemented: "502 5.5.1 Error: command not implemented",
   synchronization: "554 5.5.0 Error: SMTP protocol synchronization",
   notSmtp: "221 2.7.0 Error: I can break rules, too. Goodbye.",
   queueFileError: "451 4.3.0 Error: queue file write error",
@@ -60,12 +74,4 @@ export function endsSession(reply: ReplyText): boolean {
 /** True for a reply that counts as the client's error. */
 export function isErrorReply(reply: ReplyText): boolean {
   return reply.startsWith("4") || reply.startsWith("5");
-}
-
-/** The reply as a temporary one (soft_bounce). */
-export function soften(reply: ReplyText): ReplyText {
-  if (!reply.startsWith("5")) return reply;
-  const rest = reply.slice(1);
-  // The enhanced code's class must agree with the reply's.
-  return "4" + (rest.slice(2, 5) === " 5." ? `${rest.slice(0, 3)}4${rest.slice(4)}` : rest);
 }

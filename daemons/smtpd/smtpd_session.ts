@@ -8,22 +8,24 @@ import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
+import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
-import { InputBuffer } from "../../lib/stream/input_buffer.ts";
+import { InputBuffer, type InputLine } from "../../lib/stream/input_buffer.ts";
 // Server skeleton
 import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Refusal } from "../../lib/access/policy.ts";
-import type { ReplyText } from "../../lib/access/reply.ts";
+import { type ReplyText, soften } from "../../lib/access/reply.ts";
+import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
+import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
-import { admitWithMilters, type SessionMilters, unknownCommand } from "./smtpd_milter.ts";
+import { type SessionMilters, unknownCommand } from "./smtpd_milter.ts";
 import { receivedLines } from "./smtpd_received.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
@@ -33,16 +35,16 @@ const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "command" | "busy" | "data" | "closed";
-
-/** What a session needs of its connection. */
-export type SessionChannel = Pick<Channel, "write" | "pause" | "resume" | "finish" | "close">;
+type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "closed";
 
 /** What a session remembers besides its transaction. */
 export interface Greeting {
   readonly name: string;
   readonly esmtp: boolean;
 }
+
+/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
+export type Answer = InputLine | { readonly kind: "gone" };
 
 /** What the configuration says of a client. */
 export interface ClientStanding {
@@ -52,6 +54,19 @@ export interface ClientStanding {
   readonly local: boolean;
   /** How much it does is neither counted nor limited. */
   readonly unlimited: boolean;
+  /** AUTH is kept from it. */
+  readonly noLogin: boolean;
+}
+
+/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
+interface Secured {
+  readonly tls: TlsFacts;
+  readonly anvil: ClientAccount;
+  readonly counts: CommandCounts;
+  readonly errors: number;
+  readonly junk: number;
+  readonly transcript: Transcript | undefined;
+  readonly milters: SessionMilters | undefined;
 }
 
 /** A session. */
@@ -60,12 +75,21 @@ export class Session {
   readonly peer: Peer;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
-  readonly local: boolean;
+  local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
   readonly anvil: ClientAccount;
-  readonly #channel: SessionChannel;
+  /** Undefined in the clear. */
+  readonly tls: TlsFacts | undefined;
+  /** Undefined while nobody has logged in. */
+  sasl: SaslFacts | undefined;
+  readonly standing: ClientStanding;
+  readonly #channel: Channel;
   readonly #done: () => void;
+  /** What the restrictions have left behind so far. */
+  readonly access = new SessionAccess();
+  /** The client has sent commands before it could. */
+  pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   /** Undefined: nobody filters this client's mail. */
@@ -73,6 +97,9 @@ export class Session {
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
+  #handshake: Handshake | undefined;
+  /** Who waits for the client's answer. */
+  #asked: { readonly limit: number; readonly take: (answer: Answer) => void } | undefined;
   #out = "";
   /** Nothing more comes from the client. */
   #inputEnded = false;
@@ -82,8 +109,8 @@ export class Session {
   #where = "CONNECT";
   #errors = 0;
   #junk = 0;
-  readonly #deadline: Deadline;
-  readonly #counts = new CommandCounts();
+  #deadline: Deadline;
+  readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
   #records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
@@ -95,19 +122,28 @@ export class Session {
     server: Server,
     peer: Peer,
     standing: ClientStanding,
-    channel: SessionChannel,
+    channel: Channel,
     done: () => void,
+    secured?: Secured,
   ) {
     this.server = server;
     this.peer = peer;
+    this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
-    this.anvil = standing.unlimited ? UNLIMITED : server.openAccount(peer);
+    this.anvil = secured?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
-    this.#transcript = server.keepsTranscripts ? new Transcript(server.settings) : undefined;
+    this.tls = secured?.tls;
+    this.#counts = secured?.counts ?? new CommandCounts();
+    this.#errors = secured?.errors ?? 0;
+    this.#junk = secured?.junk ?? 0;
+    this.milters = secured?.milters;
+    this.milters?.serve(this);
+    this.#transcript = secured?.transcript ??
+      (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
   }
 
   /** "host[address]", as all logs name the client. */
@@ -124,36 +160,118 @@ export class Session {
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#deadline.start();
-    const admission = admitWithMilters(this, this.server.admit(this));
-    if (!(admission instanceof Promise)) return this.#greet(admission, early);
+    const admission = this.server.admit(this);
+    if (!(admission instanceof Promise)) return this.#admitted(admission, early);
     this.#input.push(early);
     admission.then(
       (refusal) => {
-        if (this.#phase !== "connecting") return this.milters?.quit();
+        if (this.#phase !== "connecting") return;
         const sent = this.#input.view();
         this.#input.consume(sent.length);
-        this.#greet(refusal, sent);
+        this.#admitted(refusal, sent);
       },
       (error) => this.server.failed(this, error),
     );
   }
 
-  #greet(refusal: ReplyText | undefined, early: Uint8Array): void {
+  #admitted(refusal: ReplyText | undefined, early: Uint8Array): void {
     this.#phase = "command";
+    const wrapper = this.server.tls?.wrapper === true;
     if (refusal !== undefined) {
       this.log.info(`NOQUEUE: reject: CONNECT from ${this.client}: ${refusal}; proto=SMTP`);
-      this.reply(refusal);
+      // In wrapper mode nothing is ever said in the clear, and a client too many is not worth a handshake.
+      if (wrapper) this.#phase = "closed";
+      else this.reply(refusal);
       return this.#flush();
     }
+    if (wrapper) return this.#beginHandshake(early);
+    if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
-    this.reply(this.milters?.greeting ?? `220 ${this.server.settings.smtpd_banner}`);
-    this.#flush();
     if (early.length > 0) this.#input.push(early);
+    this.#judge();
+  }
+
+  /** Asks the restrictions on clients, where they judge before the greeting. */
+  #judge(): void {
+    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    this.#phase = "busy";
+    this.server.access.checkClient(this).then(
+      (refused) => {
+        if (this.#phase !== "busy") return;
+        this.#phase = "command";
+        this.#welcome(refused);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  /** Says the banner, or what refuses the client. */
+  #welcome(refused: ReplyText | undefined): void {
+    const { milters } = this.server;
+    if (milters === undefined || refused !== undefined) return this.#greet(refused);
+    this.#phase = "busy";
+    milters.open(this).then((opened) => {
+      if (this.#phase !== "busy") return opened?.quit();
+      this.milters = opened;
+      this.#phase = "command";
+      this.#greet(opened?.greeting);
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #greet(refused: ReplyText | undefined): void {
+    this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
+    this.#flush();
     this.#resume();
+  }
+
+  /** Answers STARTTLS and begins the handshake. */
+  startTls(): void {
+    // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
+    if (this.#input.length > 0) return this.#improperPipelining(this.#where, this.#input.view());
+    this.#counts.accepted("starttls");
+    this.reply(REPLY.startTls);
+    this.#flush();
+    this.#beginHandshake(this.#input.view());
+  }
+
+  #beginHandshake(early: Uint8Array): void {
+    this.resetTransaction();
+    this.#phase = "handshake";
+    // One budget for all of it: a client that sends a byte now and then must not hold its place.
+    const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
+    this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
+    this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
+      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+      failed: () => this.closed(),
+    });
+  }
+
+  /** Another session takes over: of this one nothing is left but our own counts. */
+  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+    if (this.#phase !== "handshake") return channel.destroy();
+    this.#phase = "closed";
+    const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
+      tls,
+      anvil: this.anvil,
+      counts: this.#counts,
+      errors: this.#errors,
+      junk: this.#junk,
+      transcript: this.#transcript,
+      milters: this.milters,
+    });
+    this.server.replace(this, next);
+    channel.start({
+      data: (bytes) => next.data(bytes),
+      ended: () => next.ended(),
+      closed: () => next.closed(),
+    });
+    next.#phase = "command";
+    next.#where = this.#where;
+    if (this.#where === "CONNECT") next.#judge();
   }
 
   /** Takes bytes from the client. */
@@ -184,6 +302,11 @@ export class Session {
   /** The client was silent for too long. */
   timeout(): void {
     if (this.#phase === "closed") return;
+    if (this.#handshake !== undefined && this.#phase === "handshake") {
+      this.#handshake.cancel();
+      this.server.tls?.logFailure(this.client, "Connection timed out");
+      return this.closed();
+    }
     this.log.info(`timeout after ${this.#where} from ${this.client}`);
     this.#abortReason = "timeout";
     this.reply(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
@@ -196,10 +319,34 @@ export class Session {
     this.#flush();
   }
 
+  /** Sends something that is no last reply, and waits for the client's answer to it. For a command that is under way. */
+  ask(text: ReplyText, limit: number): Promise<Answer> {
+    if (this.isOver) return Promise.resolve({ kind: "gone" });
+    this.reply(text);
+    this.#phase = "asking";
+    this.#deadline.start();
+    const answer = new Promise<Answer>((take) => this.#asked = { limit, take });
+    this.#resume();
+    return answer;
+  }
+
+  /** The client has proven who it is. */
+  login(facts: SaslFacts): void {
+    this.sasl = facts;
+    const { local_header_rewrite_clients } = this.server.settings;
+    if (local_header_rewrite_clients.includes("permit_sasl_authenticated")) this.local = true;
+  }
+
+  /** Nothing more can be said to the client. */
+  get isOver(): boolean {
+    return this.#isClosed();
+  }
+
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const reply = this.server.settings.soft_bounce ? soften(text) : text;
+    const plain = this.#plain(text);
+    const reply = this.server.footer === undefined ? plain : this.server.footer.add(this, plain);
     this.#out += `${reply}\r\n`;
     this.#transcript?.said(reply);
     if (endsSession(reply)) this.#phase = "closed";
@@ -226,19 +373,8 @@ export class Session {
       : cleanupFlags | CLEANUP_FLAG.SMTP_REPLY;
   }
 
-  /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
-    // Only a transaction with a recipient has a queue id that anybody will see.
-    const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
-    const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
-    const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-    const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
-    this.log.info(
-      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}`,
-    );
-  }
-
-  get #protocol(): "ESMTP" | "SMTP" {
+  /** As the log names it. */
+  get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
@@ -246,7 +382,8 @@ export class Session {
   beginData(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
     const { peer, local } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local };
+    const { sasl } = this;
+    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.protocol, local, sasl };
     const received = receivedLines({
       ...facts,
       queueId: transaction.id,
@@ -254,8 +391,13 @@ export class Session {
       mailName: settings.mail_name,
       recipients: transaction.recipients,
       hideClient: settings.smtpd_hide_client_session,
+      tls: this.tls,
+      showTls: settings.smtpd_tls_received_header,
+      showLogin: settings.smtpd_sasl_authenticated_header,
     }, this.server.date(Date.now()));
-    this.log.info(`${transaction.id}: client=${this.client}`);
+    this.log.info(
+      `${transaction.id}: client=${this.client}${loginText(sasl, transaction.options?.submitter ?? "")}`,
+    );
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
     this.#records ??= recordBuffer();
     const pending = transaction.beginData(facts, limits, received, this.#records);
@@ -276,10 +418,23 @@ export class Session {
     for (;;) {
       if (this.#phase === "data") {
         if (!this.#takeText()) break;
+      } else if (this.#phase === "asking") {
+        this.#takeAnswer();
+        break;
       } else if (this.#phase !== "command" || !this.#takeCommand()) break;
     }
     this.#flush();
     if (this.#inputEnded && this.#phase !== "busy") this.closed();
+  }
+
+  /** Gives the client's answer to whoever asked for it. */
+  #takeAnswer(): void {
+    const { limit, take } = this.#asked!;
+    const line = this.#input.line(limit);
+    if (line.kind === "more") return;
+    this.#asked = undefined;
+    this.#phase = "busy";
+    take(line.kind === "line" ? { ...line, bytes: line.bytes.slice() } : line);
   }
 
   /** Runs one command if a whole line is there; false when there is nothing more to do now. */
@@ -313,16 +468,23 @@ export class Session {
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
-    if (
-      last && this.#input.length > 0 && command?.name !== "QUIT" &&
-      this.server.settings.smtpd_forbid_unauth_pipelining
-    ) {
-      this.#improperPipelining(this.#where, this.#input.view());
-      return false;
+    if (last && this.#input.length > 0 && command?.name !== "QUIT") {
+      this.pipelined = true;
+      if (this.server.settings.smtpd_forbid_unauth_pipelining) {
+        this.#improperPipelining(this.#where, this.#input.view());
+        return false;
+      }
+    }
+    if (this.access.denied && command?.name !== "QUIT") {
+      return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (command === undefined) {
       if (this.milters === undefined) return this.#refuse(REPLY.unknownCommand);
       return this.#execute(unknownCommand(this.milters, line), parsed.argument);
+    }
+    if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
+      this.#counts.came(asciiLower(command.name));
+      return this.#finish(asciiLower(command.name), REPLY.needTls);
     }
     return this.#execute(command, parsed.argument);
   }
@@ -356,18 +518,26 @@ export class Session {
    */
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data") return true;
+    if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
-      return this.#conclude(name, reply);
-    }
+    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const footer = reply === undefined ? undefined : this.server.footer?.prepare(this.#plain(reply));
+    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    setTimeout(() => {
+    const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    }, smtpd_error_sleep_time * 1000);
+    };
+    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
+    else footer!.then(conclude);
     return false;
+  }
+
+  /** The reply as it is said, but for its footer. */
+  #plain(text: ReplyText): ReplyText {
+    return this.server.settings.soft_bounce ? soften(text) : text;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */
@@ -438,6 +608,16 @@ export class Session {
       this.milters?.abort();
       return this.#closeData(this.server.bareNewlineReply);
     }
+    if (this.server.access.endFree || transaction.reader!.tooBig) return this.#commit(transaction);
+    this.server.access.checkContent(this, transaction, true).then((refused) => {
+      if (refused === undefined) return this.#commit(transaction);
+      transaction.abort();
+      this.milters?.abort();
+      this.#closeData(refused);
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #commit(transaction: Transaction): void {
     transaction.commit(this.milters).then((outcome) => {
       this.milters?.abort();
       if (outcome.accepted) {
@@ -483,6 +663,7 @@ export class Session {
 
   #end(): void {
     this.#phase = "closed";
+    this.#asked?.take({ kind: "gone" });
     if (!this.server.forget(this)) return;
     if (this.#transcript?.wanted === true) {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
@@ -495,4 +676,11 @@ export class Session {
     this.log.info(`disconnect from ${this.client}${this.#counts.text(COUNTED)}`);
     this.#done();
   }
+}
+
+/** What the log tells of a login with a message. */
+function loginText(sasl: SaslFacts | undefined, submitter: string): string {
+  if (sasl === undefined) return "";
+  const sender = submitter === "" ? "" : `, sasl_sender=${submitter}`;
+  return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }

@@ -63,6 +63,17 @@ export type LinesOutcome =
   }
   | { readonly kind: "retry"; readonly why: string };
 
+/** An entry that answered: its table, its key there, and its place, "FILE:LINE", where the table is a text file. */
+export interface FoundEntry {
+  readonly table: string;
+  readonly key: string;
+  readonly value: string;
+  readonly place: string;
+}
+
+/** Is told of entries that answer requests. */
+export type FoundWatch = (request: FindRequest, entry: FoundEntry) => void;
+
 /** Searches the tables of the parameters that clients may name. */
 export class MapService {
   readonly #tables: ProxymapTables;
@@ -70,14 +81,20 @@ export class MapService {
   readonly #extension: ExtensionHow;
   readonly #parents: readonly string[];
   readonly #local: LocalDomains;
+  readonly #found: FoundWatch | undefined;
 
-  /** @param addresses this host's addresses, as `addressSet` makes them */
+  /**
+   * @param addresses this host's addresses, as `addressSet` makes them
+   * @param found is told of each entry that answers a request
+   */
   constructor(
     settings: ProxymapSettings,
     tables: ProxymapTables,
     addresses: ReadonlySet<string>,
     log: Logger,
+    found?: FoundWatch,
   ) {
+    this.#found = found;
     this.#tables = tables;
     this.#log = log;
     this.#parents = settings.parent_domain_matches_subdomains;
@@ -110,6 +127,9 @@ export class MapService {
     }
     if (outcome.kind !== "found") return outcome;
     const { kind, value, extension, hit } = outcome;
+    if (hit !== undefined) {
+      this.#found?.(request, { table: hit.table.spec, key: hit.key, value, place: placeOf(hit) });
+    }
     const place = table === "" ? "" : placeOf(hit);
     return place === "" ? { kind, value, extension } : { kind, value, extension, place };
   }

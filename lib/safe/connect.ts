@@ -29,9 +29,12 @@ export class NetworkError extends Error {
 
 const TIMED_OUT = "Connection timed out";
 
+/** A stream as it was opened, with the addresses of its ends. */
+export type OpenStream = Pick<Deno.Conn, "read" | "write" | "close" | "localAddr" | "remoteAddr">;
+
 /** One connected stream. One read and one write may be under way at once. */
 export class Connection {
-  readonly #conn: Deno.Conn;
+  readonly #conn: OpenStream;
   readonly localAddress: string;
   readonly remoteAddress: string;
   /** When the current wait ends, by `performance.now()`; infinite while nobody waits. */
@@ -40,8 +43,8 @@ export class Connection {
   #timedOut = false;
   #closed = false;
 
-  /** Only this module makes one. */
-  constructor(conn: Deno.Conn) {
+  /** Only this folder makes one. */
+  constructor(conn: OpenStream) {
     this.#conn = conn;
     this.localAddress = hostOf(conn.localAddr);
     this.remoteAddress = hostOf(conn.remoteAddr);
@@ -110,6 +113,7 @@ export class Connection {
 
   #failure(error: unknown): NetworkError {
     if (this.#timedOut) return new NetworkError("timeout", TIMED_OUT, error);
+    if (error instanceof NetworkError) return error;
     if (isEndOfStream(error)) return new NetworkError("closed", describe(error), error);
     return new NetworkError("failed", describe(error), error);
   }
@@ -177,7 +181,9 @@ export async function connectUnix(path: string, timeoutMs: number): Promise<Conn
   }
 }
 
-function connectFailure(error: unknown): NetworkError {
+/** What went wrong with making a connection. */
+export function connectFailure(error: unknown): NetworkError {
+  if (error instanceof NetworkError) return error;
   if (error instanceof DOMException) return new NetworkError("timeout", TIMED_OUT, error);
   if (isSandboxRefusal(error)) return new NetworkError("denied", describe(error), error);
   return new NetworkError(errorCode(error) === "ETIMEDOUT" ? "timeout" : "failed", describe(error), error);

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { ServerTlsMaterial } from "../tls/server_material.ts";
+
 /** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
 export const LISTENER = 3;
 /** Seconds between two signs of life. */
@@ -37,6 +39,8 @@ export interface Boot {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; only these two have it. */
   readonly queueKey?: string;
+  /** Keys and certificates, for a daemon that terminates TLS where TLS is on. */
+  readonly tls?: ServerTlsMaterial;
   /** What a helper may write, and nothing for other daemons. */
   readonly helper?: AnyHelperTask;
 }

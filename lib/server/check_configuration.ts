@@ -17,6 +17,8 @@ import { findTableProblems } from "./check_tables.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
+import { findSaslProblems } from "./sasl_reach.ts";
+import { findTlsProblems } from "./tls_files.ts";
 import { systemGateways } from "./system_facts.ts";
 
 /** Largest expect.toml, bytes. */
@@ -33,6 +35,8 @@ export async function findProblems(
 ): Promise<Problem[]> {
   return [
     ...findTableProblems(configuration),
+    ...findTlsProblems(configuration, services),
+    ...findSaslProblems(configuration, services),
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),

@@ -21,6 +21,7 @@ import {
   type Status,
 } from "./boot.ts";
 import type { Service } from "./service.ts";
+import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
 /** Seconds that a helper may take to start and arrive. */
 const HELPER_START_TIMEOUT = 30;
@@ -42,6 +43,8 @@ export interface Context<S extends Service> {
   readonly transports: readonly string[];
   /** Where a parameter that holds rules is set, "FILE:LINE", or "default". */
   origin(parameter: string): string;
+  /** Keys and certificates, where the daemon terminates TLS and TLS is on. */
+  readonly tls: ServerTlsMaterial | undefined;
   /** A client of a service that the declaration names. The same client for the same service. */
   client<P extends Protocol>(protocol: P, service: string): IpcClient<P>;
   /** True when the service runs here and may be reached. */
@@ -74,6 +77,7 @@ export class Process<S extends Service> implements Context<S> {
   readonly bootId: string;
   readonly queueKey: string;
   readonly transports: readonly string[];
+  readonly tls: ServerTlsMaterial | undefined;
   readonly #clients = new Map<string, IpcClient<Protocol>>();
   readonly #wakeups: (() => void | Promise<void>)[] = [];
   readonly #helpers = new Map<
@@ -94,6 +98,7 @@ export class Process<S extends Service> implements Context<S> {
     this.bootId = boot.bootId;
     this.queueKey = boot.queueKey ?? "";
     this.transports = boot.transports;
+    this.tls = boot.tls;
     const program = boot.service === command ? command : programName(boot.service, command);
     this.log = makeLogger({ ...boot.log, program });
     onUncaughtError((error) => this.panic(error));

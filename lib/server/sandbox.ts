@@ -15,6 +15,8 @@ import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { milterGrants } from "./milter_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
+import { saslReach } from "./sasl_reach.ts";
+import { serverTlsMaterial } from "./tls_files.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
 export interface Grant {
@@ -114,6 +116,7 @@ export class Planner {
     ];
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants, ...milterGrants(this.#configuration, entry, service.milters ?? []));
+    if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
       entry,
       service,
@@ -223,8 +226,7 @@ export class Planner {
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      const settings = settingsFor(this.#configuration, own, parameters);
-      if (parameters.some((one) => isSet(settings[one]))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -233,6 +235,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** @param condition a parameter's name, or "name=word" for a list that has the word */
+  #isSet(condition: string, entry: ServiceEntry): boolean {
+    const [name, word] = condition.split("=") as [ParameterName, string?];
+    const value: unknown = settingsFor(this.#configuration, entry, [name])[name];
+    return word === undefined ? isSet(value) : Array.isArray(value) && value.includes(word);
   }
 
   #connectsTo(connects: readonly string[], entry: ServiceEntry): boolean {
@@ -250,6 +259,10 @@ export class Planner {
     sockets: ReadonlyMap<string, string>,
   ): Boot {
     const { settings: all } = this.#configuration;
+    // Private keys are read for processes that are started, not for whoever asks what they may touch.
+    const tls = service.terminatesTls && this.#queueKey !== ""
+      ? serverTlsMaterial(this.#configuration, entry)
+      : undefined;
     return {
       service: entry.name,
       settings,
@@ -268,6 +281,7 @@ export class Planner {
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
       ...this.#places(entry, service),
+      ...(tls === undefined ? {} : { tls }),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }
@@ -317,9 +331,9 @@ export class Planner {
     return [[item, "service.ts"]];
   }
 
-  #smtpReach(service: Service, settings: Record<string, unknown>): SmtpReach {
+  #smtpReach(service: Service, settings: Record<string, unknown>, entry: ServiceEntry): SmtpReach {
     const command = service.command === "lmtp" ? "lmtp" : "smtp";
-    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name));
+    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name), entry);
     const trusted = settings["smtp_trusted_nexthops"] as readonly string[];
     settings["smtp_trusted_nexthops"] = [...trusted, ...reach.nexthops];
     return reach;
@@ -348,7 +362,7 @@ export class Planner {
         return { grants, denials: [] };
       }
       case "smtp":
-        return this.#smtpReach(service, settings);
+        return this.#smtpReach(service, settings, entry);
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }

@@ -27,8 +27,12 @@ export interface Service {
   readonly connects: readonly string[];
   /** The service that it connects to as well where one of the tables that it reads is on a server. */
   readonly serverTablesBy?: string;
-  /** Services that it connects to only where one of these parameters is set. */
-  readonly connectsFor?: { readonly [service: string]: readonly ParameterName[] };
+  /**
+   * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol".
+   */
+  readonly connectsFor?: {
+    readonly [service: string]: readonly (ParameterName | `${ParameterName}=${string}`)[];
+  };
   /**
    * Paths that it reads: "queue/active" is a directory below queue_directory; "table:alias_maps" the files of the
    * tables that the parameter names, but of those on a server only for who may reach it; "servers:NAME" only those on a server; "/etc/passwd" itself; "$maildrop" and the like a parameter that holds a path.
@@ -58,6 +62,10 @@ export interface Service {
   readonly endsWhenIdle: boolean;
   /** It is told the key by which qmgr knows cleanup. */
   readonly knowsQueueKey?: true;
+  /** It asks the SASL backend that smtpd_sasl_path names, where smtpd_sasl_auth_enable is set: that socket and no other. */
+  readonly asksSasl?: true;
+  /** It speaks TLS with clients: it is handed the server's keys and certificates. */
+  readonly terminatesTls?: true;
   /** When the mail system stops it ends behind the others, as it has to see what they left. */
   readonly endsLast?: true;
   /** It uses an npm package, so its process may load npm code from the cache. */

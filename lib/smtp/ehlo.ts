@@ -15,6 +15,8 @@ export interface Features {
   readonly dsn: boolean; // RFC 3461
   readonly smtputf8: boolean; // RFC 6531
   readonly size: boolean; // RFC 1870
+  /** Attributes that it takes with XFORWARD, upper case. */
+  readonly xforward: ReadonlySet<string>;
   /** Largest message that it takes, bytes; 0 when it did not say or has no limit. */
   readonly sizeLimit: number;
 }
@@ -28,6 +30,7 @@ export const NO_FEATURES: Features = {
   dsn: false,
   smtputf8: false,
   size: false,
+  xforward: new Set(),
   sizeLimit: 0,
 };
 
@@ -59,6 +62,7 @@ export function parseEhlo(lines: readonly string[], discard: readonly string[] =
     dsn: offered.has("DSN"),
     smtputf8,
     size: offered.has("SIZE"),
+    xforward: new Set((offered.get("XFORWARD") ?? []).map(asciiUpper)),
     // RFC 1870 section 3: a limit of zero, or none, says nothing; a number that is no number neither.
     sizeLimit: parseDecimal(offered.get("SIZE")?.[0] ?? "") ?? 0,
   };

@@ -135,7 +135,12 @@ export async function transportSearch(
   const whole = await wholeAddress(tables, address, how);
   if (whole.kind !== "missing") return whole;
   const keys = domain === undefined ? [] : domainKeys(domain, parents);
-  return withExtension(await lookupEach(tables, [...keys, "*"], false), extension);
+  const byDomain = await lookupEach(tables, keys, false);
+  // The star is a key of its own, not a part of another: tables of patterns are asked for it too.
+  return withExtension(
+    byDomain.kind === "missing" ? await lookupAll(tables, "*", true) : byDomain,
+    extension,
+  );
 }
 
 /** The search of check_client_access: host name and parents, then the address and the networks around it. */

@@ -116,6 +116,6 @@ Deno.test("mail that was queued before shows the client that it came from", asyn
   ]] as const;
   assert.deepEqual(await submit(cleanup, { ...LOCAL, attributes }, PICKUP), ACCEPTED);
   const of = (letter: string) => filter.packets.find(({ code }) => code === letter.charCodeAt(0))!.data;
-  assert.match(new TextDecoder("latin1").decode(of("C")), /^c\.test\x004..192\.0\.2\.7\x00$/s);
+  assert.deepEqual(strings(of("C")), ["c.test", "4", "", "192.0.2.7"]);
   assert.deepEqual(strings(of("H")), ["h.test"]);
 });

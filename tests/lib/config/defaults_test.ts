@@ -129,6 +129,7 @@ for (
 /** Rows whose default is not Debian's 3.7: our own paths and names, newer Postfix, or decided by the level. */
 const DIFFERENT: ReadonlySet<string> = new Set([
   "smtpd_authorized_verp_clients", // $authorized_verp_clients, of Postfix 2.0, is not honoured; both are empty
+  "address_verify_poll_count", // $stress is not there
   "alias_database",
   "alias_maps",
   "append_dot_mydomain",
@@ -136,6 +137,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "daemon_directory",
   "data_directory",
   "default_database_type",
+  "lmtp_delivery_status_filter", // $default_delivery_status_filter is for all agents and is not honoured; both are empty
   "lmtp_per_request_deadline",
   "mail_name",
   "mail_owner",
@@ -150,6 +152,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "queue_directory",
   "relay_domains",
   "respectful_logging",
+  "smtp_delivery_status_filter",
   "smtp_fallback_relay",
   "smtp_per_request_deadline",
   "smtpd_client_event_limit_exceptions",
@@ -160,7 +163,9 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "smtpd_per_request_deadline",
   "smtpd_relay_before_recipient_restrictions",
   "smtpd_relay_restrictions",
+  "smtpd_starttls_timeout",
   "smtpd_timeout",
+  "smtpd_tls_fingerprint_digest",
   "smtputf8_enable",
   "syslog_name",
   "virtual_alias_maps",

@@ -62,7 +62,7 @@ Deno.test("the extension that the key did not hold comes back with its delimiter
   }
 });
 
-Deno.test("tables of patterns get the full key only", async () => {
+Deno.test("tables of patterns get the full key only, and the star of transport_maps", async () => {
   const pattern = () => new CountingTable({}, false);
   const tables = Array.from({ length: 6 }, pattern);
   await addressSearch([tables[0]!], "user+ext@here", HOW);
@@ -74,7 +74,7 @@ Deno.test("tables of patterns get the full key only", async () => {
   assert.deepEqual(tables.map((table) => table.asked), [
     ["user+ext@here"],
     ["user+ext@a.b"],
-    ["user+ext@a.b"],
+    ["user+ext@a.b", "*"],
     ["a.b.c"],
     ["a.b.c", "1.2.3.4"],
     ["user+ext", "user"],
