@@ -10,6 +10,7 @@ import { SERVICE as cleanup } from "./cleanup/service.ts";
 import { SERVICE as discard } from "./discard/service.ts";
 import { SERVICE as dns } from "./dns/service.ts";
 import { SERVICE as error } from "./error/service.ts";
+import { SERVICE as filter } from "./filter/service.ts";
 import { SERVICE as flush } from "./flush/service.ts";
 import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
@@ -33,6 +34,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     discard,
     dns,
     error,
+    filter,
     flush,
     lmtp,
     local,

@@ -8,7 +8,6 @@ import type { Logger } from "../../lib/log/log.ts";
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Wire protocols
 import type { MilterConnect, MilterParts } from "../../lib/milter/milter.ts";
-import { connectMilter } from "../../lib/milter/milter_connect.ts";
 import { MilterList } from "../../lib/milter/milter_list.ts";
 import { macroDefaults, macroLists } from "../../lib/milter/milter_macro.ts";
 import type { MilterVerdict } from "../../lib/milter/milter_reply.ts";
@@ -46,7 +45,7 @@ export class LocalFilterMaker {
   static from(
     settings: CleanupSettings,
     log: Logger,
-    connect: MilterConnect = connectMilter,
+    connect: MilterConnect,
   ): LocalFilterMaker | undefined {
     return settings.non_smtpd_milters.length === 0 ? undefined : new LocalFilterMaker(settings, log, connect);
   }

@@ -44,8 +44,8 @@ export interface CleanupParts {
   readonly queueKey: string;
   /** Boot id of the system. */
   readonly bootId: string;
-  /** In the place of real connections with filters. */
-  readonly connect?: MilterConnect;
+  /** Connects to filters. */
+  readonly connect: MilterConnect;
   /** Reports an error of one message; the sandbox's refusals are named as such. */
   trouble(what: string, error: unknown): void;
 }

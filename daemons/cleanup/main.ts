@@ -49,6 +49,7 @@
 import { BOUNCE, CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+import { milterConnector } from "../../lib/milter/milter_connect.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
 import { InFlowDelay } from "./cleanup_flow.ts";
@@ -68,6 +69,7 @@ await runIpcDaemon(SERVICE, CLEANUP, (context) => {
     inFlow: new InFlowDelay(qmgr, settings.in_flow_delay),
     queueKey: context.queueKey,
     bootId: context.bootId,
+    connect: milterConnector((name) => context.socketOf(name)),
     trouble: (what, error) => context.trouble(what, error),
   });
   return (exchange, message) => service.handle(exchange, message);

@@ -134,6 +134,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
   const services: SmtpdServices = {
     settings,
+    socketOf: (service) => context.socketOf(service),
     origin: (parameter) => context.origin(parameter),
     serviceName: context.serviceName,
     anvil: context.reaches("anvil") ? context.client(ANVIL, "anvil") : undefined,

@@ -10,8 +10,8 @@ import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Wire protocols
-import type { MilterConnect, MilterParts } from "../../lib/milter/milter.ts";
-import { connectMilter } from "../../lib/milter/milter_connect.ts";
+import type { MilterParts } from "../../lib/milter/milter.ts";
+import { milterConnector } from "../../lib/milter/milter_connect.ts";
 import { MilterList } from "../../lib/milter/milter_list.ts";
 import { macroDefaults, macroLists } from "../../lib/milter/milter_macro.ts";
 import { type MilterVerdict, SHUTDOWN_REPLY } from "../../lib/milter/milter_reply.ts";
@@ -47,13 +47,13 @@ export class SmtpdMilters {
   readonly #byClient: boolean;
 
   /** Throws a MilterRuleError. */
-  constructor(services: SmtpdServices, log: Logger, connect: MilterConnect = connectMilter) {
-    const { settings } = services;
+  constructor(services: SmtpdServices, log: Logger) {
+    const { settings, socketOf = () => undefined } = services;
     this.#services = services;
     this.#rules = parseMilters(settings.smtpd_milters, settings);
     this.#byClient = settings.smtpd_milter_maps.length > 0;
     this.#parts = {
-      connect,
+      connect: milterConnector(socketOf),
       macros: macroLists(settings),
       defaults: macroDefaults(settings.milter_macro_defaults),
       log,

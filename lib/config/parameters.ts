@@ -137,6 +137,7 @@ export const PARAMETERS = {
   fast_flush_domains: { type: "list", default: "$relay_domains", files: true, doc: "Destinations whose mail can be flushed by name" },
   fast_flush_purge_time: { type: "duration", default: "7d", min: 1, doc: "After how long an empty list of what waits for a destination is removed" },
   fast_flush_refresh_time: { type: "duration", default: "12h", min: 1, doc: "After how long the messages of a list that nobody asked for are tried" },
+  filter_file: { type: "string", default: "", absolute: true, doc: "Own: the TypeScript file that a service with command \"filter\" runs" },
   frozen_delivered_to: { type: "boolean", default: "yes", doc: "Keep the Delivered-To of a delivery while aliases expand" },
   hash_queue_depth: { type: "integer", default: "1", min: 1, max: 16, doc: "Levels of subdirectories in the queues of hash_queue_names" },
   hash_queue_names: { type: "list", default: "deferred, defer", min: 1, doc: "Queues that have subdirectories" },

@@ -21,6 +21,9 @@ export const MILTER_LIMIT = 20;
 /** What smtpd_milter_maps has for clients without filters. */
 export const MILTER_OFF = "DISABLE";
 
+/** What names a filter of our own kind. */
+const OWN_FILTER = "filter:";
+
 /** How the protocol is spoken. */
 export interface MilterProtocol {
   readonly version: 2 | 3 | 4 | 6;
@@ -28,11 +31,14 @@ export interface MilterProtocol {
   readonly muteHeaders: boolean;
 }
 
+/** Where a filter listens: at an endpoint, or it is a service of ours. */
+export type MilterTarget = ServerTarget | { readonly kind: "service"; readonly name: string };
+
 /** One filter. */
 export interface MilterRule {
   /** The endpoint as the configuration names it, for the log. */
   readonly name: string;
-  readonly target: ServerTarget;
+  readonly target: MilterTarget;
   /** Milliseconds each. */
   readonly connectTimeout: number;
   readonly commandTimeout: number;
@@ -85,7 +91,7 @@ export function parseMilterText(text: string, settings: MilterSettings): MilterR
 }
 
 /** The endpoints of a list, for the grants of who connects to them. Throws a MilterRuleError. */
-export function milterTargets(text: string): ServerTarget[] {
+export function milterTargets(text: string): MilterTarget[] {
   return split(text).map((item) => {
     const first = item.braced ? split(item.text)[0]?.text ?? "" : item.text;
     return endpoint(first);
@@ -111,13 +117,16 @@ function parseMilter(item: string, defaults: MilterRule): MilterRule {
   return rule;
 }
 
-/** `local:` is another word for `unix:`. */
-function endpoint(name: string): ServerTarget {
+/** `local:` is another word for `unix:`; `filter:` names a service of master.toml. */
+function endpoint(name: string): MilterTarget {
+  if (name.startsWith(OWN_FILTER) && name.length > OWN_FILTER.length) {
+    return { kind: "service", name: name.slice(OWN_FILTER.length) };
+  }
   const text = name.startsWith("local:") ? `unix:${name.slice("local:".length)}` : name;
   const known = text.startsWith("unix:") || text.startsWith("inet:");
   const target = known ? parseTarget(text, undefined) : undefined;
   if (target !== undefined) return target;
-  throw new MilterRuleError(`"${name}" is neither "inet:host:port" nor "unix:/path"`);
+  throw new MilterRuleError(`"${name}" is neither "inet:host:port" nor "unix:/path" nor "filter:SERVICE"`);
 }
 
 /** `name=value`; a value with blanks stands in braces together with its name. */

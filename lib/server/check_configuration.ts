@@ -14,6 +14,7 @@ import { findAliasLoops } from "./check_loops.ts";
 import { findMilterProblems } from "./check_milters.ts";
 import { findLostRules } from "./check_rules.ts";
 import { findTableProblems } from "./check_tables.ts";
+import { findFilterProblems } from "./filter_reach.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
@@ -40,6 +41,7 @@ export async function findProblems(
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
+    ...findFilterProblems(configuration, services),
     ...findMilterProblems(configuration),
     ...await findDecisionProblems(configuration, services),
   ];

@@ -7,7 +7,13 @@
 import { type Configuration, settingsFor } from "../config/configuration.ts";
 import { errorAt, type Problem } from "../config/problem.ts";
 // Wire protocols
-import { MILTER_SETTINGS, MilterRuleError, parseMilters, parseMilterText } from "../milter/milter_rule.ts";
+import {
+  MILTER_SETTINGS,
+  MilterRuleError,
+  type MilterTarget,
+  parseMilters,
+  parseMilterText,
+} from "../milter/milter_rule.ts";
 // Server skeleton
 import { tableValues } from "./milter_reach.ts";
 
@@ -21,8 +27,10 @@ export function findMilterProblems(configuration: Configuration): Problem[] {
     const settings = settingsFor(configuration, entry, [...PARAMETERS, ...MILTER_SETTINGS]);
     for (const name of PARAMETERS) {
       try {
-        if (name !== "smtpd_milter_maps") parseMilters(settings[name], settings);
-        else for (const value of settings[name].flatMap(tableValues)) parseMilterText(value, settings);
+        const rules = name === "smtpd_milter_maps"
+          ? settings[name].flatMap(tableValues).flatMap((value) => parseMilterText(value, settings))
+          : parseMilters(settings[name], settings);
+        for (const { target } of rules) demandService(target, configuration);
       } catch (error) {
         if (!(error instanceof MilterRuleError)) throw error;
         const place = scope.setting(name) ?? { file: `${configuration.directory}/main.toml`, line: 0 };
@@ -32,4 +40,14 @@ export function findMilterProblems(configuration: Configuration): Problem[] {
     }
   }
   return [...problems.values()];
+}
+
+/** A filter of our own must be a service that runs one. */
+function demandService(target: MilterTarget, { services }: Configuration): void {
+  if (
+    target.kind !== "service" || services.some((one) => one.name === target.name && one.command === "filter")
+  ) {
+    return;
+  }
+  throw new MilterRuleError(`master.toml has no service "${target.name}" with command "filter"`);
 }

@@ -49,6 +49,8 @@ export interface Context<S extends Service> {
   client<P extends Protocol>(protocol: P, service: string): IpcClient<P>;
   /** True when the service runs here and may be reached. */
   reaches(service: string): boolean;
+  /** The path of a service's socket; undefined when it does not run here or may not be reached. */
+  socketOf(service: string): string | undefined;
   /** Runs `work` every so many seconds; an error in it is fatal. */
   every(seconds: number, work: () => void | Promise<void>): void;
   /** Runs `work` when master's wake-up timer for the service fires. */
@@ -128,6 +130,10 @@ export class Process<S extends Service> implements Context<S> {
 
   origin(parameter: string): string {
     return this.boot.places?.[parameter] ?? "default";
+  }
+
+  socketOf(service: string): string | undefined {
+    return this.boot.sockets[service];
   }
 
   reaches(service: string): boolean {

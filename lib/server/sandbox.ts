@@ -12,7 +12,8 @@ import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
-import { milterGrants } from "./milter_reach.ts";
+import { filterGrants, filterMay } from "./filter_reach.ts";
+import { filterNames, milterGrants } from "./milter_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
 import { saslReach } from "./sasl_reach.ts";
@@ -116,6 +117,7 @@ export class Planner {
     ];
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants, ...milterGrants(this.#configuration, entry, service.milters ?? []));
+    grants.push(...filterGrants(this.#configuration, entry, service));
     if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
       entry,
@@ -182,7 +184,10 @@ export class Planner {
   }
 
   #heapLimit(entry: ServiceEntry): number {
-    return settingsFor(this.#configuration, entry, ["daemon_heap_limit"]).daemon_heap_limit;
+    const { daemon_heap_limit: limit } = settingsFor(this.#configuration, entry, ["daemon_heap_limit"]);
+    const service = this.#services.get(entry.command);
+    const declared = service === undefined ? undefined : filterMay(this.#configuration, entry, service);
+    return declared === undefined ? limit : Math.min(limit, declared.memory);
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
@@ -203,8 +208,9 @@ export class Planner {
 
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects } = this.#services.get(client.command)!;
-    return runAs === "postern-net" && this.#connectsTo(connects, entry);
+    const { runAs, connects, milters = [] } = this.#services.get(client.command)!;
+    if (runAs !== "postern-net") return false;
+    return this.#connectsTo([...connects, ...filterNames(this.#configuration, client, milters)], entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
@@ -225,6 +231,7 @@ export class Planner {
     const sockets = new Map<string, string>();
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
+    connects.push(...filterNames(this.#configuration, own, service.milters ?? []));
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
       if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
     }
@@ -407,7 +414,11 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: serverTablesBy ${name}, as a table is on a server`
       : service.connectsFor?.[name] !== undefined
       ? `service.ts: connectsFor ${name}, as one of its parameters is set`
-      : `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
+      : service.connects.includes(name)
+      ? `service.ts: connects ${name}`
+      : service.milters !== undefined
+      ? `service.ts: milters, of which filter:${name} is one`
+      : `service.ts: connects $transports (${name})`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },
