@@ -48,7 +48,7 @@ Deno.test("a list that names no filter is an error with its place", () => {
   const [problem, ...more] = findMilterProblems(configuration).map(formatProblem);
   assert.match(
     problem!,
-    /^error: \/conf\/main\.toml:\d+: "smtpd_milters": "localhost:8891" is neither "inet:host:port" nor "unix:\/path"$/,
+    /^error: \/conf\/main\.toml:\d+: "smtpd_milters": "localhost:8891" is neither "inet:host:port" nor "unix:\/path" nor "filter:SERVICE"$/,
   );
   assert.deepEqual(more, []);
 });
