@@ -101,7 +101,9 @@ function readResponse(text: string): Uint8Array | null {
 
 function accept(session: Session, method: string, username: string): ReplyText | undefined {
   if (session.isOver) return undefined;
-  session.login({ method, username });
+  session.sasl = { method, username };
+  const { local_header_rewrite_clients } = session.server.settings;
+  if (local_header_rewrite_clients.includes("permit_sasl_authenticated")) session.local = true;
   return REPLY.authDone;
 }
 

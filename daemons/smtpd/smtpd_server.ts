@@ -22,7 +22,8 @@ import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { SmtpdMilters } from "./smtpd_milter.ts";
 import { DateClock } from "./smtpd_received.ts";
-import type { ClientStanding, Session } from "./smtpd_session.ts";
+import type { ClientStanding } from "./smtpd_client.ts";
+import type { Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
 import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
@@ -30,7 +31,12 @@ import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
 /** Lists of clients that may have tables in them. */
-type ClientList = "mynetworks" | "smtpd_authorized_verp_clients" | "smtpd_client_event_limit_exceptions";
+type ClientList =
+  | "mynetworks"
+  | "smtpd_authorized_verp_clients"
+  | "smtpd_authorized_xclient_hosts"
+  | "smtpd_authorized_xforward_hosts"
+  | "smtpd_client_event_limit_exceptions";
 
 /** The shared part of one process. */
 export class Server {
@@ -58,6 +64,8 @@ export class Server {
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
+  readonly #xclientHosts: MatchList;
+  readonly #xforwardHosts: MatchList;
   readonly #noLogin: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
@@ -113,6 +121,11 @@ export class Server {
     this.milters = SmtpdMilters.from(services, log);
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.#xclientHosts = clients("smtpd_authorized_xclient_hosts", settings.smtpd_authorized_xclient_hosts);
+    this.#xforwardHosts = clients(
+      "smtpd_authorized_xforward_hosts",
+      settings.smtpd_authorized_xforward_hosts,
+    );
     this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
   }
@@ -173,6 +186,23 @@ export class Server {
   allowsVerp(peer: Peer): boolean | Promise<boolean> {
     if (this.settings.smtpd_authorized_verp_clients.length === 0) return false;
     return this.#isIn("smtpd_authorized_verp_clients", this.#verpClients, peer);
+  }
+
+  /** True for a client that may use XCLIENT; a promise when a table has to be asked. Trouble means: it may not. */
+  mayImpersonate(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_xclient_hosts.length === 0) return false;
+    return this.#isIn("smtpd_authorized_xclient_hosts", this.#xclientHosts, peer);
+  }
+
+  /** True for a client that may use XFORWARD; likewise. */
+  mayForward(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_xforward_hosts.length === 0) return false;
+    return this.#isIn("smtpd_authorized_xforward_hosts", this.#xforwardHosts, peer);
+  }
+
+  /** MAIL and VRFY may have SMTPUTF8. */
+  get takesUtf8(): boolean {
+    return this.settings.smtputf8_enable && !this.hiddenKeywords.has("SMTPUTF8");
   }
 
   /** Registers a session; gives the reply for a client that is turned away. */

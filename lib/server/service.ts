@@ -50,6 +50,8 @@ export interface Service {
   readonly declares?: ParameterName;
   /** Parameters that name filters (milters), which it connects to; of tables, what they have for a key. */
   readonly milters?: readonly ParameterName[];
+  /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
+  readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
   /** `--allow-sys` names, as "statfs". */
