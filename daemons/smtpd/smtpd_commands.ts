@@ -16,7 +16,7 @@ import { bdat } from "./smtpd_bdat.ts";
 import { ehloReply } from "./smtpd_ehlo.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
-import { heloWithMilters, mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
+import { cleanupFlagsOf, heloWithMilters, mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { startTls } from "./smtpd_tls.ts";
@@ -212,7 +212,7 @@ function startTransaction(session: Session, transaction: Transaction): ReplyText
   session.transaction = transaction;
   // Those who are ours mostly send what they begin: the queue file is made while they name the recipients. For
   // strangers, who mostly are refused, it waits for a recipient that is taken.
-  if (session.trusted) transaction.open(session.server.cleanup, session.cleanupFlags);
+  if (session.trusted) transaction.open(session.server.cleanup, cleanupFlagsOf(session));
   return REPLY.mailOk;
 }
 
@@ -311,7 +311,7 @@ function rcptTo(
     // The transaction may have ended while the question was open.
     if (session.transaction !== transaction) return REPLY.needMail;
     transaction.add(path.address, options);
-    transaction.open(session.server.cleanup, session.cleanupFlags);
+    transaction.open(session.server.cleanup, cleanupFlagsOf(session));
     return REPLY.rcptOk;
   };
   const { access } = session.server;

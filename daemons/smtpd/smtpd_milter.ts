@@ -25,6 +25,7 @@ import {
 // Server skeleton
 import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // Access
+import type { Peer } from "../../lib/access/peer.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import type { Command } from "./smtpd_commands.ts";
@@ -95,6 +96,13 @@ export class SmtpdMilters {
   }
 }
 
+/** What cleanup does with the client's mail, CLEANUP_FLAG bits. */
+export function cleanupFlagsOf({ milters, server }: Session): number {
+  return milters === undefined
+    ? server.cleanupFlags & ~CLEANUP_FLAG.MILTER
+    : server.cleanupFlags | CLEANUP_FLAG.SMTP_REPLY;
+}
+
 /** The greeting's reply, which filters may have a say in. */
 export function heloWithMilters(
   session: Session,
@@ -124,12 +132,13 @@ export async function mailWithMilters(
 }
 
 /** A command that we do not know, for the filters to say something to. */
-export function unknownCommand(milters: SessionMilters, line: Uint8Array): Command {
+export function unknownCommand(milters: SessionMilters | undefined, line: Uint8Array): Command | undefined {
+  if (milters === undefined) return undefined;
   const start = line.findIndex((byte) => !isBlank(byte));
   const end = line.findIndex((byte, at) => at > start && isBlank(byte));
   const verb = line.slice(start, end < 0 ? line.length : end);
   const run = async () => await milters.unknown(verb) ?? REPLY.unknownCommand;
-  return { name: "UNKNOWN", last: true, run };
+  return { name: "UNKNOWN", last: false, beforeTls: true, run };
 }
 
 /** A recipient that we would accept is for the filters to accept; some want to hear of the others too. */
@@ -176,9 +185,17 @@ export class SessionMilters {
     this.list = new MilterList(rules, parts);
   }
 
-  /** The session goes on under TLS as another one. */
-  serve(session: Session): void {
+  /** The session goes on as another one of the same client, as under TLS. */
+  serve(session: Session): this {
     this.#session = session;
+    return this;
+  }
+
+  /** The filters for the session that comes next: for another client these are of no use, and are taken leave of. */
+  handOver(peer: Peer): this | undefined {
+    if (peer === this.#session.peer) return this;
+    this.quit();
+    return undefined;
   }
 
   /** CLEANUP_FLAG bits that filters have asked for. */

@@ -11,11 +11,9 @@ import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
-// Server skeleton
-import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import { type ReplyText, soften } from "../../lib/access/reply.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
@@ -24,6 +22,7 @@ import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./s
 import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import { type SessionMilters, unknownCommand } from "./smtpd_milter.ts";
+import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
@@ -114,8 +113,7 @@ export class Session {
     this.#deadline = new Deadline(server.patience);
     this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
-    this.milters = before?.milters;
-    this.milters?.serve(this);
+    this.milters = before?.milters?.serve(this);
     this.#counts = before?.counts ?? new CommandCounts();
     this.#errors = before?.errors ?? 0;
     this.#junk = before?.junk ?? 0;
@@ -173,30 +171,15 @@ export class Session {
     this.judge();
   }
 
-  /** Asks the restrictions on clients, where they judge before the greeting. */
+  /** Says the banner, or what restrictions and filters say of the client instead. */
   judge(): void {
-    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    const opening = openingOf(this);
+    if (opening === undefined) return this.#greet(undefined);
     this.#phase = "busy";
-    this.server.access.checkClient(this).then(
-      (refused) => {
-        if (this.#phase !== "busy") return;
-        this.#phase = "command";
-        this.#welcome(refused);
-      },
-      (error) => this.server.failed(this, error),
-    );
-  }
-
-  /** Says the banner, or what refuses the client. */
-  #welcome(refused: ReplyText | undefined): void {
-    const { milters } = this.server;
-    if (milters === undefined || refused !== undefined) return this.#greet(refused);
-    this.#phase = "busy";
-    milters.open(this).then((opened) => {
-      if (this.#phase !== "busy") return opened?.quit();
-      this.milters = opened;
+    opening.then((reply) => {
+      if (this.#phase !== "busy") return this.milters?.quit(); // the client has gone
       this.#phase = "command";
-      this.#greet(opened?.greeting);
+      this.#greet(reply);
     }, (error) => this.server.failed(this, error));
   }
 
@@ -245,8 +228,6 @@ export class Session {
     this.resetTransaction();
     this.#flush();
     this.#phase = "closed";
-    // Another client is another connection for the filters.
-    if (peer !== this.peer) this.milters?.quit();
     const next = new Session(this.server, peer, standing, channel, this.#done, {
       client: peer === this.peer ? this.access.client : undefined,
       tls,
@@ -255,7 +236,7 @@ export class Session {
       errors: this.#errors,
       junk: this.#junk,
       transcript: this.#transcript,
-      milters: peer === this.peer ? this.milters : undefined,
+      milters: this.milters?.handOver(peer),
     });
     this.server.replace(this, next);
     channel.start({
@@ -350,14 +331,6 @@ export class Session {
     this.forwarded = undefined;
   }
 
-  /** What cleanup does with the client's mail, CLEANUP_FLAG bits. */
-  get cleanupFlags(): number {
-    const { cleanupFlags } = this.server;
-    return this.milters === undefined
-      ? cleanupFlags & ~CLEANUP_FLAG.MILTER
-      : cleanupFlags | CLEANUP_FLAG.SMTP_REPLY;
-  }
-
   /** As the log names it. */
   get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
@@ -433,7 +406,7 @@ export class Session {
       this.#phase = "closed";
       return false;
     }
-    const command = findCommand(parsed.verb);
+    const command = findCommand(parsed.verb) ?? unknownCommand(this.milters, line);
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
@@ -447,10 +420,7 @@ export class Session {
     if (this.access.denied && command?.name !== "QUIT") {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
-    if (command === undefined) {
-      if (this.milters === undefined) return this.#refuse(REPLY.unknownCommand);
-      return this.#execute(unknownCommand(this.milters, line), parsed.argument);
-    }
+    if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
       this.#counts.came(asciiLower(command.name));
       return this.#finish(asciiLower(command.name), REPLY.needTls);
@@ -585,22 +555,16 @@ export class Session {
     this.transaction = undefined;
     this.forwarded = undefined;
     endText(this, transaction, command).then((outcome) => {
-      this.milters?.abort();
       if (outcome.accepted) {
         this.#errors = 0;
         this.#junk = 0;
         this.#transcript?.accepted();
       }
-      this.#closeData(command, outcome.reply);
+      if (this.#phase !== "busy") return;
+      this.#phase = "command";
+      if (this.#finish(command, outcome.reply)) this.#resume();
+      else this.#flush();
     }, (error) => this.server.failed(this, error));
-  }
-
-  /** Answers a message. */
-  #closeData(command: "data" | "bdat", reply: ReplyText): void {
-    if (this.#phase !== "busy") return;
-    this.#phase = "command";
-    if (this.#finish(command, reply)) this.#resume();
-    else this.#flush();
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {

@@ -77,8 +77,17 @@ function loginText(sasl: SaslFacts | undefined, submitter: string): string {
   return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }
 
-/** What becomes of a message whose text has come. */
+/** What becomes of a message whose text has come; its filters are told that it is over. */
 export function endText(
+  session: Session,
+  transaction: Transaction,
+  command: "data" | "bdat",
+): Promise<Outcome> {
+  const outcome = judgeText(session, transaction, command);
+  return session.milters === undefined ? outcome : outcome.finally(() => session.milters?.abort());
+}
+
+function judgeText(
   session: Session,
   transaction: Transaction,
   command: "data" | "bdat",

@@ -6,6 +6,7 @@
  */
 import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/protocol.ts";
 import { NOTIFY_MOST } from "../mail/notify.ts";
+import { FILTER_LIMIT, LENT_FILTER, MACRO, MACRO_LIMIT, MACRO_VALUE_LIMIT } from "./milter_fields.ts";
 
 /** Longest envelope address that any daemon handles, bytes. RFC 5321 section 4.5.3.1 asks for 254; SMTPUTF8 and quoting get room. */
 export const ADDRESS_LIMIT = 1024;
@@ -24,10 +25,6 @@ export const ENVELOPE_LIMIT = 16384;
 /** Most lines that proxymap is asked about at once, and the longest of them, bytes. */
 export const LINES_LIMIT = 1024;
 export const LINE_LIMIT = 1024 * 1024;
-/** Most filters of one session, most macros that one of them asks for at one stage, and the longest value. */
-export const FILTER_LIMIT = 20;
-const MACRO_LIMIT = 100;
-const MACRO_VALUE_LIMIT = 8192;
 /** Most recipients in one delivery request. */
 export const REQUEST_RECIPIENT_LIMIT = 10000;
 
@@ -51,20 +48,8 @@ export const CLEANUP = protocol({
       fields: {
         /** CLEANUP_FLAG bits that filters have added: HOLD, DISCARD. */
         flags: integer(0xffff),
-        filters: list(FILTER_LIMIT, {
-          /** Its number among the session's. */
-          filter: integer(FILTER_LIMIT),
-          name: text(1024),
-          defaultAction: choice("accept", "reject", "tempfail", "quarantine", "shutdown"),
-          /** Milliseconds. */
-          contentTimeout: integer(),
-          version: integer(0xff),
-          actions: integer(0xffffffff),
-          steps: integer(0xffffffff),
-          headerMacros: list(MACRO_LIMIT, { name: text(256) }),
-          endMacros: list(MACRO_LIMIT, { name: text(256) }),
-        }),
-        macros: list(MACRO_LIMIT, { name: text(256), value: text(MACRO_VALUE_LIMIT) }),
+        filters: list(FILTER_LIMIT, LENT_FILTER),
+        macros: list(MACRO_LIMIT, { ...MACRO, value: text(MACRO_VALUE_LIMIT) }),
       },
     },
     /** What was written or read; `why` is not empty when the filter is lost. */

@@ -136,7 +136,7 @@ fault(
 );
 
 for (const [name, letter, act, options] of FAULTS) {
-  Deno.test(`a filter that ${name} costs what default_action says, and nothing of it is in the message`, async () => {
+  Deno.test(`${name.startsWith("dies") ? "FLT-44: " : ""}a filter that ${name} costs what default_action says, and nothing of it is in the message`, async () => {
     const timeouts = "connect_timeout=1s command_timeout=1s content_timeout=1s";
     await using filter = new RawFilter(act, options);
     await through(filter, `default_action=accept ${timeouts}`, ({ replies, host }) => {
