@@ -50,6 +50,9 @@ import { ClientAgent, type DeliveryExchange } from "../../lib/smtp/client_agent.
 import { SessionCache } from "../../lib/smtp/client_cache.ts";
 import { lmtpPolicy } from "../../lib/smtp/client_policy.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
+import { ClientTls } from "../../lib/smtp/client_tls.ts";
+import { TlsPolicyFinder } from "../../lib/smtp/client_tls_policy.ts";
+import { lmtpTlsConfiguration } from "../../lib/smtp/client_tls_settings.ts";
 // Server skeleton
 import type { Request } from "../../lib/ipc/protocol.ts";
 import type { Context } from "../../lib/server/context.ts";
@@ -76,7 +79,16 @@ function start(
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
   });
   const rules = OutgoingRules.from("lmtp", settings, services, (text) => log.warning(text));
-  const tools = { policy, dns, cache, log, random: Math.random, rules, trouble };
+  const configuration = lmtpTlsConfiguration(settings, context.clientTls);
+  const finder = new TlsPolicyFinder({
+    configuration,
+    myHostName: policy.myHostName,
+    maps: () => new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    dns,
+    warn: (text) => log.warning(text),
+  });
+  const tls = new ClientTls(configuration, finder, policy, log);
+  const tools = { policy, dns, cache, tls, log, random: Math.random, rules, trouble };
   const agent = new ClientAgent(tools, queue);
   return (exchange, request) => agent.handle(exchange, request);
 }

@@ -29,9 +29,12 @@ export class NetworkError extends Error {
 
 const TIMED_OUT = "Connection timed out";
 
+/** The part of the runtime's streams that a connection stands on. */
+export type RawStream = Pick<Deno.Conn, "read" | "write" | "close">;
+
 /** One connected stream. One read and one write may be under way at once. */
 export class Connection {
-  readonly #conn: Deno.Conn;
+  #conn: RawStream;
   readonly localAddress: string;
   readonly remoteAddress: string;
   /** When the current wait ends, by `performance.now()`; infinite while nobody waits. */
@@ -57,6 +60,18 @@ export class Connection {
   /** Nothing is due any more. */
   noDeadline(): void {
     this.#expires = Infinity;
+  }
+
+  /**
+   * Puts another stream on top of the one in use, as TLS; nothing may be under way. Throws `NetworkError` for what goes
+   * wrong below, and what `make` throws.
+   */
+  async layer(make: (below: RawStream) => Promise<RawStream>): Promise<void> {
+    try {
+      this.#conn = await make(this.#conn);
+    } catch (error) {
+      throw this.#timedOut ? this.#failure(error) : error;
+    }
   }
 
   /** Reads into `buffer`: the bytes read, or null when the peer has closed. Throws `NetworkError`. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { ClientTlsMaterial } from "../tls/client_material.ts";
 
 /** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
 export const LISTENER = 3;
@@ -35,6 +36,8 @@ export interface Boot {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; only these two have it. */
   readonly queueKey?: string;
+  /** Authorities, key and certificates of a daemon that opens TLS connections. */
+  readonly clientTls?: ClientTlsMaterial;
   /** What a helper may write, and nothing for other daemons. */
   readonly helper?: AnyHelperTask;
 }

@@ -17,6 +17,7 @@ import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
 import { systemGateways } from "./system_facts.ts";
+import { findClientTlsProblems } from "./tls_client_files.ts";
 
 /** Largest expect.toml, bytes. */
 const EXPECT_LIMIT = 4 * 1024 * 1024;
@@ -35,6 +36,7 @@ export async function findProblems(
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
+    ...findClientTlsProblems(configuration, services),
     ...await findDecisionProblems(configuration, services),
   ];
 }

@@ -10,6 +10,7 @@ import type { Protocol } from "../ipc/protocol.ts";
 import { MAILBOX } from "../proto/protocols.ts";
 import type { Channel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
+import { type ClientTlsMaterial, NO_MATERIAL } from "../tls/client_material.ts";
 import { exitProcess, inputLines, onUncaughtError, writeOutputText } from "../safe/stdio.ts";
 import {
   type AnyHelperTask,
@@ -38,6 +39,8 @@ export interface Context<S extends Service> {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; empty for all others. */
   readonly queueKey: string;
+  /** What a daemon that opens TLS connections has for it. */
+  readonly clientTls: ClientTlsMaterial;
   /** Services that serve the delivery protocol. */
   readonly transports: readonly string[];
   /** A client of a service that the declaration names. The same client for the same service. */
@@ -71,6 +74,7 @@ export class Process<S extends Service> implements Context<S> {
   readonly hostName: string;
   readonly bootId: string;
   readonly queueKey: string;
+  readonly clientTls: ClientTlsMaterial;
   readonly transports: readonly string[];
   readonly #clients = new Map<string, IpcClient<Protocol>>();
   readonly #wakeups: (() => void | Promise<void>)[] = [];
@@ -91,6 +95,7 @@ export class Process<S extends Service> implements Context<S> {
     this.hostName = boot.log.hostName;
     this.bootId = boot.bootId;
     this.queueKey = boot.queueKey ?? "";
+    this.clientTls = boot.clientTls ?? NO_MATERIAL;
     this.transports = boot.transports;
     const program = boot.service === command ? command : programName(boot.service, command);
     this.log = makeLogger({ ...boot.log, program });

@@ -11,6 +11,7 @@ import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table
 import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
+import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
@@ -254,6 +255,10 @@ export class Planner {
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
+      // Private keys are read for processes that are started, not for whoever asks what they may touch.
+      ...(service.opensTls && this.#queueKey !== ""
+        ? { clientTls: clientTlsMaterial(this.#configuration, entry) }
+        : {}),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }

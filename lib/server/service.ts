@@ -58,6 +58,8 @@ export interface Service {
   readonly knowsQueueKey?: true;
   /** When the mail system stops it ends behind the others, as it has to see what they left. */
   readonly endsLast?: true;
+  /** It opens TLS connections to servers: it is handed the authorities, its key and its certificates. */
+  readonly opensTls?: true;
   /** It uses an npm package, so its process may load npm code from the cache. */
   readonly npm?: true;
   /** The parameters that it is told. A password or key reaches only those that name it here. */

@@ -24,7 +24,10 @@ import {
   RequestRecipients,
 } from "./client_recipients.ts";
 import { LookupTroubleError, type OutgoingRules, OutgoingText } from "./client_rewrite.ts";
-import { ClientSession, introduce } from "./client_session.ts";
+import { ClientSession } from "./client_session.ts";
+import { type ClientTls, tlsTerms } from "./client_tls.ts";
+import type { DestinationTls, HostTls } from "./client_tls_policy.ts";
+import type { Introduction } from "./client_tls_session.ts";
 import { type ClientMessage, Transaction, type TransactionEnd } from "./client_transaction.ts";
 import type { Emit } from "./mime_downgrade.ts";
 
@@ -33,6 +36,7 @@ export interface DeliveryTools {
   readonly policy: ClientPolicy;
   readonly dns: DnsLookup;
   readonly cache: SessionCache;
+  readonly tls: ClientTls;
   readonly log: Logger;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -124,14 +128,15 @@ export class ClientDelivery {
   async #tryDestination(stop: Stop): Promise<"next" | "final"> {
     const { destination } = stop;
     const used = new Set<string>();
-    await this.#useKeptSession(destination, used);
+    const wanted = await this.#tools.tls.destination(destination);
+    await this.#useKeptSession(destination, wanted, used);
     if (!this.#goesOn()) return "final";
     const found = await this.#findHosts(stop);
     if (found.kind === "failed") {
       this.#failAll(this.#configured(stop, found.failure), undefined);
       return found.final ? "final" : "next";
     }
-    await this.#tryHosts(stop, found.hosts.filter((host) => !used.has(host.address)));
+    await this.#tryHosts(stop, wanted, found.hosts.filter((host) => !used.has(host.address)));
     return found.final ? "final" : "next";
   }
 
@@ -171,19 +176,23 @@ export class ClientDelivery {
   }
 
   /** Tries connections that earlier deliveries left, until one of them is alive. */
-  async #useKeptSession(destination: Destination, used: Set<string>): Promise<void> {
+  async #useKeptSession(
+    destination: Destination,
+    wanted: DestinationTls,
+    used: Set<string>,
+  ): Promise<void> {
     for (;;) {
-      const session = this.#tools.cache.take(destination.text);
+      const session = this.#tools.cache.take(cacheKey(destination, wanted));
       if (session === undefined) return;
       const attempt = { session, connected: Date.now() };
-      const end = await this.#transact(attempt, destination);
+      const end = await this.#transact(attempt, destination, wanted);
       if (end.stale) continue;
       used.add(session.host.address);
       return;
     }
   }
 
-  async #tryHosts(stop: Stop, hosts: readonly Host[]): Promise<void> {
+  async #tryHosts(stop: Stop, wanted: DestinationTls, hosts: readonly Host[]): Promise<void> {
     const { addressLimit, sessionLimit } = this.#tools.policy;
     let sessions = 0;
     for (const [tried, host] of hosts.entries()) {
@@ -192,33 +201,57 @@ export class ClientDelivery {
         return;
       }
       this.#logPassedOver();
-      const attempt = await this.#open(host);
-      if (attempt === undefined) continue;
-      sessions++;
-      await this.#transact(attempt, stop.destination, stop.fallback);
+      const tls = await this.#tools.tls.host(wanted, stop.destination, host);
+      if (tls.kind === "failed") {
+        this.#failAll(tls.failure, undefined);
+        continue;
+      }
+      if (await this.#tryHost(stop, wanted, host, tls) === "offered") sessions++;
     }
   }
 
-  /** Connects and introduces us; undefined when that failed, which is on the books then. */
-  async #open(host: Host): Promise<Attempt | undefined> {
+  /** One host: over TLS as its policy says, and where that is broken and may be done without, once more in the clear. */
+  async #tryHost(
+    stop: Stop,
+    wanted: DestinationTls,
+    host: Host,
+    tls: HostTls,
+  ): Promise<"offered" | "closed"> {
+    let offered: "offered" | "closed" = "closed";
+    for (const clear of [false, true]) {
+      const attempt = await this.#open(host, tls, clear);
+      let broken = attempt === "broken";
+      if (typeof attempt === "object") {
+        offered = "offered";
+        const end = await this.#transact(attempt, stop.destination, wanted, stop.fallback);
+        broken = end.failure?.blame === "stream" && attempt.session.security !== undefined;
+      }
+      if (!broken || !this.#goesOn() || !this.#tools.tls.mayGoClear(tls, this.#request)) break;
+      this.#logPassedOver();
+    }
+    return offered;
+  }
+
+  /** Connects and introduces us; else the failure is on the books. "broken": TLS was not to be had. */
+  async #open(host: Host, tls: HostTls, clear: boolean): Promise<Attempt | "closed" | "broken"> {
     const { policy } = this.#tools;
     const connection = await this.#connect(host);
-    if (connection === undefined) return undefined;
+    if (connection === undefined) return "closed";
     const session = new ClientSession(host, connection);
-    let failure: Failure | undefined;
+    let introduction: Introduction;
     try {
-      failure = await introduce(session, policy);
+      introduction = await this.#tools.tls.introduce(session, tls, clear);
     } catch (error) {
       session.close();
       if (!(error instanceof StreamError)) throw error;
       // What breaks before any mail was offered is the site's trouble.
-      failure = error.failure;
+      introduction = { kind: "failed", failure: error.failure };
     }
     const attempt = { session, connected: Date.now() };
-    if (failure === undefined) return attempt;
-    this.#failAll(failure, attempt);
+    if (introduction.kind === "ready") return attempt;
+    this.#failAll(introduction.failure, attempt);
     await session.quit(policy);
-    return undefined;
+    return introduction.tls !== undefined || session.security !== undefined ? "broken" : "closed";
   }
 
   async #connect(host: Host): Promise<Connection | undefined> {
@@ -238,7 +271,12 @@ export class ClientDelivery {
   }
 
   /** Offers the message to a server and keeps or ends the session. */
-  async #transact(attempt: Attempt, destination: Destination, fallback = false): Promise<TransactionEnd> {
+  async #transact(
+    attempt: Attempt,
+    destination: Destination,
+    wanted: DestinationTls,
+    fallback = false,
+  ): Promise<TransactionEnd> {
     const { policy, cache, log } = this.#tools;
     const { session } = attempt;
     session.uses++;
@@ -266,7 +304,7 @@ export class ClientDelivery {
     if (end.failure !== undefined) {
       for (const number of numbers) if (!settled.has(number)) this.#failOne(number, end.failure, attempt);
     }
-    if (keep && session.sound) cache.keep(destination.text, session);
+    if (keep && session.sound) cache.keep(cacheKey(destination, wanted), session);
     else await session.quit(policy);
     return end;
   }
@@ -319,6 +357,11 @@ export class ClientDelivery {
     if (this.#unlogged !== "") this.#tools.log.info(`${this.#request.queueId}: ${this.#unlogged}`);
     this.#unlogged = "";
   }
+}
+
+/** A connection is used again by mail that would have made the same one. */
+function cacheKey(destination: Destination, wanted: DestinationTls): string {
+  return `${destination.text} ${tlsTerms(wanted)}`;
 }
 
 /** A unix socket is on this host: it has our name. */

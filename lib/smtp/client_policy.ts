@@ -219,8 +219,9 @@ function commonPolicy(
     randomize: shared.smtp_randomize_addresses,
     addressLimit: shared.smtp_mx_address_limit,
     sessionLimit: shared.smtp_mx_session_limit,
-    lookups: shared.smtp_dns_support_level === "enabled" ||
-      shared.smtp_dns_support_level === "" && !common.disable_dns_lookups,
+    lookups: shared.smtp_dns_support_level === ""
+      ? !common.disable_dns_lookups
+      : shared.smtp_dns_support_level !== "disabled",
     ignoreMxErrors: common.ignore_mx_lookup_error,
     deferIfNoAddress: shared.smtp_defer_if_no_mx_address_found,
     skip5xxGreeting: shared.smtp_skip_5xx_greeting,

@@ -12,6 +12,8 @@ import { type Host, hostLabel } from "./client_hosts.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 import { type Features, NO_FEATURES, parseEhlo } from "./ehlo.ts";
 import { type Reply, ReplyError, ReplyParser } from "./reply.ts";
+import { startTls, TlsError, type TlsHandshake, type TlsHandshakeOptions } from "../safe/tls_client.ts";
+import type { SessionSecurity } from "./client_tls_session.ts";
 
 /** Bytes read at once: replies are short. */
 const READ_SIZE = 4096;
@@ -27,6 +29,8 @@ export class ClientSession {
   /** What is to be sent next. */
   readonly out = new ByteBuilder(WRITE_LIMIT, 2048);
   features: Features = NO_FEATURES;
+  /** How the connection is encrypted; undefined in the clear. */
+  security: SessionSecurity | undefined;
   /** Deliveries that this connection has been used for. */
   uses = 0;
   /** False when the conversation is in a state from which no other delivery can start. */
@@ -104,6 +108,37 @@ export class ClientSession {
   }
 
   /**
+   * Goes on over TLS, and forgets what the server said of itself (RFC 3207 section 4.2).
+   *
+   * @throws TlsError when it cannot; the connection is of no use then
+   * @throws NetworkError when its time is over
+   */
+  async secure(options: TlsHandshakeOptions, timeoutMs: number): Promise<TlsHandshake> {
+    // What came in the clear behind the reply to STARTTLS was put there by somebody in the middle, to be taken for a
+    // reply of the server that comes under TLS (CVE-2021-38371). No honest server speaks before the handshake.
+    if (this.#start < this.#end || !this.#parser.idle) {
+      this.sound = false;
+      throw new TlsError("data in the clear behind the reply to STARTTLS");
+    }
+    try {
+      const handshake = await startTls(this.#connection, options, timeoutMs);
+      this.features = NO_FEATURES;
+      return handshake;
+    } catch (error) {
+      this.sound = false;
+      throw error;
+    }
+  }
+
+  /** True when the server speaks although it is not its turn; what it says is read later. */
+  async speaksEarly(): Promise<boolean> {
+    const reading = this.#reading ??= this.#connection.read(this.#input);
+    // One turn of the event loop: what has arrived by now is there then.
+    const quiet = new Promise<false>((resolve) => setTimeout(() => resolve(false), 0));
+    return await Promise.race([reading.then(() => true, () => true), quiet]);
+  }
+
+  /**
    * Listens while nobody uses the connection: a server that says something unasked or leaves makes it useless.
    *
    * @param gone called at most once, when it can no longer be used
@@ -176,6 +211,20 @@ export async function introduce(session: ClientSession, policy: ClientPolicy): P
   if (!isPositive(greeting)) return refusedGreeting(session, greeting, policy);
   const words = splitBlanks(greeting.lines.join(" "));
   const extended = policy.ehlo === "always" || (policy.ehlo === "banner" && words.includes("ESMTP"));
+  return await sayHello(session, policy, extended);
+}
+
+/**
+ * Says who we are and learns what the server can; again behind STARTTLS. Throws `StreamError`.
+ *
+ * @param extended with EHLO, and HELO only to a server that does not know it
+ */
+export async function sayHello(
+  session: ClientSession,
+  policy: ClientPolicy,
+  extended: boolean,
+): Promise<Failure | undefined> {
+  const timeout = policy.timeouts.hello;
   if (extended) {
     const verb = policy.dialect === "lmtp" ? "LHLO" : "EHLO";
     const reply = await session.ask(

@@ -11,7 +11,9 @@ import { ClientAgent } from "../../../lib/smtp/client_agent.ts";
 import { SessionCache } from "../../../lib/smtp/client_cache.ts";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../../../lib/smtp/client_recipients.ts";
+import type { TlsConfiguration } from "../../../lib/smtp/client_tls_settings.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
+import { makeClientTls } from "./tls_bench.ts";
 
 export const QUEUE_ID = "4ZqYkT1zzz9x";
 
@@ -139,6 +141,7 @@ export function makeBench(
   zone: Zone = {},
   lines: readonly (string | Uint8Array)[] = ["Subject: test", "", "Hello."],
   finalNewline = true,
+  tls: Partial<TlsConfiguration> = { level: "none" },
 ): Bench {
   const root = Deno.makeTempDirSync();
   Deno.mkdirSync(`${root}/active`);
@@ -155,10 +158,12 @@ export function makeBench(
     flush: () => undefined,
   };
   const cache = new SessionCache(whole, (error) => errors.push(error));
+  const dns = new FakeDns(zone);
   const tools = {
     policy: whole,
-    dns: new FakeDns(zone),
+    dns,
     cache,
+    tls: makeClientTls(tls, whole, dns, log),
     log,
     random: () => 0,
     trouble: (_: string, error: unknown) => void errors.push(error),
