@@ -16,6 +16,7 @@ import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
 import { SERVICES } from "../services.ts";
@@ -290,7 +291,12 @@ export class Supervisor implements ServiceHost {
       readText: (path) => readTextFile(path, 4 * 1024 * 1024),
       commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
     });
-    const problems = [...found, ...(configuration === undefined ? [] : findTableProblems(configuration))];
+    const problems = [
+      ...found,
+      ...(configuration === undefined
+        ? []
+        : [...findTableProblems(configuration), ...findTlsProblems(configuration, SERVICES)]),
+    ];
     const errors = problems.filter((problem) => problem.severity === "error");
     if (configuration === undefined || errors.length > 0) throw new ConfigurationError(errors);
     for (const problem of problems) this.log.warning(describeProblem(problem));

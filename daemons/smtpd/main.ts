@@ -49,6 +49,7 @@ import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import { type ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
+import { SmtpdTls } from "./smtpd_tls.ts";
 import { SERVICE } from "./service.ts";
 
 /** Bytes that a client may send before it is greeted; it is refused anyway. */
@@ -69,13 +70,17 @@ function serve(
   let early: Uint8Array = new Uint8Array(0);
   let gone = false;
   let ended = false;
-  channel.start({
-    data: (bytes) => {
-      if (early.length === 0) early = bytes.slice(0, EARLY_LIMIT);
-    },
-    ended: () => ended = true,
-    closed: () => gone = true,
-  });
+  // In wrapper mode the first byte is the handshake's.
+  const listens = server.tls?.wrapper !== true;
+  if (listens) {
+    channel.start({
+      data: (bytes) => {
+        if (early.length === 0) early = bytes.slice(0, EARLY_LIMIT);
+      },
+      ended: () => ended = true,
+      closed: () => gone = true,
+    });
+  }
   const drop = () => {
     channel.destroy();
     done();
@@ -95,11 +100,13 @@ function serve(
     const greet = (standing: ClientStanding) => {
       if (gone) return done();
       const session = new Session(server, peer, standing, channel, done);
-      channel.start({
-        data: (bytes) => session.data(bytes),
-        ended: () => session.ended(),
-        closed: () => session.closed(),
-      });
+      if (listens) {
+        channel.start({
+          data: (bytes) => session.data(bytes),
+          ended: () => session.ended(),
+          closed: () => session.closed(),
+        });
+      }
       session.begin(early);
       if (ended) session.ended();
     };
@@ -126,6 +133,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),
+    tls: SmtpdTls.of(settings, context.tls, context.log),
     flush: context.reaches("flush") ? context.client(FLUSH, "flush") : undefined,
   };
   const cleanup = context.client(CLEANUP, "cleanup");

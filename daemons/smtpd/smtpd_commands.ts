@@ -15,6 +15,7 @@ import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
+import { offersStartTls, startTls } from "./smtpd_tls.ts";
 import { Transaction } from "./smtpd_transaction.ts";
 
 type Result = ReplyText | undefined | Promise<ReplyText | undefined>;
@@ -24,6 +25,8 @@ export interface Command {
   readonly name: string;
   /** More input may not follow it in the same group (RFC 2920). */
   readonly last: boolean;
+  /** It is taken before TLS where TLS is demanded. */
+  readonly beforeTls?: true;
   run(session: Session, argument: Uint8Array): Result;
 }
 
@@ -69,16 +72,17 @@ export function runCommand(session: Session, command: Command, argument: Uint8Ar
 /** By verb, in the order in which a session's counts are logged. */
 const COMMANDS: ReadonlyMap<string, Command> = new Map(
   ([
-    { name: "HELO", last: true, run: helo },
-    { name: "EHLO", last: true, run: ehlo },
+    { name: "HELO", last: true, beforeTls: true, run: helo },
+    { name: "EHLO", last: true, beforeTls: true, run: ehlo },
+    { name: "STARTTLS", last: true, beforeTls: true, run: startTls },
     { name: "MAIL", last: false, run: mail },
     { name: "RCPT", last: false, run: rcpt },
     { name: "DATA", last: true, run: data },
     { name: "RSET", last: false, run: rset },
-    { name: "NOOP", last: true, run: noop },
+    { name: "NOOP", last: true, beforeTls: true, run: noop },
     { name: "VRFY", last: true, run: vrfy },
     { name: "ETRN", last: true, run: etrn },
-    { name: "QUIT", last: true, run: () => REPLY.bye },
+    { name: "QUIT", last: true, beforeTls: true, run: () => REPLY.bye },
   ] satisfies Command[]).map((command) => [command.name, command]),
 );
 
@@ -122,13 +126,14 @@ function ehlo(session: Session, argument: Uint8Array): Result {
   return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
 }
 
-function ehloReply({ server }: Session, verp: boolean): ReplyText {
-  const { settings, hiddenKeywords: hidden } = server;
+function ehloReply(session: Session, verp: boolean): ReplyText {
+  const { settings, hiddenKeywords: hidden } = session.server;
   const keywords = [
     "PIPELINING",
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
     ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
     "ETRN",
+    ...(offersStartTls(session) ? ["STARTTLS"] : []),
     ...(verp ? ["XVERP"] : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",

@@ -8,7 +8,7 @@ import { formatMailDate } from "../../lib/mail/date.ts";
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-// This program
+import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 
 /** What a Received header tells. */
 export interface ReceivedInfo {
@@ -22,7 +22,16 @@ export interface ReceivedInfo {
   readonly recipients: readonly string[];
   /** smtpd_hide_client_session. */
   readonly hideClient: boolean;
+  readonly tls: TlsFacts | undefined;
+  readonly sasl: SaslFacts | undefined;
+  /** smtpd_tls_received_header. */
+  readonly showTls: boolean;
+  /** smtpd_sasl_authenticated_header. */
+  readonly showLogin: boolean;
 }
+
+/** Longest text of a client's own in a comment, UTF-16 units. */
+const COMMENT_LIMIT = 255;
 
 /** The lines of the header. */
 export function receivedLines(info: ReceivedInfo, date: string): string[] {
@@ -33,13 +42,48 @@ export function receivedLines(info: ReceivedInfo, date: string): string[] {
   const by = `by ${info.hostName} (${info.mailName})`;
   const only = info.recipients.length === 1 ? info.recipients[0] : undefined;
   const id = `id ${info.queueId}`;
-  const with_ = info.hideClient ? "" : ` with ${info.protocol}`;
   const lines = info.hideClient
-    ? [`Received: ${by}${with_} ${id}`]
-    : [`Received: ${from}`, `\t${by}${with_} ${id}`];
+    ? [`Received: ${by} ${id}`]
+    : [`Received: ${from}`, ...proofLines(info), `\t${by} with ${withProtocol(info)} ${id}`];
   if (only === undefined) lines[lines.length - 1] += `; ${date}`;
   else lines.push(`\tfor <${printable(quoteAddress(only))}>; ${date}`);
   return lines;
+}
+
+/** RFC 3848 section 1: ESMTP with TLS is ESMTPS, with a login ESMTPA, with both ESMTPSA. */
+function withProtocol({ protocol, tls, sasl }: ReceivedInfo): string {
+  if (protocol !== "ESMTP") return protocol;
+  return `${protocol}${tls === undefined ? "" : "S"}${sasl === undefined ? "" : "A"}`;
+}
+
+/** The comments on how the session was encrypted and who logged in. */
+function proofLines({ tls, sasl, showTls, showLogin }: ReceivedInfo): string[] {
+  const lines: string[] = [];
+  if (showTls && tls !== undefined) {
+    lines.push(`\t(using ${tls.protocol} with cipher ${tls.cipher} (${tls.bits}/${tls.bits} bits))`);
+    const { certificate } = tls;
+    if (certificate !== undefined) {
+      const verified = certificate.trusted ? "verified OK" : "not verified";
+      const [subject, issuer] = [certificate.subject, certificate.issuer].map(commentText);
+      lines.push(`\t(Client CN "${subject}", Issuer "${issuer}" (${verified}))`);
+    } else {
+      lines.push(
+        tls.asked ? "\t(Client did not present a certificate)" : "\t(No client certificate requested)",
+      );
+    }
+  }
+  if (showLogin && sasl !== undefined) lines.push(`\t(Authenticated sender: ${commentText(sasl.username)})`);
+  return lines;
+}
+
+/** RFC 5322 section 3.2.2: a client's own text in a comment may not end it, open another or quote what follows. */
+function commentText(text: string): string {
+  let out = "";
+  for (const character of text.slice(0, COMMENT_LIMIT)) {
+    const code = character.charCodeAt(0);
+    out += code < 0x20 || code > 0x7e || '()\\"'.includes(character) ? "?" : character;
+  }
+  return out;
 }
 
 /** Makes the date once a second: its time zone costs more than the rest of the header. */

@@ -30,6 +30,7 @@ import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import type { SmtpdTls } from "./smtpd_tls.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
@@ -55,6 +56,8 @@ export class Server {
   readonly settings: SmtpdSettings;
   readonly log: Logger;
   readonly cleanup: CleanupService;
+  /** Undefined where TLS is off. */
+  readonly tls: SmtpdTls | undefined;
   /** What a refused line that ends in LF alone gets. */
   readonly bareNewlineReply: ReplyText;
   /** The postmaster wants to know of errors in sessions. */
@@ -98,6 +101,7 @@ export class Server {
       `${settings.myhostname} Error: bare <LF> received`;
     this.log = log;
     this.cleanup = cleanup;
+    this.tls = services.tls;
     this.#services = services;
     this.#trouble = trouble;
     const clients = (name: string, items: readonly string[]) =>
@@ -189,6 +193,12 @@ export class Server {
       },
       (error) => this.#trouble(`postmaster notice for ${client}`, error),
     );
+  }
+
+  /** A session takes the place of another on the same connection. */
+  replace(old: Session, next: Session): void {
+    this.#sessions.delete(old);
+    this.#sessions.add(next);
   }
 
   /** Takes a session out; false when it is out already. */
@@ -297,6 +307,8 @@ export class Server {
       peer: session.peer,
       trusted: session.trusted,
       helo: session.greeting?.name ?? "",
+      tls: session.tls,
+      sasl: session.sasl,
       sender: session.transaction?.sender,
       recipient: recipient === undefined ? undefined : quoteAddress(recipient),
       resolved,
@@ -314,7 +326,7 @@ function isPostmaster(address: string): boolean {
 }
 
 function acceptedKey(session: Session, recipient: string): string {
-  return `${session.trusted ? "+" : "-"}${session.local ? "+" : "-"}${recipient}`;
+  return `${session.trusted ? "+" : "-"}${session.sasl ? "+" : "-"}${session.local ? "+" : "-"}${recipient}`;
 }
 
 function matches(list: MatchList, peer: Peer): boolean {

@@ -8,11 +8,13 @@ import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
+import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
+import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
@@ -28,10 +30,7 @@ const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "command" | "busy" | "data" | "closed";
-
-/** What a session needs of its connection. */
-export type SessionChannel = Pick<Channel, "write" | "pause" | "resume" | "finish" | "close">;
+type Phase = "connecting" | "handshake" | "command" | "busy" | "data" | "closed";
 
 /** What a session remembers besides its transaction. */
 export interface Greeting {
@@ -47,6 +46,15 @@ export interface ClientStanding {
   readonly local: boolean;
 }
 
+/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
+interface Secured {
+  readonly tls: TlsFacts;
+  readonly counts: CommandCounts;
+  readonly errors: number;
+  readonly junk: number;
+  readonly transcript: Transcript | undefined;
+}
+
 /** A session. */
 export class Session {
   readonly server: Server;
@@ -55,13 +63,19 @@ export class Session {
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   readonly local: boolean;
   readonly log: Logger;
-  readonly #channel: SessionChannel;
+  /** Undefined in the clear. */
+  readonly tls: TlsFacts | undefined;
+  /** Undefined while nobody has logged in. */
+  sasl: SaslFacts | undefined;
+  readonly #standing: ClientStanding;
+  readonly #channel: Channel;
   readonly #done: () => void;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
+  #handshake: Handshake | undefined;
   #out = "";
   /** Nothing more comes from the client. */
   #inputEnded = false;
@@ -71,8 +85,8 @@ export class Session {
   #where = "CONNECT";
   #errors = 0;
   #junk = 0;
-  readonly #deadline: Deadline;
-  readonly #counts = new CommandCounts();
+  #deadline: Deadline;
+  readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
   #records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
@@ -84,18 +98,25 @@ export class Session {
     server: Server,
     peer: Peer,
     standing: ClientStanding,
-    channel: SessionChannel,
+    channel: Channel,
     done: () => void,
+    secured?: Secured,
   ) {
     this.server = server;
     this.peer = peer;
+    this.#standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
-    this.#transcript = server.keepsTranscripts ? new Transcript(server.settings) : undefined;
+    this.tls = secured?.tls;
+    this.#counts = secured?.counts ?? new CommandCounts();
+    this.#errors = secured?.errors ?? 0;
+    this.#junk = secured?.junk ?? 0;
+    this.#transcript = secured?.transcript ??
+      (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
   }
 
   /** "host[address]", as all logs name the client. */
@@ -114,19 +135,71 @@ export class Session {
     this.#phase = "command";
     this.#deadline.start();
     const refusal = this.server.admit(this);
+    const wrapper = this.server.tls?.wrapper === true;
     if (refusal !== undefined) {
       this.log.info(`NOQUEUE: reject: CONNECT from ${this.client}: ${refusal}; proto=SMTP`);
-      this.reply(refusal);
+      // In wrapper mode nothing is ever said in the clear, and a client too many is not worth a handshake.
+      if (wrapper) this.#phase = "closed";
+      else this.reply(refusal);
       return this.#flush();
     }
+    if (wrapper) return this.#beginHandshake(early);
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
+    this.#greet();
+    if (early.length > 0) this.data(early);
+  }
+
+  #greet(): void {
     this.reply(`220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
-    if (early.length > 0) this.data(early);
+  }
+
+  /** Answers STARTTLS and begins the handshake. */
+  startTls(): void {
+    // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
+    if (this.#input.length > 0) return this.#improperPipelining(this.#where, this.#input.view());
+    this.#counts.accepted("starttls");
+    this.reply(REPLY.startTls);
+    this.#flush();
+    this.#beginHandshake(this.#input.view());
+  }
+
+  #beginHandshake(early: Uint8Array): void {
+    this.resetTransaction();
+    this.#phase = "handshake";
+    // One budget for all of it: a client that sends a byte now and then must not hold its place.
+    const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
+    this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
+    this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
+      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+      failed: () => this.closed(),
+    });
+  }
+
+  /** Another session takes over: of this one nothing is left but our own counts. */
+  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+    if (this.#phase !== "handshake") return channel.destroy();
+    this.#phase = "closed";
+    const next = new Session(this.server, this.peer, this.#standing, channel, this.#done, {
+      tls,
+      counts: this.#counts,
+      errors: this.#errors,
+      junk: this.#junk,
+      transcript: this.#transcript,
+    });
+    this.server.replace(this, next);
+    channel.start({
+      data: (bytes) => next.data(bytes),
+      ended: () => next.ended(),
+      closed: () => next.closed(),
+    });
+    next.#phase = "command";
+    next.#where = this.#where;
+    if (this.#where === "CONNECT") next.#greet();
   }
 
   /** Takes bytes from the client. */
@@ -155,6 +228,11 @@ export class Session {
   /** The client was silent for too long. */
   timeout(): void {
     if (this.#phase === "closed") return;
+    if (this.#handshake !== undefined && this.#phase === "handshake") {
+      this.#handshake.cancel();
+      this.server.tls?.logFailure(this.client, "Connection timed out");
+      return this.closed();
+    }
     this.log.info(`timeout after ${this.#where} from ${this.client}`);
     this.#abortReason = "timeout";
     this.reply(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
@@ -216,6 +294,10 @@ export class Session {
       mailName: settings.mail_name,
       recipients: transaction.recipients,
       hideClient: settings.smtpd_hide_client_session,
+      tls: this.tls,
+      sasl: this.sasl,
+      showTls: settings.smtpd_tls_received_header,
+      showLogin: settings.smtpd_sasl_authenticated_header,
     }, this.server.date(Date.now()));
     this.log.info(`${transaction.id}: client=${this.client}`);
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
@@ -283,6 +365,10 @@ export class Session {
       return false;
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
+    if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
+      this.#counts.came(asciiLower(command.name));
+      return this.#finish(asciiLower(command.name), REPLY.needTls);
+    }
     return this.#execute(command, parsed.argument);
   }
 
@@ -315,6 +401,7 @@ export class Session {
    */
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data") return true;
+    if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
     if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
       return this.#conclude(name, reply);

@@ -11,6 +11,7 @@ import type { FlushConnection } from "../../lib/proto/flush_client.ts";
 import type { Services } from "../../lib/access/policy.ts";
 // This program
 import type { SERVICE } from "./service.ts";
+import type { SmtpdTls } from "./smtpd_tls.ts";
 
 /** The settings that smtpd is told. */
 export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
@@ -20,4 +21,6 @@ export interface SmtpdServices extends Services {
   readonly settings: SmtpdSettings;
   /** Undefined where master.toml has no flush service. */
   readonly flush?: FlushConnection | undefined;
+  /** Undefined where TLS is off. */
+  readonly tls?: SmtpdTls | undefined;
 }

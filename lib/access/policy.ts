@@ -12,6 +12,7 @@ import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import type { Peer } from "./peer.ts";
 import type { ReplyText } from "./reply.ts";
+import type { SaslFacts, TlsFacts } from "./session_facts.ts";
 
 /** The settings that decide on recipients. */
 export type AccessSettings = Settings<
@@ -60,6 +61,10 @@ export interface Question {
   /** The client is in mynetworks. */
   readonly trusted: boolean;
   readonly helo: string;
+  /** Undefined in a session without TLS. */
+  readonly tls?: TlsFacts | undefined;
+  /** Undefined while nobody has logged in. */
+  readonly sasl?: SaslFacts | undefined;
   /** Undefined before MAIL. */
   readonly sender: string | undefined;
   /** As the client sent it; undefined before RCPT. */

@@ -64,7 +64,7 @@ export const ROWS_A_P: Readonly<Record<string, PostfixRow>> = {
   bounce_service_name: ["string", "bounce", 1, 0, "global", "service", "Name of the bounce service"],
   bounce_size_limit: ["int", "50000", 1, 0, "bounce"],
   bounce_template_file: ["string", "", 0, 0, "bounce"],
-  broken_sasl_auth_clients: ["bool", "no", 0, 0, "smtpd", "sasl", "Announce AUTH in an old form as well"],
+  broken_sasl_auth_clients: ["bool", "no", 0, 0, "smtpd"],
   canonical_classes: ["string", "envelope_sender, envelope_recipient, header_sender, header_recipient", 1, 0, "cleanup", "content", "Which addresses canonical_maps replaces"],
   canonical_maps: ["string", "", 0, 0, "cleanup proxymap smtpd", "content", "Addresses that are replaced"],
   cleanup_replace_stray_cr_lf: ["bool", "yes", 0, 0, "cleanup", "content", "Replace CR and LF that end no line"],

@@ -123,6 +123,18 @@ export class Channel {
     this.destroy();
   }
 
+  /**
+   * Gives the socket away, to be read by another: nothing of it is told here any more, and nothing may be sent. For
+   * lib/safe alone.
+   */
+  release(): net.Socket {
+    this.#over = true;
+    for (const name of ["data", "error", "close", "end", "drain"]) this.#socket.removeAllListeners(name);
+    // What comes from here on stays in the system until the new owner reads.
+    this.#socket.pause();
+    return this.#socket;
+  }
+
   /** Closes at once. */
   destroy(): void {
     this.#socket.destroy();

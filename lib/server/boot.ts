@@ -5,6 +5,7 @@
  * @module
  */
 import type { ClientTlsMaterial } from "../tls/client_material.ts";
+import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
 /** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
 export const LISTENER = 3;
@@ -38,6 +39,8 @@ export interface Boot {
   readonly queueKey?: string;
   /** Authorities, key and certificates of a daemon that opens TLS connections. */
   readonly clientTls?: ClientTlsMaterial;
+  /** Keys and certificates, for a daemon that terminates TLS where TLS is on. */
+  readonly tls?: ServerTlsMaterial;
   /** What a helper may write, and nothing for other daemons. */
   readonly helper?: AnyHelperTask;
 }

@@ -22,6 +22,7 @@ import {
   type Status,
 } from "./boot.ts";
 import type { Service } from "./service.ts";
+import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
 /** Seconds that a helper may take to start and arrive. */
 const HELPER_START_TIMEOUT = 30;
@@ -43,6 +44,8 @@ export interface Context<S extends Service> {
   readonly clientTls: ClientTlsMaterial;
   /** Services that serve the delivery protocol. */
   readonly transports: readonly string[];
+  /** Keys and certificates, where the daemon terminates TLS and TLS is on. */
+  readonly tls: ServerTlsMaterial | undefined;
   /** A client of a service that the declaration names. The same client for the same service. */
   client<P extends Protocol>(protocol: P, service: string): IpcClient<P>;
   /** True when the service runs here and may be reached. */
@@ -76,6 +79,7 @@ export class Process<S extends Service> implements Context<S> {
   readonly queueKey: string;
   readonly clientTls: ClientTlsMaterial;
   readonly transports: readonly string[];
+  readonly tls: ServerTlsMaterial | undefined;
   readonly #clients = new Map<string, IpcClient<Protocol>>();
   readonly #wakeups: (() => void | Promise<void>)[] = [];
   readonly #helpers = new Map<
@@ -97,6 +101,7 @@ export class Process<S extends Service> implements Context<S> {
     this.queueKey = boot.queueKey ?? "";
     this.clientTls = boot.clientTls ?? NO_MATERIAL;
     this.transports = boot.transports;
+    this.tls = boot.tls;
     const program = boot.service === command ? command : programName(boot.service, command);
     this.log = makeLogger({ ...boot.log, program });
     onUncaughtError((error) => this.panic(error));

@@ -13,6 +13,7 @@ import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
+import { serverTlsMaterial } from "./tls_files.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
 export interface Grant {
@@ -238,6 +239,10 @@ export class Planner {
     sockets: ReadonlyMap<string, string>,
   ): Boot {
     const { settings: all } = this.#configuration;
+    // Private keys are read for processes that are started, not for whoever asks what they may touch.
+    const tls = service.terminatesTls && this.#queueKey !== ""
+      ? serverTlsMaterial(this.#configuration, entry)
+      : undefined;
     return {
       service: entry.name,
       settings,
@@ -255,7 +260,7 @@ export class Planner {
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
-      // Private keys are read for processes that are started, not for whoever asks what they may touch.
+      ...(tls === undefined ? {} : { tls }),
       ...(service.opensTls && this.#queueKey !== ""
         ? { clientTls: clientTlsMaterial(this.#configuration, entry) }
         : {}),

@@ -56,6 +56,8 @@ export interface Service {
   readonly endsWhenIdle: boolean;
   /** It is told the key by which qmgr knows cleanup. */
   readonly knowsQueueKey?: true;
+  /** It speaks TLS with clients: it is handed the server's keys and certificates. */
+  readonly terminatesTls?: true;
   /** When the mail system stops it ends behind the others, as it has to see what they left. */
   readonly endsLast?: true;
   /** It opens TLS connections to servers: it is handed the authorities, its key and its certificates. */

@@ -20,6 +20,10 @@ const INFO: ReceivedInfo = {
   mailName: "Postern",
   recipients: ["a b@local.test"],
   hideClient: false,
+  tls: undefined,
+  sasl: undefined,
+  showTls: false,
+  showLogin: false,
 };
 const DATE = "Mon, 1 Jan 2029 00:00:00 +0000";
 const FROM = "Received: from helo.test (client.test [198.51.100.9])";
@@ -52,3 +56,48 @@ for (const [name, [more, lines]] of Object.entries(HEADERS)) {
     assert.deepEqual(receivedLines({ ...INFO, ...more }, DATE), lines);
   });
 }
+
+const TLS = {
+  protocol: "TLSv1.3",
+  cipher: "TLS_AES_256_GCM_SHA384",
+  bits: 256,
+  serverName: "",
+  asked: false,
+  certificate: undefined,
+};
+const SASL = { method: "PLAIN", username: "user@example.test" };
+const withOf = (more: Partial<ReceivedInfo>) => receivedLines({ ...INFO, ...more }, DATE)[1]!.split(" ")[4];
+
+Deno.test("RFC 3848 section 1: Received tells TLS and login by the protocol's name", () => {
+  assert.equal(withOf({}), "ESMTP");
+  assert.equal(withOf({ tls: TLS }), "ESMTPS");
+  assert.equal(withOf({ sasl: SASL }), "ESMTPA");
+  assert.equal(withOf({ tls: TLS, sasl: SASL }), "ESMTPSA");
+  assert.equal(withOf({ protocol: "SMTP", tls: TLS }), "SMTP");
+});
+
+Deno.test("RFC 5322 section 3.2.2: what a client says of itself cannot end its comment", () => {
+  const certificate = {
+    subject: 'a)(\\"b\r\nX: 1\u00e9',
+    issuer: "x".repeat(300),
+    fingerprint: "",
+    keyFingerprint: "",
+    trusted: false,
+  };
+  const info = {
+    ...INFO,
+    showTls: true,
+    showLogin: true,
+    tls: { ...TLS, certificate },
+    sasl: { ...SASL, username: "u)\tv" },
+  };
+  assert.deepEqual(receivedLines(info, DATE).slice(0, 4), [
+    FROM,
+    "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits))",
+    `\t(Client CN "a????b??X: 1?", Issuer "${"x".repeat(255)}" (not verified))`,
+    "\t(Authenticated sender: u)?v)".replace("u)?v", "u??v"),
+  ]);
+  const none = receivedLines({ ...info, tls: TLS, showLogin: false }, DATE);
+  assert.equal(none[2], "\t(No client certificate requested)");
+  assert.equal(receivedLines({ ...info, hideClient: true }, DATE).length, 2);
+});
