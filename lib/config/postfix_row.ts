@@ -54,7 +54,7 @@ export const REASONS = {
   smtpd: { why: "its SMTP server has no such setting", cure: LEAVE_OUT },
   smtpdFixed: { why: "its SMTP server always does as Postfix does by default", cure: LEAVE_OUT, fixed: true },
   tables: { why: "its tables have no such setting", cure: LEAVE_OUT },
-  tls: { why: "it does not speak TLS", cure: "leave it out, or put a TLS proxy in front" },
+  tls: { why: "its TLS has no such setting", cure: LEAVE_OUT },
   verify: { why: "it does not probe addresses", cure: "use recipient tables such as relay_recipient_maps" },
   version: { why: "it cannot be changed", cure: LEAVE_OUT, harmless: true },
 } as const satisfies Readonly<Record<string, Refusal>>;

@@ -12,7 +12,7 @@ import type { TlsIdentity, TlsVersion } from "../safe/tls_server.ts";
 import type { TrustAnchors } from "../tls/client_chain.ts";
 import { FINGERPRINT_DIGESTS } from "../tls/client_fingerprint.ts";
 import { type ClientTlsMaterial, readAnchors } from "../tls/client_material.ts";
-import { disobeyedExclusion, MET_GRADES } from "../tls/tls_ciphers.ts";
+import { disobeyedExclusion, isMetGrade } from "../tls/tls_ciphers.ts";
 import { parseVersions } from "../tls/tls_protocols.ts";
 import type { Dialect } from "./client_policy.ts";
 
@@ -203,7 +203,7 @@ function tlsConfiguration(
 
 /** What is wrong with a grade or with ciphers that shall not be used; undefined when they can be obeyed. */
 export function cipherTrouble(grade: string, exclusions: readonly string[]): string | undefined {
-  if (!MET_GRADES.some((one) => one === asciiLower(grade))) return `no cipher has the grade "${grade}"`;
+  if (!isMetGrade(grade)) return `no cipher has the grade "${grade}"`;
   const disobeyed = disobeyedExclusion(exclusions);
   return disobeyed === undefined ? undefined : `cipher "${disobeyed}" is always offered`;
 }

@@ -167,7 +167,8 @@ export class StartTlsServer implements AsyncDisposable {
     switch (verb) {
       case "EHLO": {
         const words = secure ? secureKeywords ?? ["PIPELINING"] : keywords ?? ["PIPELINING", "STARTTLS"];
-        return ["server.test", ...words].map((word, i) => `250${i === words.length ? " " : "-"}${word}\r\n`).join("");
+        return ["server.test", ...words].map((word, i) => `250${i === words.length ? " " : "-"}${word}\r\n`)
+          .join("");
       }
       case "DATA":
         return "354 End data\r\n";

@@ -30,8 +30,19 @@ const NO_HANDSHAKE = "deferred 4.7.5 Cannot start TLS: handshake failure";
 const VERIFY: Partial<TlsConfiguration> = { level: "verify", verifyMatch: ["mx.test"] };
 
 const CASES: readonly TlsCase[] = [
-  { name: "an honest server", outcome: "sent", verbs: DELIVERED, logged: /^Untrusted TLS connection established to 127/ },
-  { name: "an honest server, verified", tls: VERIFY, outcome: "sent", verbs: DELIVERED, logged: /^Verified TLS connection/ },
+  {
+    name: "an honest server",
+    outcome: "sent",
+    verbs: DELIVERED,
+    logged: /^Untrusted TLS connection established to 127/,
+  },
+  {
+    name: "an honest server, verified",
+    tls: VERIFY,
+    outcome: "sent",
+    verbs: DELIVERED,
+    logged: /^Verified TLS connection/,
+  },
   {
     name: "CRT-08: a self-signed certificate at level secure: never in the clear",
     tls: { level: "secure", secureMatch: ["mx.test"] },
@@ -49,7 +60,13 @@ const CASES: readonly TlsCase[] = [
     verbs: "EHLO STARTTLS +QUIT",
     logged: /certificate verification failed for .*: certificate has expired/,
   },
-  { name: "CRT-07: an expired certificate at level may", certificate: "expired", outcome: "sent", verbs: DELIVERED, logged: /^Untrusted/ },
+  {
+    name: "CRT-07: an expired certificate at level may",
+    certificate: "expired",
+    outcome: "sent",
+    verbs: DELIVERED,
+    logged: /^Untrusted/,
+  },
   {
     name: "another host's certificate",
     tls: VERIFY,
@@ -91,7 +108,8 @@ const CASES: readonly TlsCase[] = [
     tls: { level: "encrypt" },
     script: { answer: "454 4.7.0 TLS not available\r\n" },
     old: true,
-    outcome: "deferred 4.7.0 TLS is required, but host 127.0.0.1[127.0.0.1] refused to start TLS: 454 4.7.0 TLS not available",
+    outcome:
+      "deferred 4.7.0 TLS is required, but host 127.0.0.1[127.0.0.1] refused to start TLS: 454 4.7.0 TLS not available",
     verbs: "EHLO STARTTLS QUIT",
     connections: 1,
   },
@@ -210,22 +228,28 @@ testNeeding(["openssl"], "servers that spoil TLS", async (t) => {
         assert.equal(peer.verbs.join(" "), one.verbs);
       }
       if (one.connections !== undefined) assert.equal(peer.connections, one.connections);
-      if (one.logged !== undefined) assert.ok(bench.lines.some((line) => one.logged!.test(line)), bench.lines.join("\n"));
+      if (one.logged !== undefined) {
+        assert.ok(bench.lines.some((line) => one.logged!.test(line)), bench.lines.join("\n"));
+      }
     });
   }
 });
 
-testNeeding(["openssl"], "a kept TLS connection serves the next message of the same policy, and no other", async () => {
-  using chains = new CertificateChains();
-  chains.make("mx", { extensions: server("mx.test") });
-  await using peer = await StartTlsServer.start({
-    key: Deno.readTextFileSync(chains.key("mx")),
-    certificate: Deno.readTextFileSync(chains.path("mx")),
-  });
-  const nexthop = `[127.0.0.1]:${peer.port}`;
-  await using bench = makeBench({ trusted: new Set([nexthop]) }, {}, undefined, true, { level: "encrypt" });
-  for (let i = 0; i < 3; i++) await bench.deliver({ nexthop });
-  // The first knows nothing of a second; from then on one connection carries all.
-  assert.equal(peer.connections, 2);
-  assert.equal(peer.verbs.filter((verb) => verb === "+MAIL").length, 3);
-});
+testNeeding(
+  ["openssl"],
+  "a kept TLS connection serves the next message of the same policy, and no other",
+  async () => {
+    using chains = new CertificateChains();
+    chains.make("mx", { extensions: server("mx.test") });
+    await using peer = await StartTlsServer.start({
+      key: Deno.readTextFileSync(chains.key("mx")),
+      certificate: Deno.readTextFileSync(chains.path("mx")),
+    });
+    const nexthop = `[127.0.0.1]:${peer.port}`;
+    await using bench = makeBench({ trusted: new Set([nexthop]) }, {}, undefined, true, { level: "encrypt" });
+    for (let i = 0; i < 3; i++) await bench.deliver({ nexthop });
+    // The first knows nothing of a second; from then on one connection carries all.
+    assert.equal(peer.connections, 2);
+    assert.equal(peer.verbs.filter((verb) => verb === "+MAIL").length, 3);
+  },
+);

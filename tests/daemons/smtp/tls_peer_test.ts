@@ -150,7 +150,7 @@ testNeeding(
     };
     for (const { port } of [theirs, ours]) {
       const [posted] = await sendWithPython(port, [post]);
-      assert.equal(posted?.code, 250, posted?.text);
+      assert.equal(posted?.code, 250, posted?.text ?? "");
     }
     const settled = (log: string) => routes.every(({ name }) => log.includes(`to=<u@${name}.test>`));
     assert.ok(

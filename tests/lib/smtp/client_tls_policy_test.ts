@@ -16,7 +16,10 @@ interface Zone {
 }
 
 /** A resolver that validates: what stands in the zone with "!" is proven, and so is that nothing else exists. */
-function zoneDns(zone: Zone, aliases: Readonly<Record<string, string>> = {}): DnsLookup & { asked: string[] } {
+function zoneDns(
+  zone: Zone,
+  aliases: Readonly<Record<string, string>> = {},
+): DnsLookup & { asked: string[] } {
   const asked: string[] = [];
   const query = (name: string, type: DnsQueryType): Promise<DnsAnswer> => {
     asked.push(`${name} ${type}`);
@@ -75,10 +78,16 @@ function brief(found: HostTlsFinding): string {
     : demand.kind === "dane"
     ? ` ${demand.records.length} ${demand.names.join(" ")}`
     : "";
-  return `${found.level}${found.required ? "!" : ""}${what}${found.serverName === "" ? "" : ` sni=${found.serverName}`}`;
+  return `${found.level}${found.required ? "!" : ""}${what}${
+    found.serverName === "" ? "" : ` sni=${found.serverName}`
+  }`;
 }
 
-async function expectPolicy(changes: Partial<TlsConfiguration>, asked: Asked, expected: string): Promise<void> {
+async function expectPolicy(
+  changes: Partial<TlsConfiguration>,
+  asked: Asked,
+  expected: string,
+): Promise<void> {
   assert.equal(brief((await find(changes, asked)).found), expected);
 }
 
@@ -93,11 +102,19 @@ Deno.test("levels without DNS ask for nothing and demand what they say", async (
 
 Deno.test("CRT-13: level secure compares with the destination, not with what the DNS made of it", async () => {
   await expectPolicy({ level: "secure" }, { host: "mx.evil.test" }, "secure! example.test .example.test");
-  await expectPolicy({ level: "secure" }, { to: "[relay.example.test]:587" }, "secure! relay.example.test .relay.example.test");
+  await expectPolicy(
+    { level: "secure" },
+    { to: "[relay.example.test]:587" },
+    "secure! relay.example.test .relay.example.test",
+  );
 });
 
 Deno.test("the table is asked for the destination as it is written, and a plain domain's parents", async () => {
-  const entries = { "example.test": "encrypt", ".parent.test": "secure match=nexthop", "[h.parent.test]:26": "none" };
+  const entries = {
+    "example.test": "encrypt",
+    ".parent.test": "secure match=nexthop",
+    "[h.parent.test]:26": "none",
+  };
   await expectPolicy({}, { entries }, "encrypt!");
   await expectPolicy({}, { entries, to: "a.b.parent.test" }, "secure! a.b.parent.test");
   await expectPolicy({}, { entries, to: "parent.test" }, "may");
@@ -107,7 +124,17 @@ Deno.test("the table is asked for the destination as it is written, and a plain 
 });
 
 Deno.test("a table that is away, or says what cannot be obeyed, never weakens", async () => {
-  for (const value of ["TROUBLE", "", "encryp", "encrypt x", "encrypt match=a", "may ciphers=null", "secure match="]) {
+  for (
+    const value of [
+      "TROUBLE",
+      "",
+      "encryp",
+      "encrypt x",
+      "encrypt match=a",
+      "may ciphers=null",
+      "secure match=",
+    ]
+  ) {
     const { found, warnings } = await find({}, { entries: { "example.test": value } });
     assert.equal(brief(found), "invalid: client TLS configuration problem", value);
     assert.equal(warnings.length, 1, value);
@@ -115,7 +142,9 @@ Deno.test("a table that is away, or says what cannot be obeyed, never weakens", 
 });
 
 Deno.test("entries are read as Postfix reads them", () => {
-  const good = parseTlsEntry("Secure match=a.test:.b.test { match = nexthop } protocols=>=TLSv1.3 servername=s.test ciphers=high");
+  const good = parseTlsEntry(
+    "Secure match=a.test:.b.test { match = nexthop } protocols=>=TLSv1.3 servername=s.test ciphers=high",
+  );
   assert.deepEqual(good, {
     kind: "entry",
     level: "secure",
@@ -147,7 +176,8 @@ Deno.test("RFC 8461 section 4.1: MX hosts must match a policy's patterns, each a
   const table = (host: string) => ({
     host,
     entries: {
-      "example.test": "secure match=mx.example.test servername=hostname policy_type=sts policy_domain=example.test " +
+      "example.test":
+        "secure match=mx.example.test servername=hostname policy_type=sts policy_domain=example.test " +
         "mx_host_pattern=mx.example.test mx_host_pattern=*.mail.test",
     },
   });
@@ -193,7 +223,12 @@ interface DaneCase {
 
 const NAMES = "mx.example.test example.test example.test sni=mx.example.test";
 const CASES: readonly DaneCase[] = [
-  { name: "all proven", zone: { ...MX, ...ADDRESS, ...TLSA }, dane: `dane! 1 ${NAMES}`, only: `dane-only! 1 ${NAMES}` },
+  {
+    name: "all proven",
+    zone: { ...MX, ...ADDRESS, ...TLSA },
+    dane: `dane! 1 ${NAMES}`,
+    only: `dane-only! 1 ${NAMES}`,
+  },
   {
     name: "a host without MX",
     to: "[mx.example.test]",
@@ -288,7 +323,11 @@ const CASES: readonly DaneCase[] = [
 for (const { name, zone, aliases, changes, to, dane, only } of CASES) {
   Deno.test(name, async () => {
     const config = { dane: { ...TLS_CONFIGURATION.dane, ...changes } };
-    const asked = { zone, ...(to === undefined ? {} : { to }), ...(aliases === undefined ? {} : { aliases }) };
+    const asked = {
+      zone,
+      ...(to === undefined ? {} : { to }),
+      ...(aliases === undefined ? {} : { aliases }),
+    };
     await expectPolicy({ ...config, level: "dane" }, asked, dane);
     if (only !== undefined) await expectPolicy({ ...config, level: "dane-only" }, asked, only);
   });

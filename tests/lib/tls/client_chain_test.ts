@@ -167,7 +167,7 @@ const CASES: readonly ChainCase[] = [
     why: "invalid CA certificate",
   },
   {
-    name: "a path that is too long for an authority",
+    name: "RFC 5280 section 4.2.1.9: a path that is too long for an authority",
     links: {
       root: ROOT,
       a: { issuer: "root", extensions: ["basicConstraints=critical,CA:TRUE,pathlen:0"] },
@@ -222,7 +222,7 @@ const CASES: readonly ChainCase[] = [
     why: "unsuitable certificate purpose",
   },
   {
-    name: "a critical extension that nobody knows",
+    name: "RFC 5280 section 4.2: a critical extension that nobody knows",
     links: { root: ROOT, mx: { issuer: "root", extensions: [...MX, "1.2.3.4.5=critical,ASN1:NULL"] } },
     trusted: ["root"],
     why: "unhandled critical extension",
@@ -243,7 +243,7 @@ const CASES: readonly ChainCase[] = [
     why: "",
   },
   {
-    name: "a name that it may not",
+    name: "RFC 5280 section 4.2.1.10: a name that it may not",
     links: {
       root: { extensions: [...AUTHORITY, "nameConstraints=critical,permitted;DNS:other.test"] },
       mx: LEAF,
@@ -390,5 +390,21 @@ testNeeding(
         if (!(error instanceof DerError)) throw error;
       }
     }
+  },
+);
+
+testNeeding(
+  ["openssl"],
+  "RFC 5280 section 4.1.1.2: the algorithm inside what is signed is the one outside",
+  () => {
+    using chains = new CertificateChains();
+    chains.make("mx", { extensions: MX });
+    const bytes = chains.der("mx").slice();
+    // ecdsa-with-SHA256 stands twice; the last arc of the second becomes that of SHA-384.
+    const algorithm = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+    const places = [...bytes.keys()].filter((at) => algorithm.every((byte, i) => bytes[at + i] === byte));
+    assert.equal(places.length, 2);
+    bytes[places[1]! + 7] = 0x03;
+    assert.throws(() => parseCertificate(bytes), /two signature algorithms/);
   },
 );

@@ -37,7 +37,7 @@ for (const [pattern, name, matches] of MATCHES) {
   });
 }
 
-Deno.test("CRT-02: a wildcard stands for one label", () => {
+Deno.test("RFC 6125 section 6.4.3: a wildcard stands for one label (CRT-02)", () => {
   assert.equal(matchingName(named(["*.example.test"]), ["a.b.example.test"]), undefined);
 });
 
