@@ -16,6 +16,7 @@ import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findClientTlsProblems } from "../../lib/server/tls_client_files.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
@@ -293,9 +294,11 @@ export class Supervisor implements ServiceHost {
     });
     const problems = [
       ...found,
-      ...(configuration === undefined
-        ? []
-        : [...findTableProblems(configuration), ...findTlsProblems(configuration, SERVICES)]),
+      ...(configuration === undefined ? [] : [
+        ...findTableProblems(configuration),
+        ...findTlsProblems(configuration, SERVICES),
+        ...findClientTlsProblems(configuration, SERVICES),
+      ]),
     ];
     const errors = problems.filter((problem) => problem.severity === "error");
     if (configuration === undefined || errors.length > 0) throw new ConfigurationError(errors);

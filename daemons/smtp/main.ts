@@ -22,6 +22,12 @@
  * DUNNO, IGNORE, INFO, PREPEND, REPLACE, STRIP and WARN. The tables are asked through proxymap; while one cannot be
  * asked, mail waits.
  *
+ * smtp_tls_security_level and smtp_tls_policy_maps say how much TLS is demanded of a server: none; may, TLS where it is
+ * offered; encrypt; fingerprint; verify and secure, a certificate of an authority in smtp_tls_CAfile for a name that is
+ * wanted; dane and dane-only, what TLSA records say, where the resolver vouches for them. What is demanded and not to be had
+ * defers the mail (4.7.4, 4.7.5); it never goes in the clear. At level may a server whose handshake fails gets mail that is
+ * older than minimal_backoff_time in the clear.
+ *
  * ## Security
  * Talks to servers that strangers chose, and believes nothing that they say beyond their replies. Replies are bounded
  * in line, size and time; every command and every piece of message text has a deadline for all of it. What a server
@@ -34,6 +40,11 @@
  * The process may read files in queue/active, connect to dns, proxymap and rewrite, and reach the configured ports. It writes
  * nothing: qmgr marks recipients as done.
  *
+ * The TLS handshake proves that a server has the key of the certificate that it shows; who vouches for the certificate is
+ * decided here, by rules that openssl's are compared with. What a server says in the clear behind its answer to STARTTLS
+ * ends the session. The client's key and the authorities' certificates are read by master: this process opens none of
+ * their files.
+ *
  * ## Standards
  * RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (enhanced status codes), RFC 2045 (quoted-printable), RFC 2920
  * (pipelining), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX).
@@ -45,20 +56,31 @@
  *
  * ## Parameters
  * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
- * hash_queue_depth, hash_queue_names, header_address_token_limit, header_size_limit, ignore_mx_lookup_error, inet_interfaces, inet_protocols,
- * info_log_address_format, known_tcp_ports, local_transport, mime_boundary_length_limit, mime_nesting_limit, myhostname, propagate_unmatched_extensions, proxy_interfaces, queue_directory,
- * relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target, smtp_always_send_ehlo, smtp_balance_inet_protocols, smtp_body_checks,
- * smtp_connect_timeout, smtp_connection_cache_on_demand, smtp_connection_cache_time_limit,
- * smtp_connection_reuse_count_limit, smtp_connection_reuse_time_limit, smtp_data_done_timeout,
- * smtp_data_init_timeout, smtp_data_xfer_timeout, smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords,
- * smtp_dns_support_level, smtp_fallback_relay, smtp_generic_maps, smtp_header_checks, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
- * smtp_mail_timeout, smtp_mime_header_checks, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit, smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_quit_timeout,
- * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_rset_timeout,
- * smtp_skip_5xx_greeting, smtp_skip_quit_response, smtp_tcp_port, smtp_trusted_nexthops, soft_bounce,
+ * hash_queue_depth, hash_queue_names, header_address_token_limit, header_size_limit, ignore_mx_lookup_error,
+ * inet_interfaces, inet_protocols, info_log_address_format, known_tcp_ports, local_transport,
+ * mime_boundary_length_limit, mime_nesting_limit, minimal_backoff_time, myhostname, propagate_unmatched_extensions,
+ * proxy_interfaces, queue_directory, relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target,
+ * smtp_always_send_ehlo, smtp_balance_inet_protocols, smtp_body_checks, smtp_connect_timeout,
+ * smtp_connection_cache_on_demand, smtp_connection_cache_time_limit, smtp_connection_reuse_count_limit,
+ * smtp_connection_reuse_time_limit, smtp_data_done_timeout, smtp_data_init_timeout, smtp_data_xfer_timeout,
+ * smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords, smtp_dns_support_level, smtp_fallback_relay,
+ * smtp_generic_maps, smtp_header_checks, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
+ * smtp_mail_timeout, smtp_mime_header_checks, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit,
+ * smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_quit_timeout,
+ * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_rset_timeout, smtp_skip_5xx_greeting,
+ * smtp_skip_quit_response, smtp_starttls_timeout, smtp_tcp_port, smtp_tls_CAfile, smtp_tls_CApath,
+ * smtp_tls_block_early_mail_reply, smtp_tls_cert_file, smtp_tls_chain_files, smtp_tls_ciphers,
+ * smtp_tls_dane_insecure_mx_policy, smtp_tls_eccert_file, smtp_tls_eckey_file, smtp_tls_enforce_sts_mx_patterns,
+ * smtp_tls_exclude_ciphers, smtp_tls_fingerprint_cert_match, smtp_tls_fingerprint_digest,
+ * smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_key_file, smtp_tls_loglevel, smtp_tls_mandatory_ciphers,
+ * smtp_tls_mandatory_exclude_ciphers, smtp_tls_mandatory_protocols, smtp_tls_note_starttls_offer,
+ * smtp_tls_policy_maps, smtp_tls_protocols, smtp_tls_scert_verifydepth, smtp_tls_secure_cert_match,
+ * smtp_tls_security_level, smtp_tls_servername, smtp_tls_trust_anchor_file, smtp_tls_verify_cert_match,
+ * smtp_tls_wrappermode, smtp_trusted_nexthops, soft_bounce, tls_append_default_CA, tls_dane_digests,
  * virtual_transport.
  *
  * ## Known limits
- * No TLS, no SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no PIX workarounds, no
+ * No SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no PIX workarounds, no
  * address probes. Host names are looked up in the DNS only, not in /etc/hosts.
  * 8-bit text that no MIME header announces is sent as it is, as Postfix does. Deadlines are always for a whole reply,
  * and for each 64 KiB of a message.

@@ -77,9 +77,7 @@ export function describeKey(key: Uint8Array): string {
     const object = createPublicKey({ key: Buffer.from(key), format: "der", type: "spki" });
     const { modulusLength, namedCurve } = object.asymmetricKeyDetails ?? {};
     if (modulusLength !== undefined) return `RSA (${modulusLength} bits)`;
-    return namedCurve !== undefined
-      ? `ECDSA (${namedCurve})`
-      : asciiUpper(object.asymmetricKeyType ?? "");
+    return namedCurve !== undefined ? `ECDSA (${namedCurve})` : asciiUpper(object.asymmetricKeyType ?? "");
   } catch {
     return "";
   }

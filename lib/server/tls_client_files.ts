@@ -8,7 +8,8 @@
 import { listDirectory, lookAt, readTextFile, realPath } from "../safe/file.ts";
 // Utility
 import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
-import { errorAt, type Problem, warningAt } from "../config/problem.ts";
+import type { Settings } from "../config/parameters.ts";
+import { errorAt, type Problem } from "../config/problem.ts";
 // Wire protocols
 import { type ClientTlsMaterial, NO_MATERIAL } from "../tls/client_material.ts";
 import { parseAnchors } from "../tls/client_pem.ts";
@@ -28,20 +29,36 @@ const SYSTEM_AUTHORITIES = [
   "/etc/ssl/cert.pem",
 ] as const;
 
-type FileParameter =
-  | "smtp_tls_CAfile"
-  | "smtp_tls_CApath"
-  | "smtp_tls_cert_file"
-  | "smtp_tls_chain_files"
-  | "smtp_tls_eccert_file"
-  | "smtp_tls_eckey_file"
-  | "smtp_tls_key_file"
-  | "smtp_tls_trust_anchor_file";
+/** Parameters that name the files, of each program. */
+const PARAMETERS = {
+  smtp: {
+    file: "smtp_tls_CAfile",
+    directory: "smtp_tls_CApath",
+    anchors: "smtp_tls_trust_anchor_file",
+    chains: "smtp_tls_chain_files",
+    certificate: "smtp_tls_cert_file",
+    key: "smtp_tls_key_file",
+    ecCertificate: "smtp_tls_eccert_file",
+    ecKey: "smtp_tls_eckey_file",
+  },
+  lmtp: {
+    file: "lmtp_tls_CAfile",
+    directory: "lmtp_tls_CApath",
+    anchors: "lmtp_tls_trust_anchor_file",
+    chains: "lmtp_tls_chain_files",
+    certificate: "lmtp_tls_cert_file",
+    key: "lmtp_tls_key_file",
+    ecCertificate: "lmtp_tls_eccert_file",
+    ecKey: "lmtp_tls_eckey_file",
+  },
+} as const;
+type Names = (typeof PARAMETERS)["smtp" | "lmtp"];
+type FileParameter = Names[keyof Names];
 
 /** What was read, and what is wrong with it by parameter. */
 interface Reading {
   readonly material: ClientTlsMaterial;
-  readonly faults: readonly { readonly parameter: string; readonly why: string; readonly harmless?: true }[];
+  readonly faults: readonly Fault[];
 }
 
 /** What a service that opens TLS connections is handed. */
@@ -57,93 +74,85 @@ export function findClientTlsProblems(
   const problems = new Map<string, Problem>();
   for (const entry of configuration.services) {
     if (services.get(entry.command)?.opensTls !== true) continue;
-    for (const { parameter, why, harmless } of readMaterial(configuration, entry).faults) {
-      const place = configuration.scopeOf(entry).setting(parameter) ?? entry.place;
-      const text = `"${parameter}": ${why}`;
-      const problem = harmless ? warningAt(place, text) : errorAt(place, text);
-      problems.set(`${problem.file} ${problem.line} ${text}`, problem);
+    for (const { parameter, why } of readMaterial(configuration, entry).faults) {
+      const problem = errorAt(
+        configuration.scopeOf(entry).setting(parameter) ?? entry.place,
+        `"${parameter}": ${why}`,
+      );
+      problems.set(`${problem.file} ${problem.line} ${problem.text}`, problem);
     }
   }
   return [...problems.values()];
 }
 
+/** Something that is wrong with a parameter's files. */
+interface Fault {
+  readonly parameter: string;
+  readonly why: string;
+}
+
 function readMaterial(configuration: Configuration, entry: ServiceEntry): Reading {
-  const dialect = entry.command === "lmtp" ? "lmtp" : "smtp";
-  const named = (name: FileParameter) => `${dialect}_${name.slice("smtp_".length)}` as FileParameter;
-  const setting = <N extends FileParameter>(name: N) =>
-    settingsFor(configuration, entry, [named(name)])[named(name)];
-  const faults: { parameter: string; why: string; harmless?: true }[] = [];
-  const texts: string[] = [];
-  const take = (name: FileParameter, path: string) => {
-    try {
-      const text = readTextFile(path, FILE_LIMIT);
-      parseAnchors(text);
-      texts.push(text);
-    } catch (error) {
-      faults.push({ parameter: named(name), why: reasonOf(error) });
-    }
-  };
-  const file = String(setting("smtp_tls_CAfile"));
-  if (file !== "") take("smtp_tls_CAfile", file);
-  const directory = String(setting("smtp_tls_CApath"));
-  if (directory !== "") { for (const path of authorityFiles(directory)) take("smtp_tls_CApath", path); }
-  if (configuration.settings.tls_append_default_CA) {
-    const path = SYSTEM_AUTHORITIES.find((one) => lookAt(realPath(one) ?? one) !== undefined);
-    if (path === undefined) {
-      faults.push({ parameter: "tls_append_default_CA", why: "this system has no list of authorities" });
-    } else texts.push(readTextFile(path, FILE_LIMIT));
+  const names = PARAMETERS[entry.command === "lmtp" ? "lmtp" : "smtp"];
+  const values = settingsFor(configuration, entry, [...Object.values(names), "tls_append_default_CA"]);
+  const faults: Fault[] = [];
+  const file = values[names.file];
+  const directory = values[names.directory];
+  const texts = [
+    ...(file === "" ? [] : readAll(names.file, [file], faults)),
+    ...(directory === "" ? [] : readAll(names.directory, authorityFiles(directory), faults)),
+    ...(values.tls_append_default_CA ? readAll("tls_append_default_CA", [systemAuthorities()], faults) : []),
+  ];
+  const authorities = texts.join("");
+  if (authorities.length > AUTHORITIES_LIMIT) {
+    faults.push({ parameter: names.directory, why: `more than ${AUTHORITIES_LIMIT} bytes of authorities` });
+    return { material: NO_MATERIAL, faults };
   }
-  const anchors = (setting("smtp_tls_trust_anchor_file") as readonly string[]).flatMap((path) => {
+  const anchors = readAll(names.anchors, values[names.anchors], faults).join("");
+  return { material: { authorities, anchors, ...identityOf(values, names, faults) }, faults };
+}
+
+/** The texts of files that hold certificates or keys. */
+function readAll(parameter: string, paths: readonly string[], faults: Fault[]): string[] {
+  return paths.flatMap((path) => {
     try {
       const text = readTextFile(path, FILE_LIMIT);
       const { certificates, keys } = parseAnchors(text);
-      if (certificates.length > 0 || keys.length > 0) return [text];
-      faults.push({
-        parameter: named("smtp_tls_trust_anchor_file"),
-        why: `"${path}" has no certificate and no key`,
-      });
+      if (certificates.length > 0 || keys.length > 0) return [text.endsWith("\n") ? text : `${text}\n`];
+      faults.push({ parameter, why: `"${path}" has no certificate` });
     } catch (error) {
-      faults.push({ parameter: named("smtp_tls_trust_anchor_file"), why: reasonOf(error) });
+      faults.push({ parameter, why: error instanceof Error ? error.message : String(error) });
     }
     return [];
   });
-  const authorities = joined(texts);
-  if (authorities.length > AUTHORITIES_LIMIT) {
-    faults.push({
-      parameter: named("smtp_tls_CApath"),
-      why: `more than ${AUTHORITIES_LIMIT} bytes of authorities`,
-    });
-    return { material: NO_MATERIAL, faults };
-  }
-  return {
-    material: { authorities, anchors: joined(anchors), ...identityOf(setting, named, faults) },
-    faults,
-  };
 }
 
 /** The client's key and certificates, if it has any. */
 function identityOf(
-  setting: (name: FileParameter) => string | readonly string[],
-  named: (name: FileParameter) => string,
-  faults: { parameter: string; why: string }[],
+  values: Settings<FileParameter>,
+  names: Names,
+  faults: Fault[],
 ): Pick<ClientTlsMaterial, "identity"> {
   const read = (path: string) => readTextFile(path, FILE_LIMIT);
-  const chains = setting("smtp_tls_chain_files") as readonly string[];
-  const [rsa, ec] = [String(setting("smtp_tls_cert_file")), String(setting("smtp_tls_eccert_file"))];
+  const chains = values[names.chains];
+  const [rsa, ec] = [values[names.certificate], values[names.ecCertificate]];
   let found: ReadIdentities;
-  let parameter: FileParameter;
-  if (chains.length > 0) [parameter, found] = ["smtp_tls_chain_files", readChains(chains, read)];
-  else if (rsa !== "") {
-    [parameter, found] = ["smtp_tls_cert_file", readPair(String(setting("smtp_tls_key_file")), rsa, read)];
-  } else if (ec !== "") {
-    [parameter, found] = ["smtp_tls_eccert_file", readPair(String(setting("smtp_tls_eckey_file")), ec, read)];
-  } else return {};
+  let parameter: string;
+  if (chains.length > 0) [parameter, found] = [names.chains, readChains(chains, read)];
+  else if (rsa !== "") [parameter, found] = [names.certificate, readPair(values[names.key], rsa, read)];
+  else if (ec !== "") [parameter, found] = [names.ecCertificate, readPair(values[names.ecKey], ec, read)];
+  else return {};
   if (found.kind === "wrong") {
-    faults.push({ parameter: named(parameter), why: found.why });
+    faults.push({ parameter, why: found.why });
     return {};
   }
   const [first] = found.found;
   return first === undefined ? {} : { identity: first.identity };
+}
+
+/** The list that this system has; the first place, to be told of, where it has none. */
+function systemAuthorities(): string {
+  return SYSTEM_AUTHORITIES.find((one) => lookAt(realPath(one) ?? one) !== undefined) ??
+    SYSTEM_AUTHORITIES[0];
 }
 
 /** The files of a directory of authorities; links that c_rehash makes lead to files that are there as well. */
@@ -152,12 +161,4 @@ function authorityFiles(directory: string): string[] {
   const paths = listDirectory(directory).sort().map((name) => realPath(`${directory}/${name}`));
   const files = paths.flatMap((path) => path !== undefined && lookAt(path)?.kind === "file" ? [path] : []);
   return [...new Set(files)].slice(0, DIRECTORY_LIMIT);
-}
-
-function joined(texts: readonly string[]): string {
-  return texts.map((text) => text.endsWith("\n") ? text : `${text}\n`).join("");
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
