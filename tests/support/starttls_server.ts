@@ -65,10 +65,10 @@ export class StartTlsServer implements AsyncDisposable {
   }
 
   static async start(script: StartTlsScript = {}): Promise<StartTlsServer> {
-    let started: StartTlsServer | undefined;
-    const server = net.createServer((socket) => started!.#accept(socket));
+    const server = net.createServer();
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    started = new StartTlsServer(script, server, (server.address() as net.AddressInfo).port);
+    const started = new StartTlsServer(script, server, (server.address() as net.AddressInfo).port);
+    server.on("connection", (socket) => started.#accept(socket));
     return started;
   }
 
