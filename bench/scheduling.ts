@@ -84,7 +84,7 @@ class Load {
     const message = {
       id: "A1",
       envelope: ENVELOPE,
-      activeTime: n,
+      since: n,
       refilledAt: 0,
       jobs: undefined,
       outstanding: 1,

@@ -47,7 +47,6 @@ const RENAMED: ReadonlyMap<string, string> = new Map([["nqmgr", "qmgr"], ["oqmgr
 
 /** Programs of Postfix whose work is done elsewhere here, or that serve one that is not there. */
 const UNNEEDED: ReadonlyMap<string, string> = new Map([
-  ["anvil", "smtpd counts the connections of its clients itself"],
   ["dnsblog", "it serves postscreen, which is not there"],
   ["flush", "qmgr finds the messages of a destination itself"],
   ["postlogd", "daemons write the log themselves"],

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Service } from "../lib/server/service.ts";
+import { SERVICE as anvil } from "./anvil/service.ts";
 import { SERVICE as bounce } from "./bounce/service.ts";
 import { SERVICE as cleanup } from "./cleanup/service.ts";
 import { SERVICE as discard } from "./discard/service.ts";
@@ -25,6 +26,7 @@ import { SERVICE as virtual } from "./virtual/service.ts";
 /** Every daemon but master, by the name of its program. */
 export const SERVICES: ReadonlyMap<string, Service> = new Map(
   [
+    anvil,
     bounce,
     cleanup,
     discard,

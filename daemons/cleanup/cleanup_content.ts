@@ -21,8 +21,9 @@ import { appendRecordSlice, RECORD, type RecordCursor } from "../../lib/mail/rec
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 import { type ContentEvent, lookUpEvents } from "../../lib/proto/content_checks.ts";
 import type { LineLookup } from "../../lib/proto/proxymap_client.ts";
+// Rewriting
+import type { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 // This program
-import type { AddressPipeline } from "./cleanup_address.ts";
 import { actOnContent, type Checked, KEEP } from "./cleanup_checks.ts";
 import {
   headerLines,
@@ -261,7 +262,7 @@ export class ContentStage implements MimeHandler {
   #takeOwnHeader(field: Uint8Array, name: string): Promise<void> | undefined {
     const state = this.#state;
     noteHeader(this.#header, name, field);
-    if (state.has(CLEANUP_FLAG.AUTOUTF8) && (state.sendOptions & SENDOPT_SMTPUTF8_HEADER) === 0) {
+    if (state.notesUtf8 && (state.sendOptions & SENDOPT_SMTPUTF8_HEADER) === 0) {
       if (!isPlain(field) && isUtf8(field)) {
         state.sendOptions |= SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_REQUESTED;
       }

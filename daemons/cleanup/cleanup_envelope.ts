@@ -19,10 +19,11 @@ import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
+// Rewriting
+import type { AliasExpander, Expanded } from "../../lib/rewrite/alias_expander.ts";
+import type { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 // This program
-import type { AddressPipeline } from "./cleanup_address.ts";
 import { ATTRIBUTES, isPerRecipient } from "./cleanup_attribute.ts";
-import type { AliasExpander, Expanded } from "./cleanup_recipient.ts";
 import type { MessageState } from "./cleanup_state.ts";
 import { type ExpansionTrace, originalOf } from "./cleanup_trace.ts";
 
@@ -144,9 +145,9 @@ export class EnvelopeStage {
     appendRecord(records, RECORD.WARN, String(due).padStart(NUMBER_WIDTH));
   }
 
-  /** Mail of a source that does not say so itself needs SMTPUTF8 when an address is not ASCII. */
+  /** Mail of a client that asked for SMTPUTF8, or cannot say so itself, needs it when an address is not ASCII. */
   #noteUtf8(address: string, bit: number): void {
-    if (!this.#state.has(CLEANUP_FLAG.AUTOUTF8) || isAscii(address)) return;
+    if (!this.#state.notesUtf8 || isAscii(address)) return;
     this.#state.sendOptions |= bit | SENDOPT_SMTPUTF8_REQUESTED;
   }
 

@@ -12,8 +12,8 @@ import { addressesOfField, type HeaderRole, replaceAddresses } from "../../lib/m
 import { formatFrom, formatMessageId } from "../../lib/mail/header_format.ts";
 // Server skeleton
 import type { RewriteContext, RewriteRetry } from "../../lib/proto/rewrite_client.ts";
-// This program
-import type { AddressPipeline } from "./cleanup_address.ts";
+// Rewriting
+import type { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 
 /** Longest header name that is looked at, bytes; a longer one is no header that cleanup knows. */
 const NAME_LIMIT = 40;

@@ -52,7 +52,9 @@ export class QueueFileMaker implements Disposable {
     const incoming = this.#queue.directory("incoming");
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
       const time = this.#microseconds();
-      const made = safeCreate(`${incoming}/${temporaryName(time, processId())}`, QUEUE_FILE_READY);
+      // Each right that is asked for costs the runtime a look at every part of the path.
+      const path = `${incoming}/${temporaryName(time, processId())}`;
+      const made = safeCreate(path, QUEUE_FILE_READY, "write");
       if (made.kind === "created") return this.#identified(made.file, time);
     }
     throw new Error(`Cannot create queue file: no free name in "${incoming}"`);

@@ -16,12 +16,13 @@ import type { BounceClient } from "../../lib/proto/bounce_client.ts";
 import { type CLEANUP, CLEANUP_STATUS, type QMGR } from "../../lib/proto/protocols.ts";
 import type { LineLookup, MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+// Rewriting
+import { AliasExpander } from "../../lib/rewrite/alias_expander.ts";
+import { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 // This program
-import { AddressPipeline } from "./cleanup_address.ts";
 import type { InFlowDelay } from "./cleanup_flow.ts";
 import { CleanupMessage, type MessageServices } from "./cleanup_message.ts";
 import { QueueFileMaker } from "./cleanup_output.ts";
-import { AliasExpander } from "./cleanup_recipient.ts";
 import { type CleanupRules, type CleanupSettings, rulesFrom } from "./cleanup_rules.ts";
 import { ExpansionTrace } from "./cleanup_trace.ts";
 
@@ -45,20 +46,6 @@ export interface CleanupParts {
 
 type Exchange = ServerExchange<typeof CLEANUP>;
 
-function expanderFrom({ settings, rewrite, maps }: CleanupParts): AliasExpander {
-  const limits = {
-    expansion: settings.virtual_alias_expansion_limit,
-    recursion: settings.virtual_alias_recursion_limit,
-    length: settings.virtual_alias_address_length_limit,
-  };
-  return new AliasExpander(
-    rewrite,
-    maps,
-    limits,
-    settings.propagate_unmatched_extensions.includes("virtual"),
-  );
-}
-
 /** Serves messages. */
 export class CleanupService implements Disposable {
   readonly #parts: CleanupParts;
@@ -80,7 +67,9 @@ export class CleanupService implements Disposable {
       settings[parameter].length === 0 ? undefined : maps;
     this.#services = {
       addresses: new AddressPipeline(rewrite, maps, settings, (text) => parts.log.warning(text)),
-      aliases: settings.virtual_alias_maps.length === 0 ? undefined : expanderFrom(parts),
+      aliases: settings.virtual_alias_maps.length === 0
+        ? undefined
+        : AliasExpander.from(settings, rewrite, maps),
       senderBcc: whenSet("sender_bcc_maps"),
       recipientBcc: whenSet("recipient_bcc_maps"),
       lines: maps,

@@ -75,6 +75,11 @@ export class MessageState {
     return (this.flags & flag) !== 0;
   }
 
+  /** True when it is of interest whether addresses and headers are ASCII: SMTPUTF8 was asked for, or may be needed. */
+  get notesUtf8(): boolean {
+    return this.has(CLEANUP_FLAG.AUTOUTF8 | CLEANUP_FLAG.SMTPUTF8);
+  }
+
   /** True when nothing that follows is of interest. */
   get over(): boolean {
     return this.status !== CLEANUP_STATUS.OK || this.abandoned || this.has(CLEANUP_FLAG.DISCARD);

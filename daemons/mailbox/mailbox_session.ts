@@ -91,7 +91,7 @@ class DeliverySession {
       if (this.#cancelled) delivery.abort();
       else {
         this.#delivery = delivery;
-        this.lastHeard = Date.now();
+        this.lastHeard = performance.now();
         this.#silence.add(this);
       }
     } catch (error) {
@@ -102,7 +102,7 @@ class DeliverySession {
 
   write(content: Uint8Array): void {
     if (this.#delivery === undefined) return;
-    this.lastHeard = Date.now();
+    this.lastHeard = performance.now();
     try {
       this.#delivery.write(content);
     } catch (error) {
@@ -170,7 +170,7 @@ class SilenceWatch {
   }
 
   #look(): void {
-    const now = Date.now();
+    const now = performance.now();
     let next = Infinity;
     for (const session of this.#sessions) {
       const left = session.lastHeard + this.#limit - now;

@@ -25,14 +25,16 @@ export interface ChildHost {
 export class MasterChild {
   readonly service: string;
   readonly pid: number;
+  /** When it was started, milliseconds since 1970. */
   readonly started = Date.now();
+  readonly #born = performance.now();
   ready = false;
   retiring = false;
   /** Its end is no surprise: it was told to end, or ends itself. */
   expected = false;
   busy = 0;
   used = 0;
-  lastAlive = Date.now();
+  lastAlive = performance.now();
   readonly #child: Child;
   readonly #host: ChildHost;
   readonly #options: ChildOptions;
@@ -47,6 +49,11 @@ export class MasterChild {
     this.#child = child;
     this.#host = host;
     this.#options = options;
+  }
+
+  /** Milliseconds since it was started. */
+  get age(): number {
+    return performance.now() - this.#born;
   }
 
   /** From now on its owner hears of it: to be called once when the owner has it on its list, and not before. */
@@ -86,7 +93,7 @@ export class MasterChild {
         this.kill(`malformed status line "${printable(line, 100)}"`);
         return;
       }
-      this.lastAlive = Date.now();
+      this.lastAlive = performance.now();
       this.#take(status);
     }
   }

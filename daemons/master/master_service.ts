@@ -36,7 +36,7 @@ export class MasterService {
   #resumeAt = 0;
   #noticing = false;
   #closed = false;
-  #warnedFull = 0;
+  #warnedFull = -Infinity;
 
   constructor(
     plan: Plan,
@@ -80,7 +80,7 @@ export class MasterService {
     if (this.#closed || this.#working() > 0) return;
     // A service that may have one process must not have two for a moment: the retired one finishes first.
     if (this.#children.size + this.#starting >= this.limit) return;
-    const wait = this.#resumeAt - Date.now();
+    const wait = this.#resumeAt - performance.now();
     if (wait > 0) setTimeout(() => this.ensure(), wait);
     else this.#start();
   }
@@ -90,8 +90,8 @@ export class MasterService {
     const working = [...this.#children].filter((child) => !child.retiring);
     if (working.length === 0 || working.some((child) => child.busy < FULL)) return;
     if (this.#children.size + this.#starting < this.limit) this.#start();
-    else if (Date.now() - this.#warnedFull > 1_000_000) {
-      this.#warnedFull = Date.now();
+    else if (performance.now() - this.#warnedFull > 1_000_000) {
+      this.#warnedFull = performance.now();
       this.#host.log.warning(
         `service "${this.name}" has reached its process limit "${this.limit}": new clients may experience noticeable delays`,
       );
@@ -171,7 +171,7 @@ export class MasterService {
       this.#host.log.warning(`process ${command} pid ${child.pid} ${what}`);
     }
     // One that never was ready has not worked, whatever its exit status says.
-    const old = child.ready && Date.now() - child.started >= YOUNG;
+    const old = child.ready && child.age >= YOUNG;
     if (child.expected || old || (child.ready && !bad)) this.#pause = 0;
     else {
       this.#throttle();
@@ -188,7 +188,7 @@ export class MasterService {
 
   #throttle(): void {
     this.#pause = Math.min(this.#host.throttleTime, Math.max(FIRST_PAUSE, this.#pause * 2));
-    this.#resumeAt = Date.now() + this.#pause * 1000;
+    this.#resumeAt = performance.now() + this.#pause * 1000;
   }
 
   /**
@@ -199,7 +199,7 @@ export class MasterService {
   #notice(): void {
     if (this.#noticing || this.#closed) return;
     this.#noticing = true;
-    const wait = Math.max(0, this.#resumeAt - Date.now());
+    const wait = Math.max(0, this.#resumeAt - performance.now());
     setTimeout(() => {
       // Meanwhile the wake-up timer may have started a process: its first client must not be taken from it.
       if (this.#working() > 0 || this.#closed) {

@@ -251,8 +251,8 @@ export class Supervisor implements ServiceHost {
   async #release(chosen: (child: MasterChild) => boolean): Promise<void> {
     const left = () => this.processes().filter(({ child }) => chosen(child));
     for (const { child } of left()) child.release();
-    const deadline = Date.now() + STOP_GRACE;
-    while (left().length > 0 && Date.now() < deadline) await pause(20);
+    const deadline = performance.now() + STOP_GRACE;
+    while (left().length > 0 && performance.now() < deadline) await pause(20);
     for (const { child } of left()) child.kill("it did not end when it was told to");
   }
 
@@ -385,7 +385,9 @@ export class Supervisor implements ServiceHost {
   #watch(): void {
     const limit = Math.max(LEAST_SILENCE, this.#configuration.settings.daemon_watchdog_timeout);
     for (const { child } of this.processes()) {
-      if (Date.now() - child.lastAlive > limit * 1000) child.kill(`it was silent for ${limit} seconds`);
+      if (performance.now() - child.lastAlive > limit * 1000) {
+        child.kill(`it was silent for ${limit} seconds`);
+      }
     }
   }
 

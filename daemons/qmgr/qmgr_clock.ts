@@ -4,7 +4,7 @@
 
 /** What the scheduler asks of time. */
 export interface Clock {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since some moment; no step of the clock moves it. */
   now(): number;
   /** Does the work when the code that runs now is through. */
   soon(work: () => void): void;
@@ -12,9 +12,9 @@ export interface Clock {
   later(milliseconds: number, work: () => void): void;
 }
 
-/** The real time. */
+/** The time that passes. */
 export const SYSTEM_CLOCK: Clock = {
-  now: () => Date.now(),
+  now: () => performance.now(),
   soon: (work) => queueMicrotask(work),
   later: (milliseconds, work) => void setTimeout(work, milliseconds),
 };

@@ -15,13 +15,13 @@ export class JobList {
   /** Adds a job at the place of its message's time: last, unless the message has been there for a while. */
   insert(job: Job): void {
     job.listed = true;
-    const { activeTime } = job.message;
-    if (this.#last === undefined || this.#last.message.activeTime <= activeTime) {
+    const { since } = job.message;
+    if (this.#last === undefined || this.#last.message.since <= since) {
       return this.#link(job, this.#last, undefined);
     }
     let next = this.#first;
     // Those that preempted stand in front of older ones: they are no measure.
-    while (next !== undefined && (next.parent !== undefined || next.message.activeTime <= activeTime)) {
+    while (next !== undefined && (next.parent !== undefined || next.message.since <= since)) {
       next = next.next;
     }
     this.#link(job, next === undefined ? this.#last : next.previous, next);

@@ -311,7 +311,7 @@ export class QueueManager {
     const queueName = destinationName(recipient.address, nexthop, perRecipient, this.#options.extension);
     const queue = transport.queue(queueName, nexthop);
     if (queue.dead && !message.how.flush) {
-      if (queue.deadUntil > Date.now()) return this.#suspend(queue, message, recipient);
+      if (transport.avoids(queue)) return this.#suspend(queue, message, recipient);
       queue.revive();
     }
     transport.add(queue, message, recipient);

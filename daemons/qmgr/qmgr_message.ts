@@ -19,6 +19,7 @@ import { BadRecordError, type ReadAt, RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
 import { ADDRESS_LIMIT, DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
+import { SYSTEM_CLOCK } from "./qmgr_clock.ts";
 import type { Job } from "./qmgr_job.ts";
 import type { DestinationQueue } from "./qmgr_queue.ts";
 import { textFits } from "./qmgr_request.ts";
@@ -67,6 +68,8 @@ export class ActiveMessage {
   readonly envelope: Envelope;
   /** When it came into the active queue, milliseconds since 1970. */
   readonly activeTime = Date.now();
+  /** The same by the scheduler's clock, which no step moves. */
+  readonly since = SYSTEM_CLOCK.now();
   readonly how: HowTaken;
   /** TRACE bits: what the sender wants to be told of. */
   readonly traceFlags: number;
@@ -86,8 +89,8 @@ export class ActiveMessage {
   logged: ReadonlySet<number> = NONE;
   /** Its jobs, one for each transport that its recipients led to. */
   jobs: Job | undefined;
-  /** When recipients were last read for the scheduler, milliseconds since 1970. */
-  refilledAt = this.activeTime;
+  /** When recipients were last read for the scheduler, by its clock. */
+  refilledAt: number | undefined;
   #taken = 0;
   #damage: BadRecordError | undefined;
   /** Some recipient's NOTIFY was given: cleanup may have reported the alias that it comes from. */

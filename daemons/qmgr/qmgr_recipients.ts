@@ -101,6 +101,7 @@ export class RecipientPool {
     if (!message.hasMore || message.outstanding === 0) return 0;
     const spare = spareRecipients(message, recipientMinimum);
     if (spare <= 0) return 0;
+    message.refilledAt ??= now();
     if (spare < refillLimit && now() < message.refilledAt + refillDelay) return 0;
     message.refilledAt = now();
     return Math.min(BATCH_LIMIT, spare);

@@ -303,7 +303,7 @@ export class Scheduler {
     const current = this.#searchedFor!;
     // Those in front come first anyhow, and one that others preempted has had its turn.
     if (job.order <= current.order || job.isParent) return true;
-    const waited = (now - job.message.activeTime) / 1000 + 1;
+    const waited = (now - job.message.since) / 1000 + 1;
     if (waited < this.#bestScore || (waited === this.#bestScore && job.order > this.#best!.order)) {
       return false;
     }

@@ -224,10 +224,15 @@ export class Transport {
     this.#events.clogged(queue);
   }
 
+  /** The destination has failed too often a short while ago. */
+  avoids(queue: DestinationQueue): boolean {
+    return queue.dead && queue.deadUntil > this.#clock.now();
+  }
+
   /** A destination with nothing to do and nothing to remember is dropped. */
   #forget(queue: DestinationQueue): void {
     if (queue.busy > 0 || queue.waiting > 0 || queue.suspended) return;
-    if (queue.dead && queue.deadUntil > this.#clock.now()) return;
+    if (this.avoids(queue)) return;
     if (this.#queues.get(queue.name) === queue) this.#queues.delete(queue.name);
   }
 

@@ -47,7 +47,7 @@
  *
  * ## Standards
  * RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (enhanced status codes), RFC 2045 (quoted-printable), RFC 2920
- * (pipelining), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX).
+ * (pipelining), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX), RFC 7672 (DANE).
  *
  * ## Diagnostics
  * One line for each recipient in Postfix's format: `to=, relay=, delay=, delays=, dsn=, status=`. Failures that
@@ -55,33 +55,38 @@
  * private addresses, MX hosts without addresses, refusals of the sandbox.
  *
  * ## Parameters
- * default_transport, delay_logging_resolution_limit, disable_dns_lookups, disable_mime_output_conversion,
- * hash_queue_depth, hash_queue_names, header_address_token_limit, header_size_limit, ignore_mx_lookup_error,
- * inet_interfaces, inet_protocols, info_log_address_format, known_tcp_ports, local_transport,
- * mime_boundary_length_limit, mime_nesting_limit, minimal_backoff_time, myhostname, propagate_unmatched_extensions,
- * proxy_interfaces, queue_directory, relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target,
- * smtp_always_send_ehlo, smtp_balance_inet_protocols, smtp_body_checks, smtp_connect_timeout,
- * smtp_connection_cache_on_demand, smtp_connection_cache_time_limit, smtp_connection_reuse_count_limit,
- * smtp_connection_reuse_time_limit, smtp_data_done_timeout, smtp_data_init_timeout, smtp_data_xfer_timeout,
- * smtp_defer_if_no_mx_address_found, smtp_discard_ehlo_keywords, smtp_dns_support_level, smtp_fallback_relay,
- * smtp_generic_maps, smtp_header_checks, smtp_helo_name, smtp_helo_timeout, smtp_line_length_limit,
- * smtp_mail_timeout, smtp_mime_header_checks, smtp_min_data_rate, smtp_mx_address_limit, smtp_mx_session_limit,
- * smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline, smtp_quit_timeout,
- * smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_rset_timeout, smtp_skip_5xx_greeting,
- * smtp_skip_quit_response, smtp_starttls_timeout, smtp_tcp_port, smtp_tls_CAfile, smtp_tls_CApath,
- * smtp_tls_block_early_mail_reply, smtp_tls_cert_file, smtp_tls_chain_files, smtp_tls_ciphers,
- * smtp_tls_dane_insecure_mx_policy, smtp_tls_eccert_file, smtp_tls_eckey_file, smtp_tls_enforce_sts_mx_patterns,
- * smtp_tls_exclude_ciphers, smtp_tls_fingerprint_cert_match, smtp_tls_fingerprint_digest,
- * smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_key_file, smtp_tls_loglevel, smtp_tls_mandatory_ciphers,
- * smtp_tls_mandatory_exclude_ciphers, smtp_tls_mandatory_protocols, smtp_tls_note_starttls_offer,
- * smtp_tls_policy_maps, smtp_tls_protocols, smtp_tls_scert_verifydepth, smtp_tls_secure_cert_match,
- * smtp_tls_security_level, smtp_tls_servername, smtp_tls_trust_anchor_file, smtp_tls_verify_cert_match,
- * smtp_tls_wrappermode, smtp_trusted_nexthops, soft_bounce, tls_append_default_CA, tls_dane_digests,
+ * allow_srv_lookup_fallback, best_mx_transport, default_transport, delay_logging_resolution_limit,
+ * disable_dns_lookups, disable_mime_output_conversion, double_bounce_sender, error_notice_recipient,
+ * hash_queue_depth, hash_queue_names, header_address_token_limit, header_from_format, header_size_limit,
+ * ignore_mx_lookup_error, ignore_srv_lookup_error, inet_interfaces, inet_protocols, info_log_address_format,
+ * known_tcp_ports, line_length_limit, local_transport, mail_name, mime_boundary_length_limit, mime_nesting_limit,
+ * minimal_backoff_time, myhostname, notify_classes, propagate_unmatched_extensions, proxy_interfaces,
+ * queue_directory, relay_transport, relayhost, smtp_address_preference, smtp_address_verify_target,
+ * smtp_always_send_ehlo, smtp_balance_inet_protocols, smtp_bind_address, smtp_bind_address6,
+ * smtp_bind_address_enforce, smtp_body_checks, smtp_cname_overrides_servername, smtp_connect_timeout,
+ * smtp_connection_cache_destinations, smtp_connection_cache_on_demand, smtp_connection_cache_time_limit,
+ * smtp_connection_reuse_count_limit, smtp_connection_reuse_time_limit, smtp_data_done_timeout,
+ * smtp_data_init_timeout, smtp_data_xfer_timeout, smtp_defer_if_no_mx_address_found, smtp_delivery_status_filter,
+ * smtp_discard_ehlo_keyword_address_maps, smtp_discard_ehlo_keywords, smtp_dns_reply_filter, smtp_dns_support_level,
+ * smtp_fallback_relay, smtp_generic_maps, smtp_header_checks, smtp_helo_name, smtp_helo_timeout, smtp_host_lookup,
+ * smtp_line_length_limit, smtp_mail_timeout, smtp_mime_header_checks, smtp_min_data_rate, smtp_mx_address_limit,
+ * smtp_mx_session_limit, smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline,
+ * smtp_pix_workaround_delay_time, smtp_pix_workaround_maps, smtp_pix_workaround_threshold_time, smtp_pix_workarounds,
+ * smtp_quit_timeout, smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_reply_filter,
+ * smtp_rset_timeout, smtp_send_xforward_command, smtp_skip_5xx_greeting, smtp_skip_quit_response,
+ * smtp_starttls_timeout, smtp_tcp_port, smtp_tls_CAfile, smtp_tls_CApath, smtp_tls_block_early_mail_reply,
+ * smtp_tls_cert_file, smtp_tls_chain_files, smtp_tls_ciphers, smtp_tls_dane_insecure_mx_policy, smtp_tls_eccert_file,
+ * smtp_tls_eckey_file, smtp_tls_enforce_sts_mx_patterns, smtp_tls_exclude_ciphers, smtp_tls_fingerprint_cert_match,
+ * smtp_tls_fingerprint_digest, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_key_file, smtp_tls_loglevel,
+ * smtp_tls_mandatory_ciphers, smtp_tls_mandatory_exclude_ciphers, smtp_tls_mandatory_protocols,
+ * smtp_tls_note_starttls_offer, smtp_tls_policy_maps, smtp_tls_protocols, smtp_tls_scert_verifydepth,
+ * smtp_tls_secure_cert_match, smtp_tls_security_level, smtp_tls_servername, smtp_tls_trust_anchor_file,
+ * smtp_tls_verify_cert_match, smtp_tls_wrappermode, smtp_trusted_nexthops, smtp_xforward_timeout,
+ * smtputf8_autodetect_classes, soft_bounce, tls_append_default_CA, tls_dane_digests, use_srv_lookup,
  * virtual_transport.
  *
  * ## Known limits
- * No SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no PIX workarounds, no
- * address probes. Host names are looked up in the DNS only, not in /etc/hosts.
+ * TLS 1.2 and 1.3 only. No DANE without a resolver that validates on this host.
  * 8-bit text that no MIME header announces is sent as it is, as Postfix does. Deadlines are always for a whole reply,
  * and for each 64 KiB of a message.
  *
@@ -89,58 +94,25 @@
  */
 // Safe primitives
 import { systemAddresses } from "../../lib/safe/process.ts";
-// Mail
-import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
-import { DnsClient } from "../../lib/proto/dns_client.ts";
-import { DELIVERY, DNS, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
-import { MapClient } from "../../lib/proto/proxymap_client.ts";
-import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+// Internal protocols
+import { DELIVERY } from "../../lib/proto/protocols.ts";
 // Wire protocols
-import { ClientAgent, type DeliveryExchange } from "../../lib/smtp/client_agent.ts";
-import { SessionCache } from "../../lib/smtp/client_cache.ts";
 import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
-import { ClientTls } from "../../lib/smtp/client_tls.ts";
-import { TlsPolicyFinder } from "../../lib/smtp/client_tls_policy.ts";
+import { ClientTables } from "../../lib/smtp/client_tables.ts";
 import { smtpTlsConfiguration } from "../../lib/smtp/client_tls_settings.ts";
 // Server skeleton
-import type { Request } from "../../lib/ipc/protocol.ts";
-import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
+import { mailClient } from "../../lib/server/mail_client.ts";
 // This program
 import { SERVICE } from "./service.ts";
 
-/** Makes the agent and serves it. */
-function start(
-  context: Context<typeof SERVICE>,
-): (exchange: DeliveryExchange, request: Request<typeof DELIVERY>) => Promise<void> {
+await runIpcDaemon(SERVICE, DELIVERY, (context) => {
   const { settings, log } = context;
-  const policy = smtpPolicy(settings, systemAddresses);
-  const cache = new SessionCache(policy, (error) => context.trouble("closing a connection", error));
-  const dns = new DnsClient(context.client(DNS, "dns"));
-  const queue = new QueueDirectory(
-    settings.queue_directory,
-    settings.hash_queue_names,
-    settings.hash_queue_depth,
-  );
-  const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const services = () => ({
-    maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
-    rewrite: new RewriteClient(context.client(REWRITE, "rewrite")),
+  return mailClient(context, {
+    policy: smtpPolicy(settings, systemAddresses),
+    rules: (services) => OutgoingRules.from("smtp", settings, services, (text) => log.warning(text)),
+    tables: (maps) => ClientTables.from("smtp", settings, maps, log),
+    tls: smtpTlsConfiguration(settings, context.clientTls),
   });
-  const rules = OutgoingRules.from("smtp", settings, services, (text) => log.warning(text));
-  const configuration = smtpTlsConfiguration(settings, context.clientTls);
-  const finder = new TlsPolicyFinder({
-    configuration,
-    myHostName: policy.myHostName,
-    maps: () => new MapClient(context.client(PROXYMAP, "proxymap"), settings),
-    dns,
-    warn: (text) => log.warning(text),
-  });
-  const tls = new ClientTls(configuration, finder, policy, log);
-  const tools = { policy, dns, cache, tls, log, random: Math.random, rules, trouble };
-  const agent = new ClientAgent(tools, queue);
-  return (exchange, request) => agent.handle(exchange, request);
-}
-
-await runIpcDaemon(SERVICE, DELIVERY, start);
+});

@@ -12,7 +12,7 @@
  *
  * SECURITY
  *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns and flush over their sockets. It must never be
+ *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets. It must never be
  *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
@@ -28,15 +28,14 @@
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Connections of one client are
- *   counted per process. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
  *
  * @module
  */
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
 // Server skeleton
-import { CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
@@ -130,6 +129,9 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
   const services: SmtpdServices = {
     settings,
+    origin: (parameter) => context.origin(parameter),
+    serviceName: context.serviceName,
+    anvil: context.reaches("anvil") ? context.client(ANVIL, "anvil") : undefined,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),

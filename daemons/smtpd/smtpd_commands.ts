@@ -149,6 +149,14 @@ function mail(session: Session, argument: Uint8Array): Result {
   if (session.transaction !== undefined) return REPLY.nestedMail;
   const path = parsePathArgument(argument, "from", { strict: settings.strict_rfc821_envelopes, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.mailSyntax, REPLY.badSender);
+  const refused = session.anvil.countMessage();
+  return refused instanceof Promise
+    ? refused.then((reply) => reply ?? mailFrom(session, path))
+    : refused ?? mailFrom(session, path);
+}
+
+/** MAIL whose syntax is right. */
+function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>): Result {
   if (path.parameters.length === 0) return beginMail(session, path.address, undefined);
   const verp = path.parameters.some(({ keyword }) => keyword === "XVERP") &&
     session.server.allowsVerp(session.peer);
@@ -223,6 +231,19 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   if (transaction === undefined) return REPLY.needMail;
   const path = parsePathArgument(argument, "to", { strict: settings.strict_rfc821_envelopes, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
+  const refused = session.anvil.countRecipient();
+  return refused instanceof Promise
+    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path))
+    : refused ?? rcptTo(session, transaction, path);
+}
+
+/** RCPT whose syntax is right. */
+function rcptTo(
+  session: Session,
+  transaction: Transaction,
+  path: Extract<PathResult, { kind: "path" }>,
+): Result {
+  const { settings } = session.server;
   if (path.address === "") return REPLY.badRecipient;
   let options: RecipientOptions | undefined;
   for (const parameter of path.parameters) {

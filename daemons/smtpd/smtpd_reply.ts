@@ -67,11 +67,3 @@ export function endsSession(reply: ReplyText): boolean {
 export function isErrorReply(reply: ReplyText): boolean {
   return reply.startsWith("4") || reply.startsWith("5");
 }
-
-/** The reply as a temporary one (soft_bounce). */
-export function soften(reply: ReplyText): ReplyText {
-  if (!reply.startsWith("5")) return reply;
-  const rest = reply.slice(1);
-  // The enhanced code's class must agree with the reply's.
-  return "4" + (rest.slice(2, 5) === " 5." ? `${rest.slice(0, 3)}4${rest.slice(4)}` : rest);
-}

@@ -16,7 +16,7 @@ import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Question } from "../../lib/access/policy.ts";
+import type { Question, Refusal } from "../../lib/access/policy.ts";
 import {
   checkRecipient,
   type RecipientLists,
@@ -26,6 +26,7 @@ import {
 import type { ReplyText } from "../../lib/access/reply.ts";
 import { type ListParameter, RestrictionList } from "../../lib/access/restrictions.ts";
 // This program
+import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
@@ -40,6 +41,9 @@ const ACCEPTED_TIME = 5000;
 
 /** The first lists are about client and HELO: those that ETRN is subject to. */
 const ETRN_LISTS = 2;
+
+/** Lists of clients that may have tables in them. */
+type ClientList = "mynetworks" | "smtpd_authorized_verp_clients" | "smtpd_client_event_limit_exceptions";
 
 /** The restrictions whose answer depends on nothing but whether the client is trusted and where the recipient leads. */
 const PLAIN: ReadonlySet<string> = new Set([
@@ -70,6 +74,7 @@ export class Server {
   /** What cleanup does with mail that comes in here. */
   readonly cleanupFlags: number;
   readonly #unlimited: MatchList;
+  readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
@@ -78,7 +83,6 @@ export class Server {
   readonly #data: RestrictionList;
   readonly #etrn: RestrictionList;
   readonly #sessions = new Set<Session>();
-  readonly #connections = new Map<string, number>();
   readonly #clock = new DateClock();
   readonly #plain: boolean;
   readonly #accepted = new Map<string, number>();
@@ -114,6 +118,7 @@ export class Server {
       "smtpd_client_event_limit_exceptions",
       settings.smtpd_client_event_limit_exceptions,
     );
+    this.#accounts = new Accounts(settings, log, services.serviceName, services.anvil);
     this.#bareNewlineAllowed = clients(
       "smtpd_forbid_bare_newline_exclusions",
       settings.smtpd_forbid_bare_newline_exclusions,
@@ -138,51 +143,50 @@ export class Server {
 
   /** What the configuration says of a client; a promise when a table has to be asked. */
   standingOf(peer: Peer): ClientStanding | Promise<ClientStanding> {
-    const trusted = this.#isTrusted(peer);
+    const trusted = this.#isIn("mynetworks", this.#trusted, peer);
+    const unlimited = this.#isIn("smtpd_client_event_limit_exceptions", this.#unlimited, peer);
     const local = typeof trusted === "boolean" ? this.#local.matches(peer, trusted) : undefined;
-    if (typeof trusted === "boolean" && typeof local === "boolean") return { trusted, local };
-    return this.#askStanding(peer, trusted);
+    if (typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean") {
+      return { trusted, local, unlimited };
+    }
+    return this.#askStanding(peer, trusted, unlimited);
   }
 
-  async #askStanding(peer: Peer, asked: boolean | Promise<boolean>): Promise<ClientStanding> {
+  async #askStanding(
+    peer: Peer,
+    asked: boolean | Promise<boolean>,
+    unlimited: boolean | Promise<boolean>,
+  ): Promise<ClientStanding> {
     const trusted = await asked;
-    return { trusted, local: await this.#local.matches(peer, trusted) };
+    return { trusted, local: await this.#local.matches(peer, trusted), unlimited: await unlimited };
   }
 
-  /** True for a client in mynetworks; a promise when a table has to be asked. Trouble means: not trusted. */
-  #isTrusted(peer: Peer): boolean | Promise<boolean> {
+  /** True for a client in a list; a promise when a table has to be asked. Trouble means: it is not. */
+  #isIn(parameter: ClientList, list: MatchList, peer: Peer): boolean | Promise<boolean> {
     const key = `${peer.name} ${peer.address}`;
-    const verdict = matchLiteral(this.#trusted, listSubject("address", key));
+    const verdict = matchLiteral(list, listSubject("address", key));
     if (verdict !== "ask") return verdict === "match";
-    return this.#services.maps.find("mynetworks", "list", key).then((found) => found.kind === "found");
+    return this.#services.maps.find(parameter, "list", key).then((found) => found.kind === "found");
+  }
+
+  /** The account of a client that is not without limits. */
+  openAccount(peer: Peer): ClientAccount {
+    return this.#accounts.open(peer);
   }
 
   /** True for a client that may ask for VERP; a promise when a table has to be asked. Trouble means: it may not. */
   allowsVerp(peer: Peer): boolean | Promise<boolean> {
     if (this.settings.smtpd_authorized_verp_clients.length === 0) return false;
-    const key = `${peer.name} ${peer.address}`;
-    const verdict = matchLiteral(this.#verpClients, listSubject("address", key));
-    if (verdict !== "ask") return verdict === "match";
-    return this.#services.maps.find("smtpd_authorized_verp_clients", "list", key)
-      .then((found) => found.kind === "found");
+    return this.#isIn("smtpd_authorized_verp_clients", this.#verpClients, peer);
   }
 
-  /** Registers a session; returns the reply for a client that has too many already. */
-  admit(session: Session): ReplyText | undefined {
+  /** Registers a session; gives the reply for a client that is turned away. */
+  admit(session: Session): Admission {
     this.#sessions.add(session);
-    const { address } = session.peer;
-    const count = (this.#connections.get(address) ?? 0) + 1;
-    this.#connections.set(address, count);
-    const { settings } = this;
-    if (this.#sessions.size > settings.smtpd_session_limit) {
-      return `421 4.3.2 ${settings.myhostname} Error: all server ports are busy`;
+    if (this.#sessions.size > this.settings.smtpd_session_limit) {
+      return `421 4.3.2 ${this.settings.myhostname} Error: all server ports are busy`;
     }
-    const limit = settings.smtpd_client_connection_count_limit;
-    if (limit === 0 || count <= limit || matches(this.#unlimited, session.peer)) return undefined;
-    this.log.warning(
-      `Connection concurrency limit exceeded: ${count} from ${session.client} for service smtp`,
-    );
-    return `421 4.7.0 ${settings.myhostname} Error: too many connections from ${address}`;
+    return session.anvil.connect();
   }
 
   /** Mails a session's transcript to the postmaster; that it fails is only logged, as the session is over. */
@@ -204,10 +208,7 @@ export class Server {
   /** Takes a session out; false when it is out already. */
   forget(session: Session): boolean {
     if (!this.#sessions.delete(session)) return false;
-    const { address } = session.peer;
-    const count = (this.#connections.get(address) ?? 1) - 1;
-    if (count > 0) this.#connections.set(address, count);
-    else this.#connections.delete(address);
+    session.anvil.end();
     return true;
   }
 
@@ -232,7 +233,7 @@ export class Server {
   knownRecipient(session: Session, recipient: string): boolean {
     if (!this.#plain) return false;
     const until = this.#accepted.get(acceptedKey(session, recipient));
-    return until !== undefined && until > Date.now();
+    return until !== undefined && until > performance.now();
   }
 
   /**
@@ -243,13 +244,13 @@ export class Server {
   async checkRecipient(session: Session, stage: string, recipient: string): Promise<ReplyText | undefined> {
     // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
     if (isPostmaster(recipient)) return undefined;
-    const refuse = (reply: ReplyText) => {
-      session.logReject("reject", stage, reply, recipient);
-      return reply;
+    const refuse = (refusal: Refusal) => {
+      session.logReject("reject", stage, refusal, recipient);
+      return refusal.reply;
     };
     const sender = session.transaction?.sender ?? "";
     const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
-    if (typeof resolved === "string") return refuse(resolved);
+    if (typeof resolved === "string") return refuse({ reply: resolved });
     const question = this.#question(session, stage, recipient, resolved);
     const refusal = await checkRecipient(this.#services, this.#lists, question, recipient, resolved);
     if (refusal !== undefined) return refuse(refusal);
@@ -261,10 +262,10 @@ export class Server {
   async checkEtrn(session: Session, domain: string): Promise<ReplyText | undefined> {
     const question = { ...this.#question(session, "ETRN", undefined, undefined), etrnDomain: domain };
     for (const list of [...this.#lists.early.slice(0, ETRN_LISTS), this.#etrn]) {
-      const verdict = await list.evaluate(question);
-      if (verdict.kind !== "reject") continue;
-      session.logReject("reject", "ETRN", verdict.reply);
-      return verdict.reply;
+      const refusal = await list.evaluate(question);
+      if (refusal === undefined) continue;
+      session.logReject("reject", "ETRN", refusal);
+      return refusal.reply;
     }
     return undefined;
   }
@@ -278,10 +279,10 @@ export class Server {
   /** The reply that refuses DATA, if something does. */
   async checkData(session: Session): Promise<ReplyText | undefined> {
     if (this.#data.empty) return undefined;
-    const verdict = await this.#data.evaluate(this.#question(session, "DATA", undefined, undefined));
-    if (verdict.kind !== "reject") return undefined;
-    session.logReject("reject", "DATA", verdict.reply);
-    return verdict.reply;
+    const refusal = await this.#data.evaluate(this.#question(session, "DATA", undefined, undefined));
+    if (refusal === undefined) return undefined;
+    session.logReject("reject", "DATA", refusal);
+    return refusal.reply;
   }
 
   /** A session ran into a fault of ours or of a service: it ends, the others go on. */
@@ -303,7 +304,7 @@ export class Server {
   ): Question {
     return {
       client: session.client,
-      warn: (reply) => session.logReject("reject_warning", stage, reply, recipient),
+      warn: (refusal) => session.logReject("reject_warning", stage, refusal, recipient),
       peer: session.peer,
       trusted: session.trusted,
       helo: session.greeting?.name ?? "",
@@ -317,7 +318,7 @@ export class Server {
 
   #remember(key: string): void {
     if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
-    this.#accepted.set(key, Date.now() + ACCEPTED_TIME);
+    this.#accepted.set(key, performance.now() + ACCEPTED_TIME);
   }
 }
 

@@ -13,12 +13,14 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { ReplyText } from "../../lib/access/reply.ts";
+import type { Refusal } from "../../lib/access/policy.ts";
+import { type ReplyText, soften } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes, soften } from "./smtpd_reply.ts";
+import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
@@ -44,11 +46,14 @@ export interface ClientStanding {
   readonly trusted: boolean;
   /** Headers of its mail are completed as those of mail from here. */
   readonly local: boolean;
+  /** How much it does is neither counted nor limited. */
+  readonly unlimited: boolean;
 }
 
 /** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
 interface Secured {
   readonly tls: TlsFacts;
+  readonly anvil: ClientAccount;
   readonly counts: CommandCounts;
   readonly errors: number;
   readonly junk: number;
@@ -63,6 +68,8 @@ export class Session {
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   readonly local: boolean;
   readonly log: Logger;
+  /** What the client does is counted here. */
+  readonly anvil: ClientAccount;
   /** Undefined in the clear. */
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
@@ -108,6 +115,7 @@ export class Session {
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
+    this.anvil = secured?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
@@ -132,9 +140,23 @@ export class Session {
   /** Greets the client; what it sent before that is held against it. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
-    this.#phase = "command";
     this.#deadline.start();
-    const refusal = this.server.admit(this);
+    const admission = this.server.admit(this);
+    if (!(admission instanceof Promise)) return this.#admitted(admission, early);
+    this.#input.push(early);
+    admission.then(
+      (refusal) => {
+        if (this.#phase !== "connecting") return;
+        const sent = this.#input.view();
+        this.#input.consume(sent.length);
+        this.#admitted(refusal, sent);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  #admitted(refusal: ReplyText | undefined, early: Uint8Array): void {
+    this.#phase = "command";
     const wrapper = this.server.tls?.wrapper === true;
     if (refusal !== undefined) {
       this.log.info(`NOQUEUE: reject: CONNECT from ${this.client}: ${refusal}; proto=SMTP`);
@@ -150,7 +172,8 @@ export class Session {
       return this.#flush();
     }
     this.#greet();
-    if (early.length > 0) this.data(early);
+    if (early.length > 0) this.#input.push(early);
+    this.#resume();
   }
 
   #greet(): void {
@@ -186,6 +209,7 @@ export class Session {
     this.#phase = "closed";
     const next = new Session(this.server, this.peer, this.#standing, channel, this.#done, {
       tls,
+      anvil: this.anvil,
       counts: this.#counts,
       errors: this.#errors,
       junk: this.#junk,
@@ -208,13 +232,15 @@ export class Session {
     this.#deadline.progress(bytes.length);
     this.#input.push(bytes);
     this.#run();
-    if (this.#input.length > INPUT_LIMIT && this.#phase === "busy") this.#pause();
+    if (this.#input.length > INPUT_LIMIT && (this.#phase === "busy" || this.#phase === "connecting")) {
+      this.#pause();
+    }
   }
 
   /** The client sends no more, and may still read: what it has sent is answered. */
   ended(): void {
     this.#inputEnded = true;
-    if (this.#phase !== "busy") this.closed();
+    if (this.#phase !== "busy" && this.#phase !== "connecting") this.closed();
   }
 
   /** The client has gone. */
@@ -267,7 +293,7 @@ export class Session {
   }
 
   /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, reply: ReplyText, recipient?: string): void {
+  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
     // Only a transaction with a recipient has a queue id that anybody will see.
     const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
     const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;

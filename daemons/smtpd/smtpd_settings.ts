@@ -6,6 +6,7 @@
 // Utility
 import type { Settings } from "../../lib/config/parameters.ts";
 // Internal protocols
+import type { AnvilService } from "../../lib/proto/anvil_client.ts";
 import type { FlushConnection } from "../../lib/proto/flush_client.ts";
 // Access
 import type { Services } from "../../lib/access/policy.ts";
@@ -19,6 +20,10 @@ export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 /** Who answers questions, and what this program is told. */
 export interface SmtpdServices extends Services {
   readonly settings: SmtpdSettings;
+  /** Name of the service in master.toml. */
+  readonly serviceName: string;
+  /** Undefined where master.toml has no anvil service. */
+  readonly anvil?: AnvilService | undefined;
   /** Undefined where master.toml has no flush service. */
   readonly flush?: FlushConnection | undefined;
   /** Undefined where TLS is off. */

@@ -6,19 +6,9 @@
 import { startsWithIgnoreCase } from "../../lib/vstring/ascii.ts";
 import { decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
-// Mail
-import { formatMailDate } from "../../lib/mail/date.ts";
-import { mailerDaemon, wrapLine } from "../../lib/mail/dsn.ts";
-import { formatTime } from "../../lib/mail/queue_file.ts";
-import { RECORD } from "../../lib/mail/record.ts";
-// Server skeleton
-import {
-  type CleanupClient,
-  type RecordSink,
-  submitMessage,
-  utf8Flag,
-} from "../../lib/proto/cleanup_client.ts";
-import { CLEANUP_INTERNAL } from "../../lib/proto/protocols.ts";
+// Internal protocols
+import type { CleanupClient } from "../../lib/proto/cleanup_client.ts";
+import { noticeLines, sendNotice, transcriptLine } from "../../lib/proto/error_notice.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
@@ -51,8 +41,6 @@ const LINE_COUNT_LIMIT = 10_000;
 const LINE_LIMIT = 1024;
 /** What stands for a command that holds a password. */
 const SECRET = encodeText("AUTH [secret]");
-/** Width of a line of the transcript without the blank in front. */
-const WIDTH = 78;
 
 /** The kind of error that a refusal tells of. */
 export function classOf(reply: ReplyText): ErrorClass {
@@ -109,55 +97,25 @@ export class Transcript {
 
   /** The lines of the message about the session; `reason` is why it was aborted, or empty. */
   messageLines(client: string, queueId: string, reason: string, time: number): string[] {
-    const { mail_name, myhostname, error_notice_recipient, header_from_format } = this.#settings;
-    const date = formatMailDate(time);
-    const named = (name: string, address: string) =>
-      header_from_format === "obsolete" ? `${address} (${name})` : `${name} <${address}>`;
-    return [
-      `Received: by ${myhostname} (${mail_name})`,
-      `\tid ${queueId}; ${date}`,
-      `Date: ${date}`,
-      `From: ${named("Mail Delivery System", mailerDaemon(myhostname))}`,
-      `To: ${named("Postmaster", printable(error_notice_recipient))}`,
-      `Subject: ${mail_name} SMTP server: errors from ${printable(client)}`,
-      "",
+    const body = [
       "Transcript of session follows.",
       "",
       ...this.#lines.flatMap(transcriptLines),
       "",
       ...(reason === "" ? [] : [`Session aborted, reason: ${reason}`]),
-      "",
-      "For other details, see the local mail logfile",
     ];
+    return noticeLines(this.#settings, queueId, `SMTP server: errors from ${printable(client)}`, body, time);
   }
 
   /** Mails the transcript to the postmaster; gives what went wrong, or undefined. */
   async send(cleanup: CleanupClient, client: string, reason: string): Promise<string | undefined> {
-    const { double_bounce_sender, myhostname, error_notice_recipient, line_length_limit } = this.#settings;
-    const time = Date.now();
-    const produce = async (sink: RecordSink) => {
-      await sink.record(RECORD.TIME, formatTime(time));
-      await sink.record(RECORD.ATTRIBUTE, "log_message_origin=local");
-      await sink.record(RECORD.ATTRIBUTE, "rewrite_context=local");
-      await sink.record(RECORD.FROM, `${double_bounce_sender}@${myhostname}`);
-      await sink.record(RECORD.RECIPIENT, error_notice_recipient);
-      await sink.record(RECORD.MESSAGE, "");
-      for (const line of this.messageLines(client, sink.queueId, reason, time)) await sink.line(line);
-      await sink.record(RECORD.EXTRACTED, "");
-      await sink.record(RECORD.END, "");
-    };
-    const flags = CLEANUP_INTERNAL | utf8Flag(this.#settings.smtputf8_autodetect_classes, "notify");
-    const done = await submitMessage(cleanup, flags, produce, { lineLimit: line_length_limit });
-    return done.status === 0 ? undefined : done.reason || `cleanup status ${done.status}`;
+    const lines = (queueId: string, time: number) => this.messageLines(client, queueId, reason, time);
+    return await sendNotice(cleanup, this.#settings, lines);
   }
 }
 
 /** One command or reply as lines of the transcript. */
 function transcriptLines(line: string | Uint8Array): string[] {
-  if (typeof line !== "string") return wrapped(`In:  ${printable(decodeText(line), LINE_LIMIT)}`);
-  return line.split("\r\n").flatMap((one) => wrapped(`Out: ${printable(one, LINE_LIMIT)}`));
-}
-
-function wrapped(text: string): string[] {
-  return wrapLine(text, WIDTH).map((line) => ` ${line}`);
+  if (typeof line !== "string") return transcriptLine(`In:  ${printable(decodeText(line), LINE_LIMIT)}`);
+  return line.split("\r\n").flatMap((one) => transcriptLine(`Out: ${printable(one, LINE_LIMIT)}`));
 }

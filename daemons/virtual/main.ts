@@ -32,8 +32,6 @@
 import { withoutSlashes } from "../../lib/safe/path.ts";
 // Tables
 import { openTable } from "../../lib/table/open.ts";
-import { addressSearch } from "../../lib/table/search.ts";
-import { MISSING } from "../../lib/table/table.ts";
 // Wire protocols
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
@@ -45,9 +43,10 @@ import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { serveDelivery } from "../../lib/server/mailbox_agent.ts";
 import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
+import { type VirtualDelivery, virtualSearch } from "../../lib/server/virtual_mailbox.ts";
 // This program
 import { SERVICE } from "./service.ts";
-import { deliverVirtually, type VirtualDelivery, type VirtualMaps } from "./virtual_delivery.ts";
+import { deliverVirtually } from "./virtual_delivery.ts";
 
 /** Seconds between two looks at idle helpers. */
 const HOUSEKEEPING = 1;
@@ -57,24 +56,13 @@ function start(context: Context<typeof SERVICE>) {
   const { settings, log, serviceName } = context;
   const refused = (error: unknown) => context.trouble("table", error);
   const maps = () => new MapClient(context.client(PROXYMAP, "proxymap"), settings);
-  const open = (parameter: VirtualMaps) =>
-    openTables(parameter, settings[parameter], maps, (spec) => {
-      return openTable(spec, { log, refused, paranoid: true, soft: true });
-    });
-  const tables = {
-    virtual_mailbox_maps: open("virtual_mailbox_maps"),
-    virtual_uid_maps: open("virtual_uid_maps"),
-    virtual_gid_maps: open("virtual_gid_maps"),
-  };
-  const how = {
-    extension: {
-      delimiters: settings.recipient_delimiter,
-      ownerRequestSpecial: settings.owner_request_special,
-      doubleBounceSender: settings.double_bounce_sender,
-    },
-    // A user name alone never stands for a virtual mailbox.
-    isLocal: () => MISSING,
-  };
+  const find = virtualSearch(
+    settings,
+    (parameter) =>
+      openTables(parameter, settings[parameter], maps, (spec) => {
+        return openTable(spec, { log, refused, paranoid: true, soft: true });
+      }),
+  );
   const helpers = new MailboxHelperPool({
     start: (task) => context.startHelper(task),
     limit: settings.mailbox_helper_limit,
@@ -86,7 +74,6 @@ function start(context: Context<typeof SERVICE>) {
   context.every(HOUSEKEEPING, () => helpers.endIdle());
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
   const agent = { settings, log, serviceName, helpers, trouble };
-  const find = (maps: VirtualMaps, address: string) => addressSearch(tables[maps], address, how);
   return (exchange: ServerExchange<typeof DELIVERY>, request: Request<typeof DELIVERY>) => {
     const virtual: VirtualDelivery = {
       settings,

@@ -45,8 +45,48 @@ export type AccessSettings = Settings<
   | "virtual_mailbox_maps"
 >;
 
+/** A restriction where it stands in the configuration. */
+export interface Rule {
+  /** As the list has it: "reject_unauth_destination", "check_client_access texthash:/etc/postern/clients". */
+  readonly text: string;
+  /** The parameter in whose value it stands, or that asks for it by itself. */
+  readonly parameter: string;
+  /** Where that parameter is set, "FILE:LINE"; "default" where it is not. */
+  readonly place: string;
+}
+
+/** What an entry of a table said. */
+export interface TableEntry {
+  readonly table: string;
+  readonly value: string;
+  /** "FILE:LINE"; empty where the table is no text file. */
+  readonly place: string;
+}
+
+/** What one restriction had to say: told to whoever wants to follow a decision. */
+export interface Step {
+  readonly rule: Rule;
+  /** ok: its list permits. dunno: the next one is asked. reject: with the reply. */
+  readonly outcome: Verdict["kind"];
+  readonly reply?: ReplyText;
+  /** The table entry that it went by. */
+  readonly entry?: TableEntry;
+  /** What else became of it: that it only warns, for one. */
+  readonly note?: string;
+}
+
+/** A refusal, and what caused it. */
+export interface Refusal {
+  readonly reply: ReplyText;
+  /** Undefined where no rule of the configuration is behind it: trouble, or an address that is none. */
+  readonly rule?: Rule | undefined;
+  readonly entry?: TableEntry | undefined;
+}
+
 /** Who answers questions. */
 export interface Services {
+  /** Where a parameter is set, "FILE:LINE", or "default". */
+  origin(parameter: string): string;
   readonly settings: AccessSettings;
   readonly maps: MapLookup;
   readonly dns: DnsLookup;
@@ -74,14 +114,19 @@ export interface Question {
   /** What ETRN names; undefined at other commands. */
   readonly etrnDomain?: string | undefined;
   /** Gets what warn_if_reject would have refused. */
-  warn(reply: ReplyText): void;
+  warn(refusal: Refusal): void;
+  /** Gets each restriction that is asked, with what it says. */
+  readonly trace?: (step: Step) => void;
 }
 
 /** What one restriction, or a list of them, says. */
 export type Verdict =
-  | { readonly kind: "ok" }
-  | { readonly kind: "dunno" }
-  | { readonly kind: "reject"; readonly reply: ReplyText };
+  | { readonly kind: "ok"; readonly entry?: TableEntry }
+  | { readonly kind: "dunno"; readonly entry?: TableEntry }
+  | { readonly kind: "reject"; readonly reply: ReplyText; readonly entry?: TableEntry };
+
+/** What a list says: undefined unless it refuses. */
+export type Ruling = Refusal | undefined;
 
 /** The restriction permits; its list ends. */
 export const OK: Verdict = { kind: "ok" };

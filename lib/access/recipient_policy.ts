@@ -7,7 +7,7 @@
 // Internal protocols
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
-import type { AccessSettings, Question, Services } from "./policy.ts";
+import type { AccessSettings, Question, Rule, Ruling, Services } from "./policy.ts";
 import { checkRecipientExists } from "./recipient.ts";
 import { lookupFailure, type ReplyText } from "./reply.ts";
 import { type ListParameter, RestrictionList } from "./restrictions.ts";
@@ -17,6 +17,8 @@ const BAD_RECIPIENT: ReplyText = "501 5.1.3 Bad recipient address syntax";
 
 /** The lists that a recipient meets. */
 export interface RecipientLists {
+  /** What refuses recipients that do not exist where no list does. */
+  readonly unlisted: Rule;
   /** On client, HELO and sender. */
   readonly early: readonly RestrictionList[];
   /** On the recipient: those against relaying and the others, in the order that the settings say. */
@@ -34,7 +36,9 @@ export function recipientLists(services: Services): RecipientLists {
     list("smtpd_sender_restrictions"),
   ];
   const destination = [list("smtpd_relay_restrictions"), list("smtpd_recipient_restrictions")];
+  const parameter = "smtpd_reject_unlisted_recipient";
   return {
+    unlisted: { text: parameter, parameter, place: services.origin(parameter) },
     early,
     destination: settings.smtpd_relay_before_recipient_restrictions ? destination : destination.reverse(),
   };
@@ -61,7 +65,7 @@ export async function resolveRecipient(
 }
 
 /**
- * The reply that refuses a recipient, if something does.
+ * What refuses a recipient, if something does.
  *
  * @param recipient as the client sent it
  */
@@ -71,15 +75,18 @@ export async function checkRecipient(
   question: Question,
   recipient: string,
   resolved: Resolved,
-): Promise<ReplyText | undefined> {
+): Promise<Ruling> {
   for (const list of [...lists.early, ...lists.destination]) {
-    const verdict = await list.evaluate(question);
-    if (verdict.kind === "reject") return verdict.reply;
+    const refusal = await list.evaluate(question);
+    if (refusal !== undefined) return refusal;
   }
-  if (resolved.bad) return BAD_RECIPIENT;
+  if (resolved.bad) return { reply: BAD_RECIPIENT };
   const { smtpd_reject_unlisted_recipient, receive_override_options } = services.settings;
   const unchecked = receive_override_options.includes("no_unknown_recipient_checks");
   if (!smtpd_reject_unlisted_recipient || unchecked) return undefined;
   const verdict = await checkRecipientExists(services, recipient, resolved);
-  return verdict.kind === "reject" ? verdict.reply : undefined;
+  const reply = verdict.kind === "reject" ? verdict.reply : undefined;
+  const rule = lists.unlisted;
+  question.trace?.({ rule, outcome: verdict.kind, ...(reply === undefined ? {} : { reply }) });
+  return reply === undefined ? undefined : { reply, rule };
 }

@@ -32,3 +32,11 @@ export function refusal(code: number, status: string, text: string): ReplyText {
 export function lookupFailure(address: string): ReplyText {
   return `451 4.3.0 <${shown(address)}>: Temporary lookup failure`;
 }
+
+/** The reply as a temporary one (soft_bounce). */
+export function soften(reply: ReplyText): ReplyText {
+  if (!reply.startsWith("5")) return reply;
+  const rest = reply.slice(1);
+  // The enhanced code's class must agree with the reply's.
+  return "4" + (rest.slice(2, 5) === " 5." ? `${rest.slice(0, 3)}4${rest.slice(4)}` : rest);
+}

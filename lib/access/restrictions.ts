@@ -14,12 +14,24 @@ import { splitStatus } from "../mail/status_code.ts";
 import type { MapSearch } from "../proto/proxymap_client.ts";
 import type { Resolved } from "../proto/rewrite_client.ts";
 // Access
-import { DUNNO, OK, type Question, reject, type Services, type Verdict } from "./policy.ts";
+import {
+  DUNNO,
+  OK,
+  type Question,
+  reject,
+  type Rule,
+  type Ruling,
+  type Services,
+  type Step,
+  type TableEntry,
+  type Verdict,
+} from "./policy.ts";
 import { checkRecipientExists } from "./recipient.ts";
 import { lookupFailure, refusal, type ReplyText, shown } from "./reply.ts";
 
 /** One element of a list, ready to run. */
 interface Element {
+  readonly rule: Rule;
   /** Logged instead of refused. */
   readonly warnOnly: boolean;
   run(question: Question): Verdict | Promise<Verdict>;
@@ -46,22 +58,37 @@ export class RestrictionList {
     return this.#elements.length === 0;
   }
 
-  /** Runs the list; at its end the verdict is DUNNO. */
-  async evaluate(question: Question): Promise<Verdict> {
-    if (!this.#applies(question)) return DUNNO;
+  /** Runs the list; gives the refusal with the rule that decided, or undefined when the list permits. */
+  async evaluate(question: Question): Promise<Ruling> {
+    if (!this.#applies(question)) return undefined;
     for (const element of this.#elements) {
       const verdict = await element.run(question);
+      if (question.trace !== undefined) question.trace(stepOf(element, verdict));
       if (verdict.kind === "dunno") continue;
-      if (verdict.kind === "reject" && element.warnOnly) question.warn(verdict.reply);
-      else return verdict;
+      if (verdict.kind === "ok") return undefined;
+      const refusal = { reply: verdict.reply, rule: element.rule, entry: verdict.entry };
+      if (!element.warnOnly) return refusal;
+      question.warn(refusal);
     }
-    return DUNNO;
+    return undefined;
   }
+}
+
+function stepOf({ rule, warnOnly }: Element, verdict: Verdict): Step {
+  const { kind: outcome, entry } = verdict;
+  return {
+    rule,
+    outcome,
+    ...(verdict.kind === "reject" ? { reply: verdict.reply } : {}),
+    ...(entry === undefined ? {} : { entry }),
+    ...(warnOnly && verdict.kind === "reject" ? { note: "warn_if_reject" } : {}),
+  };
 }
 
 /** @param words the list as the configuration gives it: restrictions, prefixes and tables one by one */
 function parseElements(services: Services, parameter: ListParameter, words: readonly string[]): Element[] {
   const elements: Element[] = [];
+  const place = services.origin(parameter);
   let warnOnly = false;
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
@@ -77,7 +104,8 @@ function parseElements(services: Services, parameter: ListParameter, words: read
     if (row === undefined || (needsArgument && argument === "")) {
       throw new Error(`Cannot use ${parameter}: unknown restriction or missing table: "${word}"`);
     }
-    elements.push({ warnOnly, run: row(services, parameter, argument) });
+    const rule = { text: argument === "" ? name : `${name} ${argument}`, parameter, place };
+    elements.push({ rule, warnOnly, run: row(services, parameter, argument) });
     warnOnly = false;
   }
   return elements;
@@ -283,10 +311,11 @@ async function lookUpAccess(
   const subject = (text: string) => check.subject(question, text);
   if (found.kind === "retry") return reject(refusal(451, "4.3.5", subject(CONFIGURATION_ERROR)));
   const verdict = accessVerdict(services, found.value, subject);
+  const entry: TableEntry = { table, value: found.value, place: found.place ?? "" };
   // A recipient that says itself where to go on is never permitted: it would be relayed by its local part.
   return verdict === OK && check.subject === RECIPIENT && question.resolved?.routed === true
-    ? DUNNO
-    : verdict;
+    ? { ...DUNNO, entry }
+    : { ...verdict, entry };
 }
 
 const CONFIGURATION_ERROR = "Server configuration error";

@@ -20,6 +20,12 @@ export const RESTRICTION_PARAMETERS = [
   "smtpd_sender_restrictions",
 ] as const satisfies readonly ParameterName[];
 
+/** The parameters that refuse mail, each by itself or by the restrictions that it holds. */
+export const RULE_PARAMETERS = [
+  ...RESTRICTION_PARAMETERS,
+  "smtpd_reject_unlisted_recipient",
+] as const satisfies readonly ParameterName[];
+
 /** What stands in front of a restriction and changes what it does. */
 const PREFIX = "warn_if_reject";
 const NAMES: readonly string[] = [...RESTRICTION_NAMES, PREFIX];

@@ -23,7 +23,6 @@ const LEAVE_OUT = "leave it out";
 /** Reasons, one for each group of parameters. */
 // deno-fmt-ignore
 export const REASONS = {
-  anvil: { why: "it does not count clients' connections, messages and logins by time", cure: "smtpd_client_connection_count_limit bounds what a client does at once" },
   client: { why: "its SMTP and LMTP client has no such setting", cure: LEAVE_OUT },
   content: { why: "cleanup does not do this to messages and addresses", cure: "leave it out, or let another system do it" },
   debug: { why: "it has no debugging options", cure: "see `postern trace` and the log" },

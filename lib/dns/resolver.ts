@@ -73,13 +73,13 @@ export class Resolver {
     // A name that no zone can hold is not asked for: it does not exist.
     if (!isHostName(asked)) return Promise.resolve(failed("nxdomain", asked));
     const key = `${type} ${asked}`;
-    const kept = this.#cache.find(key, Date.now());
+    const kept = this.#cache.find(key, performance.now());
     if (kept !== undefined) return Promise.resolve(kept);
     const joined = this.#underWay.get(key);
     if (joined !== undefined) return joined;
     const answer = this.#resolve(asked, type)
       .then((found) => {
-        this.#cache.keep(key, found, Date.now());
+        this.#cache.keep(key, found, performance.now());
         return found;
       })
       .finally(() => this.#underWay.delete(key));

@@ -370,7 +370,7 @@ class Connection {
   /** One timer looks after all deadlines: a timer for each call would cost more than the call. */
   #sweep(): void {
     this.#sweeper ??= setInterval(() => {
-      const now = Date.now();
+      const now = performance.now();
       let waiting = false;
       for (const [id, exchange] of this.#exchanges) {
         if (exchange.deadline === 0) continue;
@@ -410,7 +410,7 @@ class Exchange<P extends Protocol> implements ClientExchange<P> {
     this.#requests = requests;
     this.#onReply = onReply;
     this.#onError = onError;
-    this.deadline = timeout > 0 ? Date.now() + timeout : 0;
+    this.deadline = timeout > 0 ? performance.now() + timeout : 0;
   }
 
   attach(connection: Connection, id: number): void {

@@ -115,14 +115,19 @@ class LineHandler extends BaseHandler {
     const now = Date.now();
     const second = Math.floor(now / 1000);
     if (second !== this.#second) {
-      const date = new Date(now);
       this.#second = second;
-      this.#stamp = `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${
-        date.toTimeString().slice(0, 8)
-      }`;
+      this.#stamp = logTime(now);
     }
     return this.#stamp;
   }
+}
+
+/** A time as log lines have it: "Nov  3 05:06:02". */
+export function logTime(time: number): string {
+  const date = new Date(time);
+  return `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${
+    date.toTimeString().slice(0, 8)
+  }`;
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -31,6 +31,9 @@ export const SENDOPT_SMTPUTF8_REQUESTED = 1;
 export const SENDOPT_SMTPUTF8_HEADER = 2;
 export const SENDOPT_SMTPUTF8_SENDER = 4;
 export const SENDOPT_SMTPUTF8_RECIPIENT = 8;
+/** Any of those: the message has something that only SMTPUTF8 can carry. */
+export const SENDOPT_SMTPUTF8_DERIVED: number = SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_SENDER |
+  SENDOPT_SMTPUTF8_RECIPIENT;
 
 /** A probe of Postfix's verify daemon: nothing is delivered, and no sender waits for a report (trace_flags bit). */
 export const TRACE_MTA_VERIFY = 1 << 8;

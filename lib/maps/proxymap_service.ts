@@ -16,6 +16,7 @@ import {
   addressSearch,
   clientSearch,
   domainSearch,
+  type Hit,
   keySearch,
   type SearchOutcome,
   transportSearch,
@@ -27,6 +28,7 @@ import { withoutProxy } from "../table/spec.ts";
 import type { RequestValues } from "../ipc/protocol.ts";
 import type { Handler } from "../ipc/server.ts";
 import { PROXYMAP } from "../proto/protocols.ts";
+import type { MapOutcome } from "../proto/proxymap_client.ts";
 // Maps
 import { isLocalDomain, type LocalDomains } from "./proxymap_local.ts";
 import {
@@ -38,6 +40,8 @@ import {
 
 /** Longest value that fits a reply, bytes. */
 const VALUE_LIMIT = PROXYMAP.replies.found.fields.value.most;
+/** Longest place that fits a reply, bytes. */
+const PLACE_LIMIT = PROXYMAP.replies.found.fields.place.most;
 /** Longest reason that fits a reply, UTF-16 units; each is three bytes at most. */
 const REASON_UNITS = Math.floor(PROXYMAP.replies.retry.fields.reason.most / 3);
 
@@ -59,6 +63,17 @@ export type LinesOutcome =
   }
   | { readonly kind: "retry"; readonly why: string };
 
+/** An entry that answered: its table, its key there, and its place, "FILE:LINE", where the table is a text file. */
+export interface FoundEntry {
+  readonly table: string;
+  readonly key: string;
+  readonly value: string;
+  readonly place: string;
+}
+
+/** Is told of entries that answer requests. */
+export type FoundWatch = (request: FindRequest, entry: FoundEntry) => void;
+
 /** Searches the tables of the parameters that clients may name. */
 export class MapService {
   readonly #tables: ProxymapTables;
@@ -66,14 +81,20 @@ export class MapService {
   readonly #extension: ExtensionHow;
   readonly #parents: readonly string[];
   readonly #local: LocalDomains;
+  readonly #found: FoundWatch | undefined;
 
-  /** @param addresses this host's addresses, as `addressSet` makes them */
+  /**
+   * @param addresses this host's addresses, as `addressSet` makes them
+   * @param found is told of each entry that answers a request
+   */
   constructor(
     settings: ProxymapSettings,
     tables: ProxymapTables,
     addresses: ReadonlySet<string>,
     log: Logger,
+    found?: FoundWatch,
   ) {
+    this.#found = found;
     this.#tables = tables;
     this.#log = log;
     this.#parents = settings.parent_domain_matches_subdomains;
@@ -88,7 +109,7 @@ export class MapService {
   }
 
   /** The answer to a request. A request for what is not allowed, and every trouble, is `retry`: nothing bounces. */
-  async find(request: FindRequest): Promise<SearchOutcome> {
+  async find(request: FindRequest): Promise<MapOutcome> {
     const { parameter, table } = request;
     if (!this.#tables.isSearched(parameter)) {
       return this.#deny(request, "parameter is not among those served");
@@ -104,7 +125,13 @@ export class MapService {
     if (outcome.kind === "found" && encodeText(outcome.value).length > VALUE_LIMIT) {
       return this.#deny(request, `value is longer than ${VALUE_LIMIT} bytes`);
     }
-    return outcome;
+    if (outcome.kind !== "found") return outcome;
+    const { kind, value, extension, hit } = outcome;
+    if (hit !== undefined) {
+      this.#found?.(request, { table: hit.table.spec, key: hit.key, value, place: placeOf(hit) });
+    }
+    const place = table === "" ? "" : placeOf(hit);
+    return place === "" ? { kind, value, extension } : { kind, value, extension, place };
   }
 
   /**
@@ -184,11 +211,17 @@ export class MapService {
     return parentStyle(feature, this.#parents);
   }
 
-  #deny(request: FindRequest, why: string): SearchOutcome {
+  #deny(request: FindRequest, why: string): MapOutcome {
     const table = request.table === "" ? "" : ` table "${printable(request.table)}"`;
     this.#log.warning(`refused request for "${printable(request.parameter)}"${table}: ${why}`);
     return { kind: "retry", why: `request refused: ${why}` };
   }
+}
+
+/** Where the entry stands that a search has found; empty when the table cannot tell, or nobody could write it down. */
+function placeOf(hit: Hit | undefined): string {
+  const place = hit?.table.placeOf?.(hit.key) ?? "";
+  return encodeText(place).length > PLACE_LIMIT ? "" : place;
 }
 
 function sameTable(spec: string, wanted: string): boolean {
@@ -201,7 +234,11 @@ export function proxymapHandler(service: MapService): Handler<typeof PROXYMAP> {
     const outcome = message.is === "find" ? await service.find(message) : await service.findLines(message);
     switch (outcome.kind) {
       case "found":
-        return exchange.reply("found", { value: outcome.value, extension: outcome.extension });
+        return exchange.reply("found", {
+          value: outcome.value,
+          extension: outcome.extension,
+          place: outcome.place ?? "",
+        });
       case "missing":
         return exchange.reply("missing", {});
       case "matched":

@@ -13,6 +13,8 @@ export const ADDRESS_LIMIT = 1024;
 export const QUEUE_ID_LIMIT = 255;
 /** Longest path of a mailbox below its base, bytes. */
 const MAILBOX_PATH_LIMIT = 4000;
+/** Longest place of an entry of a table, bytes. */
+const PLACE_LIMIT = 4200;
 /** Longest free text (a reason, a reply), bytes. */
 export const REASON_LIMIT = 4096;
 /** Most records bytes in one chunk from a client to cleanup. */
@@ -148,6 +150,8 @@ export const PROXYMAP = protocol({
         value: text(65536),
         /** Address extension that the matching key did not hold, with its delimiter; empty if none. */
         extension: text(ADDRESS_LIMIT),
+        /** Where the entry stands, "FILE:LINE"; told when one table is named and its content is a text file. */
+        place: text(PLACE_LIMIT),
       },
       last: true,
     },
@@ -241,6 +245,7 @@ export const DELIVERY = protocol({
         dataSize: integer(),
         nexthop: text(1024),
         encoding: choice("", "7bit", "8bit"),
+        /** The message needs SMTPUTF8. */
         smtputf8: flag(),
         sender: text(ADDRESS_LIMIT),
         envelopeId: text(256),
@@ -430,5 +435,27 @@ export const MAILBOX = protocol({
       fields: { result: choice("sent", "bounced", "deferred"), status: text(16), reason: text(REASON_LIMIT) },
       last: true,
     },
+  },
+});
+
+/**
+ * anvil: how much one client does at all servers of a service. An exchange is one connection of a client: it lasts until
+ * the server cancels it or goes away. Answers come in the order of the questions.
+ */
+export const ANVIL = protocol({
+  name: "anvil",
+  version: 1,
+  requests: {
+    /** First in each exchange. `client` is an address, or a network with its prefix length. */
+    connect: { fields: { service: text(255), client: text(64) } },
+    /** The client does something more. */
+    count: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
+    /** How often it did, and counts nothing. */
+    look: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
+  },
+  replies: {
+    /** Connections of the client now, this one included, and in this unit of time. */
+    connected: { fields: { count: integer(), rate: integer() } },
+    rate: { fields: { rate: integer() } },
   },
 });

@@ -17,9 +17,12 @@ import { ReplyCache } from "./reply_cache.ts";
 /** How the tables are searched; see the protocol. */
 export type MapSearch = RequestValues<typeof PROXYMAP, "find">["search"];
 
-/** What the tables hold. `extension`: the address extension that the key found did not hold, with its delimiter. */
+/**
+ * What the tables hold. `extension`: the address extension that the key found did not hold, with its delimiter. `place`:
+ * where the entry stands, when one table was asked whose content is a text file.
+ */
 export type MapOutcome =
-  | { readonly kind: "found"; readonly value: string; readonly extension: string }
+  | { readonly kind: "found"; readonly value: string; readonly extension: string; readonly place?: string }
   | { readonly kind: "missing" }
   | { readonly kind: "retry"; readonly why: string };
 
@@ -151,7 +154,12 @@ export class MapClient implements MapLookup, LineLookup {
       const reply = await this.#connection.call("find", fields);
       switch (reply.is) {
         case "found":
-          return { kind: "found", value: reply.value, extension: reply.extension };
+          return {
+            kind: "found",
+            value: reply.value,
+            extension: reply.extension,
+            ...(reply.place === "" ? {} : { place: reply.place }),
+          };
         case "missing":
           return MISSING;
         case "retry":

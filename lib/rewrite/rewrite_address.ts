@@ -32,12 +32,17 @@ interface Routing {
   readonly finalDot: boolean;
 }
 
+/** Is told of each step: the parameter that made it, or "source route" and "final dot", which no parameter decides. */
+export type RewriteWatch = (rule: string, before: string, after: string) => void;
+
 /** Rewrites addresses as the settings say. */
 export class AddressRewriter {
   readonly #settings: RewriteSettings;
+  readonly #watch: RewriteWatch | undefined;
   readonly #domains: Readonly<Record<"local" | "remote", RewriteDomains>>;
 
-  constructor(settings: RewriteSettings) {
+  constructor(settings: RewriteSettings, watch?: RewriteWatch) {
+    this.#watch = watch;
     const remote = settings.remote_header_rewrite_domain;
     this.#settings = settings;
     this.#domains = {
@@ -56,18 +61,23 @@ export class AddressRewriter {
     if (address === "" || address === EMPTY) return address;
     if (address === "@") return EMPTY;
     const domains = this.#domains[context];
-    let out = dropSourceRoute(address);
+    let out = this.#step("source route", address, dropSourceRoute(address));
     let routing = findRouting(out);
     if (routing.lastAt < 0) {
-      out = this.#addDomain(out, routing, domains.origin);
+      out = this.#addDomain(context, out, routing);
       routing = findRouting(out);
     }
     if (this.#lacksDot(out, routing, domains.domain)) {
-      out += `.${domains.domain}`;
+      out = this.#step(completes(context, "append_dot_mydomain"), out, `${out}.${domains.domain}`);
       routing = findRouting(out);
     }
-    out = dropFinalDot(out, routing);
+    out = this.#step("final dot", out, dropFinalDot(out, routing));
     return out === address ? address : requote(out);
+  }
+
+  #step(rule: string, before: string, after: string): string {
+    if (after !== before) this.#watch?.(rule, before, after);
+    return after;
   }
 
   /**
@@ -86,16 +96,24 @@ export class AddressRewriter {
     if (quoted && localpart.includes("@")) step = localpart;
     else if (bang >= 0 && !(quoted && percent >= 0)) step = swapBang(localpart, bang);
     else if (percent >= 0) step = `${localpart.slice(0, percent)}@${localpart.slice(percent + 1)}`;
-    return step === undefined ? undefined : this.#completeInternal(step);
+    if (step === undefined) return undefined;
+    const complete = this.#completeInternal(step);
+    this.#watch?.("routing", localpart, complete);
+    return complete;
   }
 
-  #addDomain(address: string, routing: Routing, origin: string): string {
+  #addDomain(context: "local" | "remote", address: string, routing: Routing): string {
     const { firstBang: bang, lastPercent: percent } = routing;
-    if (bang >= 0 && this.#settings.swap_bangpath) return swapBang(address, bang);
-    if (percent >= 0 && this.#settings.allow_percent_hack) {
-      return `${address.slice(0, percent)}@${address.slice(percent + 1)}`;
+    const { origin } = this.#domains[context];
+    if (bang >= 0 && this.#settings.swap_bangpath) {
+      return this.#step("swap_bangpath", address, swapBang(address, bang));
     }
-    return this.#settings.append_at_myorigin && origin !== "" ? `${address}@${origin}` : address;
+    if (percent >= 0 && this.#settings.allow_percent_hack) {
+      const after = `${address.slice(0, percent)}@${address.slice(percent + 1)}`;
+      return this.#step("allow_percent_hack", address, after);
+    }
+    if (!this.#settings.append_at_myorigin || origin === "") return address;
+    return this.#step(completes(context, "append_at_myorigin"), address, `${address}@${origin}`);
   }
 
   #lacksDot(address: string, routing: Routing, domain: string): boolean {
@@ -112,6 +130,11 @@ export class AddressRewriter {
     }
     return address;
   }
+}
+
+/** The parameter that completes addresses: strangers' are completed by their own, or not at all. */
+function completes(context: "local" | "remote", parameter: string): string {
+  return context === "local" ? parameter : "remote_header_rewrite_domain";
 }
 
 /** `site!user` as `user@site`. */

@@ -46,7 +46,7 @@ export class DomainClasses {
   /** True when mail for the domain is delivered on this host to its users. Throws `TableTrouble`. */
   async isLocal(domain: string): Promise<boolean> {
     const folded = asciiLower(domain);
-    return this.#own.includes(folded) || await this.#lists("mydestination", folded);
+    return await this.#lists("mydestination", folded) || this.#own.includes(folded);
   }
 
   /**

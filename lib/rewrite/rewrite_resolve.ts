@@ -88,6 +88,7 @@ export class AddressResolver {
   async #strip(address: string): Promise<Stripped> {
     let rest = address;
     let ownDomain: string | undefined;
+    let named = false;
     for (let steps = address.length + EXTRA_STEPS; steps > 0; steps--) {
       rest = this.#tidyEnd(rest);
       const at = rest.lastIndexOf("@");
@@ -98,17 +99,25 @@ export class AddressResolver {
         if (domain !== "" && !await this.#classes.isLocal(domain)) return { localpart, domain, local: false };
         ownDomain = domain;
       }
-      const next = this.#rewriter.unroute(localpart, !isDotString(localpart));
-      if (next === undefined) {
-        return {
-          localpart: localpart || this.#settings.empty_address_recipient,
-          domain: ownDomain ?? this.#settings.myhostname,
-          local: true,
-        };
-      }
+      const unnamed: boolean = localpart === "" && !named;
+      const next = unnamed ? this.#nobody() : this.#rewriter.unroute(localpart, !isDotString(localpart));
+      if (next === undefined) return await this.#finish(localpart, ownDomain);
+      named ||= unnamed;
       rest = next;
     }
     throw new TableTrouble("routing in address does not end");
+  }
+
+  /** Who gets what is addressed to nobody here; that may be an address elsewhere. */
+  #nobody(): string | undefined {
+    return this.#settings.empty_address_recipient || undefined;
+  }
+
+  /** A user of this host; without a domain he has the name of this host, whatever class that is of. */
+  async #finish(localpart: string, ownDomain: string | undefined): Promise<Stripped> {
+    const { myhostname } = this.#settings;
+    if (ownDomain !== undefined) return { localpart, domain: ownDomain, local: true };
+    return { localpart, domain: myhostname, local: await this.#classes.isLocal(myhostname) };
   }
 
   /** Without one dot at the end of the domain and, if so set, without an `@` at the end. */

@@ -13,7 +13,7 @@ import { printable } from "../vstring/printable.ts";
 // Mail
 import type { OwnAddresses } from "../mail/own_address.ts";
 // Rewriting
-import { AddressRewriter } from "./rewrite_address.ts";
+import { AddressRewriter, type RewriteWatch } from "./rewrite_address.ts";
 import { DomainClasses } from "./rewrite_classes.ts";
 import { AddressResolver, type Resolution } from "./rewrite_resolve.ts";
 import { type Maps, type RewriteSettings, TableTrouble } from "./rewrite_settings.ts";
@@ -36,8 +36,15 @@ export class RewriteService {
   readonly #log: Logger;
   #complained = -Infinity;
 
-  constructor(settings: RewriteSettings, maps: Maps, own: OwnAddresses, log: Logger) {
-    this.#rewriter = new AddressRewriter(settings);
+  /** @param watch is told of each step that changes an address */
+  constructor(
+    settings: RewriteSettings,
+    maps: Maps,
+    own: OwnAddresses,
+    log: Logger,
+    watch?: RewriteWatch,
+  ) {
+    this.#rewriter = new AddressRewriter(settings, watch);
     const classes = new DomainClasses(settings, maps, own, log);
     this.#resolver = new AddressResolver(settings, this.#rewriter, classes, maps, log);
     this.#log = log;

@@ -86,23 +86,15 @@ export class Router {
   /** The next hop of mail that leaves: the sender's relay host, or ours, or the domain itself. */
   async #relayHost(sender: string, domain: string): Promise<string> {
     const parameter = "sender_dependent_relayhost_maps";
-    if (this.#settings[parameter].length === 0) return this.#settings.relayhost || domain;
     const nullKey = this.#settings.empty_address_relayhost_maps_lookup_key;
-    const found = await this.#findBySender(parameter, sender, nullKey, true);
-    if (found !== undefined) return equalsIgnoreCase(found, DUNNO) ? domain : found;
-    return this.#settings.relayhost || domain;
+    return await this.#findBySender(parameter, sender, nullKey) ?? (this.#settings.relayhost || domain);
   }
 
-  /**
-   * A route by sender, or undefined.
-   *
-   * @param keepDunno DUNNO is an answer of its own, not the same as nothing
-   */
+  /** A route by sender, or undefined. */
   async #findBySender(
     parameter: "sender_dependent_default_transport_maps" | "sender_dependent_relayhost_maps",
     sender: string,
     nullKey: string,
-    keepDunno = false,
   ): Promise<string | undefined> {
     if (this.#settings[parameter].length === 0) return undefined;
     let value = await findValue(this.#maps, parameter, "address", sender === "" ? nullKey : sender);
@@ -110,7 +102,7 @@ export class Router {
       this.#log.warning(`${parameter}: ignoring null lookup result for ${printable(sender || nullKey)}`);
       value = DUNNO;
     }
-    return value !== undefined && !keepDunno && equalsIgnoreCase(value, DUNNO) ? undefined : value;
+    return value !== undefined && equalsIgnoreCase(value, DUNNO) ? undefined : value;
   }
 
   /** The route with what transport_maps changes in it. */

@@ -32,6 +32,9 @@ const TIMED_OUT = "Connection timed out";
 /** The part of the runtime's streams that a connection stands on. */
 export type RawStream = Pick<Deno.Conn, "read" | "write" | "close">;
 
+/** A stream as it was opened, with the addresses of its ends. */
+export type OpenStream = RawStream & Pick<Deno.Conn, "localAddr" | "remoteAddr">;
+
 /** One connected stream. One read and one write may be under way at once. */
 export class Connection {
   #conn: RawStream;
@@ -43,8 +46,8 @@ export class Connection {
   #timedOut = false;
   #closed = false;
 
-  /** Only this module makes one. */
-  constructor(conn: Deno.Conn) {
+  /** Only this folder makes one. */
+  constructor(conn: OpenStream) {
     this.#conn = conn;
     this.localAddress = hostOf(conn.localAddr);
     this.remoteAddress = hostOf(conn.remoteAddr);
@@ -125,6 +128,7 @@ export class Connection {
 
   #failure(error: unknown): NetworkError {
     if (this.#timedOut) return new NetworkError("timeout", TIMED_OUT, error);
+    if (error instanceof NetworkError) return error;
     if (isEndOfStream(error)) return new NetworkError("closed", describe(error), error);
     return new NetworkError("failed", describe(error), error);
   }
@@ -192,7 +196,9 @@ export async function connectUnix(path: string, timeoutMs: number): Promise<Conn
   }
 }
 
-function connectFailure(error: unknown): NetworkError {
+/** What went wrong with making a connection. */
+export function connectFailure(error: unknown): NetworkError {
+  if (error instanceof NetworkError) return error;
   if (error instanceof DOMException) return new NetworkError("timeout", TIMED_OUT, error);
   if (isSandboxRefusal(error)) return new NetworkError("denied", describe(error), error);
   return new NetworkError(errorCode(error) === "ETIMEDOUT" ? "timeout" : "failed", describe(error), error);

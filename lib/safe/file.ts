@@ -282,13 +282,14 @@ function objection(open: Deno.FileInfo, named: Deno.FileInfo, owner: number | un
   return undefined;
 }
 
-/** Creates a file that must not exist yet (O_EXCL: a dangling link is refused too), for reading and writing. */
+/** Creates a file that must not exist yet (O_EXCL: a dangling link is refused too), for reading and writing or to be written only. */
 export function safeCreate(
   path: string,
   mode: number,
+  access: "both" | "write" = "both",
 ): { readonly kind: "created"; readonly file: SafeFile } | { readonly kind: "exists" } {
   try {
-    const file = disk.openSync(path, { createNew: true, read: true, write: true, mode });
+    const file = disk.openSync(path, { createNew: true, read: access === "both", write: true, mode });
     return { kind: "created", file: new SafeFile(path, file) };
   } catch (error) {
     if (isTaken(error)) return { kind: "exists" };

@@ -15,6 +15,10 @@ import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
 const FIRST = 3;
 /** Most that are looked at. */
 const MOST = 1024;
+/** Highest descriptor that is covered in children; beyond it nobody opens one without meaning to. */
+const HIGHEST = FIRST + MOST;
+/** O_CLOEXEC as fdinfo tells it. */
+const CLOSE_ON_EXEC = 0o2000000;
 /** State of a listening socket in the system's tables. */
 const LISTENING = "0A";
 const SOCKET_TABLES = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
@@ -82,33 +86,50 @@ export function findInherited(
 }
 
 /**
- * Descriptors that cover the inherited ones in a child. The runtime passes on what is open there, as it was opened
- * without the close-on-exec mark, and can set none: a daemon that owns no network socket would have one. So each
- * number gets /dev/null unless the child has something of its own there.
+ * Descriptors that cover the inherited ones in a child: those of systemd, and what a careless parent left open. The
+ * runtime passes on whatever was opened without the close-on-exec mark, and can set none: a daemon that owns no network
+ * socket would have one, or a file. So each number gets /dev/null unless the child has something of its own there.
  *
  * @param used descriptors of its own that the child gets, from 3 on
  */
 export function coverInherited(used: number): number[] {
-  const count = inheritedCount((name) => Deno.env.get(name), Deno.pid);
-  return count > used ? nullDescriptors(count - used, FIRST + count) : [];
+  lastInherited ??= highestInheritable();
+  const count = lastInherited + 1 - FIRST;
+  return count > used ? nullDescriptors(count - used) : [];
 }
 
-/** That many descriptors of /dev/null, none below `least`: one each, as the runtime passes none on twice. */
-function nullDescriptors(count: number, least: number): number[] {
-  const open = findNulls(least);
+/** Looked for once: what this process opens itself is not inherited. */
+let lastInherited: number | undefined;
+
+/** The highest descriptor that a child would inherit; 2 when there is none beside the standard ones. */
+function highestInheritable(): number {
+  const numbers = [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name));
+  return Math.max(FIRST - 1, ...numbers.filter((number) => number <= HIGHEST && isInheritable(number)));
+}
+
+/** Something that a child would get and could use; of /dev/null the runtime itself keeps one open. */
+function isInheritable(number: number): boolean {
+  if (linkTarget(number) === "/dev/null") return false;
+  const flags = readTable(`/proc/self/fdinfo/${number}`).split("\n").find((line) =>
+    line.startsWith("flags:")
+  );
+  return flags !== undefined && (Number.parseInt(flags.slice("flags:".length), 8) & CLOSE_ON_EXEC) === 0;
+}
+
+/** That many descriptors of /dev/null: one each, as the runtime passes none on twice. */
+function nullDescriptors(count: number): number[] {
+  const open = findNulls();
   try {
     for (let i = open.length; i < count; i++) Deno.openSync("/dev/null", { write: true });
   } catch (error) {
     throw new SystemError("open", "/dev/null", error);
   }
-  const found = open.length < count ? findNulls(least) : open;
-  if (found.length >= count) return found.slice(0, count);
-  throw new SystemError("find descriptor of", "/dev/null", new Error("it is not open"));
+  return (open.length < count ? findNulls() : open).slice(0, count);
 }
 
-function findNulls(least: number): number[] {
+function findNulls(): number[] {
   return [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name))
-    .filter((number) => number >= least && linkTarget(number) === "/dev/null");
+    .filter((number) => number >= FIRST && linkTarget(number) === "/dev/null");
 }
 
 /** What the system calls the object behind a descriptor, as "socket:[4711]". */

@@ -23,6 +23,8 @@ export interface Boot {
   readonly listeners: number;
   /** Every service that delivers, for `$transports`. */
   readonly transports: readonly string[];
+  /** Where the parameters that hold rules are set, "FILE:LINE"; of those that are not set nothing. */
+  readonly places?: { readonly [parameter: string]: string };
   readonly log: {
     readonly syslogName: string;
     readonly hostName: string;

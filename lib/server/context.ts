@@ -44,6 +44,8 @@ export interface Context<S extends Service> {
   readonly clientTls: ClientTlsMaterial;
   /** Services that serve the delivery protocol. */
   readonly transports: readonly string[];
+  /** Where a parameter that holds rules is set, "FILE:LINE", or "default". */
+  origin(parameter: string): string;
   /** Keys and certificates, where the daemon terminates TLS and TLS is on. */
   readonly tls: ServerTlsMaterial | undefined;
   /** A client of a service that the declaration names. The same client for the same service. */
@@ -127,6 +129,10 @@ export class Process<S extends Service> implements Context<S> {
     const client = new IpcClient(protocol, path);
     this.#clients.set(service, client as unknown as IpcClient<Protocol>);
     return client;
+  }
+
+  origin(parameter: string): string {
+    return this.boot.places?.[parameter] ?? "default";
   }
 
   reaches(service: string): boolean {

@@ -155,7 +155,7 @@ interface House {
 /** Watches use and idleness, and retires the process when they or master say so. */
 function keepHouse<S extends Service>(process: Process<S>, service: S, house: House): void {
   let retiring = false;
-  let idleSince = Date.now();
+  let idleSince = performance.now();
   let lastUsed = 0;
   const retire = () => {
     if (retiring) return;
@@ -174,10 +174,10 @@ function keepHouse<S extends Service>(process: Process<S>, service: S, house: Ho
   const look = () => {
     const used = house.used();
     const { maxUse, maxIdle } = process.boot;
-    if (house.busy() > 0 || used !== lastUsed) idleSince = Date.now();
+    if (house.busy() > 0 || used !== lastUsed) idleSince = performance.now();
     lastUsed = used;
     if (maxUse > 0 && used >= maxUse) retire();
-    if (service.endsWhenIdle && maxIdle > 0 && Date.now() - idleSince >= maxIdle * 1000) retire();
+    if (service.endsWhenIdle && maxIdle > 0 && performance.now() - idleSince >= maxIdle * 1000) retire();
   };
   // A hundred idle helpers that wake up each second would be load.
   if (replaceable) setInterval(look, HOUSEKEEPING);

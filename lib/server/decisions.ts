@@ -10,8 +10,12 @@ import { systemAddresses } from "../safe/process.ts";
 // Utility
 import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
 import { PARAMETER_NAMES, type ParameterName, type Settings } from "../config/parameters.ts";
+import type { Scope } from "../config/scope.ts";
 import { localClient } from "../ipc/local.ts";
 import type { Logger } from "../log/log.ts";
+import { formatPlace } from "../config/problem.ts";
+// Tables
+import type { TableServers } from "../table/servers.ts";
 // Mail
 import { quoteAddress, unquoteAddress } from "../mail/address.ts";
 import { OwnAddresses } from "../mail/own_address.ts";
@@ -21,15 +25,16 @@ import { MapClient, type MapConnection, type MapLookup } from "../proto/proxymap
 import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import { isLoopback, type Peer } from "../access/peer.ts";
-import type { Question, Services } from "../access/policy.ts";
+import type { Question, Ruling, Services, Step } from "../access/policy.ts";
 import { checkRecipient, recipientLists, resolveRecipient } from "../access/recipient_policy.ts";
-import type { ReplyText } from "../access/reply.ts";
+import { type ReplyText, soften } from "../access/reply.ts";
 import { isOurs } from "../access/restrictions.ts";
 // Maps
 import { addressSet } from "../maps/proxymap_local.ts";
-import { MapService, proxymapHandler } from "../maps/proxymap_service.ts";
+import { type FoundEntry, type FoundWatch, MapService, proxymapHandler } from "../maps/proxymap_service.ts";
 import { ProxymapTables, searchedParameters } from "../maps/proxymap_tables.ts";
 // Rewriting
+import type { RewriteWatch } from "../rewrite/rewrite_address.ts";
 import { rewriteHandler, RewriteService } from "../rewrite/rewrite_service.ts";
 // Server skeleton
 import type { Service } from "./service.ts";
@@ -51,16 +56,41 @@ export interface Decision {
   /** The reply to RCPT. */
   readonly reply: ReplyText;
   readonly accepted: boolean;
+  /** The client is in mynetworks. */
+  readonly trusted: boolean;
   /** Where the recipient leads; undefined when nobody can tell. */
   readonly resolved: Resolved | undefined;
   /** It was accepted although its mail does not end here: relayed. */
   readonly relayed: boolean;
+  /** What refused it. */
+  readonly refusal: Ruling;
+}
+
+/** What decided about something: a parameter, and the entry of one of its tables if it has such. */
+export interface Ground {
+  readonly parameter: string;
+  /** Where the parameter is set, "FILE:LINE"; "default" where it is not. */
+  readonly place: string;
+  /** What was sought. */
+  readonly key: string;
+  readonly entry?: FoundEntry;
+}
+
+/** Is told of what decides while the daemons' code runs. */
+export interface DecisionWatch {
+  found(ground: Ground): void;
+  readonly rewrote: RewriteWatch;
 }
 
 /** How questions are answered that the configuration does not answer. */
 export interface DecisionOptions {
   /** A table that cannot answer is taken for one that has no entry. */
   readonly ignoreTrouble?: boolean;
+  /** Who knows names; without it every domain exists, has a mail host, and every client its name. */
+  readonly dns?: DnsLookup;
+  /** Ways to the servers of tables; without them such tables cannot answer. */
+  readonly servers?: TableServers;
+  readonly watch?: DecisionWatch;
 }
 
 const ACCEPTED: ReplyText = "250 2.1.5 Ok";
@@ -92,10 +122,13 @@ function answerTo(type: string): string {
 
 /** Decisions of the smtpd services of a configuration. */
 export class Decisions {
+  /** trivial-rewrite. */
+  readonly rewrite: RewriteClient;
   readonly #configuration: Configuration;
   readonly #maps: MapConnection;
-  readonly #rewrite: RewriteClient;
   readonly #options: DecisionOptions;
+  /** The last entry that answered a request, by the request. */
+  readonly #entries = new Map<string, FoundEntry>();
 
   /** @param services the daemons' declarations */
   constructor(
@@ -105,75 +138,120 @@ export class Decisions {
   ) {
     this.#configuration = configuration;
     this.#options = options;
-    const settings = this.#settingsOf("proxymap");
+    const settings = this.settingsOf("proxymap");
     const reads = services.get("proxymap")?.reads ?? [];
     const searched = searchedParameters(reads as Parameters<typeof searchedParameters>[0]);
-    // Tables on servers are not asked: check must not hang on them, nor need their passwords.
-    const tables = new ProxymapTables(settings, SILENT, searched);
+    // Unless somebody says how, tables on servers are not asked: check must not hang on them, nor need their passwords.
+    const how = options.servers === undefined ? {} : { servers: options.servers };
+    const tables = new ProxymapTables(settings, SILENT, searched, how);
     const addresses = addressSet(
       [...settings.inet_interfaces, ...settings.proxy_interfaces],
       systemAddresses,
     );
-    this.#maps = localClient(proxymapHandler(new MapService(settings, tables, addresses, SILENT)));
-    const rewriteSettings = this.#settingsOf("trivial-rewrite");
+    const note: FoundWatch = ({ parameter, search, key, table }, entry) =>
+      this.#entries.set(requestId(parameter, search, key, table), entry);
+    const found = options.watch === undefined ? undefined : note;
+    const service = new MapService(settings, tables, addresses, SILENT, found);
+    this.#maps = localClient(proxymapHandler(service));
+    // There is no log for warnings, so nothing need be looked up for them.
+    const rewriteSettings = { ...this.settingsOf("trivial-rewrite"), helpful_warnings: false };
     const own = new OwnAddresses(
       rewriteSettings.inet_interfaces,
       rewriteSettings.proxy_interfaces,
       systemAddresses,
     );
-    const rewriting = new RewriteService(rewriteSettings, this.#mapsFor(rewriteSettings), own, SILENT);
-    this.#rewrite = new RewriteClient(localClient(rewriteHandler(rewriting)));
+    const maps = this.mapsOf("trivial-rewrite");
+    const rewriting = new RewriteService(rewriteSettings, maps, own, SILENT, options.watch?.rewrote);
+    this.rewrite = new RewriteClient(localClient(rewriteHandler(rewriting)));
   }
 
   /** The settings of the first service with a daemon; those of main.toml when there is none. */
-  #settingsOf(command: string): Settings<ParameterName> {
-    const entry = this.#configuration.services.find((one) => one.command === command);
+  settingsOf(command: string): Settings<ParameterName> {
+    const entry = this.#entryOf(command);
     return entry === undefined
       ? this.#configuration.settings
       : settingsFor(this.#configuration, entry, PARAMETER_NAMES);
   }
 
-  #mapsFor(settings: Settings<ParameterName>): MapLookup {
+  /** The tables as the first service with a daemon asks for them. */
+  mapsOf(command: string): MapLookup {
+    const entry = this.#entryOf(command);
+    const scope = entry === undefined ? this.#configuration.scope : this.#configuration.scopeOf(entry);
+    return this.#mapsFor(this.settingsOf(command), scope);
+  }
+
+  #entryOf(command: string): ServiceEntry | undefined {
+    return this.#configuration.services.find((one) => one.command === command);
+  }
+
+  #mapsFor(settings: Settings<ParameterName>, scope: Scope): MapLookup {
     const client = new MapClient(this.#maps, settings);
-    if (this.#options.ignoreTrouble !== true) return client;
     return {
-      find: async (...request) => {
-        const outcome = await client.find(...request);
-        return outcome.kind === "retry" ? { kind: "missing" } : outcome;
+      find: async (parameter, search, key, table = "") => {
+        const outcome = await client.find(parameter, search, key, table);
+        if (outcome.kind === "retry" && this.#options.ignoreTrouble === true) return { kind: "missing" };
+        if (outcome.kind === "found") {
+          const entry = this.#entries.get(requestId(parameter, search, key, table));
+          const place = originIn(scope, parameter);
+          this.#options.watch?.found({ parameter, place, key, ...(entry === undefined ? {} : { entry }) });
+        }
+        return outcome;
       },
     };
   }
 
-  /** What an smtpd service would say. */
-  async ask(entry: ServiceEntry, view: View): Promise<Decision> {
+  /**
+   * What an smtpd service would say.
+   *
+   * @param trace gets each restriction that is asked, with what it says
+   */
+  async ask(entry: ServiceEntry, view: View, trace?: (step: Step) => void): Promise<Decision> {
+    const scope = this.#configuration.scopeOf(entry);
     const settings = settingsFor(this.#configuration, entry, PARAMETER_NAMES);
     const services: Services = {
       settings,
-      maps: this.#mapsFor(settings),
-      dns: KIND_DNS,
-      rewrite: this.#rewrite,
+      origin: (parameter) => originIn(scope, parameter),
+      maps: this.#mapsFor(settings, scope),
+      dns: this.#options.dns ?? KIND_DNS,
+      rewrite: this.rewrite,
     };
+    const said = (reply: ReplyText) => settings.soft_bounce ? soften(reply) : reply;
     const peer = makePeer(view);
-    const recipient = unquoteAddress(view.recipient);
-    const resolved = await resolveRecipient(this.#rewrite, peer.ours, view.sender, recipient);
-    if (typeof resolved === "string") {
-      return { reply: resolved, accepted: false, resolved: undefined, relayed: false };
-    }
     const client = `${view.name} ${view.address}`;
+    const trusted = (await services.maps.find("mynetworks", "list", client)).kind === "found";
+    const recipient = unquoteAddress(view.recipient);
+    const resolved = await resolveRecipient(this.rewrite, peer.ours, view.sender, recipient);
+    if (typeof resolved === "string") {
+      const refusal = { reply: resolved };
+      const reply = said(resolved);
+      return { reply, accepted: false, trusted, resolved: undefined, relayed: false, refusal };
+    }
     const question: Question = {
       peer,
       client: `${view.name}[${view.address}]`,
-      trusted: (await services.maps.find("mynetworks", "list", client)).kind === "found",
+      trusted,
       helo: view.helo,
       sender: view.sender,
       recipient: quoteAddress(recipient),
       resolved,
       warn: () => {},
+      ...(trace === undefined ? {} : { trace }),
     };
     const refusal = await checkRecipient(services, recipientLists(services), question, recipient, resolved);
     const accepted = refusal === undefined;
-    return { reply: refusal ?? ACCEPTED, accepted, resolved, relayed: accepted && !isOurs(question) };
+    const relayed = accepted && !isOurs(question);
+    return { reply: said(refusal?.reply ?? ACCEPTED), accepted, trusted, resolved, relayed, refusal };
   }
+}
+
+/** Where a service's settings have a parameter from, "FILE:LINE", or "default". */
+function originIn(scope: Scope, parameter: string): string {
+  const place = scope.setting(parameter);
+  return place === undefined ? "default" : formatPlace(place);
+}
+
+function requestId(...request: readonly string[]): string {
+  return JSON.stringify(request);
 }
 
 function makePeer({ address, name }: View): Peer {

@@ -21,7 +21,7 @@ import type { Service } from "./service.ts";
 export const EXPECT_FILE = "expect.toml";
 
 /** What a client that nothing is said of is like: a stranger. */
-const STRANGER: View = {
+export const STRANGER: View = {
   address: "203.0.113.250",
   name: "unknown",
   helo: "client.example",

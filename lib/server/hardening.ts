@@ -8,7 +8,10 @@
 import { dirname } from "../safe/path.ts";
 import { environmentVariable } from "../safe/process.ts";
 
-/** Heap of a daemon, MiB. ArrayBuffers are outside it; the systemd unit bounds the whole. */
+/**
+ * Heap of a daemon where its configuration says nothing (daemon_heap_limit), MiB. ArrayBuffers are outside it; the
+ * systemd unit bounds the whole.
+ */
 export const HEAP_LIMIT = 512;
 
 /**
@@ -19,13 +22,16 @@ export const HEAP_LIMIT = 512;
 const YOUNG_LIMIT = 2;
 const HEAP_GROWTH = 20;
 
-/** V8 flags: no code from strings, regular expressions fall back to linear time, a heap that is bounded and small; sooner fast. */
-export const V8_FLAGS: readonly string[] = [
+/**
+ * V8 flags: no code from strings, regular expressions fall back to linear time, a heap that is bounded and small;
+ * sooner fast.
+ */
+const v8Flags = (heapLimit: number): string[] => [
   "--disallow-code-generation-from-strings",
   // Daemons run the same code for days: what it needs to be optimised is gathered from the first call on.
   "--no-lazy-feedback-allocation",
   "--enable-experimental-regexp-engine-on-excessive-backtracks",
-  `--max-old-space-size=${HEAP_LIMIT}`,
+  `--max-old-space-size=${heapLimit}`,
   `--max-semi-space-size=${YOUNG_LIMIT}`,
   `--heap-growing-percent=${HEAP_GROWTH}`,
 ];
@@ -42,8 +48,13 @@ export interface CodeLocation {
   readonly cache: string;
 }
 
-/** The common flags: nothing asked of a terminal, nothing loaded from elsewhere, nothing found by discovery. */
-export function hardeningFlags(code: CodeLocation, npm: boolean): string[] {
+/**
+ * The common flags: nothing asked of a terminal, nothing loaded from elsewhere, nothing found by discovery.
+ *
+ * @param npm the program uses npm packages
+ * @param heapLimit most memory of the heap, MiB
+ */
+export function hardeningFlags(code: CodeLocation, npm: boolean, heapLimit: number = HEAP_LIMIT): string[] {
   return [
     "--quiet",
     "--no-prompt",
@@ -57,7 +68,7 @@ export function hardeningFlags(code: CodeLocation, npm: boolean): string[] {
     "--cached-only",
     "--allow-import=deny.invalid",
     ...(npm && code.packages !== undefined ? [] : ["--no-npm"]),
-    `--v8-flags=${V8_FLAGS.join(",")}`,
+    `--v8-flags=${v8Flags(heapLimit).join(",")}`,
   ];
 }
 

@@ -99,7 +99,7 @@ export class MailboxHelperPool {
 
   /** Ends helpers that had nothing to do for long; to be called about once a second. */
   endIdle(): void {
-    const before = Date.now() - this.#options.idle * 1000;
+    const before = performance.now() - this.#options.idle * 1000;
     for (const [key, helper] of this.#helpers) {
       if (helper.active === 0 && helper.lastUsed < before) this.#end(key, helper);
     }
@@ -140,7 +140,7 @@ export class MailboxHelperPool {
 
   /** The mailbox's helper, started if need be, counted as at work. */
   async #take(key: string, task: AnyHelperTask): Promise<Helper> {
-    const since = Date.now();
+    const since = performance.now();
     for (;;) {
       const known = this.#helpers.get(key);
       if (known !== undefined && known.proven?.connected !== false) {
@@ -159,7 +159,7 @@ export class MailboxHelperPool {
       client: this.#options.start(task),
       proven: undefined,
       active: 1,
-      lastUsed: Date.now(),
+      lastUsed: performance.now(),
     };
     // Who awaits it is told; that may be nobody yet.
     helper.client.catch(() => undefined);
@@ -169,7 +169,7 @@ export class MailboxHelperPool {
 
   #release(helper: Helper): void {
     helper.active--;
-    helper.lastUsed = Date.now();
+    helper.lastUsed = performance.now();
     if (helper.active === 0) this.#wake();
   }
 
@@ -179,7 +179,7 @@ export class MailboxHelperPool {
    */
   #makeRoom(since: number): number | undefined {
     const { settled = SETTLED, patience = PATIENCE } = this.#options;
-    const now = Date.now();
+    const now = performance.now();
     for (const [key, helper] of this.#helpers) {
       if (helper.active > 0) continue;
       const pause = Math.min(helper.lastUsed + settled, since + patience) - now;

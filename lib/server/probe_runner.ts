@@ -62,7 +62,7 @@ function probeEntry(code: CodeLocation): string {
 /** Runs every probe of the plan. Throws when the process cannot be started. */
 export async function runProbes(plan: Plan, host: ProbeHost): Promise<ProbeReport[]> {
   const probes = probesOf(plan, host.world);
-  const args = host.planner.args(plan.service, plan.grants, plan.denials, probeEntry(host.code));
+  const args = host.planner.args(plan.entry, plan.service, plan.grants, plan.denials, probeEntry(host.code));
   const socket = `${host.world.scratch}/inherited`;
   const listener = bindUnix(socket, 0o600);
   try {
@@ -177,7 +177,7 @@ async function askListener(path: string): Promise<string> {
 /** DEN-20: package maps planted above the entry point are not looked for. */
 async function plantedProbe(plan: Plan, host: ProbeHost): Promise<ProbeReport> {
   const entry = await plant(host.world.scratch);
-  const args = host.planner.args(plan.service, plan.grants, plan.denials, entry);
+  const args = host.planner.args(plan.entry, plan.service, plan.grants, plan.denials, entry);
   const child = await startProbe(plan, args, [], host);
   child.closeInput();
   const lines: string[] = [];

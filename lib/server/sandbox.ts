@@ -5,7 +5,9 @@
  * @module
  */
 import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import { RULE_PARAMETERS } from "../config/check_restrictions.ts";
 import type { ParameterName } from "../config/parameters.ts";
+import { formatPlace } from "../config/problem.ts";
 import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { Boot } from "./boot.ts";
@@ -118,7 +120,7 @@ export class Planner {
       service,
       grants,
       denials: reach.denials,
-      args: this.args(service, grants, reach.denials),
+      args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
       boot: this.#boot(entry, service, settings, sockets),
     };
@@ -145,14 +147,20 @@ export class Planner {
       service,
       grants,
       denials: [],
-      args: this.args(service, grants, []),
+      args: this.args(helperEntry, service, grants, []),
       endpoint: this.endpoint(entry),
       boot: { ...boot, helper: task },
     };
   }
 
   /** The runtime's arguments for a set of grants. */
-  args(service: Service, grants: readonly Grant[], denials: readonly Denial[], entry?: string): string[] {
+  args(
+    entry: ServiceEntry,
+    service: Service,
+    grants: readonly Grant[],
+    denials: readonly Denial[],
+    program?: string,
+  ): string[] {
     const flags = ["read", "write", "net", "run", "sys"].flatMap((kind) => {
       const objects = [
         ...new Set(grants.filter((grant) => grant.kind === kind).map((grant) => flagObject(grant.object))),
@@ -163,12 +171,16 @@ export class Planner {
     if (refused.length > 0) flags.push(`--deny-net=${refused.join(",")}`);
     return [
       "run",
-      ...hardeningFlags(this.#code, service.npm === true),
+      ...hardeningFlags(this.#code, service.npm === true, this.#heapLimit(entry)),
       // The packages that speak with databases ask for variables, which are not there for them; they need no grant.
       ...(service.inet === "tables" ? ["--ignore-env"] : []),
       ...flags,
-      entry ?? this.#code.entry(service.command),
+      program ?? this.#code.entry(service.command),
     ];
+  }
+
+  #heapLimit(entry: ServiceEntry): number {
+    return settingsFor(this.#configuration, entry, ["daemon_heap_limit"]).daemon_heap_limit;
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
@@ -212,8 +224,7 @@ export class Planner {
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      const settings = settingsFor(this.#configuration, own, parameters);
-      if (parameters.some((one) => isSet(settings[one]))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -222,6 +233,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** @param condition a parameter's name, or "name=word" for a list that has the word */
+  #isSet(condition: string, entry: ServiceEntry): boolean {
+    const [name, word] = condition.split("=") as [ParameterName, string?];
+    const value: unknown = settingsFor(this.#configuration, entry, [name])[name];
+    return word === undefined ? isSet(value) : Array.isArray(value) && value.includes(word);
   }
 
   #connectsTo(connects: readonly string[], entry: ServiceEntry): boolean {
@@ -260,12 +278,24 @@ export class Planner {
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
+      ...this.#places(entry, service),
       ...(tls === undefined ? {} : { tls }),
       ...(service.opensTls && this.#queueKey !== ""
         ? { clientTls: clientTlsMaterial(this.#configuration, entry) }
         : {}),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
+  }
+
+  /** Where the rules stand that the service goes by, so that it can name them. */
+  #places(entry: ServiceEntry, service: Service): Pick<Boot, "places"> {
+    const scope = this.#configuration.scopeOf(entry);
+    const told = RULE_PARAMETERS.filter((name) => service.parameters.includes(name));
+    const places = told.flatMap((name) => {
+      const place = scope.setting(name);
+      return place === undefined ? [] : [[name, formatPlace(place)]];
+    });
+    return told.length === 0 ? {} : { places: Object.fromEntries(places) };
   }
 
   #pathGrants(
@@ -302,9 +332,9 @@ export class Planner {
     return [[item, "service.ts"]];
   }
 
-  #smtpReach(service: Service, settings: Record<string, unknown>): SmtpReach {
+  #smtpReach(service: Service, settings: Record<string, unknown>, entry: ServiceEntry): SmtpReach {
     const command = service.command === "lmtp" ? "lmtp" : "smtp";
-    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name));
+    const reach = smtpReach(this.#configuration, command, (name) => this.#origin(name), entry);
     const trusted = settings["smtp_trusted_nexthops"] as readonly string[];
     settings["smtp_trusted_nexthops"] = [...trusted, ...reach.nexthops];
     return reach;
@@ -333,7 +363,7 @@ export class Planner {
         return { grants, denials: [] };
       }
       case "smtp":
-        return this.#smtpReach(service, settings);
+        return this.#smtpReach(service, settings, entry);
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }

@@ -27,8 +27,12 @@ export interface Service {
   readonly connects: readonly string[];
   /** The service that it connects to as well where one of the tables that it reads is on a server. */
   readonly serverTablesBy?: string;
-  /** Services that it connects to only where one of these parameters is set. */
-  readonly connectsFor?: { readonly [service: string]: readonly ParameterName[] };
+  /**
+   * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol".
+   */
+  readonly connectsFor?: {
+    readonly [service: string]: readonly (ParameterName | `${ParameterName}=${string}`)[];
+  };
   /**
    * Paths that it reads: "queue/active" is a directory below queue_directory; "table:alias_maps" the files of the
    * tables that the parameter names, but of those on a server only for who may reach it; "servers:NAME" only those on a server; "/etc/passwd" itself; "$maildrop" and the like a parameter that holds a path.

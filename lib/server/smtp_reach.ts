@@ -4,15 +4,18 @@
  *
  * @module
  */
+// Safe primitives
+import { HOSTS_FILE } from "../safe/hosts_file.ts";
 // Utility
-import type { Configuration } from "../config/configuration.ts";
-import { splitBlanks } from "../vstring/ascii.ts";
+import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import type { ParameterName } from "../config/parameters.ts";
+import { equalsIgnoreCase, splitBlanks } from "../vstring/ascii.ts";
 // Tables
 import { inNetwork, parseIpAddress, parseIpNetwork } from "../table/ip_network.ts";
 import { openTable } from "../table/open.ts";
 // Wire protocols
 import { type Destination, parseDestination } from "../smtp/client_destination.ts";
-import { parseKnownPorts, parsePort } from "../smtp/client_policy.ts";
+import { bindPolicy, hostLookupWays, parseKnownPorts, parsePort } from "../smtp/client_policy.ts";
 // Server skeleton
 import type { Denial, Grant } from "./sandbox.ts";
 
@@ -56,6 +59,15 @@ const TRANSPORT_PARAMETERS = [
   "virtual_transport",
 ] as const;
 
+/** Tables whose results are `transport:nexthop`, and those whose results are next hops. */
+const TRANSPORT_TABLES = [
+  "transport_maps",
+  "sender_dependent_default_transport_maps",
+  "mailbox_transport_maps",
+  "fallback_transport_maps",
+] as const;
+const NEXTHOP_TABLES = ["sender_dependent_relayhost_maps"] as const;
+
 /** A destination that the configuration names, and where. */
 interface Route {
   readonly destination: Destination;
@@ -67,6 +79,7 @@ export function smtpReach(
   configuration: Configuration,
   command: "smtp" | "lmtp",
   origin: (name: string) => string,
+  entry?: ServiceEntry,
 ): SmtpReach {
   const { settings } = configuration;
   const knownPorts = parseKnownPorts(settings.known_tcp_ports);
@@ -85,6 +98,7 @@ export function smtpReach(
     grants: [
       ...portGrants(routes, defaultPort, `${command}_tcp_port (${origin(`${command}_tcp_port`)})`),
       ...routes.flatMap(literalGrants),
+      ...(entry === undefined ? [] : settingGrants(configuration, command, entry, origin)),
     ],
     denials: denials(routes),
     nexthops: ofTables.flatMap(({ nexthop }) => splitBlanks(nexthop, true)),
@@ -114,15 +128,74 @@ function parameterNexthops(
   return [...plain, ...transports].filter(({ nexthop }) => nexthop !== "");
 }
 
-/** The next hops of transport_maps, as far as its tables can be listed: what a pattern makes of an address cannot. */
+/** The next hops of tables, as far as those can be listed: what a pattern makes of an address cannot. */
 function tableNexthops(configuration: Configuration, own: ReadonlySet<string>): Nexthop[] {
-  return configuration.settings.transport_maps.flatMap((spec) => {
-    const table = openTable(spec, { soft: true });
-    const nexthops = new Set(Array.from(table.entries?.() ?? [], ([, value]) => nexthopOf(value, own)));
-    table.close?.();
-    return [...nexthops].filter((nexthop) => nexthop !== "")
-      .map((nexthop) => ({ nexthop, because: `transport_maps ${spec}` }));
+  const { settings } = configuration;
+  const listed = (name: ParameterName, specs: readonly string[], nexthop: (value: string) => string) =>
+    specs.flatMap((spec) => {
+      const table = openTable(spec, { soft: true });
+      const nexthops = new Set(Array.from(table.entries?.() ?? [], ([, value]) => nexthop(value)));
+      table.close?.();
+      return [...nexthops].filter((one) => one !== "")
+        .map((one): Nexthop => ({ nexthop: one, because: `${name} ${spec}` }));
+    });
+  return [
+    ...TRANSPORT_TABLES.flatMap((name) => listed(name, settings[name], (value) => nexthopOf(value, own))),
+    ...NEXTHOP_TABLES.flatMap((name) =>
+      listed(name, settings[name], (value) => equalsIgnoreCase(value, "dunno") ? "" : value)
+    ),
+  ];
+}
+
+/** What single settings of the client need: the address to connect from, the file of host names, ports of services. */
+function settingGrants(
+  configuration: Configuration,
+  command: "smtp" | "lmtp",
+  entry: ServiceEntry,
+  origin: (name: string) => string,
+): Grant[] {
+  const grants: Grant[] = [];
+  const own = settingsFor(configuration, entry, [
+    "disable_dns_lookups",
+    "inet_interfaces",
+    `${command}_bind_address`,
+    `${command}_bind_address6`,
+    `${command}_bind_address_enforce`,
+    `${command}_dns_support_level`,
+    `${command}_host_lookup`,
+    "known_tcp_ports",
+    "use_srv_lookup",
+  ]) as Readonly<Record<string, unknown>>;
+  const of = <T>(suffix: string) => own[`${command}_${suffix}`] as T;
+  const bind = bindPolicy({ inet_interfaces: own["inet_interfaces"] as readonly string[] }, {
+    smtp_bind_address: of("bind_address"),
+    smtp_bind_address6: of("bind_address6"),
+    smtp_bind_address_enforce: of("bind_address_enforce"),
   });
+  for (const [address, name] of [[bind.ipv4, "bind_address"], [bind.ipv6, "bind_address6"]] as const) {
+    if (address === undefined) continue;
+    const object = address.includes(":") ? `[${address}]:0` : `${address}:0`;
+    grants.push({ kind: "net", object, because: `${command}_${name} (${origin(`${command}_${name}`)})` });
+  }
+  const ways = hostLookupWays(
+    own["disable_dns_lookups"] === true,
+    of("dns_support_level"),
+    of("host_lookup"),
+  );
+  if (ways.includes("native")) {
+    const because = `${command}_host_lookup (${origin(`${command}_host_lookup`)})`;
+    grants.push({ kind: "read", object: HOSTS_FILE, because });
+  }
+  const ports = parseKnownPorts(own["known_tcp_ports"] as readonly string[]);
+  const services = command === "smtp" ? own["use_srv_lookup"] as readonly string[] : [];
+  for (const port of services.flatMap((name) => parsePort(name, ports) ?? [])) {
+    grants.push({
+      kind: "net",
+      object: `0.0.0.0/0:${port}`,
+      because: `use_srv_lookup (${origin("use_srv_lookup")})`,
+    });
+  }
+  return grants;
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
- * Connections kept for the next delivery to the same destination (postfix-map section 6.5), here inside one process:
- * a process serves many deliveries at once, so that no other one has to pass them on.
+ * Connections kept for the next delivery (postfix-map section 6.5), here inside one process: a process serves many
+ * deliveries at once, so that no other one has to pass them on. A connection is found by the destination that it was
+ * made for and by its address; `client_key.ts` says what else must be the same.
  *
  * @module
  */
@@ -16,10 +17,11 @@ const BACK_TO_BACK = 1000;
 
 interface Idle {
   readonly session: ClientSession;
+  readonly keys: readonly string[];
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** Keeps sessions by destination. */
+/** Keeps sessions by key. */
 export class SessionCache {
   readonly #policy: ClientPolicy;
   readonly #trouble: (error: unknown) => void;
@@ -60,49 +62,52 @@ export class SessionCache {
   }
 
   /** True when there is, or just was, other mail for the destination: only then is a connection worth keeping. */
-  wanted(destination: string): boolean {
-    if (!this.#policy.reuse.enabled) return false;
+  busy(destination: string): boolean {
     const last = this.#recent.get(destination);
     return (this.#active.get(destination) ?? 0) > 1 ||
       (last !== undefined && performance.now() - last <= BACK_TO_BACK);
   }
 
-  /** A connection to the destination that is ready for a delivery; the one used last, as it is the surest to live. */
-  take(destination: string): ClientSession | undefined {
+  /** A connection with this key that is ready for a delivery; the one used last, as it is the surest to live. */
+  take(key: string): ClientSession | undefined {
     for (;;) {
-      const idle = this.#idle.get(destination)?.at(-1);
+      const idle = this.#idle.get(key)?.at(-1);
       if (idle === undefined) return undefined;
-      this.#forget(destination, idle);
+      this.#forget(idle);
       if (idle.session.sound && this.#isYoung(idle.session)) return idle.session;
       this.#dismiss(idle.session);
     }
   }
 
-  /** Keeps a session, or says goodbye to it when it is too old or there are too many. */
-  keep(destination: string, session: ClientSession): void {
+  /**
+   * Keeps a session, or says goodbye to it when it is too old or there are too many.
+   *
+   * @param keys what it is found by; one at least
+   */
+  keep(keys: readonly string[], session: ClientSession): void {
     const { count } = this.#policy.reuse;
     const usedUp = count > 0 && session.uses >= count;
     if (!session.sound || usedUp || !this.#isYoung(session) || this.#count >= IDLE_LIMIT) {
       return this.#dismiss(session);
     }
     const drop = () => {
-      if (this.#forget(destination, idle)) this.#dismiss(session);
+      if (this.#forget(idle)) this.#dismiss(session);
     };
-    const idle: Idle = { session, timer: setTimeout(drop, this.#policy.reuse.idleMs) };
-    const list = this.#idle.get(destination);
-    if (list === undefined) this.#idle.set(destination, [idle]);
-    else list.push(idle);
+    const idle: Idle = { session, keys, timer: setTimeout(drop, this.#policy.reuse.idleMs) };
+    for (const key of keys) {
+      const list = this.#idle.get(key);
+      if (list === undefined) this.#idle.set(key, [idle]);
+      else list.push(idle);
+    }
     this.#count++;
     session.watch(drop);
   }
 
   /** Says goodbye to all that wait. */
   clear(): void {
-    for (const [destination, list] of [...this.#idle]) {
-      for (const idle of [...list]) {
-        this.#forget(destination, idle);
-        this.#dismiss(idle.session);
-      }
+    for (const idle of new Set([...this.#idle.values()].flat())) {
+      this.#forget(idle);
+      this.#dismiss(idle.session);
     }
   }
 
@@ -110,13 +115,19 @@ export class SessionCache {
     return performance.now() - session.started < this.#policy.reuse.ageMs;
   }
 
-  #forget(destination: string, idle: Idle): boolean {
-    const list = this.#idle.get(destination);
-    const at = list?.indexOf(idle) ?? -1;
-    if (list === undefined || at < 0) return false;
+  /** Takes it out of every list; false when it is in none. */
+  #forget(idle: Idle): boolean {
+    let found = false;
+    for (const key of idle.keys) {
+      const list = this.#idle.get(key);
+      const at = list?.indexOf(idle) ?? -1;
+      if (list === undefined || at < 0) continue;
+      found = true;
+      list.splice(at, 1);
+      if (list.length === 0) this.#idle.delete(key);
+    }
+    if (!found) return false;
     clearTimeout(idle.timer);
-    list.splice(at, 1);
-    if (list.length === 0) this.#idle.delete(destination);
     this.#count--;
     return true;
   }

@@ -41,6 +41,8 @@ export interface ContentForm {
   readonly downgrade: boolean;
   /** Makes what changes headers and body lines; undefined when nothing does. */
   readonly rewrite?: ((emit: Emit) => OutgoingText) | undefined;
+  /** What is waited for between the text and the end of data. */
+  readonly beforeEnd?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -74,6 +76,8 @@ export async function writeContent(
   text?.finish();
   await text?.flush();
   converter?.finish();
+  stuffer.endText();
+  await form.beforeEnd?.();
   stuffer.finish();
   return stuffer.folded;
 }

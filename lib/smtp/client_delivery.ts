@@ -6,15 +6,16 @@
  */
 import { asciiLower } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
-import { type Connection, connectTcp, connectUnix, NetworkError } from "../safe/connect.ts";
 import type { Logger } from "../log/log.ts";
-import type { DnsLookup } from "../proto/dns_client.ts";
 import type { SessionCache } from "./client_cache.ts";
+import { type Opened, openSession } from "./client_connect.ts";
 import type { MessageContent } from "./client_content.ts";
 import { type Destination, parseDestination, parseDestinations } from "./client_destination.ts";
-import { type Failure, localFailure, StreamError } from "./client_failure.ts";
+import { type Failure, localFailure } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
+import { destinationKey, endpointKey, PLAIN_TERMS, type SessionTerms } from "./client_key.ts";
 import { lookUpHosts } from "./client_lookup.ts";
+import type { ClientDns } from "./client_names.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 import {
   type Attempt,
@@ -24,17 +25,19 @@ import {
   RequestRecipients,
 } from "./client_recipients.ts";
 import { LookupTroubleError, type OutgoingRules, OutgoingText } from "./client_rewrite.ts";
-import { ClientSession } from "./client_session.ts";
+import type { ClientSession } from "./client_session.ts";
+import type { ClientTables } from "./client_tables.ts";
 import { type ClientTls, tlsTerms } from "./client_tls.ts";
 import type { DestinationTls, HostTls } from "./client_tls_policy.ts";
-import type { Introduction } from "./client_tls_session.ts";
 import { type ClientMessage, Transaction, type TransactionEnd } from "./client_transaction.ts";
 import type { Emit } from "./mime_downgrade.ts";
 
 /** What a delivery works with. */
 export interface DeliveryTools {
   readonly policy: ClientPolicy;
-  readonly dns: DnsLookup;
+  readonly dns: ClientDns;
+  /** Addresses of a name by the system's file of host names. */
+  readonly native: (name: string) => readonly string[];
   readonly cache: SessionCache;
   readonly tls: ClientTls;
   readonly log: Logger;
@@ -42,15 +45,32 @@ export interface DeliveryTools {
   readonly random: () => number;
   /** What changes in mail on its way out; undefined when nothing does. */
   readonly rules?: OutgoingRules | undefined;
+  /** Tables about servers and results; undefined where none is configured. */
+  readonly tables?: ClientTables | undefined;
+  /** Tells the postmaster of a conversation; undefined where he does not want to know. */
+  readonly notify?: ((server: string, body: readonly string[]) => void) | undefined;
+  /** Sender of mail about which the postmaster is not told anything. */
+  readonly doubleBounceSender?: string;
+  /** Hands recipients to another transport (best_mx_transport); undefined where none is configured. */
+  readonly pass?: PassOn | undefined;
   /** Gets errors that are neither the peer's nor the network's, refusals of the sandbox among them. */
   readonly trouble: (what: string, error: unknown) => void;
 }
+
+/** Hands recipients to another transport; resolves with why that did not work for those that it did not report. */
+export type PassOn = (
+  request: DeliveryRequest,
+  recipients: readonly DeliveryRecipient[],
+  report: (report: RecipientReport) => void,
+) => Promise<string>;
 
 /** What qmgr is told at the end: why the destination itself is in trouble, or empty. */
 export interface SiteReport {
   readonly siteStatus: string;
   readonly site: string;
 }
+
+const NO_SITE: SiteReport = { siteStatus: "", site: "" };
 
 /** A destination with its place in the order. */
 interface Stop {
@@ -67,8 +87,14 @@ export class ClientDelivery {
   /** Addresses of the envelope that are others outside. */
   readonly #mapped = new Map<string, string>();
   #cancelled = false;
+  /** What is wanted of the destination in hand. */
+  #wanted: DestinationTls = { kind: "invalid", why: "" };
   /** Some session went its orderly way: the destination works, whatever it said. */
   #orderly = false;
+  /** The destination in hand is the first one of the request. */
+  #first = true;
+  /** A session of this request was kept. */
+  #kept = false;
   /** What the failure before the next attempt will be logged as. */
   #unlogged = "";
 
@@ -81,7 +107,9 @@ export class ClientDelivery {
     this.#request = request;
     this.#content = content;
     this.#tools = tools;
-    this.#recipients = new RequestRecipients(request, tools.policy, tools.log, report);
+    const { tables } = tools;
+    const filter = tables?.filtersStatus === true ? tables.filterStatus.bind(tables) : undefined;
+    this.#recipients = new RequestRecipients(request, tools.policy, tools.log, report, filter);
   }
 
   /** Nobody waits for the outcome any more: nothing new is begun. */
@@ -91,7 +119,13 @@ export class ClientDelivery {
 
   /** Delivers. Every recipient has been reported when it resolves, unless it was cancelled. */
   async run(): Promise<SiteReport> {
-    if (this.#tools.rules !== undefined && !await this.#mapEnvelope()) return { siteStatus: "", site: "" };
+    const site = await this.#deliver();
+    await this.#recipients.told();
+    return site;
+  }
+
+  async #deliver(): Promise<SiteReport> {
+    if (this.#tools.rules !== undefined && !await this.#mapEnvelope()) return NO_SITE;
     for (const stop of this.#stops()) {
       if (!this.#goesOn()) break;
       const key = stop.destination.text;
@@ -101,6 +135,7 @@ export class ClientDelivery {
       } finally {
         this.#tools.cache.end(key);
       }
+      this.#first = false;
     }
     if (!this.#cancelled) {
       this.#recipients.settleAll(localFailure("site", true, "4.3.5", "no destination to deliver to"));
@@ -108,7 +143,7 @@ export class ClientDelivery {
     const failure = this.#recipients.deferred;
     const throttles = failure !== undefined && !this.#orderly && failure.blame !== "message" &&
       failure.blame !== "recipient";
-    return throttles ? { siteStatus: failure.status, site: failure.text } : { siteStatus: "", site: "" };
+    return throttles ? { siteStatus: failure.status, site: failure.text } : NO_SITE;
   }
 
   #goesOn(): boolean {
@@ -128,20 +163,45 @@ export class ClientDelivery {
   async #tryDestination(stop: Stop): Promise<"next" | "final"> {
     const { destination } = stop;
     const used = new Set<string>();
-    const wanted = await this.#tools.tls.destination(destination);
-    await this.#useKeptSession(destination, wanted, used);
+    this.#wanted = await this.#tools.tls.destination(destination);
+    const reuse = await this.#reuse(stop);
+    if (reuse) await this.#useKept(() => destinationKey(destination.text, this.#terms(stop)), stop, used);
     if (!this.#goesOn()) return "final";
     const found = await this.#findHosts(stop);
     if (found.kind === "failed") {
+      const { bestMxTransport } = this.#tools.policy;
+      if (found.loop && bestMxTransport !== "" && await this.#passOn()) return "final";
       this.#failAll(this.#configured(stop, found.failure), undefined);
       return found.final ? "final" : "next";
     }
-    await this.#tryHosts(stop, wanted, found.hosts.filter((host) => !used.has(host.address)));
+    await this.#tryHosts(stop, found.hosts.filter((host) => !used.has(host.address)), reuse);
     return found.final ? "final" : "next";
   }
 
+  /** True when connections to the destination are kept, and kept ones used. */
+  async #reuse({ destination }: Stop): Promise<boolean> {
+    const { policy, cache, tables } = this.#tools;
+    if (policy.reuse.enabled && cache.busy(destination.text)) return true;
+    return destination.kind === "inet" && await tables?.keepsConnections(destination.host) === true;
+  }
+
+  /** What a connection for this message has to be like, beside its address. */
+  #terms({ destination }: Stop, host?: Host): SessionTerms {
+    return { ...PLAIN_TERMS, ...tlsTerms(this.#wanted, destination, host) };
+  }
+
+  /** This host is the best one for the mail: another transport takes it (best_mx_transport). */
+  async #passOn(): Promise<boolean> {
+    const { pass } = this.#tools;
+    if (pass === undefined) return false;
+    const recipients = this.#recipients.open.map((number) => this.#recipients.recipient(number));
+    const why = await pass(this.#request, recipients, (report) => this.#recipients.passed(report));
+    this.#recipients.settleAll(localFailure("message", true, "4.3.0", why));
+    return true;
+  }
+
   async #findHosts(stop: Stop): ReturnType<typeof lookUpHosts> {
-    const { policy, dns, log, random } = this.#tools;
+    const { policy, dns, native, log, random } = this.#tools;
     const { destination } = stop;
     switch (destination.kind) {
       case "unix":
@@ -149,12 +209,14 @@ export class ClientDelivery {
       case "bad": {
         const text = `bad destination "${printable(destination.text)}": ${printable(destination.why)}`;
         log.warning(`${this.#request.queueId}: ${text}`);
-        return { kind: "failed", failure: localFailure("site", true, "4.3.5", text), final: false };
+        const failure = localFailure("site", true, "4.3.5", text);
+        return { kind: "failed", failure, final: false, loop: false };
       }
       case "inet":
         return await lookUpHosts(destination, {
           policy,
           dns,
+          native,
           random,
           warn: (text) => log.warning(`${this.#request.queueId}: ${text}`),
         });
@@ -176,23 +238,18 @@ export class ClientDelivery {
   }
 
   /** Tries connections that earlier deliveries left, until one of them is alive. */
-  async #useKeptSession(
-    destination: Destination,
-    wanted: DestinationTls,
-    used: Set<string>,
-  ): Promise<void> {
+  async #useKept(key: () => string, stop: Stop, used: Set<string>): Promise<boolean> {
     for (;;) {
-      const session = this.#tools.cache.take(cacheKey(destination, wanted));
-      if (session === undefined) return;
-      const attempt = { session, connected: Date.now() };
-      const end = await this.#transact(attempt, destination, wanted);
+      const session = this.#tools.cache.take(key());
+      if (session === undefined) return false;
+      const end = await this.#transact({ session, connected: Date.now() }, stop, true);
       if (end.stale) continue;
       used.add(session.host.address);
-      return;
+      return true;
     }
   }
 
-  async #tryHosts(stop: Stop, wanted: DestinationTls, hosts: readonly Host[]): Promise<void> {
+  async #tryHosts(stop: Stop, hosts: readonly Host[], reuse: boolean): Promise<void> {
     const { addressLimit, sessionLimit } = this.#tools.policy;
     let sessions = 0;
     for (const [tried, host] of hosts.entries()) {
@@ -201,30 +258,31 @@ export class ClientDelivery {
         return;
       }
       this.#logPassedOver();
-      const tls = await this.#tools.tls.host(wanted, stop.destination, host);
-      if (tls.kind === "failed") {
-        this.#failAll(tls.failure, undefined);
+      if (reuse && await this.#useKept(() => endpointKey(host, this.#terms(stop, host)), stop, new Set())) {
+        sessions++;
         continue;
       }
-      if (await this.#tryHost(stop, wanted, host, tls) === "offered") sessions++;
+      const tls = await this.#tools.tls.host(this.#wanted, stop.destination, host);
+      if (tls.kind === "failed") this.#failAll(tls.failure, undefined);
+      else if (await this.#tryHost(stop, host, tls, reuse)) sessions++;
     }
   }
 
-  /** One host: over TLS as its policy says, and where that is broken and may be done without, once more in the clear. */
-  async #tryHost(
-    stop: Stop,
-    wanted: DestinationTls,
-    host: Host,
-    tls: HostTls,
-  ): Promise<"offered" | "closed"> {
-    let offered: "offered" | "closed" = "closed";
+  /**
+   * One host: over TLS as its policy says, and where that breaks and may be done without, once more in the clear.
+   *
+   * @returns true when the message was offered to it
+   */
+  async #tryHost(stop: Stop, host: Host, tls: HostTls, reuse: boolean): Promise<boolean> {
+    let offered = false;
     for (const clear of [false, true]) {
-      const attempt = await this.#open(host, tls, clear);
-      let broken = attempt === "broken";
-      if (typeof attempt === "object") {
-        offered = "offered";
-        const end = await this.#transact(attempt, stop.destination, wanted, stop.fallback);
-        broken = end.failure?.blame === "stream" && attempt.session.security !== undefined;
+      const opened = await this.#open(host, tls, clear);
+      let broken = opened.kind === "failed" && opened.brokenTls === true;
+      if (opened.kind === "ready") {
+        offered = true;
+        const { session } = opened;
+        const end = await this.#transact({ session, connected: Date.now() }, stop, reuse);
+        broken = end.failure?.blame === "stream" && session.security !== undefined;
       }
       if (!broken || !this.#goesOn() || !this.#tools.tls.mayGoClear(tls, this.#request)) break;
       this.#logPassedOver();
@@ -232,52 +290,34 @@ export class ClientDelivery {
     return offered;
   }
 
-  /** Connects and introduces us; else the failure is on the books. "broken": TLS was not to be had. */
-  async #open(host: Host, tls: HostTls, clear: boolean): Promise<Attempt | "closed" | "broken"> {
-    const { policy } = this.#tools;
-    const connection = await this.#connect(host);
-    if (connection === undefined) return "closed";
-    const session = new ClientSession(host, connection);
-    let introduction: Introduction;
-    try {
-      introduction = await this.#tools.tls.introduce(session, tls, clear);
-    } catch (error) {
-      session.close();
-      if (!(error instanceof StreamError)) throw error;
-      // What breaks before any mail was offered is the site's trouble.
-      introduction = { kind: "failed", failure: error.failure };
-    }
-    const attempt = { session, connected: Date.now() };
-    if (introduction.kind === "ready") return attempt;
-    this.#failAll(introduction.failure, attempt);
+  /** Connects and introduces us; a failure is on the books then. */
+  async #open(host: Host, tls: HostTls, clear: boolean): Promise<Opened> {
+    const { policy, log, tables, trouble, notify } = this.#tools;
+    const { queueId, arrivalTime } = this.#request;
+    const opened = await openSession(host, {
+      introduce: (session, by) => this.#tools.tls.introduce(session, tls, by, clear),
+      policy,
+      tables,
+      arrival: arrivalTime,
+      info: (text) => log.info(`${queueId}: ${text}`),
+      warn: (text) => log.warning(`${queueId}: ${text}`),
+      log: (text) => log.info(text),
+      keepsTranscripts: notify !== undefined,
+      trouble,
+    });
+    if (opened.kind === "ready") return opened;
+    const { session, failure } = opened;
+    const attempt = session && { session, connected: Date.now() };
+    this.#failAll(failure, attempt, session === undefined ? "logged" : undefined);
+    if (session === undefined) return opened;
+    this.#tellPostmaster(session);
     await session.quit(policy);
-    return introduction.tls !== undefined || session.security !== undefined ? "broken" : "closed";
-  }
-
-  async #connect(host: Host): Promise<Connection | undefined> {
-    const { policy, log, trouble } = this.#tools;
-    try {
-      return host.kind === "unix"
-        ? await connectUnix(host.address, policy.timeouts.connect)
-        : await connectTcp(host.address, host.port, policy.timeouts.connect);
-    } catch (error) {
-      if (!(error instanceof NetworkError)) throw error;
-      if (error.kind === "denied") trouble(`connect to ${relayLabel(host)}`, error.cause);
-      const text = `connect to ${relayLabel(host)}: ${printable(error.reason)}`;
-      log.info(text);
-      this.#failAll(localFailure("site", true, "4.4.1", text, host.name), undefined, "logged");
-      return undefined;
-    }
+    return opened;
   }
 
   /** Offers the message to a server and keeps or ends the session. */
-  async #transact(
-    attempt: Attempt,
-    destination: Destination,
-    wanted: DestinationTls,
-    fallback = false,
-  ): Promise<TransactionEnd> {
-    const { policy, cache, log } = this.#tools;
+  async #transact(attempt: Attempt, stop: Stop, reuse: boolean): Promise<TransactionEnd> {
+    const { policy, log } = this.#tools;
     const { session } = attempt;
     session.uses++;
     const numbers = this.#recipients.open;
@@ -295,18 +335,59 @@ export class ClientDelivery {
           this.#unlogged = result.failure.text;
         }
       },
-      (text) => log.info(`${this.#request.queueId}: ${text}`),
+      {
+        info: (text) => log.info(`${this.#request.queueId}: ${text}`),
+        warn: (text) => log.warning(`${this.#request.queueId}: ${text}`),
+      },
     );
-    const keep = cache.wanted(destination.text) && !fallback;
-    const end = await transaction.run(keep);
+    const end = await transaction.run(reuse);
     if (end.stale) return end;
     this.#orderly ||= end.orderly;
     if (end.failure !== undefined) {
       for (const number of numbers) if (!settled.has(number)) this.#failOne(number, end.failure, attempt);
     }
-    if (keep && session.sound) cache.keep(cacheKey(destination, wanted), session);
+    this.#warnOfNoise(session);
+    this.#tellPostmaster(session);
+    if (reuse && session.sound) this.#keep(session, stop);
     else await session.quit(policy);
     return end;
+  }
+
+  /**
+   * Keeps a session by its address, and the first good one of the request by the destination too: so that hosts that
+   * are dead are not tried again and again, and a fallback is never taken for the destination.
+   */
+  #keep(session: ClientSession, stop: Stop): void {
+    const { destination, fallback } = stop;
+    const keys = [endpointKey(session.host, this.#terms(stop, session.host))];
+    if (this.#first && !fallback && !this.#kept) {
+      keys.push(destinationKey(destination.text, this.#terms(stop)));
+    }
+    this.#kept = true;
+    this.#tools.cache.keep(keys, session);
+  }
+
+  /** A server that says what is no reply may make us take one reply for another when commands run ahead. */
+  #warnOfNoise(session: ClientSession): void {
+    if (session.noise === "" || !session.features.pipelining) return;
+    const { log, policy } = this.#tools;
+    const relay = relayLabel(session.host);
+    const [protocol, parameter] = policy.dialect === "smtp"
+      ? ["SMTP", "smtp_discard_ehlo_keyword_address_maps"]
+      : ["LMTP", "lmtp_discard_lhlo_keyword_address_maps"];
+    log.warning(`${this.#request.queueId}: non-${protocol} response from ${relay}: ${session.noise}`);
+    log.warning(
+      `to prevent loss of mail, turn off command pipelining for ${session.label} with the ${parameter} parameter`,
+    );
+  }
+
+  /** Sends the transcript of a conversation that went wrong, unless the message is such a notice itself. */
+  #tellPostmaster({ transcript, label }: ClientSession): void {
+    const { notify, doubleBounceSender } = this.#tools;
+    const { sender } = this.#request;
+    if (transcript?.misbehaved !== true || sender === "" || sender === doubleBounceSender) return;
+    transcript.misbehaved = false;
+    notify?.(label, transcript.body(label));
   }
 
   /** The message as the server sees it. */
@@ -317,7 +398,7 @@ export class ClientDelivery {
       ? undefined
       : (emit: Emit) => new OutgoingText(rules, request.queueId, log, emit);
     const sender = this.#mapped.get(request.sender) ?? request.sender;
-    return { ...request, sender, content: this.#content, rewrite };
+    return { ...request, sender, client: request, content: this.#content, rewrite };
   }
 
   /** A recipient as the server sees it. */
@@ -357,11 +438,6 @@ export class ClientDelivery {
     if (this.#unlogged !== "") this.#tools.log.info(`${this.#request.queueId}: ${this.#unlogged}`);
     this.#unlogged = "";
   }
-}
-
-/** A connection is used again by mail that would have made the same one. */
-function cacheKey(destination: Destination, wanted: DestinationTls): string {
-  return `${destination.text} ${tlsTerms(wanted)}`;
 }
 
 /** A unix socket is on this host: it has our name. */

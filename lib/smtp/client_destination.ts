@@ -18,6 +18,8 @@ export type Destination =
     readonly mx: boolean;
     /** The address, if the host is one. */
     readonly literal: string | undefined;
+    /** As it was written, lower case; empty where it was not. */
+    readonly service: string;
     readonly port: number;
   }
   | { readonly kind: "unix"; readonly text: string; readonly path: string }
@@ -54,7 +56,9 @@ export function parseDestination(
   if (port === undefined) return { kind: "bad", text, why: `unknown service "${split.service}"` };
   if (split.host === "") return { kind: "bad", text, why: "no host" };
   const literal = split.bracketed || lmtp ? parseHostAddress(split.host) : undefined;
-  return { kind: "inet", text, host: literal ?? split.host, mx: !lmtp && !split.bracketed, literal, port };
+  const service = split.service ?? "";
+  const mx = !lmtp && !split.bracketed;
+  return { kind: "inet", text, host: literal ?? split.host, mx, literal, service, port };
 }
 
 interface HostAndService {

@@ -43,6 +43,8 @@ export function localFailure(
 export interface ServerLabel {
   readonly name: string;
   readonly label: string;
+  /** Told of every reply that counts as a refusal. */
+  refused?(reply: Reply): void;
 }
 
 /** Thrown when the conversation cannot go on: timeout, loss, or a server that does not speak in replies. */
@@ -65,13 +67,26 @@ export function refusedToTalk(server: ServerLabel, reply: Reply): Failure {
   return judged("site", server, reply, `host ${server.label} refused to talk to me: ${reply.text}`);
 }
 
-/** RFC 5321 section 4.2.1: 5yz is final; 4yz passes; anything else here is against the protocol, so not final. */
+/**
+ * RFC 5321 section 4.2.1: 5yz is final; 4yz passes. A positive reply to what was not asked is final, as in Postfix;
+ * a code that no server can mean says nothing, and may be another one at the next try.
+ */
 function judged(blame: Blame, server: ServerLabel, reply: Reply, text: string): Failure {
+  server.refused?.(reply);
   const family = Math.floor(reply.code / 100);
   const said = { blame, text, reply: reply.text, remoteMta: server.name };
-  if (family === 5) return { ...said, soft: false, status: reply.status };
-  if (family === 4) return { ...said, soft: true, status: reply.status };
-  return { ...said, soft: true, status: "4.5.0", text: `Protocol error: ${text}` };
+  switch (family) {
+    case 4:
+      return { ...said, soft: true, status: reply.status };
+    case 5:
+      return { ...said, soft: false, status: reply.status };
+    case 2:
+      return { ...said, soft: false, status: "5.5.0", text: `Protocol error: ${text}` };
+    case 3:
+      return { ...said, soft: false, status: "5.5.0" };
+    default:
+      return { ...said, soft: true, status: "4.5.0", text: `Protocol error: ${text}` };
+  }
 }
 
 /** The same failure, one that passes. The code's class follows, as it must. */

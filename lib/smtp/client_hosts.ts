@@ -39,6 +39,8 @@ export interface HostOrder {
   readonly balance: boolean;
   /** Most addresses tried; 0: no limit. */
   readonly addressLimit: number;
+  /** False: they are in order already. */
+  readonly sorts?: boolean;
 }
 
 /**
@@ -50,7 +52,9 @@ export interface HostOrder {
 export function orderHosts(hosts: readonly Host[], order: HostOrder, random: () => number): Host[] {
   const shuffled = order.randomize ? shuffle(hosts, random) : [...hosts];
   const family = (host: Host) => order.addressPreference === "any" ? 0 : isPreferred(host, order) ? 0 : 1;
-  const sorted = shuffled.sort((a, b) => a.preference - b.preference || family(a) - family(b));
+  const sorted = order.sorts === false
+    ? shuffled
+    : shuffled.sort((a, b) => a.preference - b.preference || family(a) - family(b));
   const limit = Math.min(order.addressLimit || ADDRESS_LIST_LIMIT, ADDRESS_LIST_LIMIT);
   return order.balance ? balanceFamilies(sorted, limit) : sorted;
 }

@@ -4,10 +4,14 @@
  * @module
  */
 import { asciiLower, parseDecimal } from "../vstring/ascii.ts";
+import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
 import type { Settings } from "../config/parameters.ts";
 import type { DeadlineRule } from "../stream/deadline.ts";
 import { OwnAddresses } from "../mail/own_address.ts";
-import { trustedNexthops } from "./address_policy.ts";
+import { isLoopbackAddress, trustedNexthops } from "./address_policy.ts";
+
+/** The system's file of host names (hosts(5)), or the DNS. */
+export type HostLookupWay = "dns" | "native";
 
 /** SMTP (RFC 5321) or LMTP (RFC 2033). */
 export type Dialect = "smtp" | "lmtp";
@@ -22,6 +26,7 @@ export interface ClientTimeouts {
   readonly dataDone: number;
   readonly reset: number;
   readonly quit: number;
+  readonly xforward: number;
 }
 
 /** How connections are kept for the next delivery. */
@@ -33,6 +38,33 @@ export interface ReusePolicy {
   readonly count: number;
 }
 
+/** How SRV records are used. */
+export interface SrvPolicy {
+  /** Names of services whose SRV records are looked up, lower case. */
+  readonly services: readonly string[];
+  /** MX and addresses where there is no SRV record or it cannot be had. */
+  readonly fallback: boolean;
+  /** The same where it cannot be had only. */
+  readonly ignoreErrors: boolean;
+}
+
+/** Work-arounds for firewalls that hide the server's greeting behind asterisks. */
+export interface PixPolicy {
+  readonly workarounds: readonly string[];
+  /** Pause before the end of a message, milliseconds. */
+  readonly delayMs: number;
+  /** Only for mail that has been here for so long, milliseconds. */
+  readonly thresholdMs: number;
+}
+
+/** Where connections come from; undefined: the system chooses. */
+export interface BindPolicy {
+  readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
+  /** A server is not tried from any other address. */
+  readonly enforce: boolean;
+}
+
 /** What the client does, in one value. */
 export interface ClientPolicy {
   readonly dialect: Dialect;
@@ -40,6 +72,8 @@ export interface ClientPolicy {
   readonly helloName: string;
   readonly myHostName: string;
   readonly defaultPort: number;
+  /** As the parameter has it, lower case: the service of destinations that name none. */
+  readonly defaultService: string;
   readonly knownPorts: ReadonlyMap<string, number>;
   readonly timeouts: ClientTimeouts;
   /** How long the message text may take. */
@@ -52,12 +86,24 @@ export interface ClientPolicy {
   readonly randomize: boolean;
   readonly addressLimit: number;
   readonly sessionLimit: number;
-  readonly lookups: boolean;
+  /** Ways to a host's addresses, in order. Without "dns" there are no MX and SRV hosts either. */
+  readonly hostLookup: readonly HostLookupWay[];
+  readonly srv: SrvPolicy;
+  /** A host is called by the name that its aliases end with. */
+  readonly cnameOverridesName: boolean;
+  readonly bind: BindPolicy;
+  /** Transport for mail whose best mail exchanger is this host; empty: it is returned. */
+  readonly bestMxTransport: string;
   readonly ignoreMxErrors: boolean;
   readonly deferIfNoAddress: boolean;
   readonly ehlo: "always" | "banner" | "never";
   readonly skip5xxGreeting: boolean;
   readonly discardKeywords: readonly string[];
+  readonly pix: PixPolicy;
+  /** Tell a server that offers XFORWARD about the client of the message. */
+  readonly xforward: boolean;
+  /** Success reports of LMTP say "delivered". */
+  readonly assumeFinal: boolean;
   readonly quoteAddresses: boolean;
   /** How far a probe goes (smtp_address_verify_target). */
   readonly probeTarget: "rcpt" | "data";
@@ -80,6 +126,10 @@ const SHARED = [
   "address_preference",
   "address_verify_target",
   "balance_inet_protocols",
+  "bind_address",
+  "bind_address6",
+  "bind_address_enforce",
+  "cname_overrides_servername",
   "connect_timeout",
   "connection_cache_on_demand",
   "connection_cache_time_limit",
@@ -91,20 +141,26 @@ const SHARED = [
   "defer_if_no_mx_address_found",
   "dns_support_level",
   "fallback_relay",
+  "host_lookup",
   "line_length_limit",
   "mail_timeout",
   "min_data_rate",
   "mx_address_limit",
   "mx_session_limit",
   "per_request_deadline",
+  "pix_workaround_delay_time",
+  "pix_workaround_threshold_time",
+  "pix_workarounds",
   "quit_timeout",
   "quote_rfc821_envelope",
   "randomize_addresses",
   "rcpt_timeout",
   "rset_timeout",
+  "send_xforward_command",
   "skip_5xx_greeting",
   "skip_quit_response",
   "tcp_port",
+  "xforward_timeout",
 ] as const;
 
 type SharedSettings = Settings<`smtp_${(typeof SHARED)[number]}`>;
@@ -137,16 +193,20 @@ export type SmtpSettings =
   & Settings<
     | "smtp_always_send_ehlo"
     | "smtp_discard_ehlo_keywords"
+    | "allow_srv_lookup_fallback"
+    | "best_mx_transport"
+    | "ignore_srv_lookup_error"
     | "smtp_helo_name"
     | "smtp_helo_timeout"
     | "smtp_never_send_ehlo"
+    | "use_srv_lookup"
   >;
 
 /** Parameters of the lmtp program. */
 export type LmtpSettings =
   & CommonSettings
   & Settings<`lmtp_${(typeof SHARED)[number]}`>
-  & Settings<"lmtp_discard_lhlo_keywords" | "lmtp_lhlo_name" | "lmtp_lhlo_timeout">;
+  & Settings<"lmtp_assume_final" | "lmtp_discard_lhlo_keywords" | "lmtp_lhlo_name" | "lmtp_lhlo_timeout">;
 
 /**
  * The policy of the smtp program.
@@ -159,6 +219,13 @@ export function smtpPolicy(settings: SmtpSettings, system: () => readonly string
     helloName: settings.smtp_helo_name,
     ehlo: settings.smtp_never_send_ehlo ? "never" : settings.smtp_always_send_ehlo ? "always" : "banner",
     discardKeywords: settings.smtp_discard_ehlo_keywords,
+    srv: {
+      services: settings.use_srv_lookup.map(asciiLower),
+      fallback: settings.allow_srv_lookup_fallback,
+      ignoreErrors: settings.ignore_srv_lookup_error,
+    },
+    bestMxTransport: settings.best_mx_transport,
+    assumeFinal: false,
   };
 }
 
@@ -172,6 +239,9 @@ export function lmtpPolicy(settings: LmtpSettings, system: () => readonly string
     helloName: settings.lmtp_lhlo_name,
     ehlo: "always",
     discardKeywords: settings.lmtp_discard_lhlo_keywords,
+    srv: { services: [], fallback: false, ignoreErrors: false },
+    bestMxTransport: "",
+    assumeFinal: settings.lmtp_assume_final,
   };
 }
 
@@ -181,7 +251,10 @@ function commonPolicy(
   shared: SharedSettings,
   system: () => readonly string[],
   helloTimeout: number,
-): Omit<ClientPolicy, "helloName" | "ehlo" | "discardKeywords"> {
+): Omit<
+  ClientPolicy,
+  "helloName" | "ehlo" | "discardKeywords" | "srv" | "bestMxTransport" | "assumeFinal"
+> {
   const knownPorts = parseKnownPorts(common.known_tcp_ports);
   const defaultPort = parsePort(shared.smtp_tcp_port, knownPorts);
   if (defaultPort === undefined) {
@@ -191,6 +264,7 @@ function commonPolicy(
     dialect,
     myHostName: common.myhostname,
     defaultPort,
+    defaultService: asciiLower(shared.smtp_tcp_port),
     knownPorts,
     timeouts: {
       connect: shared.smtp_connect_timeout * 1000,
@@ -201,6 +275,7 @@ function commonPolicy(
       dataDone: shared.smtp_data_done_timeout * 1000,
       reset: shared.smtp_rset_timeout * 1000,
       quit: shared.smtp_quit_timeout * 1000,
+      xforward: shared.smtp_xforward_timeout * 1000,
     },
     transfer: {
       timeout: shared.smtp_data_xfer_timeout * 1000,
@@ -219,12 +294,22 @@ function commonPolicy(
     randomize: shared.smtp_randomize_addresses,
     addressLimit: shared.smtp_mx_address_limit,
     sessionLimit: shared.smtp_mx_session_limit,
-    lookups: shared.smtp_dns_support_level === ""
-      ? !common.disable_dns_lookups
-      : shared.smtp_dns_support_level !== "disabled",
+    hostLookup: hostLookupWays(
+      common.disable_dns_lookups,
+      shared.smtp_dns_support_level,
+      shared.smtp_host_lookup,
+    ),
+    cnameOverridesName: shared.smtp_cname_overrides_servername,
+    bind: bindPolicy(common, shared),
     ignoreMxErrors: common.ignore_mx_lookup_error,
     deferIfNoAddress: shared.smtp_defer_if_no_mx_address_found,
     skip5xxGreeting: shared.smtp_skip_5xx_greeting,
+    pix: {
+      workarounds: shared.smtp_pix_workarounds,
+      delayMs: shared.smtp_pix_workaround_delay_time * 1000,
+      thresholdMs: shared.smtp_pix_workaround_threshold_time * 1000,
+    },
+    xforward: shared.smtp_send_xforward_command,
     quoteAddresses: shared.smtp_quote_rfc821_envelope,
     probeTarget: oneOf(shared.smtp_address_verify_target, ["rcpt", "data"]),
     lineLimit: shared.smtp_line_length_limit,
@@ -246,6 +331,50 @@ function commonPolicy(
     delayResolution: common.delay_logging_resolution_limit,
     logAddressFormat: oneOf(common.info_log_address_format, ["external", "internal"]),
   };
+}
+
+/** Without DNS lookups the system's file of host names is all there is. */
+export function hostLookupWays(
+  disabled: boolean,
+  level: string,
+  ways: readonly string[],
+): readonly HostLookupWay[] {
+  if (level === "disabled" || (level === "" && disabled)) return ["native"];
+  return ways.map((way) => oneOf(way, ["dns", "native"]));
+}
+
+/**
+ * The address to connect from: the one that is set, or the only one that mail is received on, so that mail seems to
+ * come from the right machine where several share one.
+ */
+export function bindPolicy(
+  common: Pick<CommonSettings, "inet_interfaces">,
+  shared: Pick<
+    SharedSettings,
+    "smtp_bind_address" | "smtp_bind_address6" | "smtp_bind_address_enforce"
+  >,
+): BindPolicy {
+  const own = (length: number) => {
+    const addresses = common.inet_interfaces.flatMap((item) => parseLiteral(item) ?? [])
+      .filter((bytes) => bytes.length === length).map(formatIpAddress);
+    const [only] = addresses;
+    return addresses.length === 1 && !isLoopbackAddress(only!) ? only : undefined;
+  };
+  const set = (text: string, length: number) => {
+    if (text === "") return own(length);
+    const bytes = parseLiteral(text);
+    if (bytes?.length !== length) throw new Error(`Cannot connect from "${text}": it is no such address`);
+    return formatIpAddress(bytes);
+  };
+  return {
+    ipv4: set(shared.smtp_bind_address, 4),
+    ipv6: set(shared.smtp_bind_address6, 16),
+    enforce: shared.smtp_bind_address_enforce,
+  };
+}
+
+function parseLiteral(text: string): Uint8Array | undefined {
+  return parseIpAddress(text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text);
 }
 
 function familyPolicy(protocols: readonly string[]): { readonly ipv4: boolean; readonly ipv6: boolean } {

@@ -20,6 +20,11 @@ export type DeliveryRecipient = DeliveryRequest["recipients"][number];
 /** What qmgr is told of a recipient. */
 export type RecipientReport = ReplyValues<typeof DELIVERY, "recipient">;
 
+/** Changes what is told of a delivery (smtp_delivery_status_filter). */
+export type StatusFilter = (outcome: Pick<RecipientReport, "status" | "reason">) => Promise<
+  Pick<RecipientReport, "status" | "reason">
+>;
+
 /** The connection that an outcome belongs to. */
 export interface Attempt {
   readonly session: ClientSession;
@@ -39,8 +44,11 @@ export class RequestRecipients {
   readonly #policy: ClientPolicy;
   readonly #log: Logger;
   readonly #report: (report: RecipientReport) => void;
+  readonly #filter: StatusFilter | undefined;
   readonly #started = Date.now();
   readonly #open = new Map<number, Open>();
+  /** Results that a filter looks at. */
+  readonly #telling: Promise<void>[] = [];
   #deferred: Failure | undefined;
 
   constructor(
@@ -48,7 +56,9 @@ export class RequestRecipients {
     policy: ClientPolicy,
     log: Logger,
     report: (report: RecipientReport) => void,
+    filter?: StatusFilter,
   ) {
+    this.#filter = filter;
     this.#request = request;
     this.#policy = policy;
     this.#log = log;
@@ -56,6 +66,11 @@ export class RequestRecipients {
     request.recipients.forEach((recipient, i) =>
       this.#open.set(i, { recipient, failure: undefined, attempt: undefined })
     );
+  }
+
+  /** Everything has been told when it resolves. */
+  async told(): Promise<void> {
+    while (this.#telling.length > 0) await this.#telling.shift();
   }
 
   /** Recipients without an outcome, by their number in the request. */
@@ -80,12 +95,19 @@ export class RequestRecipients {
       result: "sent",
       status: reply.status,
       // RFC 3461 section 5.2.2: a server with DSN reports by itself; of one without, LMTP says that it has delivered.
-      action: attempt.session.features.dsn ? "" : this.#policy.dialect === "lmtp" ? "delivered" : "relayed",
+      action: attempt.session.features.dsn ? "" : this.#policy.assumeFinal ? "delivered" : "relayed",
       reason: reply.text,
       diagnosticType: "smtp",
       diagnosticText: reply.text,
       remoteMta: attempt.session.name,
     }, this.#request.probe ? "deliverable" : "sent");
+  }
+
+  /** Another transport has settled the recipient, and logged it. */
+  passed(report: RecipientReport): void {
+    const { recipients } = this.#request;
+    const number = recipients.findIndex((recipient) => recipient.offset === report.offset);
+    if (this.#close(number) !== undefined) this.#report(report);
   }
 
   /**
@@ -133,6 +155,36 @@ export class RequestRecipients {
   }
 
   #tell(
+    recipient: DeliveryRecipient,
+    attempt: Attempt | undefined,
+    outcome: Omit<RecipientReport, "offset">,
+    result: DeliveryResult,
+  ): void {
+    if (this.#filter === undefined) return this.#tellNow(recipient, attempt, outcome, result);
+    this.#telling.push(this.#tellFiltered(this.#filter, recipient, attempt, outcome, result));
+  }
+
+  /** A result with another code is another result: a failure that passes may become one that does not. */
+  async #tellFiltered(
+    filter: StatusFilter,
+    recipient: DeliveryRecipient,
+    attempt: Attempt | undefined,
+    outcome: Omit<RecipientReport, "offset">,
+    result: DeliveryResult,
+  ): Promise<void> {
+    const { status, reason } = await filter(outcome);
+    const changed = { ...outcome, status, reason };
+    if (status[0] === outcome.status[0]) return this.#tellNow(recipient, attempt, changed, result);
+    const bounces = status.startsWith("5");
+    this.#tellNow(
+      recipient,
+      attempt,
+      { ...changed, result: bounces ? "bounced" : "deferred", action: bounces ? "failed" : "delayed" },
+      this.#request.probe ? result : bounces ? "bounced" : "deferred",
+    );
+  }
+
+  #tellNow(
     recipient: DeliveryRecipient,
     attempt: Attempt | undefined,
     outcome: Omit<RecipientReport, "offset">,

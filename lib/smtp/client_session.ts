@@ -5,32 +5,49 @@
  * @module
  */
 import { type Connection, NetworkError } from "../safe/connect.ts";
+import { startTls, TlsError, type TlsHandshake, type TlsHandshakeOptions } from "../safe/tls_client.ts";
 import { ByteBuilder } from "../vstring/byte_builder.ts";
 import { equalsIgnoreCase, splitBlanks } from "../vstring/ascii.ts";
+import { printable } from "../vstring/printable.ts";
 import { type Failure, localFailure, refusedToTalk, StreamError } from "./client_failure.ts";
-import { type Host, hostLabel } from "./client_hosts.ts";
+import { type Host, hostLabel, relayLabel } from "./client_hosts.ts";
+import { isMasked, pixWorkarounds } from "./client_pix.ts";
 import type { ClientPolicy } from "./client_policy.ts";
-import { type Features, NO_FEATURES, parseEhlo } from "./ehlo.ts";
-import { type Reply, ReplyError, ReplyParser } from "./reply.ts";
-import { startTls, TlsError, type TlsHandshake, type TlsHandshakeOptions } from "../safe/tls_client.ts";
+import type { ClientTables } from "./client_tables.ts";
 import type { SessionSecurity } from "./client_tls_session.ts";
+import { type Features, NO_FEATURES, parseEhlo } from "./ehlo.ts";
+import type { ClientTranscript } from "./client_transcript.ts";
+import { type Reply, ReplyError, ReplyParser } from "./reply.ts";
 
 /** Bytes read at once: replies are short. */
 const READ_SIZE = 4096;
 /** Most bytes that wait to be written: a piece of message text with its dots and folds. */
 const WRITE_LIMIT = 512 * 1024;
 
+/** Changes a reply line before it is read (smtp_reply_filter). */
+export type ReplyFilter = (line: Uint8Array, session: ClientSession) => Promise<Uint8Array>;
+
+/** What a conversation may have beside its connection. */
+export interface SessionOptions {
+  readonly filter?: ReplyFilter | undefined;
+  /** Keeps what is said, for the postmaster. */
+  readonly transcript?: ClientTranscript | undefined;
+}
+
 /** A conversation that has begun. */
 export class ClientSession {
   readonly host: Host;
   readonly name: string;
   readonly label: string;
+  readonly transcript: ClientTranscript | undefined;
   readonly started: number = performance.now();
   /** What is to be sent next. */
   readonly out = new ByteBuilder(WRITE_LIMIT, 2048);
   features: Features = NO_FEATURES;
   /** How the connection is encrypted; undefined in the clear. */
   security: SessionSecurity | undefined;
+  /** The end of a message goes in a packet of its own, after a pause (smtp_pix_workarounds). */
+  delaysEnd = false;
   /** Deliveries that this connection has been used for. */
   uses = 0;
   /** False when the conversation is in a state from which no other delivery can start. */
@@ -40,21 +57,34 @@ export class ClientSession {
   /** QUIT went out behind the last message. */
   quitSent = false;
   readonly #connection: Connection;
-  readonly #parser = new ReplyParser();
+  readonly #filter: ReplyFilter | undefined;
+  readonly #parser: ReplyParser;
+  /** What it said that was no reply, printable; empty: nothing. */
+  noise = "";
+  /** Nothing can be said or heard any more. */
+  #broken = false;
   readonly #input = new Uint8Array(READ_SIZE);
   #start = 0;
   #end = 0;
   #reading: Promise<number | null> | undefined;
 
-  constructor(host: Host, connection: Connection) {
+  constructor(host: Host, connection: Connection, options: SessionOptions = {}) {
     this.host = host;
     this.name = host.name;
     this.label = hostLabel(host);
+    this.transcript = options.transcript;
+    this.#filter = options.filter;
+    this.#parser = new ReplyParser(options.filter !== undefined);
     this.#connection = connection;
   }
 
-  /** Appends a command line. */
-  command(line: string): void {
+  /**
+   * Appends a command line.
+   *
+   * @param secret it holds a password: the transcript does not have it
+   */
+  command(line: string, secret?: "secret"): void {
+    this.transcript?.sent(secret === undefined ? line : "[secret]");
     this.out.text(line).text("\r\n");
   }
 
@@ -82,12 +112,13 @@ export class ClientSession {
     try {
       for (;;) {
         this.#start = this.#parser.push(this.#input, this.#start, this.#end);
-        const reply = this.#parser.take();
-        if (reply !== undefined) {
-          // RFC 5321 section 3.8: 421 says that the server is about to close.
-          if (reply.code === 421) this.sound = false;
-          return reply;
+        const { held } = this.#parser;
+        if (held !== undefined) {
+          this.#parser.accept(await this.#filter!(held, this));
         }
+        const reply = this.#parser.take();
+        if (reply !== undefined) return this.#heard(reply);
+        if (this.#start < this.#end) continue;
         const count = await this.#read();
         if (count === null) throw new NetworkError("closed", "Connection closed by server");
         this.#start = 0;
@@ -100,9 +131,28 @@ export class ClientSession {
     }
   }
 
+  #heard(reply: Reply): Reply {
+    this.transcript?.heard(reply);
+    // RFC 5321 section 3.8: 421 says that the server is about to close. After noise nobody knows what answers what.
+    if (reply.code === 421 || reply.noise !== undefined) this.sound = false;
+    this.noise ||= reply.noise ?? "";
+    return reply;
+  }
+
+  /**
+   * A reply was a refusal. After one that tells of a misunderstanding the conversation is of no use for other mail;
+   * RFC 5321 section 4.2.4 has 500 to 509 and 555 for that, and a code of no class is one too.
+   */
+  refused(reply: Reply): void {
+    const { code } = reply;
+    if (code >= 400 && code <= 599 && code !== 555 && (code < 500 || code >= 510)) return;
+    this.sound = false;
+    if (this.transcript !== undefined) this.transcript.misbehaved = true;
+  }
+
   /** Sends one command and reads its reply. */
-  async ask(line: string, timeoutMs: number, doing: string): Promise<Reply> {
-    this.command(line);
+  async ask(line: string, timeoutMs: number, doing: string, secret?: "secret"): Promise<Reply> {
+    this.command(line, secret);
     await this.flush(timeoutMs, doing);
     return await this.reply(timeoutMs, doing);
   }
@@ -114,18 +164,17 @@ export class ClientSession {
    * @throws NetworkError when its time is over
    */
   async secure(options: TlsHandshakeOptions, timeoutMs: number): Promise<TlsHandshake> {
-    // What came in the clear behind the reply to STARTTLS was put there by somebody in the middle, to be taken for a
-    // reply of the server that comes under TLS (CVE-2021-38371). No honest server speaks before the handshake.
-    if (this.#start < this.#end || !this.#parser.idle) {
-      this.sound = false;
-      throw new TlsError("data in the clear behind the reply to STARTTLS");
-    }
     try {
+      // What came in the clear behind the reply to STARTTLS was put there by somebody in the middle, to be taken for a
+      // reply of the server that comes under TLS (CVE-2021-38371). No honest server speaks before the handshake.
+      if (this.#start < this.#end || !this.#parser.idle) {
+        throw new TlsError("data in the clear behind the reply to STARTTLS");
+      }
       const handshake = await startTls(this.#connection, options, timeoutMs);
       this.features = NO_FEATURES;
       return handshake;
     } catch (error) {
-      this.sound = false;
+      this.close();
       throw error;
     }
   }
@@ -161,7 +210,7 @@ export class ClientSession {
   /** Says goodbye without waiting for the answer unless the policy wants it, and closes. */
   async quit(policy: ClientPolicy): Promise<void> {
     try {
-      if (this.sound && !this.quitSent) {
+      if (!this.#broken && !this.quitSent) {
         this.command("QUIT");
         await this.flush(policy.timeouts.quit, "sending QUIT");
         if (policy.awaitQuit) await this.reply(policy.timeouts.quit, "sending QUIT");
@@ -177,6 +226,7 @@ export class ClientSession {
   /** Closes without a word. */
   close(): void {
     this.sound = false;
+    this.#broken = true;
     this.#connection.close();
   }
 
@@ -188,6 +238,7 @@ export class ClientSession {
 
   #failure(error: unknown, doing: string): Error {
     this.sound = false;
+    this.#broken = true;
     const fail = (text: string, status: string) =>
       new StreamError(localFailure("stream", true, status, text, this.name));
     if (error instanceof ReplyError) {
@@ -200,18 +251,35 @@ export class ClientSession {
   }
 }
 
+/** What an introduction needs beside the session: the message that it is made for, and who knows servers. */
+export interface Introduction {
+  readonly policy: ClientPolicy;
+  readonly tables: ClientTables | undefined;
+  /** When the message came in, milliseconds since 1970. */
+  readonly arrival: number;
+  /** Log lines about the message. */
+  readonly info: (text: string) => void;
+  readonly warn: (text: string) => void;
+}
+
 /**
  * Takes the server's greeting and introduces us. Throws `StreamError`.
  *
  * @returns the failure, or undefined when mail may be sent
  */
-export async function introduce(session: ClientSession, policy: ClientPolicy): Promise<Failure | undefined> {
+export async function introduce(session: ClientSession, by: Introduction): Promise<Failure | undefined> {
+  const { policy } = by;
   const timeout = policy.timeouts.hello;
   const greeting = await session.reply(timeout, "receiving the initial server greeting");
   if (!isPositive(greeting)) return refusedGreeting(session, greeting, policy);
   const words = splitBlanks(greeting.lines.join(" "));
-  const extended = policy.ehlo === "always" || (policy.ehlo === "banner" && words.includes("ESMTP"));
-  return await sayHello(session, policy, extended);
+  if (mayLoop(session, policy) && equalsIgnoreCase(words[0] ?? "", policy.myHostName)) {
+    by.warn(`host ${relayLabel(session.host)} greeted me with my own hostname ${policy.myHostName}`);
+  }
+  const plain = isMasked(greeting) && await workAround(session, by);
+  const offers = words.some((word) => equalsIgnoreCase(word, "ESMTP"));
+  const extended = policy.ehlo === "always" || (policy.ehlo === "banner" && offers);
+  return await sayHello(session, by, extended && !plain);
 }
 
 /**
@@ -221,11 +289,12 @@ export async function introduce(session: ClientSession, policy: ClientPolicy): P
  */
 export async function sayHello(
   session: ClientSession,
-  policy: ClientPolicy,
+  by: Introduction,
   extended: boolean,
 ): Promise<Failure | undefined> {
+  const { policy } = by;
   const timeout = policy.timeouts.hello;
-  if (extended) {
+  if (policy.dialect === "lmtp" || extended) {
     const verb = policy.dialect === "lmtp" ? "LHLO" : "EHLO";
     const reply = await session.ask(
       `${verb} ${policy.helloName}`,
@@ -233,7 +302,7 @@ export async function sayHello(
       `performing the ${verb} handshake`,
     );
     if (isPositive(reply)) {
-      session.features = parseEhlo(reply.lines, policy.discardKeywords);
+      session.features = parseEhlo(reply.lines, await discardedKeywords(session, by));
       return foundMyself(session, policy);
     }
     // RFC 5321 section 3.2: a server that does not know EHLO is greeted with HELO. LMTP has no such thing.
@@ -245,6 +314,25 @@ export async function sayHello(
   return foundMyself(session, policy);
 }
 
+/** True when the server must not be greeted with EHLO, for the firewall before it. */
+async function workAround(session: ClientSession, by: Introduction): Promise<boolean> {
+  const words = await by.tables?.pixWorkarounds(session) ?? by.policy.pix.workarounds;
+  const used = pixWorkarounds(words, Date.now() - by.arrival, by.policy);
+  if (words.length === 0) return false;
+  by.info(`enabling PIX workarounds: ${used.join(" ")} for ${relayLabel(session.host)}`);
+  session.delaysEnd = used.includes("delay_dotcrlf");
+  return used.includes("disable_esmtp");
+}
+
+/** Keywords that this server is not believed; told unless "silent-discard" is among them. */
+async function discardedKeywords(session: ClientSession, by: Introduction): Promise<readonly string[]> {
+  const words = await by.tables?.discardedKeywords(session) ?? by.policy.discardKeywords;
+  if (words.length > 0 && !words.some((word) => equalsIgnoreCase(word, "silent-discard"))) {
+    by.info(`discarding EHLO keywords: ${printable(words.join(" "))}`);
+  }
+  return words;
+}
+
 function isPositive(reply: Reply): boolean {
   return reply.code >= 200 && reply.code < 300;
 }
@@ -252,15 +340,19 @@ function isPositive(reply: Reply): boolean {
 /** A server that is closed today greets with 5yz; another host, or tomorrow, is worth a try. */
 function refusedGreeting(session: ClientSession, reply: Reply, policy: ClientPolicy): Failure {
   const failure = refusedToTalk(session, reply);
-  return policy.skip5xxGreeting && !failure.soft
+  return policy.skip5xxGreeting && reply.code >= 500
     ? { ...failure, soft: true, status: `4${failure.status.slice(1)}` }
     : failure;
 }
 
+function mayLoop(session: ClientSession, policy: ClientPolicy): boolean {
+  return policy.dialect === "smtp" && session.host.port === 25;
+}
+
 /** A server with our name on the mail port is ourselves: what we send it would come back. */
 function foundMyself(session: ClientSession, policy: ClientPolicy): Failure | undefined {
-  const mayLoop = policy.dialect === "smtp" && session.host.port === 25;
-  if (!mayLoop || !equalsIgnoreCase(session.features.serverName, policy.myHostName)) return undefined;
+  const { serverName } = session.features;
+  if (!mayLoop(session, policy) || !equalsIgnoreCase(serverName, policy.myHostName)) return undefined;
   const text = `mail for ${session.name} loops back to myself`;
   return session.host.best
     ? localFailure("site", false, "5.4.6", text, session.name)

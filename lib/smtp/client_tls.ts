@@ -9,10 +9,10 @@ import type { Logger } from "../log/log.ts";
 import type { Destination } from "./client_destination.ts";
 import { type Failure, localFailure } from "./client_failure.ts";
 import type { Host } from "./client_hosts.ts";
-import type { ClientPolicy } from "./client_policy.ts";
-import type { ClientSession } from "./client_session.ts";
+import type { SessionTerms } from "./client_key.ts";
+import type { ClientSession, Introduction } from "./client_session.ts";
 import { type DestinationTls, type HostTls, type TlsPolicyFinder } from "./client_tls_policy.ts";
-import { introduceSecurely, type Introduction } from "./client_tls_session.ts";
+import { type Introduced, introduceSecurely } from "./client_tls_session.ts";
 import type { TlsConfiguration } from "./client_tls_settings.ts";
 
 /** The message, as far as going without TLS depends on it. */
@@ -26,13 +26,11 @@ export interface FallbackFacts {
 export class ClientTls {
   readonly #configuration: TlsConfiguration;
   readonly #finder: TlsPolicyFinder;
-  readonly #policy: ClientPolicy;
   readonly #log: Logger;
 
-  constructor(configuration: TlsConfiguration, finder: TlsPolicyFinder, policy: ClientPolicy, log: Logger) {
+  constructor(configuration: TlsConfiguration, finder: TlsPolicyFinder, log: Logger) {
     this.#configuration = configuration;
     this.#finder = finder;
-    this.#policy = policy;
     this.#log = log;
   }
 
@@ -53,13 +51,14 @@ export class ClientTls {
   }
 
   /** Introduces us to a server as its policy demands. Throws `StreamError`. */
-  async introduce(session: ClientSession, tls: HostTls, clear: boolean): Promise<Introduction> {
-    const tools = {
-      policy: this.#policy,
-      configuration: this.#configuration,
-      info: (text: string) => this.#log.info(text),
-    };
-    return await introduceSecurely(session, tls, tools, clear);
+  async introduce(
+    session: ClientSession,
+    tls: HostTls,
+    by: Introduction,
+    clear: boolean,
+  ): Promise<Introduced> {
+    const info = (text: string) => this.#log.info(text);
+    return await introduceSecurely(session, tls, { by, configuration: this.#configuration, info }, clear);
   }
 
   /**
@@ -73,9 +72,17 @@ export class ClientTls {
 }
 
 /**
- * What two deliveries must have in common to share a connection: the same demands, and where the server's name is
- * compared with the destination's, the same destination.
+ * What two deliveries must have in common to share a connection: the same demands, and where a certificate is compared
+ * with names, the same destination and host.
+ *
+ * @param host undefined: any host of the destination
  */
-export function tlsTerms(wanted: DestinationTls): string {
-  return wanted.kind === "wanted" ? wanted.label : "";
+export function tlsTerms(
+  wanted: DestinationTls,
+  destination: Destination,
+  host?: Host,
+): Pick<SessionTerms, "tls" | "boundTo"> {
+  if (wanted.kind === "invalid") return { tls: "invalid", boundTo: "" };
+  const compares = wanted.level !== "none" && wanted.level !== "may" && wanted.level !== "encrypt";
+  return { tls: wanted.label, boundTo: compares ? `${destination.text} ${host?.name ?? ""}` : "" };
 }

@@ -62,7 +62,8 @@ export interface TlsPolicyTools {
   readonly configuration: TlsConfiguration;
   /** Our own name, which a unix socket has. */
   readonly myHostName: string;
-  readonly maps: () => MapLookup;
+  /** Undefined where there are no policy tables. */
+  readonly maps: MapLookup | undefined;
   readonly dns: DnsLookup;
   readonly warn: (text: string) => void;
 }
@@ -237,10 +238,11 @@ export class TlsPolicyFinder {
 
   /** The table's entry for a destination as it is written; a plain domain is looked for by its parents too. */
   async #entry(destination: Destination): Promise<ReturnType<typeof parseTlsEntry> | undefined> {
-    const parameter = this.#tools.configuration.policyTables;
-    if (parameter === undefined) return undefined;
+    const { maps, configuration } = this.#tools;
+    const parameter = configuration.policyTables;
+    if (parameter === undefined || maps === undefined) return undefined;
     for (const key of keysOf(destination)) {
-      const found = await this.#tools.maps().find(parameter, "key", key);
+      const found = await maps.find(parameter, "key", key);
       if (found.kind === "retry") return { kind: "bad", why: `${parameter} lookup problem: ${found.why}` };
       if (found.kind === "missing") continue;
       const entry = parseTlsEntry(found.value);

@@ -15,8 +15,7 @@ import { cipherBits } from "../tls/tls_ciphers.ts";
 // This program
 import { type Failure, localFailure } from "./client_failure.ts";
 import { relayLabel } from "./client_hosts.ts";
-import type { ClientPolicy } from "./client_policy.ts";
-import { type ClientSession, introduce, sayHello } from "./client_session.ts";
+import { type ClientSession, introduce, type Introduction, sayHello } from "./client_session.ts";
 import type { HostTls } from "./client_tls_policy.ts";
 import type { TlsConfiguration } from "./client_tls_settings.ts";
 import type { Reply } from "./reply.ts";
@@ -31,7 +30,7 @@ export interface SessionSecurity {
 }
 
 /** How an introduction ended. */
-export type Introduction =
+export type Introduced =
   | { readonly kind: "ready" }
   | {
     readonly kind: "failed";
@@ -49,9 +48,10 @@ export type TlsFault =
   | "validation-failure";
 
 /** What an introduction works with. */
-export interface IntroductionTools {
-  readonly policy: ClientPolicy;
+export interface SecureIntroduction {
+  readonly by: Introduction;
   readonly configuration: TlsConfiguration;
+  /** Log line without the message's id: it is about a host. */
   readonly info: (text: string) => void;
 }
 
@@ -63,15 +63,15 @@ export interface IntroductionTools {
 export async function introduceSecurely(
   session: ClientSession,
   tls: HostTls,
-  tools: IntroductionTools,
+  tools: SecureIntroduction,
   clear = false,
-): Promise<Introduction> {
-  const { policy, configuration } = tools;
+): Promise<Introduced> {
+  const { by, configuration } = tools;
   if (configuration.wrapper && tls.required) {
     const failed = await shakeHands(session, tls, tools);
-    return failed ?? introduced(await introduce(session, policy));
+    return failed ?? introduced(await introduce(session, by));
   }
-  const failure = await introduce(session, policy);
+  const failure = await introduce(session, by);
   if (failure !== undefined) return { kind: "failed", failure };
   const { startTls } = session.features;
   if (tls.level === "none" || clear) {
@@ -95,14 +95,14 @@ export async function introduceSecurely(
     const text = `host ${session.label} sent a reply before it was asked anything: unexpected server message`;
     return failed(localFailure("site", true, "4.7.0", text, session.name), "validation-failure");
   }
-  return introduced(await sayHello(session, policy, true));
+  return introduced(await sayHello(session, by, true));
 }
 
-function introduced(failure: Failure | undefined): Introduction {
+function introduced(failure: Failure | undefined): Introduced {
   return failure === undefined ? { kind: "ready" } : { kind: "failed", failure };
 }
 
-function failed(failure: Failure, tls: TlsFault): Introduction {
+function failed(failure: Failure, tls: TlsFault): Introduced {
   return { kind: "failed", failure, tls };
 }
 
@@ -123,8 +123,8 @@ function refusedToStart(session: ClientSession, reply: Reply): Failure {
 async function shakeHands(
   session: ClientSession,
   tls: HostTls,
-  tools: IntroductionTools,
-): Promise<Introduction | undefined> {
+  tools: SecureIntroduction,
+): Promise<Introduced | undefined> {
   const { configuration, info } = tools;
   const server = relayLabel(session.host);
   let handshake: TlsHandshake;

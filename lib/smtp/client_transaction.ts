@@ -12,6 +12,7 @@ import { type Failure, localFailure, refusal, StreamError } from "./client_failu
 import type { ClientPolicy } from "./client_policy.ts";
 import type { ClientSession } from "./client_session.ts";
 import { LookupTroubleError } from "./client_rewrite.ts";
+import { type ForwardedClient, xforwardCommands } from "./client_xforward.ts";
 import { formatMail, formatRcpt, type RcptValues } from "./command.ts";
 import { MimeError } from "./mime_downgrade.ts";
 import type { Reply } from "./reply.ts";
@@ -25,6 +26,8 @@ export interface ClientMessage {
   readonly ret: number;
   /** The server is asked, and gets no message. */
   readonly probe: boolean;
+  /** Whom the message came from, for a server that wants to know (XFORWARD). */
+  readonly client: ForwardedClient;
   readonly content: MessageContent;
   /** Makes what changes the text; undefined when nothing does. */
   readonly rewrite: ContentForm["rewrite"];
@@ -50,8 +53,15 @@ export interface TransactionEnd {
 
 /** Most bytes of commands that are sent before their replies are read. */
 const PIPELINE_LIMIT = 4096;
+const END_OF_DATA = "sending end of data -- message may be sent more than once";
 /** How long a reply is waited for that the server may have sent before it closed while we sent the message. */
 const LAST_WORDS_TIMEOUT = 5_000;
+
+/** Log lines about the message. */
+export interface TransactionLog {
+  readonly info: (text: string) => void;
+  readonly warn: (text: string) => void;
+}
 
 /** Runs one transaction in a session. Made for one use. */
 export class Transaction {
@@ -60,7 +70,7 @@ export class Transaction {
   readonly #message: ClientMessage;
   readonly #recipients: readonly RcptValues[];
   readonly #report: ReportResult;
-  readonly #warn: (text: string) => void;
+  readonly #log: TransactionLog;
   /** Recipients that the server took at RCPT, in order. */
   readonly #accepted: number[] = [];
   /** What it said to each of them, for a probe. */
@@ -68,6 +78,7 @@ export class Transaction {
   #mailFailure: Failure | undefined;
   #data: Reply | undefined;
   #anyReply = false;
+  #anyAccepted = false;
 
   constructor(
     session: ClientSession,
@@ -75,14 +86,14 @@ export class Transaction {
     message: ClientMessage,
     recipients: readonly RcptValues[],
     report: ReportResult,
-    warn: (text: string) => void,
+    log: TransactionLog,
   ) {
     this.#session = session;
     this.#policy = policy;
     this.#message = message;
     this.#recipients = recipients;
     this.#report = report;
-    this.#warn = warn;
+    this.#log = log;
   }
 
   /**
@@ -100,16 +111,15 @@ export class Transaction {
       const goAhead = data !== undefined && data.code >= 300 && data.code < 400;
       const refused = this.#mailFailure ??
         (data === undefined || goAhead ? undefined : this.#dataFailure(data));
-      if (goAhead && (refused !== undefined || this.#accepted.length === 0)) {
-        // RFC 2920 section 3.1: DATA may be accepted though no recipient was. Nothing is sent, not even the dot.
-        this.#session.close();
-      }
+      if (goAhead && (refused !== undefined || this.#accepted.length === 0)) await this.#sendNothing();
       if (refused !== undefined) return this.#afterRefusal(refused, reused);
       if (this.#accepted.length === 0) return { orderly: true };
       return this.#message.probe ? this.#probed(data) : await this.#sendMessage(keep);
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
       this.#session.close();
+      // What it said of the message counts more than that it hung up afterwards.
+      if (this.#mailFailure !== undefined) return { failure: this.#mailFailure, orderly: true };
       return {
         failure: error.failure,
         orderly: false,
@@ -151,9 +161,23 @@ export class Transaction {
       this.#recipients.some((recipient) => !isAscii(recipient.address));
   }
 
+  /** Only mail that is known to be 7-bit needs no look at its parts. */
   get #downgrades(): boolean {
-    return !this.#session.features.eightBitMime && this.#message.encoding === "8bit" &&
+    return !this.#session.features.eightBitMime && this.#message.encoding !== "7bit" &&
       this.#policy.convertMime;
+  }
+
+  /**
+   * DATA was accepted although there is nothing to send. RFC 2920 section 3.1: then the client sends a single dot. It
+   * hangs up instead when the server has taken a recipient, who would get an empty message.
+   */
+  async #sendNothing(): Promise<void> {
+    const session = this.#session;
+    if (this.#anyAccepted) return session.close();
+    session.command(".");
+    await session.flush(this.#policy.timeouts.dataDone, END_OF_DATA);
+    await session.reply(this.#policy.timeouts.dataDone, END_OF_DATA);
+    session.dirty = false;
   }
 
   /** MAIL, all RCPTs and DATA, as far ahead of the replies as PIPELINING and the limit allow. */
@@ -218,6 +242,7 @@ export class Transaction {
       const take = (reply: Reply) => this.#takeReset(reply);
       steps.push({ kind: "reset", line: "RSET", timeout: timeouts.reset, doing: "sending RSET", take });
     }
+    if (this.#policy.xforward) steps.push(...this.#forwarding());
     steps.push({
       kind: "mail",
       line: mail,
@@ -248,6 +273,18 @@ export class Transaction {
     return steps;
   }
 
+  /** A server that does not like what it is told of the client takes the message all the same. */
+  #forwarding(): Step[] {
+    const timeout = this.#policy.timeouts.xforward;
+    return xforwardCommands(this.#message.client, this.#session.features).map(({ line, name }): Step => {
+      const take = (reply: Reply) => {
+        if (isPositive(reply)) return;
+        this.#log.warn(`host ${this.#session.label} said: ${reply.text} (in reply to ${name} command)`);
+      };
+      return { kind: "xforward", line, timeout, doing: `sending ${name}`, take };
+    });
+  }
+
   #takeReset(reply: Reply): void {
     if (!isPositive(reply)) this.#mailFailure = refusal("message", this.#session, reply, "RSET command");
   }
@@ -258,6 +295,7 @@ export class Transaction {
   }
 
   #takeRcpt(index: number, reply: Reply): void {
+    this.#anyAccepted ||= isPositive(reply);
     if (this.#mailFailure !== undefined) return; // the refusal of the whole says more than that of each
     if (isPositive(reply)) {
       this.#accepted.push(index);
@@ -274,7 +312,7 @@ export class Transaction {
   /** A server that has grown tired of a kept connection says so in answer to the next MAIL, with 421. */
   #afterRefusal(failure: Failure, reused: boolean): TransactionEnd {
     const stale = reused && !this.#session.sound && failure === this.#mailFailure && failure.soft;
-    if (!this.#session.sound) this.#session.close();
+    if (stale) this.#session.close();
     return { failure, orderly: true, ...stale ? { stale: true as const } : {} };
   }
 
@@ -283,15 +321,22 @@ export class Transaction {
     const { transfer, lineLimit } = this.#policy;
     const deadline = new Deadline(transfer);
     const { rewrite } = this.#message;
-    const form: ContentForm = { lineLimit, downgrade: this.#downgrades, rewrite };
     const flush = async () => {
       const size = session.out.length;
       await session.flush(Math.max(1, deadline.left), "sending message body");
       deadline.progress(size);
     };
+    const beforeEnd = session.delaysEnd
+      ? async () => {
+        await flush();
+        await new Promise((resolve) => setTimeout(resolve, this.#policy.pix.delayMs));
+        deadline.start();
+      }
+      : undefined;
+    const form: ContentForm = { lineLimit, downgrade: this.#downgrades, rewrite, beforeEnd };
     try {
       const folded = await writeContent(this.#message.content, form, session, flush);
-      if (folded) this.#warn(`breaking line > ${lineLimit} bytes with <CR><LF>SPACE`);
+      if (folded) this.#log.info(`breaking line > ${lineLimit} bytes with <CR><LF>SPACE`);
       // RFC 2920 section 3.1: QUIT may follow the message at once; its reply is not waited for.
       if (!keep && session.features.pipelining && !this.#policy.awaitQuit) {
         session.command("QUIT");
@@ -307,25 +352,36 @@ export class Transaction {
 
   /** RFC 5321 section 4.2.5 for SMTP: one reply. RFC 2033 section 4.2 for LMTP: one for each recipient taken. */
   async #finalReplies(): Promise<TransactionEnd> {
-    const doing = "sending end of data -- message may be sent more than once";
+    const doing = END_OF_DATA;
     const timeout = this.#policy.timeouts.dataDone;
     const session = this.#session;
     if (this.#policy.dialect === "lmtp") {
       for (const index of this.#accepted) {
         const reply = await session.reply(timeout, doing);
-        if (isPositive(reply)) this.#report(index, { kind: "sent", reply });
-        else this.#fail(index, refusal("recipient", session, reply, "end of DATA command"));
+        if (this.#isTaken(reply)) this.#report(index, { kind: "sent", reply });
+        else this.#fail(index, this.#notTaken("recipient", reply));
       }
       session.dirty = false;
       return { orderly: true };
     }
     const reply = await session.reply(timeout, doing);
     session.dirty = false;
-    if (!isPositive(reply)) {
-      return { failure: refusal("message", session, reply, "end of DATA command"), orderly: true };
-    }
+    if (!this.#isTaken(reply)) return { failure: this.#notTaken("message", reply), orderly: true };
     for (const index of this.#accepted) this.#report(index, { kind: "sent", reply });
     return { orderly: true };
+  }
+
+  /**
+   * QUIT is under way behind the message, so its 221 may be read for an answer to the dot when the server has sent
+   * something else that was none. It is no proof that the message was taken, and without proof the mail stays.
+   */
+  #isTaken(reply: Reply): boolean {
+    return isPositive(reply) && !(reply.code === 221 && this.#session.quitSent);
+  }
+
+  #notTaken(blame: "message" | "recipient", reply: Reply): Failure {
+    const failure = refusal(blame, this.#session, reply, "end of DATA command");
+    return isPositive(reply) ? { ...failure, soft: true, status: "4.5.0" } : failure;
   }
 
   /** A server that hangs up during the message may have said why. Only a refusal is believed. */
@@ -367,7 +423,7 @@ export class Transaction {
 
 /** One command, and what to do with its reply. */
 interface Step {
-  readonly kind: "reset" | "mail" | "rcpt" | "data";
+  readonly kind: "reset" | "xforward" | "mail" | "rcpt" | "data";
   readonly line: string;
   readonly timeout: number;
   readonly doing: string;

@@ -68,9 +68,14 @@ export class DotStuffer {
     if (endsLine) this.#endLine();
   }
 
+  /** Ends the last line if it is open. */
+  endText(): void {
+    if (!this.#atStart) this.#endLine();
+  }
+
   /** Ends the last line if it is open, and the message. */
   finish(): void {
-    if (!this.#atStart) this.#endLine();
+    this.endText();
     this.#out.byte(DOT).byte(CR).byte(LF);
   }
 

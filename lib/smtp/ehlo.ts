@@ -18,6 +18,8 @@ export interface Features {
   readonly startTls: boolean; // RFC 3207
   /** Mechanisms behind AUTH, upper case. */
   readonly mechanisms: readonly string[]; // RFC 4954
+  /** Attributes that it takes with XFORWARD, upper case. */
+  readonly xforward: ReadonlySet<string>;
   /** Largest message that it takes, bytes; 0 when it did not say or has no limit. */
   readonly sizeLimit: number;
 }
@@ -33,6 +35,7 @@ export const NO_FEATURES: Features = {
   size: false,
   startTls: false,
   mechanisms: [],
+  xforward: new Set(),
   sizeLimit: 0,
 };
 
@@ -66,6 +69,7 @@ export function parseEhlo(lines: readonly string[], discard: readonly string[] =
     size: offered.has("SIZE"),
     startTls: offered.has("STARTTLS"),
     mechanisms: (offered.get("AUTH") ?? []).map(asciiUpper),
+    xforward: new Set((offered.get("XFORWARD") ?? []).map(asciiUpper)),
     // RFC 1870 section 3: a limit of zero, or none, says nothing; a number that is no number neither.
     sizeLimit: parseDecimal(offered.get("SIZE")?.[0] ?? "") ?? 0,
   };

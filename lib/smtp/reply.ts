@@ -1,6 +1,7 @@
 /**
- * Replies of SMTP and LMTP servers, RFC 5321 section 4.2. The parser takes bytes as they come, keeps a bounded part
- * of what a server says, and gives up on one that does not speak in replies at all.
+ * Replies of SMTP and LMTP servers, RFC 5321 section 4.2. The parser takes bytes as they come and keeps a bounded part
+ * of what a server says. A line that is no line of a reply is passed over, as Postfix does: a server that lets a word
+ * slip must not cause the same message to be sent again and again. What came of it is marked, and a limit ends it.
  *
  * @module
  */
@@ -17,20 +18,27 @@ const KEPT_LINES = 100;
 export const REPLY_LIMIT = 65_536;
 /** Longest text of a whole reply, UTF-16 units. */
 const TEXT_LIMIT = 2000;
+/** Bytes that are shown of a line that is no reply. */
+const NOISE_SHOWN = 100;
 
 /** One reply, all its lines. */
 export interface Reply {
-  /** 200 to 599. */
+  /** 0 to 999: three digits, whatever they mean. */
   readonly code: number;
-  /** Enhanced status code (RFC 2034), or "N.0.0" where the server gave none that agrees with the code. */
+  /**
+   * Enhanced status code (RFC 2034), or "N.0.0" where the server gave none that agrees with the code; "5.5.0" with a
+   * code of another class than 2, 4 and 5.
+   */
   readonly status: string;
   /** What stands behind the code in each line, printable. */
   readonly lines: readonly string[];
   /** The whole reply on one line, codes included, printable: for the log and for reports. */
   readonly text: string;
+  /** A line before it that is no line of a reply, printable: the conversation may be out of step. */
+  readonly noise?: string;
 }
 
-/** Thrown when a server sends something that is no reply: the rest of the conversation means nothing. */
+/** Thrown when a server sends no end of a reply: the rest of the conversation means nothing. */
 export class ReplyError extends Error {
   override name = "ReplyError";
 }
@@ -42,7 +50,16 @@ export class ReplyParser {
   #size = 0;
   #lines: string[] = [];
   #texts: string[] = [];
+  #noise: string | undefined;
   #reply: Reply | undefined;
+  /** A line that waits for `accept`. */
+  #held: Uint8Array | undefined;
+  readonly #holds: boolean;
+
+  /** @param holds each line is to be changed first: it waits in `held` until `accept` is called */
+  constructor(holds = false) {
+    this.#holds = holds;
+  }
 
   /** The reply that `push` completed; it is given once. */
   take(): Reply | undefined {
@@ -64,7 +81,7 @@ export class ReplyParser {
    */
   push(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
-    while (at < end && this.#reply === undefined) {
+    while (at < end && this.#reply === undefined && this.#held === undefined) {
       const newline = bytes.indexOf(LF, at);
       const stop = newline < 0 || newline >= end ? end : newline;
       this.#append(bytes, at, stop);
@@ -86,21 +103,37 @@ export class ReplyParser {
     this.#length += count;
   }
 
-  /** RFC 5321 section 4.2.1: "-" behind the code of every line but the last. */
+  /** The line that waits to be changed, without its line end. */
+  get held(): Uint8Array | undefined {
+    return this.#held;
+  }
+
+  /** Goes on with this in the place of the line that waits. */
+  accept(line: Uint8Array): void {
+    this.#held = undefined;
+    this.#takeLine(line);
+  }
+
   #endLine(): void {
     const whole = this.#line.subarray(0, this.#length);
     const line = whole[whole.length - 1] === CR ? whole.subarray(0, -1) : whole;
     this.#length = 0;
+    if (this.#holds) this.#held = line.slice();
+    else this.#takeLine(line);
+  }
+
+  /** RFC 5321 section 4.2.1: "-" behind the code of every line but the last. */
+  #takeLine(line: Uint8Array): void {
     const separator = line[3];
     const code = parseCode(line);
-    if (code === undefined || (separator !== undefined && separator !== SPACE && separator !== HYPHEN)) {
-      throw new ReplyError(`"${printable(line, 100)}" instead of a reply`);
-    }
-    const last = separator !== HYPHEN;
+    const isReply = code !== undefined &&
+      (separator === undefined || separator === SPACE || separator === HYPHEN);
+    const last = isReply && separator !== HYPHEN;
     if (last || this.#lines.length < KEPT_LINES) {
-      this.#lines.push(printable(line.subarray(4), REPLY_LINE_LIMIT));
+      this.#lines.push(printable(isReply ? line.subarray(4) : line, REPLY_LINE_LIMIT));
       this.#texts.push(printable(line, REPLY_LINE_LIMIT));
     }
+    if (!isReply) this.#noise ??= printable(line, NOISE_SHOWN);
     if (last) this.#finish(code);
   }
 
@@ -110,26 +143,29 @@ export class ReplyParser {
       code,
       status: statusOf(code, lines[lines.length - 1]!),
       lines,
-      text: printable(this.#texts.join(" "), TEXT_LIMIT),
+      text: printable(this.#texts.filter((text) => text !== "").join(" "), TEXT_LIMIT),
+      ...this.#noise === undefined ? {} : { noise: this.#noise },
     };
+    this.#noise = undefined;
     this.#lines = [];
     this.#texts = [];
     this.#size = 0;
   }
 }
 
-/** RFC 5321 section 4.2: three digits, the first from 2 to 5. */
+/** Three digits; RFC 5321 section 4.2 has the first from 2 to 5, which is for whoever asked to judge. */
 function parseCode(line: Uint8Array): number | undefined {
   const [a, b, c] = line;
   if (a === undefined || b === undefined || c === undefined) return undefined;
-  if (a < 0x32 || a > 0x35 || !isDigit(b) || !isDigit(c)) return undefined;
+  if (!isDigit(a) || !isDigit(b) || !isDigit(c)) return undefined;
   return (a - 0x30) * 100 + (b - 0x30) * 10 + (c - 0x30);
 }
 
 /** RFC 2034 section 4: the class of the enhanced code and the first digit of the reply must agree. */
 function statusOf(code: number, text: string): string {
-  const found = leadingStatus(text);
   const family = Math.floor(code / 100);
+  if (family !== 2 && family !== 4 && family !== 5) return "5.5.0";
+  const found = leadingStatus(text);
   return found !== undefined && found.startsWith(`${family}.`) ? found : `${family}.0.0`;
 }
 

@@ -46,6 +46,7 @@ export function parseAliasSource(text: string, how: MapReading): Map<string, str
         writeTokens(tokens.slice(colon + 1), true),
         how,
         warn,
+        line.line,
       );
     }
   }

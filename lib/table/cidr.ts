@@ -47,10 +47,14 @@ function parseTest(text: string, place: Place): CidrTest {
 }
 
 /** The result for the address that the key stands for. */
-export function findCidr(rules: readonly CidrRule[], key: string): Outcome {
+export function findCidr(
+  rules: readonly CidrRule[],
+  key: string,
+  hit?: (rule: CidrRule) => void,
+): Outcome {
   const address = parseIpAddress(key);
   if (address === undefined) return MISSING;
-  const value = findRule(rules, (test) => holds(test, address));
+  const value = findRule(rules, (test) => holds(test, address), hit);
   return value === undefined ? MISSING : { kind: "found", value };
 }
 

@@ -25,6 +25,10 @@ export class DebugTable implements Table {
     if (table.entries !== undefined) this.entries = () => table.entries!();
   }
 
+  placeOf(key: string): string | undefined {
+    return this.#table.placeOf?.(key);
+  }
+
   async lookup(key: string): Promise<Outcome> {
     const outcome = await this.#table.lookup(key);
     const what = outcome.kind === "found"

@@ -50,6 +50,8 @@ export interface FileFormat<Content> {
   parse(text: string, warn: Warn): Content;
   find(content: Content, key: string): Outcome;
   list?(content: Content): Iterable<readonly [string, string]>;
+  /** Tells the line of the entry that `find` gives for a key. Called once for a text, when a line is first asked for. */
+  locate?(content: Content, text: string): (key: string) => number | undefined;
 }
 
 /** What a file table needs beside its format. */
@@ -76,6 +78,7 @@ export class FileTable<Content> implements Table {
   readonly #setting: FileTableSetting;
   #content: { readonly value: Content } | undefined;
   #text: string | undefined;
+  #locate: ((key: string) => number | undefined) | undefined;
   #version: string | undefined;
   /** The last reason why the file could not be used; told once, not every five seconds. */
   #trouble = "";
@@ -100,6 +103,13 @@ export class FileTable<Content> implements Table {
     this.#refresh();
     if (this.#content === undefined) return { kind: "retry", why: this.#trouble };
     return this.#format.find(this.#content.value, key);
+  }
+
+  placeOf(key: string): string | undefined {
+    if (this.#content === undefined || this.#format.locate === undefined) return undefined;
+    this.#locate ??= this.#format.locate(this.#content.value, this.#text!);
+    const line = this.#locate(key);
+    return line === undefined ? undefined : `${this.#setting.path}:${line}`;
   }
 
   /** Reads the file again if it has changed, at most once in CHECK_INTERVAL. */
@@ -132,6 +142,7 @@ export class FileTable<Content> implements Table {
         const reread = this.#content !== undefined;
         this.#content = { value: this.#format.parse(text, warn) };
         this.#text = text;
+        this.#locate = undefined;
         if (reread) log?.info(`table ${spec} has changed -- using its new content`);
       }
       this.#version = version;

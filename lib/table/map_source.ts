@@ -22,6 +22,8 @@ export interface MapReading {
   readonly warn: Warn;
   /** What a later entry for a key does: is told of (default), left out in silence, or stands in place of the first. */
   readonly duplicates?: "warn" | "ignore" | "replace";
+  /** Gets the line of each entry that stands. */
+  readonly lines?: Map<string, number>;
   /** Take text that is not UTF-8 as well. */
   readonly anyBytes?: boolean;
 }
@@ -43,7 +45,7 @@ export function parseMapSource(text: string, how: MapReading): Map<string, strin
       continue;
     }
     if (key.endsWith(":")) warn('record is in "key: value" format; is this an alias file?');
-    storeEntry(entries, key, value, how, warn);
+    storeEntry(entries, key, value, how, warn, line.line);
   }
   return entries;
 }
@@ -53,12 +55,15 @@ export function storeEntry(
   entries: Map<string, string>,
   key: string,
   value: string,
-  how: Pick<MapReading, "foldKeys" | "duplicates">,
+  how: Pick<MapReading, "foldKeys" | "duplicates" | "lines">,
   warn: (text: string) => void,
+  line: number,
 ): void {
   const stored = how.foldKeys ? asciiLower(key) : key;
-  if (!entries.has(stored) || how.duplicates === "replace") entries.set(stored, value);
-  else if (how.duplicates !== "ignore") warn(`duplicate entry: "${printable(stored)}"`);
+  if (!entries.has(stored) || how.duplicates === "replace") {
+    entries.set(stored, value);
+    how.lines?.set(stored, line);
+  } else if (how.duplicates !== "ignore") warn(`duplicate entry: "${printable(stored)}"`);
 }
 
 /** Where the key of a line ends, or undefined when its quotes are unbalanced. */

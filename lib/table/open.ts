@@ -117,10 +117,16 @@ function openTexthash(opening: Opening): Table {
   const { fold, how } = opening;
   const parse = how.syntax === "alias" ? parseAliasSource : parseMapSource;
   const file = filePath(opening);
+  const folded = (key: string) => fold ? asciiLower(key) : key;
   return openFile(opening, file, {
     ...MAP_FORMAT,
     parse: (text, warn) => parse(text, { foldKeys: fold, file, warn }),
-    find: (content: Map<string, string>, key) => findKey(content, fold ? asciiLower(key) : key),
+    find: (content: Map<string, string>, key) => findKey(content, folded(key)),
+    locate: (_, text) => {
+      const lines = new Map<string, number>();
+      parse(text, { foldKeys: fold, file, warn: () => {}, lines });
+      return (key) => lines.get(folded(key));
+    },
   });
 }
 
@@ -146,7 +152,7 @@ function findKey(content: ReadonlyMap<string, string>, key: string): Outcome {
 function openRules<T, R>(
   opening: Opening,
   syntax: RuleSyntax<T, R>,
-  find: (rules: readonly Rule<T, R>[], key: string) => Outcome,
+  find: (rules: readonly Rule<T, R>[], key: string, hit?: (rule: Rule<T, R>) => void) => Outcome,
 ): Table {
   const { spec, name, warn } = opening;
   if (name.startsWith("{")) {
@@ -158,6 +164,11 @@ function openRules<T, R>(
     partialKeys: false,
     parse: (text, warn) => parseRuleFile(text, spec, file, syntax, warn),
     find,
+    locate: (rules) => (key) => {
+      let line: number | undefined;
+      find(rules, key, (rule) => line = rule.line);
+      return line;
+    },
   });
 }
 

@@ -131,7 +131,11 @@ function patternEnd(text: string, from: number, delimiter: number): number | und
 }
 
 /** The result of the first rule that matches the key. */
-export function findPattern(rules: readonly PatternRule[], key: string): Outcome {
+export function findPattern(
+  rules: readonly PatternRule[],
+  key: string,
+  hit?: (rule: PatternRule) => void,
+): Outcome {
   const subject = new Subject(key);
   let groups: readonly string[] = [];
   const template = findRule(rules, (test, result) => {
@@ -141,6 +145,6 @@ export function findPattern(rules: readonly PatternRule[], key: string): Outcome
     const captured = test.pattern.capture(subject);
     if (captured !== undefined) groups = captured;
     return captured !== undefined;
-  });
+  }, hit);
   return template === undefined ? MISSING : { kind: "found", value: expandTemplate(template, groups) };
 }

@@ -16,9 +16,9 @@ export const IF_DEPTH_LIMIT = 100;
 
 /** A rule with its test and, for a rule that gives a result, how that is made. */
 export type Rule<Test, Result> =
-  | { readonly kind: "result"; readonly test: Test; readonly result: Result }
+  | { readonly kind: "result"; readonly test: Test; readonly result: Result; readonly line: number }
   /** When the test fails, the search goes on at index `end`. */
-  | { readonly kind: "if"; readonly test: Test; end: number };
+  | { readonly kind: "if"; readonly test: Test; end: number; readonly line: number };
 
 /** How one type of table writes its rules. */
 export interface RuleSyntax<Test, Result> {
@@ -70,7 +70,7 @@ function parseRules<T, R>(
     const end = keyword(text, "endif");
     if (condition !== undefined) {
       if (open.length === IF_DEPTH_LIMIT) refuse(place, `IF is nested deeper than ${IF_DEPTH_LIMIT}`);
-      const rule = { kind: "if" as const, test: syntax.condition(condition, place, warn), end: 0 };
+      const rule = { kind: "if" as const, test: syntax.condition(condition, place, warn), end: 0, line };
       open.push({ block: rule, place });
       rules.push(rule);
     } else if (end !== undefined) {
@@ -79,7 +79,7 @@ function parseRules<T, R>(
       if (end !== "") refuse(place, `extra text after ENDIF: "${end}"`);
       last.block.end = rules.length;
     } else {
-      rules.push({ kind: "result", ...syntax.rule(text, place, warn) });
+      rules.push({ kind: "result", ...syntax.rule(text, place, warn), line });
     }
   }
   const unfinished = open.pop();
@@ -94,16 +94,23 @@ function keyword(text: string, word: string): string | undefined {
   return trimSpace(text.slice(word.length));
 }
 
-/** The first rule with a result whose test, and the tests of the blocks around it, hold. */
+/**
+ * The result of the first rule that has one and whose test, and the tests of the blocks around it, hold.
+ *
+ * @param hit is told of that rule
+ */
 export function findRule<T, R>(
   rules: readonly Rule<T, R>[],
   holds: (test: T, result: R | undefined) => boolean,
+  hit?: (rule: Rule<T, R>) => void,
 ): R | undefined {
   for (let at = 0; at < rules.length;) {
     const rule = rules[at]!;
     if (rule.kind === "if") at = holds(rule.test, undefined) ? at + 1 : rule.end;
-    else if (holds(rule.test, rule.result)) return rule.result;
-    else at++;
+    else if (holds(rule.test, rule.result)) {
+      hit?.(rule);
+      return rule.result;
+    } else at++;
   }
   return undefined;
 }

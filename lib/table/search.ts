@@ -19,11 +19,20 @@ import { formatIpAddress } from "../vstring/ip_address.ts";
 import { parseIpAddress } from "./ip_network.ts";
 import { MISSING, type Outcome, type Table } from "./table.ts";
 
-/** What a search found, and the address extension that the key did not hold, with its delimiter. */
+/** What a search found, where, and the address extension that the key did not hold, with its delimiter. */
 export type SearchOutcome =
-  | { readonly kind: "found"; readonly value: string; readonly extension: string }
+  | { readonly kind: "found"; readonly value: string; readonly extension: string; readonly hit?: Hit }
   | { readonly kind: "missing" }
   | { readonly kind: "retry"; readonly why: string };
+
+/** The table that gave the result, and the key that it gave it for. */
+export interface Hit {
+  readonly table: Table;
+  readonly key: string;
+}
+
+/** What one key found. */
+type KeyOutcome = Outcome & { readonly hit?: Hit };
 
 /** What searches for addresses need to know. */
 export interface AddressHow {
@@ -126,7 +135,12 @@ export async function transportSearch(
   const whole = await wholeAddress(tables, address, how);
   if (whole.kind !== "missing") return whole;
   const keys = domain === undefined ? [] : domainKeys(domain, parents);
-  return withExtension(await lookupEach(tables, [...keys, "*"], false), extension);
+  const byDomain = await lookupEach(tables, keys, false);
+  // The star is a key of its own, not a part of another: tables of patterns are asked for it too.
+  return withExtension(
+    byDomain.kind === "missing" ? await lookupAll(tables, "*", true) : byDomain,
+    extension,
+  );
 }
 
 /** The search of check_client_access: host name and parents, then the address and the networks around it. */
@@ -156,8 +170,8 @@ export async function aliasSearch(
   return withExtension(await lookupAddress(tables, user, "", true), extension);
 }
 
-function withExtension(outcome: Outcome, extension: string): SearchOutcome {
-  return outcome.kind === "found" ? { kind: "found", value: outcome.value, extension } : outcome;
+function withExtension(outcome: KeyOutcome, extension: string): SearchOutcome {
+  return outcome.kind === "found" ? { ...outcome, extension } : outcome;
 }
 
 /** The keys in turn; the first is a full key if `full`, the others are cut from it. */
@@ -165,7 +179,7 @@ async function lookupEach(
   tables: readonly Table[],
   keys: readonly string[],
   full: boolean,
-): Promise<Outcome> {
+): Promise<KeyOutcome> {
   for (let i = 0; i < keys.length; i++) {
     const outcome = await lookupAll(tables, keys[i]!, full && i === 0);
     if (outcome.kind !== "missing") return outcome;
@@ -179,7 +193,7 @@ async function lookupAddress(
   localpart: string,
   rest: string,
   full: boolean,
-): Promise<Outcome> {
+): Promise<KeyOutcome> {
   const quoted = quoteLocalpart(localpart);
   const outcome = await lookupAll(tables, quoted + rest, full);
   if (outcome.kind !== "missing" || quoted === localpart) return outcome;
@@ -187,7 +201,7 @@ async function lookupAddress(
 }
 
 /** One key in all tables, in their order. */
-async function lookupAll(tables: readonly Table[], key: string, full: boolean): Promise<Outcome> {
+async function lookupAll(tables: readonly Table[], key: string, full: boolean): Promise<KeyOutcome> {
   for (const table of tables) {
     if (!full && !table.partialKeys) continue;
     const outcome = await table.lookup(key);
@@ -195,6 +209,7 @@ async function lookupAll(tables: readonly Table[], key: string, full: boolean): 
       // An empty result is a mistake in the table: neither "found" nor "not found" would be what was meant.
       return { kind: "retry", why: `table ${table.spec}: lookup of "${key}" returns an empty string` };
     }
+    if (outcome.kind === "found") return { ...outcome, hit: { table, key } };
     if (outcome.kind !== "missing") return outcome;
   }
   return MISSING;

@@ -21,6 +21,11 @@ export interface Table {
   readonly partialKeys: boolean;
   /** The value that the table holds for the key. Never throws and never rejects. */
   lookup(key: string): Outcome | Promise<Outcome>;
+  /**
+   * Where the entry stands that a look-up of the key finds, "FILE:LINE"; for tables whose content is a text that people
+   * write. It may take a pass over the file when it is first asked for.
+   */
+  placeOf?(key: string): string | undefined;
   /** Every key and its value, for types that can list them. */
   entries?(): Iterable<readonly [key: string, value: string]>;
   /** Ends the connections of a table on a server; the next look-up opens new ones. */

@@ -324,7 +324,6 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
     "Carried over in another form",
     /its daemon is qmgr now/,
   ],
-  ["anvil unix - - y - 1 anvil", "", "Left out, as nothing is lost", /anvil\/unix: smtpd counts/],
   [
     "prog unix - n n - - pipe flags=R user=nobody argv=/bin/true ${recipient}",
     "",

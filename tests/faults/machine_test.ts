@@ -129,6 +129,68 @@ testNeeding(["root"], "daemons that run out of memory are replaced, and nothing 
   assert.ok(postern.mailbox("someone").length >= count, postern.log().slice(-3000));
 });
 
+Deno.test("a queue manager that runs out of heap is replaced, nothing is lost, and with room all is delivered", async () => {
+  const MESSAGES = 12;
+  const RECIPIENTS = 1000;
+  await using postern = await Postern.start({
+    settings: {
+      ...SOON,
+      notify_classes: "[]",
+      default_transport: '"discard:"',
+      // What has come stays in memory.
+      default_destination_rate_delay: '"600s"',
+      daemon_heap_limit: "20",
+    },
+  });
+  await postern.stop();
+  for (let i = 0; i < MESSAGES; i++) {
+    const recipients = Array.from({ length: RECIPIENTS }, (_, n) => `${"x".repeat(60)}${n}@far.test`);
+    const path = `${postern.paths.queue}/incoming/B${i.toString(16).toUpperCase().padStart(8, "0")}`;
+    Deno.writeFileSync(path, queueFile({ recipients, lines: [`Subject: ${i}`, "", "to many"] }));
+    Deno.chmodSync(path, 0o700);
+  }
+  await postern.start();
+  const deaths = () =>
+    postern.log().match(/warning: process qmgr pid \d+ killed by signal SIGTRAP/g)?.length ?? 0;
+  assert.ok(await until(() => deaths() > 1, 60_000), postern.log().slice(-2000));
+  assert.match(postern.log(), /JavaScript out of memory/);
+  await postern.stop();
+  postern.set({ daemon_heap_limit: "512", default_destination_rate_delay: '"0s"' });
+  await postern.start();
+  await postern.untilEmpty(60_000);
+  const sent = postern.log().match(/(\w+: to=<x+\d+@far\.test>), .*status=sent/g) ?? [];
+  assert.ok(new Set(sent.map((line) => line.slice(0, line.indexOf(">")))).size === MESSAGES * RECIPIENTS);
+});
+
+testNeeding(
+  ["root"],
+  "a queue that became read-only: the start says so, and once it can be written all is delivered",
+  async () => {
+    using disk = TinyFileSystem.mount(8192);
+    assert.ok(disk !== undefined, "this root may not mount");
+    await using postern = await Postern.start({
+      below: disk.path,
+      settings: { ...SOON, transport_maps: '["inline:{ {example.test = retry:4.0.0 later} }"]' },
+    });
+    assert.equal(accepted(await sendMany(postern, 3, "before")), 3);
+    assert.ok(await until(() => postern.queued("deferred").length === 3));
+    await postern.stop();
+    postern.set({ transport_maps: "[]" });
+    run("mount", "-o", "remount,ro", disk.path);
+    try {
+      const { status, errors } = await postern.run(["start"]);
+      assert.notEqual(status, 0);
+      assert.match(errors, /Read-only file system/);
+    } finally {
+      run("mount", "-o", "remount,rw", disk.path);
+    }
+    assert.equal(postern.queued("deferred").length, 3);
+    await postern.start();
+    await postern.mail("someone", 3, 60_000);
+    await postern.untilEmpty(60_000);
+  },
+);
+
 Deno.test("a log that is moved away stops nothing, and a port that is taken meanwhile stops the start with its name", async () => {
   await using postern = await Postern.start({ settings: SOON });
   Deno.renameSync(postern.paths.log, `${postern.paths.log}.old`);

@@ -132,6 +132,7 @@ const SECTIONS = ["description", "security", "standards", "diagnostics", "parame
 
 /** Daemons with nothing to say under a heading. */
 const NOTHING_TO_SAY: readonly string[] = [
+  "daemons/anvil/main.ts: standards",
   "daemons/discard/main.ts: limits",
   "daemons/error/main.ts: limits",
   "daemons/master/main.ts: standards", // it meets no protocol from outside

@@ -18,6 +18,10 @@ export interface PosternOptions {
   readonly services?: (text: string) => string;
   /** Further variables of master's environment. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Further redirections of master's descriptors, as a shell has them. */
+  readonly redirections?: string;
+  /** Another runtime than the one of the tests, for master and its daemons. */
+  readonly runtime?: string;
 }
 
 /** What a program did. */
@@ -92,7 +96,13 @@ export class Postern implements AsyncDisposable {
     await (prepared ??= prepareCode());
     const launch = masterLaunch(this.paths.configuration, ["--attached", "yes"]);
     const master = new Deno.Command("sh", {
-      args: ["-c", 'exec "$@" >>"$0" 2>&1', this.paths.log, launch.program, ...launch.args],
+      args: [
+        "-c",
+        `exec "$@" >>"$0" 2>&1 ${this.#options.redirections ?? ""}`,
+        this.paths.log,
+        this.#options.runtime ?? launch.program,
+        ...launch.args,
+      ],
       clearEnv: true,
       env: { PATH: "/usr/bin:/bin", ...launch.environment, ...this.#options.environment },
       stdin: "piped", // held open: master ends with us

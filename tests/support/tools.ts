@@ -9,6 +9,7 @@ import { postgresBin } from "./databases.ts";
 
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
+  clock: () => inPath("tcc") && inPath("patchelf"),
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),

@@ -158,6 +158,8 @@ function configure(
     smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
     smtpd_sender_restrictions: '["reject_unknown_sender_domain"]',
     header_checks: '["regexp:$config_directory/checks"]',
+    // This host's own clients are counted too.
+    smtpd_client_event_limit_exceptions: "[]",
     smtp_generic_maps: '["texthash:$config_directory/generic"]',
     lmtp_generic_maps: '["texthash:$config_directory/generic"]',
   });

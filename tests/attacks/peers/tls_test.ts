@@ -1,10 +1,12 @@
 /** Servers, and people in the middle, that spoil TLS at every step: what becomes of the mail. @module */
 import assert from "node:assert/strict";
+import type { Logger } from "../../../lib/log/log.ts";
 import { parseCertificate } from "../../../lib/tls/client_certificate.ts";
 import type { TlsConfiguration } from "../../../lib/smtp/client_tls_settings.ts";
 import type { DeliveryRequest } from "../../../lib/smtp/client_recipients.ts";
 import { until } from "../../commands/mail_system.ts";
-import { makeBench } from "../../lib/smtp/delivery_bench.ts";
+import { type Bench, FakeDns, makeBench } from "../../lib/smtp/delivery_bench.ts";
+import { makeClientTls } from "../../lib/smtp/tls_bench.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
 import { type StartTlsScript, StartTlsServer } from "../../support/starttls_server.ts";
 import { testNeeding } from "../../support/tools.ts";
@@ -191,6 +193,12 @@ const CASES: readonly TlsCase[] = [
   },
 ];
 
+/** A client with this TLS that may go to the destination. */
+function benchWith(nexthop: string, tls: Partial<TlsConfiguration>): Bench {
+  const more = (log: Logger) => ({ tls: makeClientTls(tls, new FakeDns(), log) });
+  return makeBench({ trusted: new Set([nexthop]) }, {}, undefined, true, more);
+}
+
 testNeeding(["openssl"], "servers that spoil TLS", async (t) => {
   using chains = new CertificateChains();
   chains.make("root", { extensions: AUTHORITY });
@@ -211,11 +219,7 @@ testNeeding(["openssl"], "servers that spoil TLS", async (t) => {
       const authorities = one.tls?.level === undefined || one.tls.level === "may"
         ? { certificates: [], keys: [] }
         : { certificates: [root], keys: [] };
-      await using bench = makeBench({ trusted: new Set([nexthop]) }, {}, undefined, true, {
-        authorities,
-        timeout: 500,
-        ...one.tls,
-      });
+      await using bench = benchWith(nexthop, { authorities, timeout: 500, ...one.tls });
       const age: Partial<DeliveryRequest> = one.old ? { arrivalTime: Date.now() - 3_600_000 } : {};
       const { recipients, errors } = await bench.deliver({ nexthop, ...age });
       const [{ result, status, reason }] = recipients as [(typeof recipients)[number]];
@@ -246,7 +250,7 @@ testNeeding(
       certificate: Deno.readTextFileSync(chains.path("mx")),
     });
     const nexthop = `[127.0.0.1]:${peer.port}`;
-    await using bench = makeBench({ trusted: new Set([nexthop]) }, {}, undefined, true, { level: "encrypt" });
+    await using bench = benchWith(nexthop, { level: "encrypt" });
     for (let i = 0; i < 3; i++) await bench.deliver({ nexthop });
     // The first knows nothing of a second; from then on one connection carries all.
     assert.equal(peer.connections, 2);

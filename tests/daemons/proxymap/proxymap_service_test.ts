@@ -9,7 +9,12 @@ import { makeService } from "./proxymap_support.ts";
 const ask = (parameter: string, search: FindRequest["search"], key: string, table = ""): FindRequest => {
   return { parameter, search, key, table };
 };
-const found = (value: string, extension = "") => ({ kind: "found", value, extension });
+const found = (value: string, extension = "", place?: string) => ({
+  kind: "found",
+  value,
+  extension,
+  ...(place === undefined ? {} : { place }),
+});
 const MISSING = { kind: "missing" };
 
 Deno.test("each way to search reaches the tables of the parameter", async () => {
@@ -43,11 +48,11 @@ Deno.test("each way to search reaches the tables of the parameter", async () => 
     [ask("virtual_alias_maps", "address", "jane@[192.0.2.2]"), MISSING],
     [ask("virtual_alias_maps", "address", "jane@there.test"), MISSING],
     [ask("virtual_alias_maps", "key", "joe@x.test"), found("a@b")],
-    [ask("virtual_alias_maps", "key", "joe@x.test", "texthash:/v"), found("a@b")],
+    [ask("virtual_alias_maps", "key", "joe@x.test", "texthash:/v"), found("a@b", "", "/v:1")],
     [ask("virtual_alias_maps", "key", "joe@x.test", "regexp:/r"), MISSING],
     [ask("transport_maps", "transport", "u@a.sub.test"), found("smtp:[h]")],
     [ask("transport_maps", "transport", "u@sub.test"), found("retry:")],
-    [ask("smtpd_client_restrictions", "client", "h.test 192.0.2.9", "cidr:/c"), found("REJECT")],
+    [ask("smtpd_client_restrictions", "client", "h.test 192.0.2.9", "cidr:/c"), found("REJECT", "", "/c:1")],
     [ask("smtpd_client_restrictions", "client", "h.test 192.0.3.9", "cidr:/c"), MISSING],
     [ask("smtpd_client_restrictions", "access", "u@h.test", "cidr:/c"), MISSING],
     [ask("relay_domains", "list", "a.relay.test"), found("")],
@@ -171,7 +176,7 @@ Deno.test("replies carry what was found, and a reason cut to its limit", async (
   await handler(exchange, { is: "find", ...ask("virtual_alias_maps", "key", "x") });
   await handler(exchange, { is: "find", ...ask("relay_domains", "list", "x") });
   assert.deepEqual(replies.map(([type]) => type), ["found", "retry", "missing"]);
-  assert.deepEqual(replies[0]![1], { value: "b", extension: "" });
+  assert.deepEqual(replies[0]![1], { value: "b", extension: "", place: "" });
   assert.ok(new TextEncoder().encode((replies[1]![1] as { reason: string }).reason).length <= 4096);
 });
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import type { Job } from "../../../daemons/qmgr/qmgr_job.ts";
 import { JobList } from "../../../daemons/qmgr/qmgr_job_list.ts";
 
-function job(activeTime: number): Job {
-  return { order: 0, listed: false, message: { activeTime } } as unknown as Job;
+function job(since: number): Job {
+  return { order: 0, listed: false, message: { since } } as unknown as Job;
 }
 
 /** The times of the jobs from the first one on, and that their numbers rise. */
@@ -13,7 +13,7 @@ function times(member: Job): number[] {
   const found: number[] = [];
   for (let one: Job | undefined = first; one !== undefined; one = one.next) {
     if (one.next !== undefined) assert.ok(one.order < one.next.order, `${one.order} < ${one.next.order}`);
-    found.push(one.message.activeTime);
+    found.push(one.message.since);
   }
   return found;
 }

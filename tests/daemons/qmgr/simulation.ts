@@ -81,7 +81,7 @@ export interface Story {
 interface SimulatedMessage {
   readonly id: string;
   readonly envelope: unknown;
-  readonly activeTime: number;
+  readonly since: number;
   jobs: undefined;
   refilledAt: number;
   outstanding: number;
@@ -165,7 +165,7 @@ export class Simulation {
     const message: SimulatedMessage = {
       id,
       envelope: ENVELOPE,
-      get activeTime() {
+      get since() {
         looked();
         return posted;
       },

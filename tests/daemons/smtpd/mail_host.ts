@@ -14,9 +14,11 @@ import { type Handler, IpcServer } from "../../../lib/ipc/server.ts";
 import type { Logger } from "../../../lib/log/log.ts";
 import { OwnAddresses } from "../../../lib/mail/own_address.ts";
 import type { DnsAnswer, DnsLookup } from "../../../lib/proto/dns_client.ts";
-import { CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../../lib/proto/protocols.ts";
 import { MapClient } from "../../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../../lib/proto/rewrite_client.ts";
+import type { AnvilCounts } from "../../../daemons/anvil/anvil_counts.ts";
+import { handleAnvil } from "../../../daemons/anvil/anvil_service.ts";
 import { CleanupService } from "../../../daemons/cleanup/cleanup_service.ts";
 import { SERVICE as CLEANUP_SERVICE } from "../../../daemons/cleanup/service.ts";
 import { addressSet } from "../../../lib/maps/proxymap_local.ts";
@@ -62,6 +64,8 @@ export interface HostOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Answers of the dns daemon by "name type"; others are NXDOMAIN. */
   readonly dns?: Readonly<Record<string, Partial<DnsAnswer>>>;
+  /** The counts of an anvil daemon that is there. */
+  readonly anvil?: AnvilCounts;
   /** In the place of cleanup. */
   readonly cleanup?: Handler<typeof CLEANUP>;
 }
@@ -225,8 +229,21 @@ export class MailHost implements AsyncDisposable {
     const handler: Handler<typeof CLEANUP> = options.cleanup ??
       ((exchange, message) => this.#cleanup.handle(exchange, message));
     this.cleanupServer = serve(CLEANUP, handler);
-    const services = { settings, maps, dns: fakeDns(options.dns ?? {}), rewrite: new RewriteClient(rewrite) };
+    const origin = (parameter: string) => this.configuration.origin(parameter);
+    const services = {
+      settings,
+      origin,
+      serviceName: "smtp",
+      anvil: options.anvil && this.#anvil(options.anvil),
+      maps,
+      dns: fakeDns(options.dns ?? {}),
+      rewrite: new RewriteClient(rewrite),
+    };
     this.server = new Server(services, connect(CLEANUP, this.cleanupServer), logger, trouble);
+  }
+
+  #anvil(counts: AnvilCounts): IpcClient<typeof ANVIL> {
+    return connect(ANVIL, serve(ANVIL, (exchange, message) => handleAnvil(counts, exchange, message)));
   }
 
   #proxymap(logger: Logger): IpcClient<typeof PROXYMAP> {

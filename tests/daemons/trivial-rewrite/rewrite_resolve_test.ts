@@ -63,6 +63,34 @@ Deno.test("routing in the local part is followed when the domain is ours, and ma
   for (const [address, expected] of table) assert.equal(await resolve({}, address), expected, address);
 });
 
+Deno.test("what is addressed to nobody goes to empty_address_recipient, wherever that is", async () => {
+  const table = [
+    ["nobody", "", `${LOCAL} | nobody@mx.test | local`],
+    ["nobody", "@local.test", `${LOCAL} | nobody@local.test | local`],
+    ["nobody@relay.test", "", "relay:relay.test | nobody@relay.test | relay"],
+    ["nobody@relay.test", "@mx.test", "relay:relay.test | nobody@relay.test | relay"],
+    ["nobody%evil.test", "@mx.test", "smtp:evil.test | nobody@evil.test | default"],
+  ] as const;
+  for (const [name, address, expected] of table) {
+    assert.equal(
+      await resolve({ empty_address_recipient: name }, address),
+      expected,
+      `${name} for ${address}`,
+    );
+  }
+  assert.match(await resolve({ empty_address_recipient: "" }, "@mx.test"), /bad$/);
+  assert.match(await resolve({ empty_address_recipient: "@mx.test" }, "@mx.test"), /bad$/);
+});
+
+Deno.test("an address without a domain is of the class that this host's name has", async () => {
+  const elsewhere = { mydestination: [], myorigin: "box.test" };
+  assert.equal(await resolve(elsewhere, "a"), "smtp:mx.test | a@mx.test | default");
+  assert.equal(
+    await resolve({ ...elsewhere, virtual_mailbox_domains: ["mx.test"] }, "a"),
+    "virtual:mx.test | a@mx.test | virtual",
+  );
+});
+
 Deno.test("a quoted routing character counts only where resolve_dequoted_address says so", async () => {
   const keep = { resolve_dequoted_address: false };
   assert.equal(await resolve(keep, "a@evil.test@mx.test"), `${LOCAL} | a@evil.test@mx.test | local | routed`);
@@ -147,6 +175,11 @@ Deno.test("relay hosts take the place of the domain, by sender first", async () 
     ],
     [
       { relayhost: "gw.test", sender_dependent_relayhost_maps: ["inline:{s@x.test=DUNNO}"] },
+      "s@x.test",
+      "smtp:gw.test | a@evil.test | default",
+    ],
+    [
+      { sender_dependent_relayhost_maps: ["inline:{s@x.test=DUNNO}"] },
       "s@x.test",
       "smtp:evil.test | a@evil.test | default",
     ],

@@ -1,31 +1,15 @@
 import assert from "node:assert/strict";
-import {
-  findMailbox,
-  type VirtualMaps,
-  type VirtualSettings,
-} from "../../../daemons/virtual/virtual_delivery.ts";
-import { virtualPath } from "../../../daemons/virtual/virtual_path.ts";
+import { findMailbox, type VirtualMaps, type VirtualSettings } from "../../../lib/server/virtual_mailbox.ts";
+import { virtualPath } from "../../../lib/server/virtual_path.ts";
 import { decodeText } from "../../../lib/vstring/byte_builder.ts";
 
 const SETTINGS: VirtualSettings = {
-  delay_logging_resolution_limit: 2,
   double_bounce_sender: "double-bounce",
-  enable_original_recipient: true,
-  hash_queue_depth: 1,
-  hash_queue_names: [],
-  mailbox_helper_idle: 10,
-  mailbox_helper_limit: 50,
   owner_request_special: true,
-  queue_directory: "/q",
   recipient_delimiter: "+",
-  soft_bounce: false,
-  virtual_gid_maps: [],
   virtual_mailbox_base: "/base",
-  virtual_mailbox_maps: [],
-  virtual_mailbox_shared_helper: false,
   virtual_mailbox_path: "",
   virtual_minimum_uid: 100,
-  virtual_uid_maps: [],
 };
 
 const RECIPIENT = { user: "alice", domain: "example.test" };

@@ -139,6 +139,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "daemon_directory",
   "data_directory",
   "default_database_type",
+  "lmtp_delivery_status_filter", // $default_delivery_status_filter is for all agents and is not honoured; both are empty
   "lmtp_per_request_deadline",
   "lmtp_tls_fingerprint_digest",
   "mail_name",
@@ -152,6 +153,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "queue_directory",
   "relay_domains",
   "respectful_logging",
+  "smtp_delivery_status_filter",
   "smtp_fallback_relay",
   "smtp_per_request_deadline",
   "smtpd_client_event_limit_exceptions",

@@ -338,8 +338,11 @@ Deno.test("a declaration grants nothing that it does not write down", () => {
     parameters: [],
   };
   const made = planner();
-  assert.deepEqual(made.args(bare, [], []).filter((arg) => /^--(allow|deny)-(?!import)/.test(arg)), []);
-  const flags = made.args(bare, [
+  assert.deepEqual(
+    made.args(made.plans()[0]!.entry, bare, [], []).filter((arg) => /^--(allow|deny)-(?!import)/.test(arg)),
+    [],
+  );
+  const flags = made.args(made.plans()[0]!.entry, bare, [
     { kind: "run", object: "/usr/bin/x", because: "" },
     { kind: "read", object: "/a", because: "" },
     { kind: "read", object: "/a", because: "twice" },

@@ -113,9 +113,9 @@ const FAILURES: readonly FailureCase[] = [
   {
     name: "a greeting that is no reply defers",
     server: { greeting: "hello" },
-    expect: ["deferred 4.5.0"],
-    reason: "Protocol error",
-    site: "Protocol error",
+    expect: ["deferred 4.4.2"],
+    reason: "timed out while receiving the initial server greeting",
+    site: "timed out",
   },
   {
     name: "a greeting of 999 defers",
@@ -126,8 +126,8 @@ const FAILURES: readonly FailureCase[] = [
   {
     name: "a greeting of 2 50 defers",
     server: { greeting: "2 50 x" },
-    expect: ["deferred 4.5.0"],
-    site: "Protocol",
+    expect: ["deferred 4.4.2"],
+    site: "timed out",
   },
   {
     name: "an endless greeting line defers",
@@ -215,9 +215,17 @@ const FAILURES: readonly FailureCase[] = [
     site: "",
   },
   {
-    name: "RFC 2920 section 3.1: all recipients refused and DATA accepted: no message is sent",
+    name:
+      "RFC 2920 section 3.1: all recipients refused and DATA accepted: a single dot is sent, and no message",
     server: { answers: { RCPT: "550 5.1.1 unknown" } },
     expect: ["bounced 5.1.1"],
+    texts: 1,
+    site: "",
+  },
+  {
+    name: "MAIL refused, a recipient and DATA accepted: not even a dot is sent",
+    server: { answers: { MAIL: "550 5.7.1 no" } },
+    expect: ["bounced 5.7.1"],
     texts: 0,
     site: "",
   },
@@ -233,15 +241,15 @@ const FAILURES: readonly FailureCase[] = [
   {
     name: "250 in answer to DATA is against the protocol: the message is not sent",
     server: { answers: { DATA: "250 2.0.0 fine" } },
-    expect: ["deferred 4.5.0"],
+    expect: ["bounced 5.5.0"],
     texts: 0,
     site: "",
   },
   {
     name: "a reply of the 3xx family to RCPT is against the protocol",
     server: { answers: { RCPT: "354 what" } },
-    expect: ["deferred 4.5.0"],
-    texts: 0,
+    expect: ["bounced 5.5.0"],
+    texts: 1, // the single dot
     site: "",
   },
   {

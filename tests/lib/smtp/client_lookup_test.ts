@@ -10,6 +10,8 @@ interface LookupCase {
   readonly name: string;
   readonly to?: string;
   readonly zone: Zone;
+  /** The system's file of host names. */
+  readonly native?: Readonly<Record<string, readonly string[]>>;
   readonly policy?: Partial<ClientPolicy>;
   /** "name[address] preference" in order. */
   readonly hosts?: readonly string[];
@@ -21,6 +23,7 @@ interface LookupCase {
 }
 
 const A = ["192.0.2.10"];
+const PORTS = new Map([["smtp", 25], ["submission", 587]]);
 
 const CASES: readonly LookupCase[] = [
   {
@@ -144,11 +147,109 @@ const CASES: readonly LookupCase[] = [
     hosts: ["xn--bcher-kva.test[192.0.2.10] 0"],
   },
   {
-    name: "disabled lookups defer names",
-    zone: {},
-    policy: { lookups: false },
-    failure: "soft 4.3.5 disabled",
+    name: "the file of host names alone knows no MX",
+    zone: { "d.test MX": [[10, "a.test"]], "a.test A": A },
+    native: { "d.test": ["192.0.2.50", "2001:db8::50"] },
+    policy: { hostLookup: ["native"], ipv6: false },
+    hosts: ["d.test[192.0.2.50] 0"],
+    notAsked: ["d.test MX", "d.test A"],
+  },
+  {
+    name: "a name that the file of host names does not have",
+    zone: { "d.test A": A },
+    policy: { hostLookup: ["native"] },
+    failure: "hard 5.4.4 unable to look up host d.test: Name or service not known",
+    notAsked: ["d.test A"],
+  },
+  {
+    name: "dns, native: the file is asked for what the DNS does not have",
+    zone: { "d.test MX": [[10, "a.test"]] },
+    native: { "a.test": ["192.0.2.50"] },
+    policy: { hostLookup: ["dns", "native"] },
+    hosts: ["a.test[192.0.2.50] 10"],
+  },
+  {
+    name: "dns, native: not while the DNS cannot say",
+    zone: { "d.test MX": [[10, "a.test"]], "a.test A": "servfail" },
+    native: { "a.test": ["192.0.2.50"] },
+    policy: { hostLookup: ["dns", "native"] },
+    failure: "soft 4.4.3 name=a.test type=A",
+  },
+  {
+    name: "native, dns: the file comes first",
+    zone: { "d.test MX": [[10, "a.test"]], "a.test A": A },
+    native: { "a.test": ["192.0.2.50"] },
+    policy: { hostLookup: ["native", "dns"] },
+    hosts: ["a.test[192.0.2.50] 10"],
+  },
+  // SRV.
+  {
+    name: "RFC 2782: SRV records give hosts and ports, in their order, and MX is not looked at",
+    to: "d.test:submission",
+    zone: {
+      "_submission._tcp.d.test SRV": [[20, "b.test", 5, 26], [10, "a.test", 0, 587]],
+      "a.test A": A,
+      "b.test A": ["192.0.2.20"],
+      "d.test MX": [[10, "c.test"]],
+    },
+    policy: { srv: { services: ["submission"], fallback: false, ignoreErrors: false }, knownPorts: PORTS },
+    hosts: ["a.test[192.0.2.10] 10", "b.test[192.0.2.20]:26 20"],
     notAsked: ["d.test MX"],
+  },
+  {
+    name: "another service has its MX hosts",
+    zone: { "_smtp._tcp.d.test SRV": [[10, "b.test", 0, 26]], "d.test A": A },
+    policy: { srv: { services: ["submission"], fallback: false, ignoreErrors: false } },
+    hosts: ["d.test[192.0.2.10] 0"],
+    notAsked: ["_smtp._tcp.d.test SRV"],
+  },
+  {
+    name: "the default service counts too",
+    zone: { "_smtp._tcp.d.test SRV": [[10, "b.test", 0, 26]], "b.test A": A },
+    policy: { srv: { services: ["smtp"], fallback: false, ignoreErrors: false } },
+    hosts: ["b.test[192.0.2.10]:26 10"],
+  },
+  {
+    name: "no SRV record: returned",
+    zone: { "d.test A": A },
+    policy: { srv: { services: ["smtp"], fallback: false, ignoreErrors: true } },
+    failure: "hard 5.4.4 name=_smtp._tcp.d.test type=SRV: Host not found",
+  },
+  {
+    name: "no SRV record with allow_srv_lookup_fallback: MX",
+    zone: { "d.test A": A },
+    policy: { srv: { services: ["smtp"], fallback: true, ignoreErrors: false } },
+    hosts: ["d.test[192.0.2.10] 0"],
+  },
+  {
+    name: "SRV that cannot be had: deferred",
+    zone: { "_smtp._tcp.d.test SRV": "servfail", "d.test A": A },
+    policy: { srv: { services: ["smtp"], fallback: false, ignoreErrors: false } },
+    failure: "soft 4.4.3 name=_smtp._tcp.d.test type=SRV",
+  },
+  {
+    name: "SRV that cannot be had with ignore_srv_lookup_error: MX",
+    zone: { "_smtp._tcp.d.test SRV": "servfail", "d.test A": A },
+    policy: { srv: { services: ["smtp"], fallback: false, ignoreErrors: true } },
+    hosts: ["d.test[192.0.2.10] 0"],
+  },
+  {
+    name: "RFC 2782: a null SRV is returned",
+    zone: { "_smtp._tcp.d.test SRV": [[0, ".", 0, 0]], "d.test A": A },
+    policy: { srv: { services: ["smtp"], fallback: true, ignoreErrors: true } },
+    failure: "hard 5.1.0 is not available (nullSRV)",
+    notAsked: ["d.test MX"],
+  },
+  {
+    name: "smtp_cname_overrides_servername calls a host by the end of its aliases",
+    zone: { "d.test MX": [[10, "a.test"]], "a.test A": A, "a.test canonical": ["real.test"] },
+    policy: { cnameOverridesName: true },
+    hosts: ["real.test[192.0.2.10] 10"],
+  },
+  {
+    name: "without it the name of the MX record stays",
+    zone: { "d.test MX": [[10, "a.test"]], "a.test A": A, "a.test canonical": ["real.test"] },
+    hosts: ["a.test[192.0.2.10] 10"],
   },
   // Loops, on port 25.
   {
@@ -267,12 +368,16 @@ for (const each of CASES) {
     assert.equal(destination.kind, "inet");
     if (destination.kind !== "inet") return;
     const dns = new FakeDns(each.zone);
-    const found = await lookUpHosts(destination, { policy, dns, random: () => 0, warn: () => undefined });
+    const native = (name: string) => each.native?.[name] ?? [];
+    const tools = { policy, dns, native, random: () => 0, warn: () => undefined };
+    const found = await lookUpHosts(destination, tools);
     if (each.hosts !== undefined) {
       assert.equal(found.kind, "hosts", JSON.stringify(found));
       if (found.kind !== "hosts") return;
       assert.deepEqual(
-        found.hosts.map((host) => `${host.name}[${host.address}] ${host.preference}`),
+        found.hosts.map(({ name, address, port, preference }) =>
+          `${name}[${address}]${port === destination.port ? "" : `:${port}`} ${preference}`
+        ),
         each.hosts,
       );
     } else {
@@ -296,6 +401,7 @@ Deno.test("DNS-13: a thousand addresses are cut to a bounded list", async () => 
   const found = await lookUpHosts(destination, {
     policy: POLICY,
     dns,
+    native: () => [],
     random: () => 0,
     warn: () => undefined,
   });

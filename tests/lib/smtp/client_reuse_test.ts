@@ -1,5 +1,6 @@
 /** Connections that are used again, several hosts, fallbacks, and who is tried after whom. @module */
 import assert from "node:assert/strict";
+import { destinationKey, endpointKey, PLAIN_TERMS } from "../../../lib/smtp/client_key.ts";
 import { makeBench } from "./delivery_bench.ts";
 import { fakeServer } from "./fake_server.ts";
 
@@ -81,12 +82,12 @@ Deno.test("after a refused message the next one on the connection begins with RS
   const nexthop = `[127.0.0.1]:${server.port}`;
   try {
     await using bench = makeBench({ trusted: new Set([nexthop]) });
-    // The third delivery is the second on its connection: refused, and DATA pipelined behind it accepted, so that
-    // nothing but cutting the connection is left.
+    // The third delivery is the second on its connection: refused, and DATA pipelined behind it accepted and answered
+    // with a single dot, so that the connection is as good as before.
     const results: (string | undefined)[] = [];
     for (let i = 0; i < 4; i++) results.push((await bench.deliver({ nexthop })).recipients[0]?.result);
     assert.deepEqual(results, ["sent", "sent", "bounced", "sent"]);
-    assert.equal(server.connections, 3);
+    assert.equal(server.connections, 2);
     assert.ok(!server.commands.includes("RSET"));
   } finally {
     await server.stop();
@@ -199,4 +200,63 @@ Deno.test("addresses are limited by tries and by sessions, and the last failure 
   } finally {
     await busy.stop();
   }
+});
+
+Deno.test("destinations that lead to the same address share its connections", async () => {
+  const server = fakeServer();
+  const zone = { "one.test A": ["127.0.0.1"], "two.test A": ["127.0.0.1"] };
+  const [one, two] = [`[one.test]:${server.port}`, `[two.test]:${server.port}`];
+  try {
+    await using bench = makeBench({ trusted: new Set([one, two]), ipv6: false }, zone);
+    // Each has just had mail, so that its connections are worth keeping.
+    await bench.deliver({ nexthop: two });
+    await bench.deliver({ nexthop: one });
+    await bench.deliver({ nexthop: one });
+    assert.equal(server.connections, 3);
+    const delivered = await bench.deliver({ nexthop: two });
+    assert.equal(delivered.recipients[0]?.result, "sent");
+    assert.equal(server.connections, 3);
+    assert.ok(bench.lines.at(-1)?.includes(`relay=one.test[127.0.0.1]:${server.port}, conn_use=2`));
+  } finally {
+    await server.stop();
+  }
+});
+
+Deno.test("a connection to a fallback relay is not taken for one to the destination", async () => {
+  const sick = fakeServer({ keywords: [], answers: { MAIL: ["451 4.3.0 later", "250 ok"] } });
+  const fallback = fakeServer();
+  const [a, b] = [`[127.0.0.1]:${sick.port}`, `[127.0.0.1]:${fallback.port}`];
+  try {
+    await using bench = makeBench({ trusted: new Set([a, b]), fallbackRelays: [b] });
+    for (let i = 0; i < 2; i++) await bench.deliver({ nexthop: a });
+    assert.equal(fallback.texts.length, 2);
+    const delivered = await bench.deliver({ nexthop: a });
+    assert.equal(delivered.recipients[0]?.result, "sent");
+    assert.equal(sick.texts.length, 1);
+  } finally {
+    await sick.stop();
+    await fallback.stop();
+  }
+});
+
+Deno.test("a connection is used again only with the same TLS policy, login and binding", () => {
+  const host = { kind: "inet", address: "192.0.2.1", port: 25 } as const;
+  const terms = [
+    PLAIN_TERMS,
+    { ...PLAIN_TERMS, tls: "may" },
+    { ...PLAIN_TERMS, tls: "secure" },
+    { ...PLAIN_TERMS, login: "user" },
+    { ...PLAIN_TERMS, tls: "user" },
+    { ...PLAIN_TERMS, tls: "secure", boundTo: "d.test" },
+    { ...PLAIN_TERMS, tls: "secure", boundTo: "e.test" },
+  ];
+  const keys = terms.flatMap((each) => [
+    endpointKey(host, each),
+    endpointKey({ ...host, port: 26 }, each),
+    endpointKey({ ...host, address: "192.0.2.2" }, each),
+    destinationKey("d.test", each),
+    destinationKey("e.test", each),
+  ]);
+  assert.equal(new Set(keys).size, keys.length);
+  assert.equal(endpointKey(host, PLAIN_TERMS), endpointKey({ ...host }, { ...PLAIN_TERMS }));
 });

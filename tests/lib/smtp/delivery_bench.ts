@@ -9,9 +9,10 @@ import { OwnAddresses } from "../../../lib/mail/own_address.ts";
 import type { DnsAnswer, DnsLookup, DnsQueryType } from "../../../lib/proto/dns_client.ts";
 import { ClientAgent } from "../../../lib/smtp/client_agent.ts";
 import { SessionCache } from "../../../lib/smtp/client_cache.ts";
+import type { DeliveryTools } from "../../../lib/smtp/client_delivery.ts";
+import type { Logger } from "../../../lib/log/log.ts";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../../../lib/smtp/client_recipients.ts";
-import type { TlsConfiguration } from "../../../lib/smtp/client_tls_settings.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
 import { makeClientTls } from "./tls_bench.ts";
 
@@ -22,6 +23,7 @@ export const POLICY: ClientPolicy = {
   helloName: "client.test",
   myHostName: "client.test",
   defaultPort: 25,
+  defaultService: "smtp",
   knownPorts: new Map([["smtp", 25], ["lmtp", 24]]),
   timeouts: {
     connect: 2000,
@@ -32,6 +34,7 @@ export const POLICY: ClientPolicy = {
     dataDone: 300,
     reset: 300,
     quit: 300,
+    xforward: 300,
   },
   transfer: { timeout: 2000, perRequest: false, minimumRate: 500 },
   reuse: { enabled: true, idleMs: 500, ageMs: 300_000, count: 0 },
@@ -42,12 +45,19 @@ export const POLICY: ClientPolicy = {
   randomize: false,
   addressLimit: 5,
   sessionLimit: 2,
-  lookups: true,
+  hostLookup: ["dns"],
+  srv: { services: [], fallback: false, ignoreErrors: false },
+  cnameOverridesName: false,
+  bind: { ipv4: undefined, ipv6: undefined, enforce: false },
+  bestMxTransport: "",
   ignoreMxErrors: false,
   deferIfNoAddress: false,
   ehlo: "always",
   skip5xxGreeting: true,
   discardKeywords: [],
+  pix: { workarounds: ["disable_esmtp", "delay_dotcrlf"], delayMs: 50, thresholdMs: 500_000 },
+  xforward: false,
+  assumeFinal: false,
   quoteAddresses: true,
   probeTarget: "rcpt",
   lineLimit: 998,
@@ -65,7 +75,7 @@ export const POLICY: ClientPolicy = {
 export interface Zone {
   readonly [question: string]:
     | DnsAnswer["rcode"]
-    | readonly (string | readonly [priority: number, host: string])[];
+    | readonly (string | readonly [priority: number, host: string, weight?: number, port?: number])[];
 }
 
 /** A dns daemon that knows a table: "example.test MX": [[10, "mx.example.test"]]. Everything else does not exist. */
@@ -80,13 +90,15 @@ export class FakeDns implements DnsLookup {
     const found = this.#zone[`${name} ${type}`] ?? "nxdomain";
     const records = typeof found === "string" ? [] : found.map((value) => ({
       priority: typeof value === "string" ? 0 : value[0],
-      weight: 0,
-      port: 0,
+      weight: typeof value === "string" ? 0 : value[2] ?? 0,
+      port: typeof value === "string" ? 0 : value[3] ?? 0,
       value: typeof value === "string" ? value : value[1],
       data: new Uint8Array(0),
     }));
     const rcode = typeof found === "string" ? found : "ok";
-    return Promise.resolve({ rcode, authenticated: false, ttl: 60, canonicalName: name, records });
+    const alias = this.#zone[`${name} canonical`]?.[0];
+    const canonicalName = typeof alias === "string" ? alias : name;
+    return Promise.resolve({ rcode, authenticated: false, ttl: 60, canonicalName, records });
   }
 }
 
@@ -141,7 +153,7 @@ export function makeBench(
   zone: Zone = {},
   lines: readonly (string | Uint8Array)[] = ["Subject: test", "", "Hello."],
   finalNewline = true,
-  tls: Partial<TlsConfiguration> = { level: "none" },
+  more: (log: Logger) => Partial<DeliveryTools> = () => ({}),
 ): Bench {
   const root = Deno.makeTempDirSync();
   Deno.mkdirSync(`${root}/active`);
@@ -162,10 +174,12 @@ export function makeBench(
   const tools = {
     policy: whole,
     dns,
+    native: () => [],
     cache,
-    tls: makeClientTls(tls, whole, dns, log),
+    tls: makeClientTls({ level: "none" }, dns, log),
     log,
     random: () => 0,
+    ...more(log),
     trouble: (_: string, error: unknown) => void errors.push(error),
   };
   const agent = new ClientAgent(tools, new QueueDirectory(root, [], 1));

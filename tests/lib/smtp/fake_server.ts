@@ -27,6 +27,12 @@ export interface Script {
   readonly byteWise?: boolean;
 }
 
+/** Where it listens; 127.0.0.1 and a port that the system chooses by default. */
+export interface Place {
+  readonly hostname?: string;
+  readonly port?: number;
+}
+
 export interface FakeServer {
   readonly port: number;
   /** Commands of all connections, without CR LF. */
@@ -34,6 +40,8 @@ export interface FakeServer {
   /** Whole texts as they came between DATA and the dot, dot and stuffing included. */
   readonly texts: Uint8Array[];
   connections: number;
+  /** Milliseconds between the last bytes of a text and its final dot, when that came alone. */
+  pauseBeforeEnd: number | undefined;
   /** Resolves when every connection has ended by itself. */
   idle(): Promise<void>;
   stop(): Promise<void>;
@@ -42,8 +50,8 @@ export interface FakeServer {
 const encoder = new TextEncoder();
 
 /** Starts a server. */
-export function fakeServer(script: Script = {}): FakeServer {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+export function fakeServer(script: Script = {}, place: Place = {}): FakeServer {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, ...place });
   const open = new Set<Deno.Conn>();
   const sessions: Promise<void>[] = [];
   const server: FakeServer = {
@@ -51,6 +59,7 @@ export function fakeServer(script: Script = {}): FakeServer {
     commands: [],
     texts: [],
     connections: 0,
+    pauseBeforeEnd: undefined,
     idle: async () => void await Promise.all(sessions),
     stop: async () => {
       listener.close();
@@ -141,12 +150,17 @@ class FakeSession {
   async #message(): Promise<boolean> {
     const end = encoder.encode("\r\n.\r\n");
     let text = new Uint8Array(0);
+    let arrived = performance.now();
     for (;;) {
       const cut = this.#script.cutDuringData;
       if (cut !== undefined && text.length + this.#buffer.length > cut.after) {
         if (cut.say !== "") await this.#say(cut.say);
         return false;
       }
+      if (new TextDecoder().decode(this.#buffer) === ".\r\n" && text.length > 0) {
+        this.#server.pauseBeforeEnd = performance.now() - arrived;
+      }
+      arrived = performance.now();
       text = concat(text, this.#buffer);
       this.#buffer = new Uint8Array(0);
       const at = text.length >= 3 && text[0] === 0x2e && text[1] === 13 ? -2 : indexOf(text, end);

@@ -6,7 +6,6 @@
 import type { Logger } from "../../../lib/log/log.ts";
 import type { DnsLookup } from "../../../lib/proto/dns_client.ts";
 import type { MapLookup, MapOutcome } from "../../../lib/proto/proxymap_client.ts";
-import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import { ClientTls } from "../../../lib/smtp/client_tls.ts";
 import { TlsPolicyFinder } from "../../../lib/smtp/client_tls_policy.ts";
 import type { TlsConfiguration } from "../../../lib/smtp/client_tls_settings.ts";
@@ -58,7 +57,7 @@ export function makeFinder(
   const finder = new TlsPolicyFinder({
     configuration: { ...TLS_CONFIGURATION, ...changes },
     myHostName: "client.test",
-    maps: () => fakeMaps(entries),
+    maps: fakeMaps(entries),
     dns,
     warn: (text) => void warnings.push(text),
   });
@@ -68,11 +67,10 @@ export function makeFinder(
 /** TLS of a client whose deliveries are tested. */
 export function makeClientTls(
   changes: Partial<TlsConfiguration>,
-  policy: ClientPolicy,
   dns: DnsLookup,
   log: Logger,
   entries: Readonly<Record<string, string>> = {},
 ): ClientTls {
   const configuration = { ...TLS_CONFIGURATION, ...changes };
-  return new ClientTls(configuration, makeFinder(changes, dns, entries).finder, policy, log);
+  return new ClientTls(configuration, makeFinder(changes, dns, entries).finder, log);
 }

@@ -43,7 +43,8 @@ Deno.test("all tables are asked for a key before the next key", async () => {
   const first = new CountingTable({ "user@there": "1" });
   const second = new CountingTable({ "user+ext@there": "2" });
   const outcome = await addressSearch([first, second], "user+ext@there", HOW);
-  assert.deepEqual(outcome, { kind: "found", value: "2", extension: "" });
+  const hit = { table: second, key: "user+ext@there" };
+  assert.deepEqual(outcome, { kind: "found", value: "2", extension: "", hit });
 });
 
 Deno.test("the extension that the key did not hold comes back with its delimiter", async () => {
@@ -55,12 +56,13 @@ Deno.test("the extension that the key did not hold comes back with its delimiter
     ["@here", "+a+b"],
   ];
   for (const [key, extension] of cases) {
-    const outcome = await addressSearch([new CountingTable({ [key]: "x" })], "user+a+b@here", HOW);
-    assert.deepEqual(outcome, { kind: "found", value: "x", extension }, key);
+    const table = new CountingTable({ [key]: "x" });
+    const outcome = await addressSearch([table], "user+a+b@here", HOW);
+    assert.deepEqual(outcome, { kind: "found", value: "x", extension, hit: { table, key } }, key);
   }
 });
 
-Deno.test("tables of patterns get the full key only", async () => {
+Deno.test("tables of patterns get the full key only, and the star of transport_maps", async () => {
   const pattern = () => new CountingTable({}, false);
   const tables = Array.from({ length: 6 }, pattern);
   await addressSearch([tables[0]!], "user+ext@here", HOW);
@@ -72,7 +74,7 @@ Deno.test("tables of patterns get the full key only", async () => {
   assert.deepEqual(tables.map((table) => table.asked), [
     ["user+ext@here"],
     ["user+ext@a.b"],
-    ["user+ext@a.b"],
+    ["user+ext@a.b", "*"],
     ["a.b.c"],
     ["a.b.c", "1.2.3.4"],
     ["user+ext", "user"],
@@ -143,6 +145,7 @@ Deno.test("aliases are sought with extension, then without", async () => {
     kind: "found",
     value: "x",
     extension: "+ext",
+    hit: { table, key: "user" },
   });
 });
 

@@ -1,8 +1,10 @@
 /**
  * Masquerading: domains that hide their subdomains in addresses (masquerade_domains).
+ *
+ * @module
  */
 // Utility
-import { asciiLower, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { asciiLower, equalsIgnoreCase } from "../vstring/ascii.ts";
 
 /**
  * The address with its domain shortened to the first of the listed ones that is a parent of it. A domain that is listed

@@ -1,16 +1,28 @@
 /**
- * Recipients that stand for others: virtual_alias_maps (postfix-map section 7.2).
+ * Recipients that stand for others: virtual_alias_maps (postfix-map section 7.2). cleanup expands them; `postern explain`
+ * shows how.
+ *
+ * @module
  */
 // Utility
-import { asciiLower } from "../../lib/vstring/ascii.ts";
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import type { Settings } from "../config/parameters.ts";
+import { asciiLower } from "../vstring/ascii.ts";
+import { encodeText } from "../vstring/byte_builder.ts";
+import { printable } from "../vstring/printable.ts";
 // Mail
-import { mapAddress } from "../../lib/mail/address_list.ts";
-import { quoteAddress } from "../../lib/mail/address.ts";
-// Server skeleton
-import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
-import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+import { mapAddress } from "../mail/address_list.ts";
+import { quoteAddress } from "../mail/address.ts";
+// Internal protocols
+import type { MapLookup } from "../proto/proxymap_client.ts";
+import type { RewriteClient } from "../proto/rewrite_client.ts";
+
+/** The settings that bound expansion, and say what becomes of extensions. */
+export type AliasSettings = Settings<
+  | "propagate_unmatched_extensions"
+  | "virtual_alias_address_length_limit"
+  | "virtual_alias_expansion_limit"
+  | "virtual_alias_recursion_limit"
+>;
 
 /** Limits of one recipient's expansion. */
 export interface AliasLimits {
@@ -35,19 +47,49 @@ export type Expanded =
   /** The aliases pass a limit, as when they go round; somebody has to mend them. */
   | { readonly kind: "unreasonable"; readonly why: string };
 
+/** Is told of an alias that was found, and of the addresses that it stands for. */
+export type ExpansionWatch = (alias: string, targets: readonly string[]) => void;
+
 /** Expands recipients. */
 export class AliasExpander {
   readonly #rewrite: RewriteClient;
   readonly #maps: MapLookup;
   readonly #limits: AliasLimits;
   readonly #propagate: boolean;
+  readonly #expanded: ExpansionWatch | undefined;
 
-  /** @param propagate an unmatched extension goes on to the result (propagate_unmatched_extensions has "virtual") */
-  constructor(rewrite: RewriteClient, maps: MapLookup, limits: AliasLimits, propagate: boolean) {
+  /**
+   * @param propagate an unmatched extension goes on to the result (propagate_unmatched_extensions has "virtual")
+   * @param expanded gets each alias with what it stands for
+   */
+  constructor(
+    rewrite: RewriteClient,
+    maps: MapLookup,
+    limits: AliasLimits,
+    propagate: boolean,
+    expanded?: ExpansionWatch,
+  ) {
     this.#rewrite = rewrite;
     this.#maps = maps;
     this.#limits = limits;
     this.#propagate = propagate;
+    this.#expanded = expanded;
+  }
+
+  /** The expander that the settings make. */
+  static from(
+    settings: AliasSettings,
+    rewrite: RewriteClient,
+    maps: MapLookup,
+    expanded?: ExpansionWatch,
+  ): AliasExpander {
+    const limits = {
+      expansion: settings.virtual_alias_expansion_limit,
+      recursion: settings.virtual_alias_recursion_limit,
+      length: settings.virtual_alias_address_length_limit,
+    };
+    const propagate = settings.propagate_unmatched_extensions.includes("virtual");
+    return new AliasExpander(rewrite, maps, limits, propagate, expanded);
   }
 
   /** What a recipient in canonical form stands for: its results are looked up again, each until it stands for itself. */
@@ -100,6 +142,7 @@ export class AliasExpander {
       }
       targets.push(result.address);
     }
+    this.#expanded?.(address, targets);
     // Without this a recipient would vanish.
     return targets.length === 0 ? nobody(address, found.value) : { kind: "found", targets };
   }

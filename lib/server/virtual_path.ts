@@ -5,9 +5,9 @@
  * @module
  */
 // Safe primitives
-import { withoutSlashes } from "../../lib/safe/path.ts";
+import { withoutSlashes } from "../safe/path.ts";
 // Utility
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
+import { encodeText } from "../vstring/byte_builder.ts";
 
 /** Longest name in a directory, bytes. */
 const NAME_LIMIT = 255;

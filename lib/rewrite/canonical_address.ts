@@ -1,21 +1,37 @@
 /**
  * What becomes of an address in an envelope or a header: completed by trivial-rewrite, then replaced by
  * sender_canonical_maps or recipient_canonical_maps and by canonical_maps, then masqueraded (postfix-map section 7.2).
+ * cleanup does it; `postern explain` shows it.
+ *
+ * @module
  */
 // Utility
-import { asciiLower, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
+import type { Settings } from "../config/parameters.ts";
+import { asciiLower, equalsIgnoreCase } from "../vstring/ascii.ts";
+import { encodeText } from "../vstring/byte_builder.ts";
+import { printable } from "../vstring/printable.ts";
 // Mail
-import { quoteAddress, splitAddress, unquoteAddress } from "../../lib/mail/address.ts";
-import { mapAddress } from "../../lib/mail/address_list.ts";
-// Server skeleton
-import { ADDRESS_LIMIT } from "../../lib/proto/protocols.ts";
-import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
-import type { RewriteClient, RewriteContext, RewriteOutcome } from "../../lib/proto/rewrite_client.ts";
-// This program
-import { masquerade } from "./cleanup_masquerade.ts";
-import type { CleanupSettings } from "./cleanup_rules.ts";
+import { quoteAddress, splitAddress, unquoteAddress } from "../mail/address.ts";
+import { mapAddress } from "../mail/address_list.ts";
+// Internal protocols
+import { ADDRESS_LIMIT } from "../proto/protocols.ts";
+import type { MapLookup } from "../proto/proxymap_client.ts";
+import type { RewriteClient, RewriteContext, RewriteOutcome } from "../proto/rewrite_client.ts";
+// Rewriting
+import { masquerade } from "./masquerade.ts";
+
+/** The settings that say which addresses are replaced, and by what. */
+export type CanonicalSettings = Settings<
+  | "canonical_classes"
+  | "canonical_maps"
+  | "masquerade_classes"
+  | "masquerade_domains"
+  | "propagate_unmatched_extensions"
+  | "recipient_canonical_classes"
+  | "recipient_canonical_maps"
+  | "sender_canonical_classes"
+  | "sender_canonical_maps"
+>;
 
 /** Where an address stands: the words of canonical_classes and masquerade_classes. */
 export type AddressRole = "envelope_sender" | "envelope_recipient" | "header_sender" | "header_recipient";
@@ -32,6 +48,9 @@ const RECURSION_LIMIT = 10;
 /** The local part that stands for no sender. */
 const MAILER_DAEMON = "MAILER-DAEMON";
 
+/** Is told of an address that a parameter's rules have replaced. */
+export type ReplacementWatch = (parameter: string, before: string, after: string) => void;
+
 /** Whose addresses are replaced. */
 interface RoleRules {
   /** Parameters whose tables are searched, in order. */
@@ -47,13 +66,16 @@ export class AddressPipeline {
   readonly #propagate: boolean;
   readonly #domains: readonly string[];
   readonly #warn: (text: string) => void;
+  readonly #replaced: ReplacementWatch | undefined;
 
   constructor(
     rewrite: RewriteClient,
     maps: MapLookup,
-    settings: CleanupSettings,
+    settings: CanonicalSettings,
     warn: (text: string) => void,
+    replaced?: ReplacementWatch,
   ) {
+    this.#replaced = replaced;
     this.#rewrite = rewrite;
     this.#maps = maps;
     this.#roles = new Map(ROLES.map((role) => [role, rulesOf(role, settings)]));
@@ -155,7 +177,9 @@ export class AddressPipeline {
       if (result.kind === "rewritten" && encodeText(result.address).length > ADDRESS_LIMIT) {
         return { kind: "retry", why: `unreasonable ${parameter} map result for ${printable(first)}` };
       }
-      if (result.kind === "retry" || equalsIgnoreCase(result.address, address)) return result;
+      if (result.kind === "retry") return result;
+      this.#replaced?.(parameter, address, result.address);
+      if (equalsIgnoreCase(result.address, address)) return result;
       address = result.address;
     }
     this.#warn(`unreasonable ${parameter} map nesting for ${printable(first)}`);
@@ -170,11 +194,13 @@ export class AddressPipeline {
     if (excepted.kind === "retry") {
       return { kind: "retry", why: `masquerade_exceptions map lookup problem: ${excepted.why}` };
     }
-    return { kind: "rewritten", address: excepted.kind === "found" ? address : masked };
+    if (excepted.kind === "found") return { kind: "rewritten", address };
+    this.#replaced?.("masquerade_domains", address, masked);
+    return { kind: "rewritten", address: masked };
   }
 }
 
-function rulesOf(role: AddressRole, settings: CleanupSettings): RoleRules {
+function rulesOf(role: AddressRole, settings: CanonicalSettings): RoleRules {
   const sender = role.endsWith("_sender");
   const [own, classes] = sender
     ? ["sender_canonical_maps", settings.sender_canonical_classes] as const

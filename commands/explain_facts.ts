@@ -1,0 +1,141 @@
+/**
+ * What `explain` finds out, as `--json` prints it. Addresses are in internal form; places are "FILE:LINE", "default" for a
+ * parameter that is not set, or empty where there is none.
+ *
+ * @module
+ */
+// Access
+import type { Refusal, Step } from "../lib/access/policy.ts";
+// Server skeleton
+import type { Ground } from "../lib/server/decisions.ts";
+
+/** Who sends, as the command line has it. */
+export interface AskedMail {
+  readonly sender: string;
+  readonly recipient: string;
+  readonly client: string;
+  readonly clientName: string;
+  readonly helo: string;
+  /** Login name; empty without one. */
+  readonly sasl: string;
+}
+
+/** What smtpd says to RCPT. */
+export interface SmtpFacts {
+  /** Name of the service in master.toml, and where it stands. */
+  readonly service: string;
+  readonly place: string;
+  /** The client is in mynetworks, and where that is set. */
+  readonly trusted: boolean;
+  readonly mynetworks: string;
+  readonly steps: readonly Step[];
+  readonly reply: string;
+  readonly accepted: boolean;
+  /** It is accepted although the mail does not end here. */
+  readonly relayed: boolean;
+  readonly refusal?: Refusal;
+}
+
+/** One change of an address. */
+export interface AddressStep {
+  /** The parameter behind it, or "source route", "final dot", "routing": rules that no parameter decides. */
+  readonly rule: string;
+  readonly before: string;
+  readonly after: string;
+  readonly grounds: readonly Ground[];
+}
+
+/** An address from what was written to its canonical form. */
+export interface AddressStory {
+  readonly address: string;
+  readonly steps: readonly AddressStep[];
+  readonly canonical: string;
+  /** Why there is no canonical form now. */
+  readonly trouble?: string;
+}
+
+/** An alias with what it stands for; an address that stands for itself has no members. */
+export interface AliasNode {
+  readonly address: string;
+  readonly members: readonly AliasNode[];
+  readonly grounds: readonly Ground[];
+  /** It was expanded at another place of the tree, or stands for itself. */
+  readonly repeated?: true;
+}
+
+/** A recipient, what it is expanded to, and where each of these ends. */
+export interface RecipientFacts {
+  /** Why it is a recipient: "recipient", or the parameter that has a copy sent. */
+  readonly role: string;
+  readonly grounds: readonly Ground[];
+  readonly rewriting: AddressStory;
+  readonly aliases: AliasNode;
+  readonly trouble?: string;
+  readonly ends: readonly EndFacts[];
+}
+
+/** Where one final address leads. */
+export interface EndFacts {
+  readonly address: string;
+  /** Empty when nobody can tell now; `delivery` says why. */
+  readonly class: string;
+  readonly transport: string;
+  readonly nexthop: string;
+  readonly steps: readonly AddressStep[];
+  readonly grounds: readonly Ground[];
+  readonly delivery: Delivery;
+}
+
+/** A host that is tried, in order. */
+export interface HostFacts {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly preference: number;
+}
+
+/** One destination of a next hop. */
+export interface DestinationFacts {
+  readonly destination: string;
+  readonly hosts: readonly HostFacts[];
+  /** Why there are no hosts. */
+  readonly failure?: { readonly status: string; readonly text: string; readonly soft: boolean };
+}
+
+/** What the transport does, and the end of it. */
+export type Delivery =
+  /** To the first host that takes it, destination by destination. */
+  | {
+    readonly kind: "smtp" | "lmtp";
+    readonly place: string;
+    readonly destinations: readonly DestinationFacts[];
+  }
+  | {
+    readonly kind: "mailbox";
+    readonly place: string;
+    readonly path: string;
+    readonly format: string;
+    readonly uid: number;
+    readonly gid: number;
+    readonly grounds: readonly Ground[];
+  }
+  /** Another program. */
+  | { readonly kind: "service"; readonly place: string; readonly command: string }
+  | { readonly kind: "discarded"; readonly place: string; readonly text: string }
+  | {
+    readonly kind: "bounced" | "deferred";
+    readonly place: string;
+    readonly text: string;
+    readonly note?: string;
+  };
+
+/** Everything. */
+export interface Explanation {
+  readonly asked: AskedMail;
+  /** Undefined where master.toml has no SMTP server. */
+  readonly smtp?: SmtpFacts;
+  readonly sender: AddressStory;
+  readonly recipients: readonly RecipientFacts[];
+  /** The reply accepts it, and no end is a bounce or a deferral. */
+  readonly good: boolean;
+}

@@ -1,0 +1,272 @@
+/**
+ * Follows one recipient through the daemons' code: smtpd's restrictions, cleanup's rewriting and aliases, where qmgr would
+ * send each address that is left, and what the transport would do with it. Nothing is sent, and nothing is written.
+ *
+ * @module
+ */
+// Utility
+import type { Configuration, ServiceEntry } from "../lib/config/configuration.ts";
+import { formatPlace } from "../lib/config/problem.ts";
+import { asciiLower } from "../lib/vstring/ascii.ts";
+// Tables
+import { TABLE_SERVERS } from "../lib/table/table_servers.ts";
+// Mail
+import { quoteAddress } from "../lib/mail/address.ts";
+// Internal protocols
+import { receiveFlags } from "../lib/proto/cleanup_client.ts";
+import type { DnsLookup } from "../lib/proto/dns_client.ts";
+import { CLEANUP_FLAG } from "../lib/proto/protocols.ts";
+import type { MapLookup } from "../lib/proto/proxymap_client.ts";
+// Access
+import type { Step } from "../lib/access/policy.ts";
+// Rewriting
+import { AliasExpander } from "../lib/rewrite/alias_expander.ts";
+import { AddressPipeline, type AddressRole } from "../lib/rewrite/canonical_address.ts";
+// Server skeleton
+import { Decisions, type DecisionWatch, type Ground } from "../lib/server/decisions.ts";
+import type { Service } from "../lib/server/service.ts";
+// This program
+import { deliveryOf } from "./explain_end.ts";
+import type {
+  AddressStep,
+  AddressStory,
+  AliasNode,
+  AskedMail,
+  EndFacts,
+  Explanation,
+  RecipientFacts,
+  SmtpFacts,
+} from "./explain_facts.ts";
+
+/** What an explanation is made from. */
+export interface ExplainTools {
+  readonly configuration: Configuration;
+  /** The daemons' declarations. */
+  readonly services: ReadonlyMap<string, Service>;
+  readonly dns: DnsLookup;
+}
+
+/** Takes down what decides, until it is asked for. */
+class Notebook implements DecisionWatch {
+  #grounds: Ground[] = [];
+  #steps: AddressStep[] = [];
+
+  found(ground: Ground): void {
+    this.#grounds.push(ground);
+  }
+
+  readonly rewrote = (rule: string, before: string, after: string): void => {
+    this.#steps.push({ rule, before, after, grounds: [] });
+  };
+
+  /** A change with what was found since the last one. */
+  replaced(rule: string, before: string, after: string): void {
+    const grounds = this.takeGrounds().filter(({ parameter }) => parameter === rule);
+    if (before !== after) this.#steps.push({ rule, before, after, grounds });
+  }
+
+  takeGrounds(): Ground[] {
+    const taken = this.#grounds;
+    this.#grounds = [];
+    return taken;
+  }
+
+  takeSteps(): AddressStep[] {
+    const taken = this.#steps;
+    this.#steps = [];
+    return taken;
+  }
+}
+
+/** Follows one mail. */
+export class Explainer {
+  readonly #tools: ExplainTools;
+  readonly #asked: AskedMail;
+  readonly #entry: ServiceEntry | undefined;
+  readonly #notes = new Notebook();
+  readonly #decisions: Decisions;
+  readonly #pipeline: AddressPipeline;
+  /** CLEANUP_FLAG bits. */
+  readonly #flags: number;
+
+  /** @param entry the smtpd service that takes the mail; undefined where there is none */
+  constructor(tools: ExplainTools, asked: AskedMail, entry: ServiceEntry | undefined) {
+    const { configuration, services, dns } = tools;
+    this.#tools = tools;
+    this.#asked = asked;
+    this.#entry = entry;
+    const notes = this.#notes;
+    this.#decisions = new Decisions(configuration, services, { dns, servers: TABLE_SERVERS, watch: notes });
+    const settings = this.#decisions.settingsOf("cleanup");
+    this.#pipeline = new AddressPipeline(
+      this.#decisions.rewrite,
+      this.#decisions.mapsOf("cleanup"),
+      settings,
+      () => {},
+      (...change) => notes.replaced(...change),
+    );
+    const options = entry === undefined ? [] : configuration.scopeOf(entry).value("receive_override_options");
+    this.#flags = receiveFlags(options as readonly string[]);
+  }
+
+  /** Everything that is decided, in order. */
+  async run(): Promise<Explanation> {
+    const smtp = this.#entry === undefined ? undefined : await this.#smtp(this.#entry);
+    const sender = await this.#rewritten("envelope_sender", this.#asked.sender);
+    const recipients = await this.#recipients(sender.canonical);
+    const ends = recipients.flatMap((each) => each.ends);
+    const good = smtp?.accepted !== false && recipients.every((each) => each.trouble === undefined) &&
+      ends.every(isDelivered);
+    return { asked: this.#asked, ...(smtp === undefined ? {} : { smtp }), sender, recipients, good };
+  }
+
+  /** smtpd's answer. It remembers nothing for what follows, so that each stage shows its own steps. */
+  async #smtp(entry: ServiceEntry): Promise<SmtpFacts> {
+    const { configuration, services, dns } = this.#tools;
+    const { sender, recipient, client, clientName, helo } = this.#asked;
+    const decisions = new Decisions(configuration, services, { dns, servers: TABLE_SERVERS });
+    const steps: Step[] = [];
+    const view = { address: client, name: clientName, helo, sender, recipient: quoteAddress(recipient) };
+    const decision = await decisions.ask(entry, view, (step) => steps.push(step));
+    const { reply, accepted, relayed, refusal, trusted } = decision;
+    return {
+      service: entry.name,
+      place: formatPlace(entry.place),
+      trusted,
+      mynetworks: configuration.origin("mynetworks"),
+      steps,
+      reply,
+      accepted,
+      relayed,
+      ...(refusal === undefined ? {} : { refusal }),
+    };
+  }
+
+  async #rewritten(role: AddressRole, address: string): Promise<AddressStory> {
+    const maps = (this.#flags & CLEANUP_FLAG.MAP) !== 0;
+    const outcome = await this.#pipeline.canonical(role, address, maps);
+    this.#notes.takeGrounds();
+    const steps = this.#notes.takeSteps();
+    if (outcome.kind === "rewritten") return { address, steps, canonical: outcome.address };
+    return { address, steps, canonical: address, trouble: outcome.why };
+  }
+
+  /** The recipient and those who get copies. */
+  async #recipients(sender: string): Promise<RecipientFacts[]> {
+    const settings = this.#decisions.settingsOf("cleanup");
+    const { configuration } = this.#tools;
+    const main = await this.#recipient("recipient", this.#asked.recipient, [], sender);
+    if ((this.#flags & CLEANUP_FLAG.BCC) === 0) return [main];
+    const found = [main];
+    for (
+      const [parameter, key] of [
+        ["sender_bcc_maps", sender],
+        ["recipient_bcc_maps", main.rewriting.canonical],
+      ] as const
+    ) {
+      if (settings[parameter].length === 0 || key === "") continue;
+      const copy = await this.#maps().find(parameter, "address", key);
+      const grounds = this.#notes.takeGrounds();
+      if (copy.kind === "found") found.push(await this.#recipient(parameter, copy.value, grounds, sender));
+    }
+    if (settings.always_bcc !== "") {
+      const parameter = "always_bcc";
+      const ground = { parameter, place: configuration.origin(parameter), key: "" };
+      found.push(await this.#recipient(parameter, settings.always_bcc, [ground], sender));
+    }
+    return found;
+  }
+
+  async #recipient(
+    role: string,
+    address: string,
+    grounds: readonly Ground[],
+    sender: string,
+  ): Promise<RecipientFacts> {
+    const rewriting = await this.#rewritten("envelope_recipient", address);
+    const { tree, addresses, trouble } = await this.#expanded(rewriting.canonical);
+    const ends: EndFacts[] = [];
+    for (const each of addresses) ends.push(await this.#end(sender, each));
+    const why = rewriting.trouble ?? trouble;
+    return {
+      role,
+      grounds,
+      rewriting,
+      aliases: tree,
+      ...(why === undefined ? {} : { trouble: why }),
+      ends: why === undefined ? ends : [],
+    };
+  }
+
+  #maps(): MapLookup {
+    return this.#decisions.mapsOf("cleanup");
+  }
+
+  async #expanded(
+    address: string,
+  ): Promise<{ tree: AliasNode; addresses: readonly string[]; trouble?: string }> {
+    const settings = this.#decisions.settingsOf("cleanup");
+    const leaf: AliasNode = { address, members: [], grounds: [] };
+    if (settings.virtual_alias_maps.length === 0 || (this.#flags & CLEANUP_FLAG.MAP) === 0) {
+      return { tree: leaf, addresses: [address] };
+    }
+    const expansions = new Map<string, { targets: readonly string[]; grounds: readonly Ground[] }>();
+    const expander = AliasExpander.from(settings, this.#decisions.rewrite, this.#maps(), (alias, targets) => {
+      expansions.set(asciiLower(alias), { targets, grounds: this.#notes.takeGrounds() });
+    });
+    const expanded = await expander.expand(address);
+    this.#notes.takeGrounds();
+    this.#notes.takeSteps();
+    const tree = treeOf(address, expansions, new Set());
+    if (expanded.kind !== "addresses") return { tree, addresses: [], trouble: expanded.why };
+    const unique = new Map(expanded.addresses.map((each) => [asciiLower(each), each]));
+    return { tree, addresses: [...unique.values()] };
+  }
+
+  async #end(sender: string, address: string): Promise<EndFacts> {
+    const resolved = await this.#decisions.rewrite.resolve(sender, address);
+    const steps = this.#notes.takeSteps();
+    const grounds = this.#notes.takeGrounds();
+    if (resolved.kind === "retry") {
+      const text = `4.3.0 address resolver failure: ${resolved.why}`;
+      const delivery = { kind: "deferred" as const, place: "", text };
+      return { address, class: "", transport: "", nexthop: "", steps, grounds, delivery };
+    }
+    const { class: kind, transport, nexthop, recipient } = resolved;
+    const delivery = await deliveryOf(this.#tools, resolved);
+    return { address: recipient, class: kind, transport, nexthop, steps, grounds, delivery };
+  }
+}
+
+/** The tree below an address; what was expanded already is not expanded again. */
+function treeOf(
+  address: string,
+  expansions: ReadonlyMap<string, { targets: readonly string[]; grounds: readonly Ground[] }>,
+  above: Set<string>,
+): AliasNode {
+  const key = asciiLower(address);
+  const expansion = expansions.get(key);
+  if (expansion === undefined) return { address, members: [], grounds: [] };
+  if (above.has(key)) return { address, members: [], grounds: [], repeated: true };
+  above.add(key);
+  const members = expansion.targets.map((target) => treeOf(target, expansions, above));
+  return { address, members, grounds: expansion.grounds };
+}
+
+/** False for an end that brings the mail back or makes it wait. */
+function isDelivered({ delivery }: EndFacts): boolean {
+  switch (delivery.kind) {
+    case "smtp":
+    case "lmtp":
+      return delivery.destinations.some(({ hosts }) => hosts.length > 0);
+    case "mailbox":
+    case "service":
+    case "discarded":
+      return true;
+    case "bounced":
+    case "deferred":
+      return false;
+    default:
+      return delivery satisfies never;
+  }
+}
