@@ -43,6 +43,16 @@ interface Route {
   readonly port: number;
 }
 
+/** A port that none of the routes before has. */
+function otherPort(taken: Set<number>): number {
+  for (;;) {
+    const port = freePort();
+    if (taken.has(port)) continue;
+    taken.add(port);
+    return port;
+  }
+}
+
 /** What became of a recipient: status, enhanced code and reason, without what differs from run to run. */
 function outcomes(log: string, routes: readonly Route[]): Map<string, string> {
   const found = new Map<string, string>();
@@ -96,8 +106,9 @@ testNeeding(
   "every level does with every certificate what Debian's does",
   async () => {
     using chains = makeCertificates();
+    const taken = new Set<number>();
     const routes = Object.keys(POLICIES).flatMap((policy) =>
-      SERVERS.map((kind): Route => ({ name: `${policy}-${kind}`, policy, kind, port: freePort() }))
+      SERVERS.map((kind): Route => ({ name: `${policy}-${kind}`, policy, kind, port: otherPort(taken) }))
     );
     const fingerprint = (kind: ServerKind) =>
       kind === "clear" ? "AA" : fingerprintOf("sha256", parseCertificate(chains.der(kind)).key);
