@@ -15,6 +15,10 @@
  * defers the mail (4.7.4, 4.7.5); it never goes in the clear. At level may a server whose handshake fails gets mail that is
  * older than minimal_backoff_time in the clear.
  *
+ * With lmtp_sasl_auth_enable the client logs in to servers that have an entry in lmtp_sasl_password_maps, with the best of
+ * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN and LOGIN that the security options allow. A login that is refused keeps the
+ * mail.
+ *
  * ## Security
  * As smtp(8). Private addresses are open to the destinations that the configuration names, which for LMTP are usually
  * all.
@@ -45,7 +49,10 @@
  * lmtp_mime_header_checks, lmtp_min_data_rate, lmtp_mx_address_limit, lmtp_mx_session_limit,
  * lmtp_nested_header_checks, lmtp_per_request_deadline, lmtp_pix_workaround_delay_time, lmtp_pix_workaround_maps,
  * lmtp_pix_workaround_threshold_time, lmtp_pix_workarounds, lmtp_quit_timeout, lmtp_quote_rfc821_envelope,
- * lmtp_randomize_addresses, lmtp_rcpt_timeout, lmtp_reply_filter, lmtp_rset_timeout, lmtp_send_xforward_command,
+ * lmtp_randomize_addresses, lmtp_rcpt_timeout, lmtp_reply_filter, lmtp_rset_timeout, lmtp_sasl_auth_enable,
+ * lmtp_sasl_auth_soft_bounce, lmtp_sasl_mechanism_filter, lmtp_sasl_password_maps,
+ * lmtp_sasl_password_result_delimiter, lmtp_sasl_security_options, lmtp_sasl_tls_security_options,
+ * lmtp_sasl_tls_verified_security_options, lmtp_send_xforward_command, lmtp_sender_dependent_authentication,
  * lmtp_skip_5xx_greeting, lmtp_skip_quit_response, lmtp_starttls_timeout, lmtp_tcp_port, lmtp_tls_CAfile,
  * lmtp_tls_CApath, lmtp_tls_block_early_mail_reply, lmtp_tls_cert_file, lmtp_tls_chain_files, lmtp_tls_ciphers,
  * lmtp_tls_eccert_file, lmtp_tls_eckey_file, lmtp_tls_enforce_sts_mx_patterns, lmtp_tls_exclude_ciphers,
@@ -71,6 +78,7 @@ import { DELIVERY } from "../../lib/proto/protocols.ts";
 // Wire protocols
 import { lmtpPolicy } from "../../lib/smtp/client_policy.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
+import { saslConfiguration } from "../../lib/smtp/client_sasl.ts";
 import { ClientTables } from "../../lib/smtp/client_tables.ts";
 import { lmtpTlsConfiguration } from "../../lib/smtp/client_tls_settings.ts";
 // Server skeleton
@@ -86,5 +94,6 @@ await runIpcDaemon(SERVICE, DELIVERY, (context) => {
     rules: (services) => OutgoingRules.from("lmtp", settings, services, (text) => log.warning(text)),
     tables: (maps) => ClientTables.from("lmtp", settings, maps, log),
     tls: lmtpTlsConfiguration(settings, context.clientTls),
+    sasl: saslConfiguration("lmtp", settings),
   });
 });

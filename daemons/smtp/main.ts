@@ -28,6 +28,10 @@
  * defers the mail (4.7.4, 4.7.5); it never goes in the clear. At level may a server whose handshake fails gets mail that is
  * older than minimal_backoff_time in the clear.
  *
+ * With smtp_sasl_auth_enable the client logs in to servers that have an entry in smtp_sasl_password_maps, with the best of
+ * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN and LOGIN that the security options allow. A login that is refused keeps the
+ * mail.
+ *
  * ## Security
  * Talks to servers that strangers chose, and believes nothing that they say beyond their replies. Replies are bounded
  * in line, size and time; every command and every piece of message text has a deadline for all of it. What a server
@@ -73,9 +77,12 @@
  * smtp_mx_session_limit, smtp_nested_header_checks, smtp_never_send_ehlo, smtp_per_request_deadline,
  * smtp_pix_workaround_delay_time, smtp_pix_workaround_maps, smtp_pix_workaround_threshold_time, smtp_pix_workarounds,
  * smtp_quit_timeout, smtp_quote_rfc821_envelope, smtp_randomize_addresses, smtp_rcpt_timeout, smtp_reply_filter,
- * smtp_rset_timeout, smtp_send_xforward_command, smtp_skip_5xx_greeting, smtp_skip_quit_response,
- * smtp_starttls_timeout, smtp_tcp_port, smtp_tls_CAfile, smtp_tls_CApath, smtp_tls_block_early_mail_reply,
- * smtp_tls_cert_file, smtp_tls_chain_files, smtp_tls_ciphers, smtp_tls_dane_insecure_mx_policy, smtp_tls_eccert_file,
+ * smtp_rset_timeout, smtp_sasl_auth_enable, smtp_sasl_auth_soft_bounce, smtp_sasl_mechanism_filter,
+ * smtp_sasl_password_maps, smtp_sasl_password_result_delimiter, smtp_sasl_security_options,
+ * smtp_sasl_tls_security_options, smtp_sasl_tls_verified_security_options, smtp_send_xforward_command,
+ * smtp_sender_dependent_authentication, smtp_skip_5xx_greeting, smtp_skip_quit_response, smtp_starttls_timeout,
+ * smtp_tcp_port, smtp_tls_CAfile, smtp_tls_CApath, smtp_tls_block_early_mail_reply, smtp_tls_cert_file,
+ * smtp_tls_chain_files, smtp_tls_ciphers, smtp_tls_dane_insecure_mx_policy, smtp_tls_eccert_file,
  * smtp_tls_eckey_file, smtp_tls_enforce_sts_mx_patterns, smtp_tls_exclude_ciphers, smtp_tls_fingerprint_cert_match,
  * smtp_tls_fingerprint_digest, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_key_file, smtp_tls_loglevel,
  * smtp_tls_mandatory_ciphers, smtp_tls_mandatory_exclude_ciphers, smtp_tls_mandatory_protocols,
@@ -99,6 +106,7 @@ import { DELIVERY } from "../../lib/proto/protocols.ts";
 // Wire protocols
 import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
+import { saslConfiguration } from "../../lib/smtp/client_sasl.ts";
 import { ClientTables } from "../../lib/smtp/client_tables.ts";
 import { smtpTlsConfiguration } from "../../lib/smtp/client_tls_settings.ts";
 // Server skeleton
@@ -114,5 +122,6 @@ await runIpcDaemon(SERVICE, DELIVERY, (context) => {
     rules: (services) => OutgoingRules.from("smtp", settings, services, (text) => log.warning(text)),
     tables: (maps) => ClientTables.from("smtp", settings, maps, log),
     tls: smtpTlsConfiguration(settings, context.clientTls),
+    sasl: saslConfiguration("smtp", settings),
   });
 });

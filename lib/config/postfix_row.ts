@@ -47,7 +47,7 @@ export const REASONS = {
   proxy: { why: "it has no filter before the queue, XCLIENT or XFORWARD", cure: LEAVE_OUT },
   qmqp: { why: "it has no QMQP server", cure: LEAVE_OUT },
   runtime: { why: "only a running program has a value for it", cure: "use it as $name in the parameters of a service", harmless: true },
-  sasl: { why: "it has no SASL authentication", cure: "leave it out, or trust clients by address (mynetworks)" },
+  sasl: { why: "its SASL has no such setting", cure: LEAVE_OUT },
   scache: { why: "each client process keeps its own connections", cure: LEAVE_OUT, harmless: true },
   service: { why: "its daemons find one another by fixed names", cure: LEAVE_OUT, harmless: true },
   smtpd: { why: "its SMTP server has no such setting", cure: LEAVE_OUT },

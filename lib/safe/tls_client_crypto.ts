@@ -1,51 +1,22 @@
 /**
- * The arithmetic of certificates and of logins to servers: signatures, digests, and what SASL makes of passwords.
+ * The arithmetic of certificates: keys and signatures.
+ *
+ * Permissions needed: none.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
-import { createHash, createHmac, createPublicKey, type KeyObject, pbkdf2, verify } from "node:crypto";
+import { createPublicKey, type KeyObject, verify } from "node:crypto";
 import { asciiUpper } from "../vstring/ascii.ts";
 
-/** Digests by the names that Postfix's parameters have. */
-export type DigestName = "md5" | "sha1" | "sha256" | "sha384" | "sha512";
+/** Digests of signatures. */
+export type SignatureDigest = "sha256" | "sha384" | "sha512";
 
 /** How a certificate is signed. */
 export type SignatureKind = "rsa" | "ecdsa" | "ed25519";
 
 /** Least bits of an RSA key that a signature of is believed. */
 const RSA_BITS = 2048;
-
-/** The digest of bytes. */
-export function digestOf(name: DigestName, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(createHash(name).update(bytes).digest());
-}
-
-/** The keyed digest of bytes (RFC 2104). */
-export function hmacOf(name: DigestName, key: Uint8Array, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(createHmac(name, key).update(bytes).digest());
-}
-
-/** PBKDF2 (RFC 8018 section 5.2) with HMAC, off the event loop. */
-export function pbkdf2Of(
-  name: DigestName,
-  password: Uint8Array,
-  salt: Uint8Array,
-  iterations: number,
-  length: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  return new Promise((resolve, reject) => {
-    pbkdf2(password, salt, iterations, length, name, (error, key) => {
-      if (error) reject(error);
-      else resolve(new Uint8Array(key));
-    });
-  });
-}
-
-/** Random bytes that nobody can guess. */
-export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
-  return crypto.getRandomValues(new Uint8Array(length));
-}
 
 /**
  * True when `signature` over `data` was made with the private half of a key. Keys that the runtime does not know, that
@@ -57,7 +28,7 @@ export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
 export function isSignedBy(
   key: Uint8Array,
   kind: SignatureKind,
-  digest: DigestName,
+  digest: SignatureDigest,
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {

@@ -25,6 +25,7 @@ import type { PassOn } from "../smtp/client_delivery.ts";
 import type { ClientPolicy } from "../smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../smtp/client_recipients.ts";
 import type { OutgoingRules, RewriteServices } from "../smtp/client_rewrite.ts";
+import { ClientLogin, type SaslConfiguration } from "../smtp/client_sasl.ts";
 import type { ClientTables } from "../smtp/client_tables.ts";
 import { ClientTls } from "../smtp/client_tls.ts";
 import { TlsPolicyFinder } from "../smtp/client_tls_policy.ts";
@@ -51,6 +52,8 @@ export interface ClientProgram {
   /** Tables about servers; `maps` is called only where there are some. */
   readonly tables: (maps: () => MapClient) => ClientTables | undefined;
   readonly tls: TlsConfiguration;
+  /** Undefined where nobody logs in. */
+  readonly sasl: SaslConfiguration | undefined;
 }
 
 /** Makes the agent of a program and gives what serves a request. */
@@ -76,6 +79,7 @@ export function mailClient(
     native: systemHosts,
     cache,
     tls: clientTls(context, program, maps, dns),
+    login: program.sasl === undefined ? undefined : new ClientLogin(program.sasl, maps()),
     log,
     random: Math.random,
     rules: program.rules(services),

@@ -25,10 +25,12 @@ import {
   RequestRecipients,
 } from "./client_recipients.ts";
 import { LookupTroubleError, type OutgoingRules, OutgoingText } from "./client_rewrite.ts";
-import type { ClientSession } from "./client_session.ts";
+import type { ClientSession, Introduction } from "./client_session.ts";
 import type { ClientTables } from "./client_tables.ts";
+import type { ClientLogin } from "./client_sasl.ts";
 import { type ClientTls, tlsTerms } from "./client_tls.ts";
 import type { DestinationTls, HostTls } from "./client_tls_policy.ts";
+import type { Introduced } from "./client_tls_session.ts";
 import { type ClientMessage, Transaction, type TransactionEnd } from "./client_transaction.ts";
 import type { Emit } from "./mime_downgrade.ts";
 
@@ -40,6 +42,8 @@ export interface DeliveryTools {
   readonly native: (name: string) => readonly string[];
   readonly cache: SessionCache;
   readonly tls: ClientTls;
+  /** Undefined where nobody logs in. */
+  readonly login?: ClientLogin | undefined;
   readonly log: Logger;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -187,7 +191,11 @@ export class ClientDelivery {
 
   /** What a connection for this message has to be like, beside its address. */
   #terms({ destination }: Stop, host?: Host): SessionTerms {
-    return { ...PLAIN_TERMS, ...tlsTerms(this.#wanted, destination, host) };
+    const { login } = this.#tools;
+    const tls = { ...PLAIN_TERMS, ...tlsTerms(this.#wanted, destination, host) };
+    if (login === undefined) return tls;
+    const boundTo = `${destination.text} ${host?.name ?? ""}`;
+    return { ...tls, login: login.terms(this.#request.sender), boundTo };
   }
 
   /** This host is the best one for the mail: another transport takes it (best_mx_transport). */
@@ -276,7 +284,7 @@ export class ClientDelivery {
   async #tryHost(stop: Stop, host: Host, tls: HostTls, reuse: boolean): Promise<boolean> {
     let offered = false;
     for (const clear of [false, true]) {
-      const opened = await this.#open(host, tls, clear);
+      const opened = await this.#open(stop, host, tls, clear);
       let broken = opened.kind === "failed" && opened.brokenTls === true;
       if (opened.kind === "ready") {
         offered = true;
@@ -285,17 +293,40 @@ export class ClientDelivery {
         broken = end.failure?.blame === "stream" && session.security !== undefined;
       }
       if (!broken || !this.#goesOn() || !this.#tools.tls.mayGoClear(tls, this.#request)) break;
+      // What is sent with a password is not sent to whoever broke TLS.
+      if (await this.#logsIn(stop, host)) break;
       this.#logPassedOver();
     }
     return offered;
   }
 
+  async #logsIn({ destination }: Stop, host: Host): Promise<boolean> {
+    const found = await this.#tools.login?.find(destination, host, this.#request.sender);
+    return found !== undefined && found.kind !== "none";
+  }
+
+  /** From the greeting to where mail may be sent: over TLS as it may be, and logged in. Throws `StreamError`. */
+  async #introduce(
+    session: ClientSession,
+    by: Introduction,
+    { destination }: Stop,
+    tls: HostTls,
+    clear: boolean,
+  ): Promise<Introduced> {
+    const { login, policy } = this.#tools;
+    const introduced = await this.#tools.tls.introduce(session, tls, by, clear);
+    if (introduced.kind !== "ready" || login === undefined) return introduced;
+    const found = await login.find(destination, session.host, this.#request.sender);
+    const failure = await login.login(session, found, policy.timeouts.hello);
+    return failure === undefined ? introduced : { kind: "failed", failure };
+  }
+
   /** Connects and introduces us; a failure is on the books then. */
-  async #open(host: Host, tls: HostTls, clear: boolean): Promise<Opened> {
+  async #open(stop: Stop, host: Host, tls: HostTls, clear: boolean): Promise<Opened> {
     const { policy, log, tables, trouble, notify } = this.#tools;
     const { queueId, arrivalTime } = this.#request;
     const opened = await openSession(host, {
-      introduce: (session, by) => this.#tools.tls.introduce(session, tls, by, clear),
+      introduce: (session, by) => this.#introduce(session, by, stop, tls, clear),
       policy,
       tables,
       arrival: arrivalTime,

@@ -6,7 +6,7 @@
 // Utility
 import { asciiLower, splitBlanks } from "../vstring/ascii.ts";
 import type { Settings } from "../config/parameters.ts";
-import type { DigestName } from "../safe/tls_client_crypto.ts";
+import type { FingerprintDigest } from "../safe/certificate.ts";
 import type { TlsIdentity, TlsVersion } from "../safe/tls_server.ts";
 // TLS
 import type { TrustAnchors } from "../tls/client_chain.ts";
@@ -85,7 +85,7 @@ export interface TlsConfiguration {
   readonly verifyMatch: readonly string[];
   readonly secureMatch: readonly string[];
   readonly fingerprints: readonly string[];
-  readonly digest: DigestName;
+  readonly digest: FingerprintDigest;
   readonly serverName: string;
   readonly depth: number;
   /** smtp_tls_CAfile and smtp_tls_CApath. */

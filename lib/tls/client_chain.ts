@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type DigestName, isSignedBy, type SignatureKind } from "../safe/tls_client_crypto.ts";
+import { isSignedBy, type SignatureDigest, type SignatureKind } from "../safe/tls_client_crypto.ts";
 import {
   ANY_PURPOSE,
   type Certificate,
@@ -30,7 +30,7 @@ export type ChainVerdict =
 /** Signatures that are checked for one chain: a server must not make us work for long. */
 const SIGNATURE_LIMIT = 50;
 
-const ALGORITHMS: ReadonlyMap<string, readonly [SignatureKind, DigestName]> = new Map([
+const ALGORITHMS: ReadonlyMap<string, readonly [SignatureKind, SignatureDigest]> = new Map([
   ["1.2.840.113549.1.1.11", ["rsa", "sha256"]],
   ["1.2.840.113549.1.1.12", ["rsa", "sha384"]],
   ["1.2.840.113549.1.1.13", ["rsa", "sha512"]],

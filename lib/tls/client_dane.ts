@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type DigestName, digestOf } from "../safe/tls_client_crypto.ts";
+import { digest as digestOf, type DigestName } from "../safe/digest.ts";
 import { type Certificate, equalBytes, parseCertificate } from "./client_certificate.ts";
 import { type TrustAnchors, verifyChain } from "./client_chain.ts";
 import { DerError, DerReader, TAG } from "./client_der.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { printable } from "../vstring/printable.ts";
-import type { DigestName } from "../safe/tls_client_crypto.ts";
+import type { FingerprintDigest } from "../safe/certificate.ts";
 import { type Certificate, commonNameOf, parseCertificate } from "./client_certificate.ts";
 import { type TrustAnchors, verifyChain } from "./client_chain.ts";
 import { judgeDane, type TlsaRecord } from "./client_dane.ts";
@@ -18,7 +18,11 @@ export type CertificateDemand =
   | { readonly kind: "none" }
   /** `names`: a host name each, or ".domain" for all below it. */
   | { readonly kind: "names"; readonly names: readonly string[] }
-  | { readonly kind: "fingerprints"; readonly digest: DigestName; readonly fingerprints: readonly string[] }
+  | {
+    readonly kind: "fingerprints";
+    readonly digest: FingerprintDigest;
+    readonly fingerprints: readonly string[];
+  }
   | { readonly kind: "dane"; readonly records: readonly TlsaRecord[]; readonly names: readonly string[] };
 
 /** What the certificates prove. */

@@ -17,6 +17,7 @@ const NEEDS = {
   cdb: () => inPath("cdb"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
+  dovecot: () => isFile("/usr/sbin/dovecot"),
   ldns: () => inPath("ldns-signzone"),
   openssl: () => inPath("openssl"),
   postgres: () => postgresBin() !== undefined,

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { digestOf } from "../../../lib/safe/tls_client_crypto.ts";
+import { digest as digestOf } from "../../../lib/safe/digest.ts";
 import { parseCertificate } from "../../../lib/tls/client_certificate.ts";
 import { freePort, until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";

@@ -1,6 +1,6 @@
 /** TLSA records of mail servers: RFC 7671, RFC 7672. @module */
 import assert from "node:assert/strict";
-import { digestOf } from "../../../lib/safe/tls_client_crypto.ts";
+import { digest as digestOf } from "../../../lib/safe/digest.ts";
 import { type Certificate, parseCertificate } from "../../../lib/tls/client_certificate.ts";
 import { judgeDane, usableRecords } from "../../../lib/tls/client_dane.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
