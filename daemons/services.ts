@@ -17,6 +17,7 @@ import { SERVICE as mailbox } from "./mailbox/service.ts";
 import { SERVICE as pickup } from "./pickup/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
+import { SERVICE as sasl } from "./sasl/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
@@ -39,6 +40,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     pickup,
     proxymap,
     qmgr,
+    sasl,
     showq,
     smtp,
     smtpd,

@@ -23,6 +23,7 @@ import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { AliasExpander, Expanded } from "../../lib/rewrite/alias_expander.ts";
 import type { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 // This program
+import { takeDecision } from "./cleanup_decision.ts";
 import { ATTRIBUTES, isPerRecipient } from "./cleanup_attribute.ts";
 import type { MessageState } from "./cleanup_state.ts";
 import { type ExpansionTrace, originalOf } from "./cleanup_trace.ts";
@@ -89,6 +90,10 @@ export class EnvelopeStage {
         return this.#takeAttribute(data);
       case RECORD.VERP:
         return this.#takeVerp(decodeText(data));
+      case RECORD.FILTER:
+      case RECORD.REDIRECT:
+      case RECORD.FLAGS:
+        return takeDecision(this.#state, type, decodeText(data));
       case RECORD.ORIGINAL:
         this.#pending.original = decodeText(data);
         return undefined;

@@ -7,6 +7,7 @@ import type { SystemError } from "../../lib/safe/error.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import { CR, LF } from "../../lib/vstring/ascii.ts";
+import { decodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { appendAttribute, QMGR_READ_ALL, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD, RecordCursor } from "../../lib/mail/record.ts";
@@ -15,6 +16,7 @@ import { CLEANUP_FLAG, CLEANUP_STATUS, ENVELOPE_LIMIT } from "../../lib/proto/pr
 import type { LineLookup } from "../../lib/proto/proxymap_client.ts";
 // This program
 import { ContentStage } from "./cleanup_content.ts";
+import { takeDecision } from "./cleanup_decision.ts";
 import { type AddressServices, EnvelopeStage } from "./cleanup_envelope.ts";
 import type { QueueFileOutput } from "./cleanup_output.ts";
 import type { CleanupRules } from "./cleanup_rules.ts";
@@ -93,7 +95,7 @@ export class CleanupMessage {
       case "content":
         return cursor.type === RECORD.EXTRACTED ? this.#endContent() : this.#content!.record(cursor, stray);
       case "extracted":
-        return this.#extractedRecord(cursor.type);
+        return this.#extractedRecord(cursor.type, cursor.data);
       case "done":
         return this.#state.fail(CLEANUP_STATUS.BAD, "record after the end");
     }
@@ -123,20 +125,43 @@ export class CleanupMessage {
     this.#contentEnd = state.out.position;
     appendRecord(records, RECORD.EXTRACTED, "");
     if (state.foundEncoding !== "") appendAttribute(records, "encoding", state.foundEncoding);
+    this.#phase = "extracted";
+  }
+
+  /** Where the message goes instead. */
+  #putDecisions(): void {
+    const state = this.#state;
+    const { records } = state.out;
     const filter = state.returned === "" ? state.filter : `error:${state.returned}`;
     if (filter !== "") appendRecord(records, RECORD.FILTER, filter);
     const redirect = state.returned === "" ? state.redirect : "";
     if (redirect !== "") appendRecord(records, RECORD.REDIRECT, redirect);
     state.mixed ||= filter !== "" || redirect !== "";
-    this.#phase = "extracted";
   }
 
-  #extractedRecord(type: number): Promise<void> | undefined {
+  /** What smtpd has decided when it had seen the whole message; a recipient here gets a copy. */
+  #lateRecord(type: number, data: Uint8Array): undefined {
     const state = this.#state;
-    if (type !== RECORD.END) {
-      return state.fail(CLEANUP_STATUS.BAD, `record type ${type} behind the content`);
+    switch (type) {
+      case RECORD.FILTER:
+      case RECORD.REDIRECT:
+      case RECORD.FLAGS:
+        return takeDecision(state, type, decodeText(data));
+      case RECORD.ATTRIBUTE:
+        return undefined; // that nobody is told of the copy
+      case RECORD.RECIPIENT:
+        state.copyTo(decodeText(data));
+        return undefined;
+      default:
+        return state.fail(CLEANUP_STATUS.BAD, `record type ${type} behind the content`);
     }
+  }
+
+  #extractedRecord(type: number, data: Uint8Array): Promise<void> | undefined {
+    const state = this.#state;
+    if (type !== RECORD.END) return this.#lateRecord(type, data);
     this.#phase = "done";
+    this.#putDecisions();
     const copies = state.returned === "" && state.has(CLEANUP_FLAG.BCC)
       ? [...state.bcc, ...state.rules.alwaysBcc === "" ? [] : [state.rules.alwaysBcc]]
       : [];

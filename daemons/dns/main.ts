@@ -4,7 +4,7 @@
  * Answers name lookups for the other daemons; the only process that may reach the resolver.
  *
  * ## Description
- * Serves the `dns` protocol of lib/proto/protocols.ts: A, AAAA, CNAME, MX, PTR, SRV, TLSA and TXT, with the response
+ * Serves the `dns` protocol of lib/proto/protocols.ts: A, AAAA, CNAME, MX, NS, PTR, SRV, TLSA and TXT, with the response
  * code as it was, the AD bit and the time to live. It is a stub resolver: it asks the recursive server that the
  * configuration or /etc/resolv.conf names, over UDP from a random port with a random id, over TCP when the answer
  * does not fit, three times at most (2, 3 and 5 seconds). Aliases are followed, ten at most. Answers are kept for

@@ -16,6 +16,7 @@ import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
 import { findClientTlsProblems } from "../../lib/server/tls_client_files.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
@@ -297,6 +298,7 @@ export class Supervisor implements ServiceHost {
       ...(configuration === undefined ? [] : [
         ...findTableProblems(configuration),
         ...findTlsProblems(configuration, SERVICES),
+        ...findSaslProblems(configuration, SERVICES),
         ...findClientTlsProblems(configuration, SERVICES),
       ]),
     ];

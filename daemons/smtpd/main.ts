@@ -35,7 +35,7 @@
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
 // Server skeleton
-import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
@@ -48,6 +48,7 @@ import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import { type ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
+import { SmtpdSasl } from "./smtpd_sasl.ts";
 import { SmtpdTls } from "./smtpd_tls.ts";
 import { SERVICE } from "./service.ts";
 
@@ -135,6 +136,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),
     dns: new DnsClient(context.client(DNS, "dns")),
     rewrite: new RewriteClient(context.client(REWRITE, "rewrite"), { senderMatters, localpartMatters }),
+    sasl: SmtpdSasl.of(settings, () => context.client(SASL, "sasl"), context.log),
     tls: SmtpdTls.of(settings, context.tls, context.log),
     flush: context.reaches("flush") ? context.client(FLUSH, "flush") : undefined,
   };

@@ -11,6 +11,7 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
+import { auth, authKeywords, readSubmitter } from "./smtpd_auth.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY } from "./smtpd_reply.ts";
@@ -75,6 +76,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     { name: "HELO", last: true, beforeTls: true, run: helo },
     { name: "EHLO", last: true, beforeTls: true, run: ehlo },
     { name: "STARTTLS", last: true, beforeTls: true, run: startTls },
+    { name: "AUTH", last: true, run: auth },
     { name: "MAIL", last: false, run: mail },
     { name: "RCPT", last: false, run: rcpt },
     { name: "DATA", last: true, run: data },
@@ -116,17 +118,41 @@ function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): R
 
 function helo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "HELO");
-  return refused ?? `250 ${session.server.settings.myhostname}`;
+  const welcome = `250 ${session.server.settings.myhostname}`;
+  if (refused !== undefined || !session.server.access.judgesHelo) return refused ?? welcome;
+  return judgeHelo(session, "HELO").then((reply) => reply ?? welcome);
+}
+
+/** Where the HELO name is judged at once, a refused one has not been said. */
+async function judgeHelo(session: Session, verb: "HELO" | "EHLO"): Promise<ReplyText | undefined> {
+  const refused = await session.server.access.checkHelo(session, verb);
+  if (refused !== undefined) session.greeting = undefined;
+  return refused;
 }
 
 function ehlo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "EHLO");
   if (refused !== undefined) return refused;
+  if (!session.server.access.judgesHelo) return ehloWelcome(session);
+  return judgeHelo(session, "EHLO").then((reply) => reply ?? ehloWelcome(session));
+}
+
+function ehloWelcome(session: Session): Result {
   const verp = session.server.allowsVerp(session.peer);
+  const logins = authKeywords(session);
+  if (logins !== undefined) return ehloWithAuth(session, verp, logins);
   return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
 }
 
-function ehloReply(session: Session, verp: boolean): ReplyText {
+async function ehloWithAuth(
+  session: Session,
+  verp: boolean | Promise<boolean>,
+  logins: Promise<readonly string[]>,
+): Promise<ReplyText> {
+  return ehloReply(session, await verp, await logins);
+}
+
+function ehloReply(session: Session, verp: boolean, logins: readonly string[] = []): ReplyText {
   const { settings, hiddenKeywords: hidden } = session.server;
   const keywords = [
     "PIPELINING",
@@ -134,6 +160,7 @@ function ehloReply(session: Session, verp: boolean): ReplyText {
     ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
     "ETRN",
     ...(offersStartTls(session) ? ["STARTTLS"] : []),
+    ...logins,
     ...(verp ? ["XVERP"] : []),
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
@@ -166,8 +193,8 @@ function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>)
 }
 
 /** MAIL with parameters. */
-function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): ReplyText {
-  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, verp: "" };
+function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): Result {
+  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, size: 0, verp: "", submitter: "" };
   const { settings, hiddenKeywords } = session.server;
   const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
   for (const parameter of path.parameters) {
@@ -178,8 +205,17 @@ function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>,
   return beginMail(session, path.address, options);
 }
 
-function beginMail(session: Session, sender: string, options: MailOptions | undefined): ReplyText {
+function beginMail(session: Session, sender: string, options: MailOptions | undefined): Result {
   const transaction = new Transaction(sender, options);
+  transaction.standing = session.access.next();
+  const { access } = session.server;
+  if (!access.judgesSender) return startTransaction(session, transaction);
+  return access.checkSender(session, transaction).then((refused) =>
+    refused ?? startTransaction(session, transaction)
+  );
+}
+
+function startTransaction(session: Session, transaction: Transaction): ReplyText {
   session.transaction = transaction;
   // Those who are ours mostly send what they begin: the queue file is made while they name the recipients. For
   // strangers, who mostly are refused, it waits for a recipient that is taken.
@@ -212,6 +248,7 @@ function mailParameter(
   if (keyword === "SIZE") {
     const size = parseDecimal(value ?? "");
     if (size === undefined) return "501 5.5.4 Bad message size syntax";
+    options.size = size;
     // RFC 1870 section 6.1: a message that is declared too large may be refused at once.
     return settings.message_size_limit > 0 && size > settings.message_size_limit
       ? REPLY.sizeExceeded
@@ -221,6 +258,12 @@ function mailParameter(
     const body = asciiUpper(value ?? "");
     options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
+  }
+  if (keyword === "AUTH") {
+    const submitter = readSubmitter(session, value ?? "", options.submitter);
+    if (submitter === undefined) return REPLY.mailAuthTwice;
+    options.submitter = submitter;
+    return undefined;
   }
   return unsupported(parameter);
 }
@@ -268,8 +311,9 @@ function rcptTo(
     transaction.open(session.server.cleanup, session.server.cleanupFlags);
     return REPLY.rcptOk;
   };
-  if (session.server.knownRecipient(session, path.address)) return accept();
-  return session.server.checkRecipient(session, "RCPT", path.address).then((refusal) => refusal ?? accept());
+  const { access } = session.server;
+  if (access.knownRecipient(session, path.address)) return accept();
+  return access.checkRecipient(session, "RCPT", path.address).then((refusal) => refusal ?? accept());
 }
 
 function data(session: Session, argument: Uint8Array): Result {
@@ -280,16 +324,17 @@ function data(session: Session, argument: Uint8Array): Result {
     return transaction === undefined ? REPLY.needRcpt : REPLY.noRecipients;
   }
   // Mostly the id has come by now and nothing has to be asked.
-  if (transaction.id !== "" && session.server.dataFree) {
+  if (transaction.id !== "" && session.server.access.dataFree) {
     return session.beginData(transaction)?.then(() => undefined);
   }
   return waitForData(session, transaction);
 }
 
 async function waitForData(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
-  const refusal = await session.server.checkData(session);
-  if (refusal !== undefined) return refusal;
   const queueId = await transaction.queueId();
+  const { access } = session.server;
+  const refusal = access.dataFree ? undefined : await access.checkContent(session, transaction, false);
+  if (refusal !== undefined) return refusal;
   if (session.transaction !== transaction) return undefined;
   if (queueId === "") {
     session.resetTransaction();
@@ -320,7 +365,7 @@ function vrfy(session: Session, argument: Uint8Array): Result {
   const path = parsePathArgument(target, "to", { strict: false, utf8: false });
   if (path.kind === "bad") return badPath(path, REPLY.badRecipient, REPLY.badRecipient);
   if (path.address === "" || path.parameters.length > 0) return REPLY.badRecipient;
-  return session.server.checkRecipient(session, "VRFY", path.address).then((refusal) =>
+  return session.server.access.checkRecipient(session, "VRFY", path.address).then((refusal) =>
     refusal ?? `252 2.0.0 ${shown(decodeText(argument))}`
   );
 }

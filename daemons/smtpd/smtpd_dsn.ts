@@ -19,8 +19,12 @@ export interface MailOptions {
   envelopeId: string;
   /** RET: 1 full, 2 headers; 0: not given. */
   ret: number;
+  /** SIZE, bytes; 0: not given. */
+  size: number;
   /** XVERP: the two delimiters; empty: not asked for. */
   verp: string;
+  /** AUTH: who submitted the mail, as it was sent; empty: not given. */
+  submitter: string;
 }
 
 /** What RCPT said beside the recipient. */

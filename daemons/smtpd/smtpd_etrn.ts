@@ -31,7 +31,7 @@ export function etrn(session: Session, argument: Uint8Array): ReplyText | Promis
 }
 
 async function startQueue(session: Session, domain: string): Promise<ReplyText> {
-  const refusal = await session.server.checkEtrn(session, domain);
+  const refusal = await session.server.access.checkEtrn(session, domain);
   if (refusal !== undefined) return refusal;
   const status = await session.server.flushSite(domain);
   const what = `ETRN ${shown(domain).slice(0, WARNED_LIMIT)}... from ${session.client}`;

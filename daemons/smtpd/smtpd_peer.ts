@@ -6,7 +6,7 @@ import { parseIpAddress } from "../../lib/vstring/ip_address.ts";
 // Server skeleton
 import type { DnsLookup } from "../../lib/proto/dns_client.ts";
 // Access
-import { canonicalAddress, isLoopback } from "../../lib/access/peer.ts";
+import { canonicalAddress, isLoopback, reverseLabels } from "../../lib/access/peer.ts";
 
 /** Most names of one address that are tried. */
 const NAME_LIMIT = 5;
@@ -43,7 +43,5 @@ export async function lookUpNames(dns: DnsLookup, address: string): Promise<Name
 
 /** RFC 1035 section 3.5 and RFC 3596 section 2.5: the domain under which an address has its names. */
 export function reverseDomain(bytes: Uint8Array): string {
-  if (bytes.length === 4) return `${[...bytes].reverse().join(".")}.in-addr.arpa`;
-  const nibbles = [...bytes].flatMap((byte) => [byte >> 4, byte & 15]);
-  return `${nibbles.reverse().map((nibble) => nibble.toString(16)).join(".")}.ip6.arpa`;
+  return `${reverseLabels(bytes)}.${bytes.length === 4 ? "in-addr" : "ip6"}.arpa`;
 }

@@ -2,58 +2,33 @@
  * What all sessions of a process share: settings, services, the restriction lists, the clock for deadlines.
  */
 // Utility
-import { asciiUpper, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
+import { asciiUpper } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import type { DeadlineRule } from "../../lib/stream/deadline.ts";
-// Mail
-import { quoteAddress } from "../../lib/mail/address.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
-import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Question, Refusal } from "../../lib/access/policy.ts";
-import {
-  checkRecipient,
-  type RecipientLists,
-  recipientLists,
-  resolveRecipient,
-} from "../../lib/access/recipient_policy.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
-import { type ListParameter, RestrictionList } from "../../lib/access/restrictions.ts";
 // This program
+import { AccessControl } from "./smtpd_access.ts";
 import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
+import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding, Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
-/** Accepted recipients that are remembered, and for how long, milliseconds. */
-const ACCEPTED_LIMIT = 1000;
-const ACCEPTED_TIME = 5000;
-
-/** The first lists are about client and HELO: those that ETRN is subject to. */
-const ETRN_LISTS = 2;
-
 /** Lists of clients that may have tables in them. */
 type ClientList = "mynetworks" | "smtpd_authorized_verp_clients" | "smtpd_client_event_limit_exceptions";
-
-/** The restrictions whose answer depends on nothing but whether the client is trusted and where the recipient leads. */
-const PLAIN: ReadonlySet<string> = new Set([
-  "permit_mynetworks",
-  "permit_sasl_authenticated",
-  "permit_auth_destination",
-  "reject_unauth_destination",
-  "defer_unauth_destination",
-  "reject_unlisted_recipient",
-]);
 
 /** The shared part of one process. */
 export class Server {
@@ -62,6 +37,8 @@ export class Server {
   readonly cleanup: CleanupService;
   /** Undefined where TLS is off. */
   readonly tls: SmtpdTls | undefined;
+  /** Undefined where nobody logs in. */
+  readonly sasl: SmtpdSasl | undefined;
   /** What a refused line that ends in LF alone gets. */
   readonly bareNewlineReply: ReplyText;
   /** The postmaster wants to know of errors in sessions. */
@@ -77,15 +54,15 @@ export class Server {
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
+  readonly #noLogin: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
-  readonly #lists: RecipientLists;
-  readonly #data: RestrictionList;
-  readonly #etrn: RestrictionList;
+  /** What stands behind refusals; undefined: nothing. */
+  readonly footer: RejectFooter | undefined;
+  /** The restriction lists. */
+  readonly access: AccessControl;
   readonly #sessions = new Set<Session>();
   readonly #clock = new DateClock();
-  readonly #plain: boolean;
-  readonly #accepted = new Map<string, number>();
   readonly #trouble: (what: string, error: unknown) => void;
 
   constructor(
@@ -106,6 +83,7 @@ export class Server {
     this.log = log;
     this.cleanup = cleanup;
     this.tls = services.tls;
+    this.sasl = services.sasl;
     this.#services = services;
     this.#trouble = trouble;
     const clients = (name: string, items: readonly string[]) =>
@@ -123,22 +101,15 @@ export class Server {
       "smtpd_forbid_bare_newline_exclusions",
       settings.smtpd_forbid_bare_newline_exclusions,
     );
-    const list = (parameter: ListParameter) => new RestrictionList(services, parameter, settings[parameter]);
-    this.#lists = recipientLists(services);
+    this.access = new AccessControl(services);
+    this.footer = RejectFooter.from(settings, services.maps, log);
     this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
     this.cleanupFlags = receiveFlags(settings.receive_override_options) |
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
-    this.#data = list("smtpd_data_restrictions");
-    this.#etrn = list("smtpd_etrn_restrictions");
-    // With sender-dependent routing a recipient may be refused for one sender and taken for another.
-    this.#plain = settings.sender_dependent_default_transport_maps.length === 0 &&
-      settings.sender_dependent_relayhost_maps.length === 0 && this.#lists.early.every((one) => one.empty) &&
-      [...settings.smtpd_relay_restrictions, ...settings.smtpd_recipient_restrictions].every((word) =>
-        PLAIN.has(word)
-      );
   }
 
   /** What the configuration says of a client; a promise when a table has to be asked. */
@@ -146,8 +117,12 @@ export class Server {
     const trusted = this.#isIn("mynetworks", this.#trusted, peer);
     const unlimited = this.#isIn("smtpd_client_event_limit_exceptions", this.#unlimited, peer);
     const local = typeof trusted === "boolean" ? this.#local.matches(peer, trusted) : undefined;
-    if (typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean") {
-      return { trusted, local, unlimited };
+    const noLogin = this.#mayNotLogIn(peer);
+    if (
+      typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean" &&
+      typeof noLogin === "boolean"
+    ) {
+      return { trusted, local, unlimited, noLogin };
     }
     return this.#askStanding(peer, trusted, unlimited);
   }
@@ -158,7 +133,22 @@ export class Server {
     unlimited: boolean | Promise<boolean>,
   ): Promise<ClientStanding> {
     const trusted = await asked;
-    return { trusted, local: await this.#local.matches(peer, trusted), unlimited: await unlimited };
+    return {
+      trusted,
+      local: await this.#local.matches(peer, trusted),
+      unlimited: await unlimited,
+      noLogin: await this.#mayNotLogIn(peer),
+    };
+  }
+
+  /** True for a client that AUTH is kept from; a promise when a table has to be asked. Trouble means: it is. */
+  #mayNotLogIn(peer: Peer): boolean | Promise<boolean> {
+    if (this.sasl === undefined || this.settings.smtpd_sasl_exceptions_networks.length === 0) return false;
+    const key = `${peer.name} ${peer.address}`;
+    const verdict = matchLiteral(this.#noLogin, listSubject("address", key));
+    if (verdict !== "ask") return verdict === "match";
+    return this.#services.maps.find("smtpd_sasl_exceptions_networks", "list", key)
+      .then((found) => found.kind !== "missing");
   }
 
   /** True for a client in a list; a promise when a table has to be asked. Trouble means: it is not. */
@@ -219,70 +209,15 @@ export class Server {
     return matches(this.#bareNewlineAllowed, peer) ? "accept" : rule;
   }
 
-  /** True when nothing restricts DATA. */
-  get dataFree(): boolean {
-    return this.#data.empty;
-  }
-
   /** The date for a header. */
   date(time: number): string {
     return this.#clock.format(time);
-  }
-
-  /** True when the recipient was accepted a moment ago from a client of the same standing. */
-  knownRecipient(session: Session, recipient: string): boolean {
-    if (!this.#plain) return false;
-    const until = this.#accepted.get(acceptedKey(session, recipient));
-    return until !== undefined && until > performance.now();
-  }
-
-  /**
-   * The reply that refuses a recipient, if something does; it has been logged.
-   *
-   * @param stage the command, for the log
-   */
-  async checkRecipient(session: Session, stage: string, recipient: string): Promise<ReplyText | undefined> {
-    // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
-    if (isPostmaster(recipient)) return undefined;
-    const refuse = (refusal: Refusal) => {
-      session.logReject("reject", stage, refusal, recipient);
-      return refusal.reply;
-    };
-    const sender = session.transaction?.sender ?? "";
-    const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
-    if (typeof resolved === "string") return refuse({ reply: resolved });
-    const question = this.#question(session, stage, recipient, resolved);
-    const refusal = await checkRecipient(this.#services, this.#lists, question, recipient, resolved);
-    if (refusal !== undefined) return refuse(refusal);
-    if (this.#plain) this.#remember(acceptedKey(session, recipient));
-    return undefined;
-  }
-
-  /** The reply that refuses ETRN for a domain, if something does. */
-  async checkEtrn(session: Session, domain: string): Promise<ReplyText | undefined> {
-    const question = { ...this.#question(session, "ETRN", undefined, undefined), etrnDomain: domain };
-    for (const list of [...this.#lists.early.slice(0, ETRN_LISTS), this.#etrn]) {
-      const refusal = await list.evaluate(question);
-      if (refusal === undefined) continue;
-      session.logReject("reject", "ETRN", refusal);
-      return refusal.reply;
-    }
-    return undefined;
   }
 
   /** Asks for the delivery of what waits for a domain. */
   async flushSite(domain: string): Promise<FlushStatus> {
     const { flush } = this.#services;
     return flush === undefined ? "fail" : await sendSite(flush, domain);
-  }
-
-  /** The reply that refuses DATA, if something does. */
-  async checkData(session: Session): Promise<ReplyText | undefined> {
-    if (this.#data.empty) return undefined;
-    const refusal = await this.#data.evaluate(this.#question(session, "DATA", undefined, undefined));
-    if (refusal === undefined) return undefined;
-    session.logReject("reject", "DATA", refusal);
-    return refusal.reply;
   }
 
   /** A session ran into a fault of ours or of a service: it ends, the others go on. */
@@ -295,39 +230,6 @@ export class Server {
   checkDeadlines(): void {
     for (const session of [...this.#sessions]) if (session.late) session.timeout();
   }
-
-  #question(
-    session: Session,
-    stage: string,
-    recipient: string | undefined,
-    resolved: Resolved | undefined,
-  ): Question {
-    return {
-      client: session.client,
-      warn: (refusal) => session.logReject("reject_warning", stage, refusal, recipient),
-      peer: session.peer,
-      trusted: session.trusted,
-      helo: session.greeting?.name ?? "",
-      tls: session.tls,
-      sasl: session.sasl,
-      sender: session.transaction?.sender,
-      recipient: recipient === undefined ? undefined : quoteAddress(recipient),
-      resolved,
-    };
-  }
-
-  #remember(key: string): void {
-    if (this.#accepted.size >= ACCEPTED_LIMIT) this.#accepted.clear();
-    this.#accepted.set(key, performance.now() + ACCEPTED_TIME);
-  }
-}
-
-function isPostmaster(address: string): boolean {
-  return equalsIgnoreCase(address, "postmaster");
-}
-
-function acceptedKey(session: Session, recipient: string): string {
-  return `${session.trusted ? "+" : "-"}${session.sasl ? "+" : "-"}${session.local ? "+" : "-"}${recipient}`;
 }
 
 function matches(list: MatchList, peer: Peer): boolean {

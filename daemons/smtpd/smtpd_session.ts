@@ -10,13 +10,13 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
-import { InputBuffer } from "../../lib/stream/input_buffer.ts";
+import { InputBuffer, type InputLine } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { Refusal } from "../../lib/access/policy.ts";
 import { type ReplyText, soften } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
@@ -32,13 +32,16 @@ const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "handshake" | "command" | "busy" | "data" | "closed";
+type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "closed";
 
 /** What a session remembers besides its transaction. */
 export interface Greeting {
   readonly name: string;
   readonly esmtp: boolean;
 }
+
+/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
+export type Answer = InputLine | { readonly kind: "gone" };
 
 /** What the configuration says of a client. */
 export interface ClientStanding {
@@ -48,6 +51,8 @@ export interface ClientStanding {
   readonly local: boolean;
   /** How much it does is neither counted nor limited. */
   readonly unlimited: boolean;
+  /** AUTH is kept from it. */
+  readonly noLogin: boolean;
 }
 
 /** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
@@ -66,7 +71,7 @@ export class Session {
   readonly peer: Peer;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
-  readonly local: boolean;
+  local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
   readonly anvil: ClientAccount;
@@ -74,15 +79,21 @@ export class Session {
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
   sasl: SaslFacts | undefined;
-  readonly #standing: ClientStanding;
+  readonly standing: ClientStanding;
   readonly #channel: Channel;
   readonly #done: () => void;
+  /** What the restrictions have left behind so far. */
+  readonly access = new SessionAccess();
+  /** The client has sent commands before it could. */
+  pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
   #handshake: Handshake | undefined;
+  /** Who waits for the client's answer. */
+  #asked: { readonly limit: number; readonly take: (answer: Answer) => void } | undefined;
   #out = "";
   /** Nothing more comes from the client. */
   #inputEnded = false;
@@ -111,7 +122,7 @@ export class Session {
   ) {
     this.server = server;
     this.peer = peer;
-    this.#standing = standing;
+    this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
@@ -166,19 +177,35 @@ export class Session {
       return this.#flush();
     }
     if (wrapper) return this.#beginHandshake(early);
+    if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
     if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
-    this.#greet();
     if (early.length > 0) this.#input.push(early);
-    this.#resume();
+    this.#judge();
   }
 
-  #greet(): void {
-    this.reply(`220 ${this.server.settings.smtpd_banner}`);
+  /** Asks the restrictions on clients, where they judge before the greeting. */
+  #judge(): void {
+    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    this.#phase = "busy";
+    this.server.access.checkClient(this).then(
+      (refused) => {
+        if (this.#phase !== "busy") return;
+        this.#phase = "command";
+        this.#welcome(refused);
+      },
+      (error) => this.server.failed(this, error),
+    );
+  }
+
+  /** Says the banner, or what refuses the client. */
+  #welcome(refused: ReplyText | undefined): void {
+    this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
+    this.#resume();
   }
 
   /** Answers STARTTLS and begins the handshake. */
@@ -207,7 +234,7 @@ export class Session {
   #goOnSecurely(channel: Channel, tls: TlsFacts): void {
     if (this.#phase !== "handshake") return channel.destroy();
     this.#phase = "closed";
-    const next = new Session(this.server, this.peer, this.#standing, channel, this.#done, {
+    const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
       tls,
       anvil: this.anvil,
       counts: this.#counts,
@@ -223,7 +250,7 @@ export class Session {
     });
     next.#phase = "command";
     next.#where = this.#where;
-    if (this.#where === "CONNECT") next.#greet();
+    if (this.#where === "CONNECT") next.#judge();
   }
 
   /** Takes bytes from the client. */
@@ -271,10 +298,34 @@ export class Session {
     this.#flush();
   }
 
+  /** Sends something that is no last reply, and waits for the client's answer to it. For a command that is under way. */
+  ask(text: ReplyText, limit: number): Promise<Answer> {
+    if (this.isOver) return Promise.resolve({ kind: "gone" });
+    this.reply(text);
+    this.#phase = "asking";
+    this.#deadline.start();
+    const answer = new Promise<Answer>((take) => this.#asked = { limit, take });
+    this.#resume();
+    return answer;
+  }
+
+  /** The client has proven who it is. */
+  login(facts: SaslFacts): void {
+    this.sasl = facts;
+    const { local_header_rewrite_clients } = this.server.settings;
+    if (local_header_rewrite_clients.includes("permit_sasl_authenticated")) this.local = true;
+  }
+
+  /** Nothing more can be said to the client. */
+  get isOver(): boolean {
+    return this.#isClosed();
+  }
+
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const reply = this.server.settings.soft_bounce ? soften(text) : text;
+    const plain = this.#plain(text);
+    const reply = this.server.footer === undefined ? plain : this.server.footer.add(this, plain);
     this.#out += `${reply}\r\n`;
     this.#transcript?.said(reply);
     if (endsSession(reply)) this.#phase = "closed";
@@ -292,19 +343,8 @@ export class Session {
     this.transaction = undefined;
   }
 
-  /** Logs a refusal as Postfix does. `word` is "reject", or "reject_warning" for one that was not made. */
-  logReject(word: string, stage: string, { reply }: Refusal, recipient?: string): void {
-    // Only a transaction with a recipient has a queue id that anybody will see.
-    const id = (this.transaction?.recipients.length ?? 0) > 0 && this.transaction?.id || "NOQUEUE";
-    const sender = this.transaction === undefined ? "" : ` from=<${printable(this.transaction.sender)}>`;
-    const to = recipient === undefined ? "" : ` to=<${printable(recipient)}>`;
-    const helo = this.greeting === undefined ? "" : ` helo=<${this.greeting.name}>`;
-    this.log.info(
-      `${id}: ${word}: ${stage} from ${this.client}: ${reply};${sender}${to} proto=${this.#protocol}${helo}`,
-    );
-  }
-
-  get #protocol(): "ESMTP" | "SMTP" {
+  /** As the log names it. */
+  get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
@@ -312,7 +352,8 @@ export class Session {
   beginData(transaction: Transaction): Promise<void> | undefined {
     const { settings } = this.server;
     const { peer, local } = this;
-    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.#protocol, local };
+    const { sasl } = this;
+    const facts = { peer, helo: this.greeting?.name ?? "", protocol: this.protocol, local, sasl };
     const received = receivedLines({
       ...facts,
       queueId: transaction.id,
@@ -321,11 +362,12 @@ export class Session {
       recipients: transaction.recipients,
       hideClient: settings.smtpd_hide_client_session,
       tls: this.tls,
-      sasl: this.sasl,
       showTls: settings.smtpd_tls_received_header,
       showLogin: settings.smtpd_sasl_authenticated_header,
     }, this.server.date(Date.now()));
-    this.log.info(`${transaction.id}: client=${this.client}`);
+    this.log.info(
+      `${transaction.id}: client=${this.client}${loginText(sasl, transaction.options?.submitter ?? "")}`,
+    );
     const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
     this.#records ??= recordBuffer();
     const pending = transaction.beginData(facts, limits, received, this.#records);
@@ -346,10 +388,23 @@ export class Session {
     for (;;) {
       if (this.#phase === "data") {
         if (!this.#takeText()) break;
+      } else if (this.#phase === "asking") {
+        this.#takeAnswer();
+        break;
       } else if (this.#phase !== "command" || !this.#takeCommand()) break;
     }
     this.#flush();
     if (this.#inputEnded && this.#phase !== "busy") this.closed();
+  }
+
+  /** Gives the client's answer to whoever asked for it. */
+  #takeAnswer(): void {
+    const { limit, take } = this.#asked!;
+    const line = this.#input.line(limit);
+    if (line.kind === "more") return;
+    this.#asked = undefined;
+    this.#phase = "busy";
+    take(line.kind === "line" ? { ...line, bytes: line.bytes.slice() } : line);
   }
 
   /** Runs one command if a whole line is there; false when there is nothing more to do now. */
@@ -383,12 +438,15 @@ export class Session {
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
-    if (
-      last && this.#input.length > 0 && command?.name !== "QUIT" &&
-      this.server.settings.smtpd_forbid_unauth_pipelining
-    ) {
-      this.#improperPipelining(this.#where, this.#input.view());
-      return false;
+    if (last && this.#input.length > 0 && command?.name !== "QUIT") {
+      this.pipelined = true;
+      if (this.server.settings.smtpd_forbid_unauth_pipelining) {
+        this.#improperPipelining(this.#where, this.#input.view());
+        return false;
+      }
+    }
+    if (this.access.denied && command?.name !== "QUIT") {
+      return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
@@ -429,17 +487,24 @@ export class Session {
     if (this.#phase === "data") return true;
     if (this.#phase === "handshake") return false;
     const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    if (this.#errors < smtpd_soft_error_limit || smtpd_error_sleep_time === 0) {
-      return this.#conclude(name, reply);
-    }
+    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const footer = reply === undefined ? undefined : this.server.footer?.prepare(this.#plain(reply));
+    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    setTimeout(() => {
+    const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    }, smtpd_error_sleep_time * 1000);
+    };
+    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
+    else footer!.then(conclude);
     return false;
+  }
+
+  /** The reply as it is said, but for its footer. */
+  #plain(text: ReplyText): ReplyText {
+    return this.server.settings.soft_bounce ? soften(text) : text;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */
@@ -509,6 +574,15 @@ export class Session {
       transaction.abort();
       return this.#closeData(this.server.bareNewlineReply);
     }
+    if (this.server.access.endFree || transaction.reader!.tooBig) return this.#commit(transaction);
+    this.server.access.checkContent(this, transaction, true).then((refused) => {
+      if (refused === undefined) return this.#commit(transaction);
+      transaction.abort();
+      this.#closeData(refused);
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #commit(transaction: Transaction): void {
     transaction.commit().then((outcome) => {
       if (outcome.accepted) {
         this.#errors = 0;
@@ -553,6 +627,7 @@ export class Session {
 
   #end(): void {
     this.#phase = "closed";
+    this.#asked?.take({ kind: "gone" });
     if (!this.server.forget(this)) return;
     if (this.#transcript?.wanted === true) {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
@@ -564,4 +639,11 @@ export class Session {
     this.log.info(`disconnect from ${this.client}${this.#counts.text(COUNTED)}`);
     this.#done();
   }
+}
+
+/** What the log tells of a login with a message. */
+function loginText(sasl: SaslFacts | undefined, submitter: string): string {
+  if (sasl === undefined) return "";
+  const sender = submitter === "" ? "" : `, sasl_sender=${submitter}`;
+  return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }

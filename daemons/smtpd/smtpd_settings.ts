@@ -12,6 +12,7 @@ import type { FlushConnection } from "../../lib/proto/flush_client.ts";
 import type { Services } from "../../lib/access/policy.ts";
 // This program
 import type { SERVICE } from "./service.ts";
+import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
 
 /** The settings that smtpd is told. */
@@ -28,4 +29,6 @@ export interface SmtpdServices extends Services {
   readonly flush?: FlushConnection | undefined;
   /** Undefined where TLS is off. */
   readonly tls?: SmtpdTls | undefined;
+  /** Undefined where nobody logs in. */
+  readonly sasl?: SmtpdSasl | undefined;
 }

@@ -14,10 +14,13 @@ import type { ClientExchange, IpcClient } from "../../lib/ipc/client.ts";
 import { type CLEANUP, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
+import { Standing } from "../../lib/access/policy.ts";
+import type { SaslFacts } from "../../lib/access/session_facts.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { DataReader } from "./smtpd_data.ts";
 import { type MailOptions, ORCPT_LIMIT, type RecipientOptions } from "./smtpd_dsn.ts";
+import { appendEffects, prependedLines } from "./smtpd_effects.ts";
 import { REPLY } from "./smtpd_reply.ts";
 
 /** Records that go out in one chunk, bytes. */
@@ -33,6 +36,7 @@ export interface SessionFacts {
   readonly protocol: string;
   /** Headers of the client's mail are completed as those of mail from here. */
   readonly local: boolean;
+  readonly sasl: SaslFacts | undefined;
 }
 
 /** A message's final fate. */
@@ -49,6 +53,12 @@ export class Transaction {
   readonly recipients: string[] = [];
   /** What RCPT said beside, by the recipient's index; most say nothing. */
   readonly #notices = new Map<number, Readonly<RecipientOptions>>();
+  /** What the restrictions have left behind so far, for those that follow and for the message. */
+  standing = Standing.fresh();
+  /** Tells this transaction from others; empty until somebody asks. */
+  instance = "";
+  /** Effects of restrictions that are in the envelope already. */
+  #effectsSent = 0;
   /** Recipients that were refused because there were too many. */
   overshoot = 0;
   readonly #time = Date.now();
@@ -145,6 +155,7 @@ export class Transaction {
       return Promise.resolve({ reply: REPLY.tooBig, accepted: false });
     }
     appendRecord(reader.records, RECORD.EXTRACTED, "");
+    appendEffects(reader.records, this.standing.effects.slice(this.#effectsSent));
     appendRecord(reader.records, RECORD.END, "");
     reader.flush();
     this.#exchange!.send("finish", {});
@@ -159,7 +170,7 @@ export class Transaction {
   }
 
   #putEnvelope(out: ByteBuilder, facts: SessionFacts): void {
-    const { peer, helo, protocol, local } = facts;
+    const { peer, helo, protocol, local, sasl } = facts;
     appendRecord(out, RECORD.TIME, formatTime(this.#time));
     appendAttribute(out, "rewrite_context", local ? "local" : "remote");
     appendRecord(out, RECORD.FROM, this.sender);
@@ -181,6 +192,10 @@ export class Transaction {
       ["helo_name", helo],
       ["protocol_name", protocol],
     ];
+    if (sasl !== undefined) {
+      pairs.push(["sasl_method", sasl.method], ["sasl_username", sasl.username]);
+      pairs.push(["sasl_sender", options?.submitter ?? ""]);
+    }
     if (options !== undefined) {
       if (options.eightBit) pairs.push(["encoding", "8bit"]);
       pairs.push(["envelope_id", options.envelopeId]);
@@ -205,7 +220,11 @@ export class Transaction {
       reader.flush();
       if (this.congested) return this.drained().then(() => this.#putRecipients(reader, i + 1, received));
     }
+    const { effects } = this.standing;
+    this.#effectsSent = effects.length;
+    appendEffects(out, effects);
     appendRecord(out, RECORD.MESSAGE, "");
+    for (const line of prependedLines(effects)) appendRecord(out, RECORD.NORMAL, line);
     for (const line of received) appendRecord(out, RECORD.NORMAL, line);
     return undefined;
   }

@@ -19,6 +19,8 @@ export interface Peer {
   readonly serverPort: number;
   /** The names could not be looked up now: a refusal for lack of one must be soft. */
   readonly nameTrouble: boolean;
+  /** The same of the name that the address has; the same as `nameTrouble` where nothing is said. */
+  readonly reverseTrouble?: boolean;
   /** The client's address is one of this machine's. */
   readonly ours: boolean;
 }
@@ -40,4 +42,11 @@ function isMapped(bytes: Uint8Array): boolean {
 /** True for an address of this machine's loopback network. */
 export function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1";
+}
+
+/** The bytes of an address backwards, as the labels below a domain that has names for addresses. */
+export function reverseLabels(bytes: Uint8Array): string {
+  if (bytes.length === 4) return [...bytes].reverse().join(".");
+  const nibbles = [...bytes].flatMap((byte) => [byte >> 4, byte & 15]);
+  return nibbles.reverse().map((nibble) => nibble.toString(16)).join(".");
 }

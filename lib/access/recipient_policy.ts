@@ -1,47 +1,104 @@
 /**
- * Whether a recipient is accepted: where it leads, what the restriction lists say, whether it exists. smtpd asks this at
- * RCPT, and `postern check` before anything is started.
+ * Whether a client, a sender or a recipient is accepted: where the recipient leads, what the restriction lists say,
+ * whether it exists. smtpd asks this, and `postern check` before anything is started.
  *
  * @module
  */
 // Internal protocols
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
-import type { AccessSettings, Question, Rule, Ruling, Services } from "./policy.ts";
-import { checkRecipientExists } from "./recipient.ts";
+import { type Question, type Rule, type Ruling, type Services, Standing, type Verdict } from "./policy.ts";
+import { checkRecipientExists, checkSenderExists } from "./recipient.ts";
 import { lookupFailure, type ReplyText } from "./reply.ts";
 import { type ListParameter, RestrictionList } from "./restrictions.ts";
 
 /** A recipient that is no address. */
 const BAD_RECIPIENT: ReplyText = "501 5.1.3 Bad recipient address syntax";
 
-/** The lists that a recipient meets. */
-export interface RecipientLists {
-  /** What refuses recipients that do not exist where no list does. */
-  readonly unlisted: Rule;
-  /** On client, HELO and sender. */
-  readonly early: readonly RestrictionList[];
+/** The lists of an smtpd. */
+export class AccessLists {
+  readonly services: Services;
+  readonly client: RestrictionList;
+  readonly helo: RestrictionList;
+  readonly sender: RestrictionList;
+  readonly data: RestrictionList;
+  readonly endOfData: RestrictionList;
+  readonly etrn: RestrictionList;
   /** On the recipient: those against relaying and the others, in the order that the settings say. */
-  readonly destination: readonly RestrictionList[];
+  readonly #destination: readonly RestrictionList[];
+  /** What refuses senders and recipients that do not exist where no list does. */
+  readonly #unlistedSender: Rule | undefined;
+  readonly #unlistedRecipient: Rule | undefined;
+
+  constructor(services: Services) {
+    this.services = services;
+    const { settings } = services;
+    const list = (parameter: ListParameter) => new RestrictionList(services, parameter, settings[parameter]);
+    this.client = list("smtpd_client_restrictions");
+    this.helo = list("smtpd_helo_restrictions");
+    this.sender = list("smtpd_sender_restrictions");
+    this.data = list("smtpd_data_restrictions");
+    this.endOfData = list("smtpd_end_of_data_restrictions");
+    this.etrn = list("smtpd_etrn_restrictions");
+    const destination = [list("smtpd_relay_restrictions"), list("smtpd_recipient_restrictions")];
+    this.#destination = settings.smtpd_relay_before_recipient_restrictions
+      ? destination
+      : destination.reverse();
+    const own = (parameter: "smtpd_reject_unlisted_recipient" | "smtpd_reject_unlisted_sender") =>
+      settings[parameter] ? { text: parameter, parameter, place: services.origin(parameter) } : undefined;
+    this.#unlistedSender = own("smtpd_reject_unlisted_sender");
+    this.#unlistedRecipient = settings.receive_override_options.includes("no_unknown_recipient_checks")
+      ? undefined
+      : own("smtpd_reject_unlisted_recipient");
+  }
+
+  /** Nothing is asked of clients, HELO names and senders. */
+  get earlyEmpty(): boolean {
+    return this.client.empty && this.helo.empty && this.sender.empty && this.#unlistedSender === undefined;
+  }
+
+  /** What refuses the sender, if something does. */
+  async checkSender(question: Question, standing: Standing): Promise<Ruling> {
+    const refused = await this.sender.evaluate(question, standing);
+    const rule = this.#unlistedSender;
+    if (refused !== undefined || standing.discarded || rule === undefined) return refused;
+    return asRuling(await checkSenderExists(this.services, question), rule, question);
+  }
+
+  /** What refuses the client, its HELO name or the sender, if something does. */
+  async checkEarly(question: Question, standing: Standing): Promise<Ruling> {
+    return await this.client.evaluate(question, standing) ?? await this.helo.evaluate(question, standing) ??
+      await this.checkSender(question, standing);
+  }
+
+  /** What refuses the recipient, if something does. */
+  async checkDestination(question: Question, resolved: Resolved, standing: Standing): Promise<Ruling> {
+    for (const list of this.#destination) {
+      const refused = await list.evaluate(question, standing);
+      if (refused !== undefined) return refused;
+    }
+    // As in Postfix, what was to be delayed is delayed before anybody asks whether the recipient exists.
+    if (standing.deferIfPermit !== undefined) return standing.deferIfPermit;
+    if (resolved.bad) return { reply: BAD_RECIPIENT };
+    const rule = this.#unlistedRecipient;
+    if (rule !== undefined && !standing.discarded) {
+      const verdict = await checkRecipientExists(this.services, question.recipient!, resolved);
+      return asRuling(verdict, rule, question);
+    }
+    return undefined;
+  }
+
+  /** What refuses DATA, or the end of a message, if something does. */
+  async checkContent(list: "data" | "endOfData", question: Question, standing: Standing): Promise<Ruling> {
+    return await this[list].evaluate(question, standing) ?? standing.deferIfPermit;
+  }
 }
 
-/** Makes the lists. */
-export function recipientLists(services: Services): RecipientLists {
-  const { settings } = services;
-  const list = (parameter: ListParameter & keyof AccessSettings) =>
-    new RestrictionList(services, parameter, settings[parameter]);
-  const early = [
-    list("smtpd_client_restrictions"),
-    list("smtpd_helo_restrictions"),
-    list("smtpd_sender_restrictions"),
-  ];
-  const destination = [list("smtpd_relay_restrictions"), list("smtpd_recipient_restrictions")];
-  const parameter = "smtpd_reject_unlisted_recipient";
-  return {
-    unlisted: { text: parameter, parameter, place: services.origin(parameter) },
-    early,
-    destination: settings.smtpd_relay_before_recipient_restrictions ? destination : destination.reverse(),
-  };
+function asRuling(verdict: Verdict, rule: Rule, question: Question): Ruling {
+  const reply = verdict.kind === "reject" ? verdict.reply : undefined;
+  const outcome = reply === undefined ? "dunno" : "reject";
+  question.trace?.({ rule, outcome, ...(reply === undefined ? {} : { reply }) });
+  return reply === undefined ? undefined : { reply, rule };
 }
 
 /**
@@ -64,29 +121,13 @@ export async function resolveRecipient(
   return resolved.kind === "retry" ? lookupFailure(recipient) : resolved;
 }
 
-/**
- * What refuses a recipient, if something does.
- *
- * @param recipient as the client sent it
- */
+/** What refuses a recipient, if something does: all that there is to ask, of a client that nothing was asked of so far. */
 export async function checkRecipient(
-  services: Services,
-  lists: RecipientLists,
+  lists: AccessLists,
   question: Question,
-  recipient: string,
   resolved: Resolved,
+  standing: Standing = Standing.fresh(),
 ): Promise<Ruling> {
-  for (const list of [...lists.early, ...lists.destination]) {
-    const refusal = await list.evaluate(question);
-    if (refusal !== undefined) return refusal;
-  }
-  if (resolved.bad) return { reply: BAD_RECIPIENT };
-  const { smtpd_reject_unlisted_recipient, receive_override_options } = services.settings;
-  const unchecked = receive_override_options.includes("no_unknown_recipient_checks");
-  if (!smtpd_reject_unlisted_recipient || unchecked) return undefined;
-  const verdict = await checkRecipientExists(services, recipient, resolved);
-  const reply = verdict.kind === "reject" ? verdict.reply : undefined;
-  const rule = lists.unlisted;
-  question.trace?.({ rule, outcome: verdict.kind, ...(reply === undefined ? {} : { reply }) });
-  return reply === undefined ? undefined : { reply, rule };
+  return await lists.checkEarly(question, standing) ??
+    await lists.checkDestination(question, resolved, standing);
 }

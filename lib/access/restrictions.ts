@@ -1,47 +1,67 @@
 /**
- * Restriction lists (postfix-map section 5.4): each element is a row in a table, and the first that says OK or
- * REJECT ends its list.
+ * Restriction lists (postfix-map section 5.4): each element is a row of a table, and the first that says OK or
+ * REJECT ends its list. What an element says can also be that others stand in its place (a class, or restrictions that a
+ * table names), that a later permission or refusal is to be made a delay, or what is done to the message.
  */
 // Utility
-import { asciiUpper, isDigit, splitBlanks } from "../vstring/ascii.ts";
 import type { RESTRICTION_PARAMETERS } from "../config/check_restrictions.ts";
-import type { RestrictionName } from "../config/restriction_names.ts";
-// Mail
-import { domainOf } from "../mail/address.ts";
-import { isValidHostname } from "../mail/domain.ts";
-import { splitStatus } from "../mail/status_code.ts";
-// Internal protocols
-import type { MapSearch } from "../proto/proxymap_client.ts";
-import type { Resolved } from "../proto/rewrite_client.ts";
-// Access
 import {
-  DUNNO,
-  OK,
+  findRestriction,
+  isTableWord,
+  type RestrictionName,
+  RESTRICTIONS,
+  WARN_PREFIX,
+} from "../config/restriction_names.ts";
+import { splitClasses } from "../config/restriction_classes.ts";
+import { asciiLower } from "../vstring/ascii.ts";
+// Access
+import type { ListContext, Run } from "./list_context.ts";
+import {
+  type Effect,
+  fault,
   type Question,
-  reject,
+  type Refusal,
   type Rule,
   type Ruling,
   type Services,
+  Standing,
   type Step,
   type TableEntry,
   type Verdict,
 } from "./policy.ts";
-import { checkRecipientExists } from "./recipient.ts";
-import { lookupFailure, refusal, type ReplyText, shown } from "./reply.ts";
+import { ROWS } from "./restriction_rows.ts";
+import { SUBJECT, type Subject } from "./subject.ts";
+
+/** Deepest nesting of classes and of restrictions that tables name, as in Postfix. */
+const DEPTH_LIMIT = 100;
+/** Results of tables that are kept ready to run. */
+const COMPILED_LIMIT = 1000;
 
 /** One element of a list, ready to run. */
 interface Element {
   readonly rule: Rule;
+  readonly name: string;
   /** Logged instead of refused. */
   readonly warnOnly: boolean;
-  run(question: Question): Verdict | Promise<Verdict>;
+  readonly run: Run;
+  /** What stands behind it is never come to. */
+  readonly context: ListContext;
 }
 
 /** A parameter that holds a restriction list. */
 export type ListParameter = typeof RESTRICTION_PARAMETERS[number];
 
-/** Makes a restriction of a list, with its argument. */
-type Row = (services: Services, list: ListParameter, argument: string) => Element["run"];
+/** What a list is about, and what a table by itself in it stands for. */
+const LISTS: Readonly<Record<ListParameter, readonly [Subject, RestrictionName | undefined]>> = {
+  smtpd_client_restrictions: [SUBJECT.client, "check_client_access"],
+  smtpd_data_restrictions: [SUBJECT.data, undefined],
+  smtpd_end_of_data_restrictions: [SUBJECT.endOfData, undefined],
+  smtpd_etrn_restrictions: [SUBJECT.etrn, "check_etrn_access"],
+  smtpd_helo_restrictions: [SUBJECT.helo, "check_helo_access"],
+  smtpd_recipient_restrictions: [SUBJECT.recipient, "check_recipient_access"],
+  smtpd_relay_restrictions: [SUBJECT.recipient, "check_recipient_access"],
+  smtpd_sender_restrictions: [SUBJECT.sender, "check_sender_access"],
+};
 
 /** A restriction list of one parameter. */
 export class RestrictionList {
@@ -49,7 +69,9 @@ export class RestrictionList {
   readonly #applies: (question: Question) => boolean;
 
   constructor(services: Services, parameter: ListParameter, items: readonly string[]) {
-    this.#elements = parseElements(services, parameter, items);
+    const [subject, tableAccess] = LISTS[parameter];
+    const context = { services, parameter, place: services.origin(parameter), subject, tableAccess };
+    this.#elements = parseElements(context, items);
     // Without HELO there is nothing that the list could be about.
     this.#applies = parameter === "smtpd_helo_restrictions" ? (question) => question.helo !== "" : () => true;
   }
@@ -58,305 +80,237 @@ export class RestrictionList {
     return this.#elements.length === 0;
   }
 
-  /** Runs the list; gives the refusal with the rule that decided, or undefined when the list permits. */
-  async evaluate(question: Question): Promise<Ruling> {
-    if (!this.#applies(question)) return undefined;
-    for (const element of this.#elements) {
-      const verdict = await element.run(question);
-      if (question.trace !== undefined) question.trace(stepOf(element, verdict));
-      if (verdict.kind === "dunno") continue;
-      if (verdict.kind === "ok") return undefined;
-      const refusal = { reply: verdict.reply, rule: element.rule, entry: verdict.entry };
-      if (!element.warnOnly) return refusal;
-      question.warn(refusal);
-    }
-    return undefined;
+  /**
+   * Runs the list; gives the refusal with the rule that decided, or undefined when the list permits.
+   *
+   * @param standing what earlier lists have left behind; what this one leaves is added
+   */
+  async evaluate(question: Question, standing: Standing = Standing.fresh()): Promise<Ruling> {
+    if (this.#elements.length === 0 || !this.#applies(question)) return undefined;
+    const outcome = await new Evaluation(question, standing).run(this.#elements, 0, false);
+    return outcome.kind === "reject" ? outcome.refusal : undefined;
   }
 }
 
-function stepOf({ rule, warnOnly }: Element, verdict: Verdict): Step {
-  const { kind: outcome, entry } = verdict;
+/** How a list, or a part of one, ends. */
+type Outcome =
+  | { readonly kind: "ok" }
+  | { readonly kind: "dunno" }
+  | { readonly kind: "reject"; readonly refusal: Refusal };
+
+const ENDS_OK: Outcome = { kind: "ok" };
+const ENDS_DUNNO: Outcome = { kind: "dunno" };
+
+/** One list asked once. */
+class Evaluation {
+  readonly #question: Question;
+  readonly #standing: Standing;
+  /** What is refused so in the place of a lasting refusal. */
+  #deferIfReject: Refusal | undefined;
+
+  constructor(question: Question, standing: Standing) {
+    this.#question = question;
+    this.#standing = standing;
+  }
+
+  /** @param warned a restriction around these is only to warn */
+  async run(elements: readonly Element[], depth: number, warned: boolean): Promise<Outcome> {
+    const question = this.#question;
+    for (const element of elements) {
+      if (this.#standing.discarded) return ENDS_DUNNO;
+      const answer = element.run(question);
+      const verdict = answer instanceof Promise ? await answer : answer;
+      if (question.trace !== undefined) question.trace(stepOf(element, verdict, warned));
+      if (verdict.kind === "dunno") continue;
+      const outcome = await this.#take(element, verdict, depth, warned || element.warnOnly);
+      if (outcome.kind !== "dunno") return outcome;
+    }
+    return ENDS_DUNNO;
+  }
+
+  #take(element: Element, verdict: Verdict, depth: number, warned: boolean): Outcome | Promise<Outcome> {
+    switch (verdict.kind) {
+      case "dunno":
+        return ENDS_DUNNO;
+      case "ok":
+        return this.#permit(element, verdict.entry);
+      case "act":
+        return this.#act(verdict);
+      case "run":
+        return this.#runWords(element, verdict, depth, warned);
+      case "deferIfReject":
+        this.#deferIfReject ??= refusalOf(element, verdict);
+        return ENDS_DUNNO;
+      case "deferIfPermit":
+        if (warned || verdict.now === true) return this.#refuse(refusalOf(element, verdict), warned);
+        this.#standing.deferIfPermit ??= refusalOf(element, verdict);
+        return ENDS_DUNNO;
+      case "reject":
+        return this.#refuse(refusalOf(element, verdict), warned && verdict.fault !== true);
+      default:
+        return verdict satisfies never;
+    }
+  }
+
+  #permit({ name, context }: Element, entry: TableEntry | undefined): Outcome | Promise<Outcome> {
+    const { settings, maps } = context.services;
+    if (settings.smtpd_log_access_permit_actions.length === 0) return ENDS_OK;
+    return maps.find("smtpd_log_access_permit_actions", "list", name).then((found) => {
+      if (found.kind === "found") {
+        const subject = context.subject;
+        const because = entry === undefined ? "" : ` (${entry.table})`;
+        this.#question.note(
+          "permit",
+          `action=${name}${because} for ${subject.what}=${subject.name(this.#question) ?? ""}`,
+        );
+      }
+      return ENDS_OK;
+    });
+  }
+
+  #act({ word, text, effect }: Extract<Verdict, { kind: "act" }>): Outcome {
+    if (word !== "") this.#question.note(word, text);
+    if (effect !== undefined) this.#standing.add(effect);
+    return effect?.kind === "discard" ? ENDS_OK : ENDS_DUNNO;
+  }
+
+  #refuse(refusal: Refusal, warned: boolean): Outcome {
+    if (warned) {
+      this.#question.warn(refusal);
+      return ENDS_DUNNO;
+    }
+    const deferred = this.#deferIfReject;
+    return {
+      kind: "reject",
+      refusal: deferred !== undefined && refusal.reply.startsWith("5") ? deferred : refusal,
+    };
+  }
+
+  #runWords(
+    element: Element,
+    { words, entry }: Extract<Verdict, { kind: "run" }>,
+    depth: number,
+    warned: boolean,
+  ): Outcome | Promise<Outcome> {
+    if (depth >= DEPTH_LIMIT) {
+      element.context.services.warning?.(`restriction ${element.rule.text} causes unreasonable recursion`);
+      return this.#refuse({ ...refusalOf(element, fault() as Rejecting) }, false);
+    }
+    return this.run(compiled(element, words, entry), depth + 1, warned);
+  }
+}
+
+type Rejecting = Extract<Verdict, { readonly reply: string }>;
+
+function refusalOf({ rule }: Element, { reply, entry }: Rejecting): Refusal {
+  return { reply, rule, entry };
+}
+
+/** What a verdict looks like to those who follow a decision. */
+function stepOf({ rule, warnOnly }: Element, verdict: Verdict, warned: boolean): Step {
+  const { entry } = verdict;
+  const reply = "reply" in verdict ? verdict.reply : undefined;
+  const warns = reply !== undefined && (warned || warnOnly) && !(verdict.kind === "reject" && verdict.fault);
+  const note = warns ? WARN_PREFIX : noteOf(verdict);
+  const outcome = verdict.kind === "ok" || verdict.kind === "reject" ? verdict.kind : "dunno";
   return {
     rule,
     outcome,
-    ...(verdict.kind === "reject" ? { reply: verdict.reply } : {}),
+    ...(reply === undefined ? {} : { reply }),
     ...(entry === undefined ? {} : { entry }),
-    ...(warnOnly && verdict.kind === "reject" ? { note: "warn_if_reject" } : {}),
+    ...(note === undefined ? {} : { note }),
   };
 }
 
+function noteOf(verdict: Verdict): string | undefined {
+  switch (verdict.kind) {
+    case "deferIfPermit":
+      return verdict.now === true ? "defer" : "defer_if_permit";
+    case "deferIfReject":
+      return "defer_if_reject";
+    case "act":
+      return verdict.effect === undefined ? verdict.word : effectText(verdict.effect);
+    case "run":
+      return verdict.words.join(" ");
+    default:
+      return undefined;
+  }
+}
+
+function effectText(effect: Effect): string {
+  return "text" in effect ? `${effect.kind} ${effect.text}` : effect.kind;
+}
+
+/** Restrictions that a table names, by the element that looks into it. */
+const COMPILED = new WeakMap<Element, Map<string, readonly Element[]>>();
+
+function compiled(
+  element: Element,
+  words: readonly string[],
+  entry: TableEntry | undefined,
+): readonly Element[] {
+  const known = COMPILED.get(element) ?? new Map<string, readonly Element[]>();
+  COMPILED.set(element, known);
+  const key = `${entry?.place ?? ""} ${words.join(" ")}`;
+  const made = known.get(key) ?? parseElements(innerContext(element, entry), words);
+  if (known.size >= COMPILED_LIMIT) known.clear();
+  known.set(key, made);
+  return made;
+}
+
+/** Restrictions in the place of another one are about the same thing. */
+function innerContext({ context, rule, name }: Element, entry: TableEntry | undefined): ListContext {
+  if (entry === undefined) {
+    const place = context.services.origin(name);
+    return { ...context, parameter: "smtpd_restriction_classes", place, within: rule };
+  }
+  return { ...context, place: entry.place || context.place, within: rule };
+}
+
 /** @param words the list as the configuration gives it: restrictions, prefixes and tables one by one */
-function parseElements(services: Services, parameter: ListParameter, words: readonly string[]): Element[] {
+function parseElements(context: ListContext, words: readonly string[]): Element[] {
   const elements: Element[] = [];
-  const place = services.origin(parameter);
+  const classes = splitClasses(context.services.settings.smtpd_restriction_classes);
   let warnOnly = false;
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
-    if (word === "warn_if_reject") {
+    if (asciiLower(word) === WARN_PREFIX) {
       warnOnly = true;
       continue;
     }
     // A bare table is looked up with what the list is about.
-    const name = word.includes(":") ? defaultAccess(parameter) : word;
-    const needsArgument = name in ACCESS_CHECKS;
-    const argument = !needsArgument ? "" : word.includes(":") ? word : words[++i] ?? "";
-    const row = ROWS[name as RestrictionName];
-    if (row === undefined || (needsArgument && argument === "")) {
-      throw new Error(`Cannot use ${parameter}: unknown restriction or missing table: "${word}"`);
-    }
-    const rule = { text: argument === "" ? name : `${name} ${argument}`, parameter, place };
-    elements.push({ rule, warnOnly, run: row(services, parameter, argument) });
+    const bare = isTableWord(word);
+    const name = bare ? context.tableAccess ?? "" : asciiLower(word);
+    const restriction = findRestriction(name);
+    const inClass = bare || restriction !== undefined ? undefined : classes.get(word);
+    const needsArgument = restriction !== undefined && RESTRICTIONS[restriction] !== "none";
+    const argument = !needsArgument ? "" : bare ? word : words[++i] ?? "";
+    const run = inClass !== undefined
+      ? () => ({ kind: "run", words: inClass } as const)
+      : restriction === undefined || (needsArgument && argument === "")
+      ? unusable(context, word)
+      : ROWS[restriction](context, argument);
+    const text = argument === "" ? (bare ? word : name) : `${restriction} ${argument}`;
+    elements.push({
+      rule: ruleOf(context, inClass === undefined ? text : word),
+      name: inClass === undefined ? name : word,
+      warnOnly,
+      run,
+      context,
+    });
     warnOnly = false;
   }
   return elements;
 }
 
-function defaultAccess(parameter: ListParameter): string {
-  if (parameter === "smtpd_client_restrictions") return "check_client_access";
-  if (parameter === "smtpd_helo_restrictions") return "check_helo_access";
-  if (parameter === "smtpd_sender_restrictions") return "check_sender_access";
-  if (parameter === "smtpd_etrn_restrictions") return "check_etrn_access";
-  return "check_recipient_access";
+function ruleOf({ parameter, place, within }: ListContext, text: string): Rule {
+  return { text, parameter: within?.text ?? parameter, place, ...(within === undefined ? {} : { within }) };
 }
 
-/** What a refusal is about, as it says: `<name>: class rejected: text`. */
-type Subject = (question: Question, text: string) => string;
-
-const CLIENT: Subject = (q, text) => `<${q.client}>: Client host rejected: ${text}`;
-const HELO: Subject = (q, text) => `<${shown(q.helo)}>: Helo command rejected: ${text}`;
-const SENDER: Subject = (q, text) => `<${shown(q.sender)}>: Sender address rejected: ${text}`;
-const RECIPIENT: Subject = (q, text) => `<${shown(q.recipient)}>: Recipient address rejected: ${text}`;
-const ETRN: Subject = (q, text) => `<${shown(q.etrnDomain)}>: Etrn command rejected: ${text}`;
-const DATA: Subject = (_, text) => `<DATA>: Data command rejected: ${text}`;
-
-/** What a list is about. */
-const LIST_SUBJECTS: Readonly<Record<ListParameter, Subject>> = {
-  smtpd_client_restrictions: CLIENT,
-  smtpd_data_restrictions: DATA,
-  smtpd_etrn_restrictions: ETRN,
-  smtpd_helo_restrictions: HELO,
-  smtpd_recipient_restrictions: RECIPIENT,
-  smtpd_relay_restrictions: RECIPIENT,
-  smtpd_sender_restrictions: SENDER,
-};
-
-/** What each access check looks up, and how. */
-interface AccessCheck {
-  readonly subject: Subject;
-  readonly search: MapSearch;
-  key(question: Question): string | undefined;
-}
-
-const ACCESS_CHECKS: Readonly<Record<string, AccessCheck>> = Object.assign(
-  Object.create(null),
-  {
-    check_client_access: {
-      subject: CLIENT,
-      search: "client",
-      key: (q) => `${q.peer.name} ${q.peer.address}`,
-    },
-    check_etrn_access: { subject: ETRN, search: "domain", key: (q) => q.etrnDomain },
-    check_helo_access: { subject: HELO, search: "domain", key: (q) => q.helo || undefined },
-    check_sender_access: { subject: SENDER, search: "access", key: (q) => q.sender === "" ? "<>" : q.sender },
-    check_recipient_access: {
-      subject: RECIPIENT,
-      search: "access",
-      key: (q) => q.resolved?.recipient ?? q.recipient,
-    },
-  } satisfies Record<string, AccessCheck>,
-);
-
-const now = (verdict: Verdict): Row => () => () => verdict;
-
-/** Runs only once there is a recipient. */
-const atRecipient =
-  (run: (services: Services, question: Question) => Verdict | Promise<Verdict>): Row =>
-  (services) =>
-  (question) => question.resolved === undefined ? DUNNO : run(services, question);
-
-const accessOf = (name: string): Row => (services, list, argument) => (question) =>
-  lookUpAccess(services, list, argument, ACCESS_CHECKS[name]!, question);
-
-/** Refuses because a name is not fully qualified. */
-function needsDomain(services: Services, text: string): Verdict {
-  return reject(refusal(services.settings.non_fqdn_reject_code, "5.5.2", text));
-}
-
-const ROWS: Readonly<Record<RestrictionName, Row>> = {
-  permit: now(OK),
-  reject: ({ settings }, list) => (q) =>
-    reject(refusal(settings.reject_code, "5.7.1", LIST_SUBJECTS[list](q, "Access denied"))),
-  defer: ({ settings }, list) => (q) =>
-    reject(refusal(settings.defer_code, "4.3.2", LIST_SUBJECTS[list](q, "Try again later"))),
-  permit_mynetworks: () => (question) => question.trusted ? OK : DUNNO,
-  permit_sasl_authenticated: now(DUNNO),
-  permit_auth_destination: atRecipient((_, q) => isOurs(q) ? OK : DUNNO),
-  reject_unauth_destination: atRecipient(({ settings }, q) =>
-    isOurs(q) ? DUNNO : reject(
-      refusal(settings.relay_domains_reject_code, "5.7.1", `<${shown(q.recipient)}>: Relay access denied`),
-    )
-  ),
-  defer_unauth_destination: atRecipient((_, q) =>
-    isOurs(q) ? DUNNO : reject(refusal(454, "4.7.1", `<${shown(q.recipient)}>: Relay access denied`))
-  ),
-  reject_unlisted_recipient: atRecipient((services, q) =>
-    checkRecipientExists(services, q.recipient!, q.resolved!)
-  ),
-  reject_non_fqdn_sender: (services) => (q) =>
-    !q.sender || isFullyQualified(domainOf(q.sender))
-      ? DUNNO
-      : needsDomain(services, SENDER(q, "need fully-qualified address")),
-  reject_non_fqdn_recipient: (services) => (q) =>
-    q.recipient === undefined || isFullyQualified(domainOf(q.recipient))
-      ? DUNNO
-      : needsDomain(services, RECIPIENT(q, "need fully-qualified address")),
-  reject_invalid_helo_hostname: ({ settings }) => (q) =>
-    q.helo === "" || isLiteral(q.helo) || isValidHostname(q.helo)
-      ? DUNNO
-      : reject(refusal(settings.invalid_hostname_reject_code, "5.5.2", HELO(q, "Invalid name"))),
-  reject_non_fqdn_helo_hostname: (services) => (q) =>
-    q.helo === "" || isLiteral(q.helo) || isFullyQualified(q.helo)
-      ? DUNNO
-      : needsDomain(services, HELO(q, "need fully-qualified hostname")),
-  reject_unknown_client_hostname: ({ settings }) => ({ peer }) => {
-    if (peer.name !== "unknown") return DUNNO;
-    const code = peer.nameTrouble ? 450 : settings.unknown_client_reject_code;
-    const text = `Client host rejected: cannot find your hostname, [${peer.address}]`;
-    return reject(refusal(code, "4.7.25", text));
-  },
-  reject_unknown_sender_domain: (services) => (q) =>
-    q.sender ? checkSenderDomain(services, q.sender, q) : DUNNO,
-  reject_unknown_recipient_domain: atRecipient((services, q) =>
-    isFinal(q.resolved!) ? DUNNO : checkDomain(services, domainOf(q.recipient!), RECIPIENT_DOMAIN, q)
-  ),
-  check_client_access: accessOf("check_client_access"),
-  check_etrn_access: accessOf("check_etrn_access"),
-  check_helo_access: accessOf("check_helo_access"),
-  check_sender_access: accessOf("check_sender_access"),
-  check_recipient_access: accessOf("check_recipient_access"),
-};
-
-/** True for an address whose mail ends here: its domain need not be in DNS. */
-function isFinal({ class: addressClass }: Resolved): boolean {
-  return addressClass === "local" || addressClass === "alias" || addressClass === "virtual";
-}
-
-/** True when mail for the recipient is ours to take: a final class or relay_domains, and not routed on by its local part. */
-export function isOurs(question: Question): boolean {
-  const { resolved } = question;
-  return resolved !== undefined && resolved.class !== "default" && !resolved.routed;
-}
-
-function isFullyQualified(domain: string): boolean {
-  return isLiteral(domain) || (domain.includes(".") && isValidHostname(domain));
-}
-
-function isLiteral(domain: string): boolean {
-  return domain.startsWith("[") && domain.endsWith("]");
-}
-
-/** How a domain that cannot be answered is refused. */
-interface DomainWords {
-  readonly subject: Subject;
-  readonly unknown: string;
-  readonly nullMx: readonly [number, string];
-}
-
-const SENDER_DOMAIN: DomainWords = { subject: SENDER, unknown: "4.1.8", nullMx: [550, "5.7.27"] };
-const RECIPIENT_DOMAIN: DomainWords = { subject: RECIPIENT, unknown: "4.1.2", nullMx: [556, "5.1.10"] };
-
-/** A sender in a domain of ours is there, whatever DNS says of it. */
-async function checkSenderDomain(services: Services, sender: string, question: Question): Promise<Verdict> {
-  const resolved = await services.rewrite.resolve("", sender);
-  if (resolved.kind === "retry") return reject(lookupFailure(sender));
-  return isFinal(resolved) ? DUNNO : checkDomain(services, domainOf(sender), SENDER_DOMAIN, question);
-}
-
-/** Whether mail could be answered: the domain has an MX or an address, and says not that it takes none. */
-async function checkDomain(
-  { dns, settings }: Services,
-  domain: string,
-  words: DomainWords,
-  question: Question,
-): Promise<Verdict> {
-  if (domain === "" || isLiteral(domain)) return DUNNO;
-  const mx = await dns.query(domain, "MX");
-  if (mx.rcode === "ok" && mx.records.length > 0) {
-    if (!mx.records.every((record) => record.value === "." || record.value === "")) return DUNNO;
-    // RFC 7505 section 4.1 and 4.2: a domain with a null MX takes no mail and should send none.
-    const text = words.subject(question, `Domain ${shown(domain)} does not accept mail (nullMX)`);
-    return reject(refusal(...words.nullMx, text));
-  }
-  let trouble = mx.rcode !== "ok" && mx.rcode !== "nxdomain";
-  for (const type of ["A", "AAAA"] as const) {
-    const answer = await dns.query(domain, type);
-    if (answer.records.length > 0) return DUNNO;
-    trouble ||= answer.rcode !== "ok" && answer.rcode !== "nxdomain";
-  }
-  const code = trouble ? 450 : settings.unknown_address_reject_code;
-  return reject(refusal(code, words.unknown, words.subject(question, "Domain not found")));
-}
-
-async function lookUpAccess(
-  services: Services,
-  list: ListParameter,
-  table: string,
-  check: AccessCheck,
-  question: Question,
-): Promise<Verdict> {
-  const key = check.key(question);
-  if (key === undefined) return DUNNO;
-  const found = await services.maps.find(list, check.search, key, table);
-  if (found.kind === "missing") return DUNNO;
-  const subject = (text: string) => check.subject(question, text);
-  if (found.kind === "retry") return reject(refusal(451, "4.3.5", subject(CONFIGURATION_ERROR)));
-  const verdict = accessVerdict(services, found.value, subject);
-  const entry: TableEntry = { table, value: found.value, place: found.place ?? "" };
-  // A recipient that says itself where to go on is never permitted: it would be relayed by its local part.
-  return verdict === OK && check.subject === RECIPIENT && question.resolved?.routed === true
-    ? { ...DUNNO, entry }
-    : { ...verdict, entry };
-}
-
-const CONFIGURATION_ERROR = "Server configuration error";
-
-/** The action of an access table as a verdict; one that this version does not know is a soft refusal, never a permit. */
-function accessVerdict({ settings }: Services, value: string, subject: (text: string) => string): Verdict {
-  const [word = "", ...rest] = splitBlanks(value);
-  const text = rest.join(" ");
-  const refused = (code: number, status: string) => reject(accessRefusal(code, status, text, subject));
-  switch (asciiUpper(word)) {
-    case "OK":
-    case "PERMIT":
-      return OK;
-    case "DUNNO":
-      return DUNNO;
-    case "REJECT":
-      return refused(settings.access_map_reject_code, "5.7.1");
-    case "DEFER":
-      return refused(settings.access_map_defer_code, "4.7.1");
-  }
-  if (isReplyCode(word) && text !== "") return refused(Number(word), `${word[0]}.7.1`);
-  if (isNumber(word) && text === "") return OK; // all digits: permit, as Postfix
-  return reject(refusal(451, "4.3.5", subject(CONFIGURATION_ERROR)));
-}
-
-/** The table's text, with its own status code when it begins with one. */
-function accessRefusal(
-  code: number,
-  status: string,
-  text: string,
-  subject: (text: string) => string,
-): ReplyText {
-  const split = splitStatus(text, status);
-  return refusal(code, split.status, subject(shown(split.text) || "Access denied"));
-}
-
-function isReplyCode(word: string): boolean {
-  return word.length === 3 && (word[0] === "4" || word[0] === "5") && isNumber(word);
-}
-
-function isNumber(word: string): boolean {
-  for (let i = 0; i < word.length; i++) if (!isDigit(word.charCodeAt(i))) return false;
-  return word !== "";
+/** A word that is no restriction can only come from a table or a policy server: the configuration has been checked. */
+function unusable({ services }: ListContext, word: string): Run {
+  return () => {
+    services.warning?.(`unknown smtpd restriction: "${word}"`);
+    return fault();
+  };
 }

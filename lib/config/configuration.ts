@@ -14,6 +14,7 @@ import { findParameter, PARAMETER_NAMES, type ParameterName, type Settings } fro
 import { errorAt, formatPlace, formatProblem, type Place, type Problem, warningAt } from "./problem.ts";
 import { ParameterError, Scope, type ScopeSource, type Setting } from "./scope.ts";
 import { readTomlFile } from "./toml_file.ts";
+import { splitClasses } from "./restriction_classes.ts";
 import { TRANSPORT_PARAMETERS } from "./transport.ts";
 import type { AnyValue } from "./values.ts";
 
@@ -292,6 +293,7 @@ function checkQueueDirectory(configuration: Configuration, file: string, problem
 /** Rules one of which must be in a list of smtpd, or strangers may send anywhere (Postfix demands the same). */
 const REFUSALS: readonly string[] = [
   "defer",
+  "defer_if_permit",
   "defer_unauth_destination",
   "reject",
   "reject_unauth_destination",
@@ -304,10 +306,14 @@ function checkRestrictions(configuration: Configuration, problems: Problem[]): v
     if (entry.command !== "smtpd") continue;
     const scope = configuration.scopeOf(entry);
     const clients = "local_header_rewrite_clients";
+    const classes = splitClasses(scope.value("smtpd_restriction_classes") as readonly string[]);
+    const names = new Set(classes.keys());
+    const placeOf = (name: string) => scope.setting(name) ?? entry.place;
     const lists = [
       ...RESTRICTION_PARAMETERS.map((name) =>
-        checkRestrictionList(name, scope.value(name) as readonly string[], scope.setting(name) ?? entry.place)
+        checkRestrictionList(name, scope.value(name) as readonly string[], placeOf(name), names)
       ),
+      ...[...classes].map(([name, words]) => checkRestrictionList(name, words, placeOf(name), names)),
       checkRewriteClients(scope.value(clients) as readonly string[], scope.setting(clients) ?? entry.place),
     ];
     for (const list of lists) {

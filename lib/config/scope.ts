@@ -17,6 +17,7 @@ import { ListFileError, type ListFiles } from "./list_files.ts";
 import { didYouMean } from "./nearest.ts";
 import { findParameter, type Parameter, PARAMETER_NAMES } from "./parameters.ts";
 import type { Place } from "./problem.ts";
+import { joinClasses } from "./restriction_classes.ts";
 import { splitTransportParameter, TRANSPORT_PARAMETERS } from "./transport.ts";
 import { type AnyValue, parseValue } from "./values.ts";
 
@@ -158,6 +159,7 @@ export class Scope {
     if (parsed.kind === "wrong") throw new ParameterError(name, parsed.why);
     if (row.type === "templates") return this.templates(text);
     if (!Array.isArray(parsed.value)) return parsed.value;
+    if (row.classes === true) return Object.freeze(this.#withLists(name, parsed.value));
     return Object.freeze(row.files === true ? this.#withFiles(name, parsed.value) : [...parsed.value]);
   }
 
@@ -192,6 +194,19 @@ export class Scope {
     const time = templateTime(name);
     if (time === undefined) return this.expanded(name);
     return String(Math.floor((this.value(time.parameter) as number) / time.unit));
+  }
+
+  #withLists(name: string, classes: readonly string[]): string[] {
+    return joinClasses(classes, (one) => {
+      if (this.setting(one) === undefined || findRow(one) !== undefined) {
+        throw new ParameterError(
+          name,
+          `restriction class "${one}" needs a definition`,
+          "define it in [variables]",
+        );
+      }
+      return this.expanded(one);
+    });
   }
 
   #withFiles(name: string, items: readonly string[]): readonly string[] {

@@ -16,6 +16,7 @@ export const RECORD_TYPE = {
   A: 1,
   CNAME: 5,
   SOA: 6,
+  NS: 2,
   PTR: 12,
   MX: 15,
   TXT: 16,
@@ -46,7 +47,7 @@ export interface DnsRecord {
 /** Data by type; `other` for types that nobody here reads. */
 export type RecordData =
   | { readonly kind: "address"; readonly address: string }
-  | { readonly kind: "host"; readonly host: string } // CNAME, PTR
+  | { readonly kind: "host"; readonly host: string } // CNAME, NS, PTR
   | { readonly kind: "mx"; readonly preference: number; readonly host: string }
   | {
     readonly kind: "srv";
@@ -212,6 +213,7 @@ class MessageReader {
       case RECORD_TYPE.AAAA:
         return this.#address(end, 16);
       case RECORD_TYPE.CNAME:
+      case RECORD_TYPE.NS:
       case RECORD_TYPE.PTR:
         return { kind: "host", host: this.#name(end) };
       case RECORD_TYPE.MX:

@@ -35,6 +35,7 @@ export const RECORD = {
   RETURN_RECEIPT: 0x72, // r: legacy
   ERRORS_TO: 0x65, // e: legacy
   PRIORITY: 0x50, // P: legacy
+  FLAGS: 0x66, // f: cleanup's flags, on the way there only
   END: 0x45, // E: the file is complete
   DSN_ENVELOPE_ID: 0x69, // i
   DSN_RET: 0x3c, // <

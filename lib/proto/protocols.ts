@@ -194,6 +194,40 @@ export const QMGR = protocol({
   },
 });
 
+/** Longest response of a client or challenge of a server in SASL, bytes. */
+export const SASL_LIMIT = 65536;
+
+/**
+ * sasl: checks logins against the password file.
+ * start -> (challenge, respond)* -> success, failure or trouble.
+ */
+export const SASL = protocol({
+  name: "sasl",
+  version: 1,
+  requests: {
+    mechanisms: { fields: {} },
+    /** `hasInitial`: the client sent a response with AUTH, which may be empty. */
+    start: {
+      fields: {
+        mechanism: text(64),
+        hasInitial: flag(),
+        initial: bytes(SASL_LIMIT),
+        /** What is added to a name without "@"; empty: nothing. */
+        realm: text(255),
+      },
+    },
+    respond: { fields: { response: bytes(SASL_LIMIT) } },
+  },
+  replies: {
+    mechanisms: { fields: { names: list(16, { name: text(64) }) }, last: true },
+    challenge: { fields: { data: bytes(SASL_LIMIT) } },
+    success: { fields: { username: text(ADDRESS_LIMIT) }, last: true },
+    /** `username`: who was claimed, or empty. */
+    failure: { fields: { reason: text(REASON_LIMIT), username: text(ADDRESS_LIMIT) }, last: true },
+    trouble: { fields: { reason: text(REASON_LIMIT) }, last: true },
+  },
+});
+
 /** flush: lists of what waits for a destination (ETRN, postqueue -s). */
 export const FLUSH = protocol({
   name: "flush",
@@ -339,7 +373,7 @@ export const DNS = protocol({
     query: {
       fields: {
         name: text(1024),
-        type: choice("A", "AAAA", "CNAME", "MX", "PTR", "SRV", "TLSA", "TXT"),
+        type: choice("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SRV", "TLSA", "TXT"),
       },
     },
   },

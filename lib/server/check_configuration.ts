@@ -16,6 +16,7 @@ import { findTableProblems } from "./check_tables.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
+import { findSaslProblems } from "./sasl_reach.ts";
 import { findTlsProblems } from "./tls_files.ts";
 import { systemGateways } from "./system_facts.ts";
 import { findClientTlsProblems } from "./tls_client_files.ts";
@@ -35,6 +36,7 @@ export async function findProblems(
   return [
     ...findTableProblems(configuration),
     ...findTlsProblems(configuration, services),
+    ...findSaslProblems(configuration, services),
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),

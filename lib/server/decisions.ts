@@ -26,9 +26,9 @@ import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import { isLoopback, type Peer } from "../access/peer.ts";
 import type { Question, Ruling, Services, Step } from "../access/policy.ts";
-import { checkRecipient, recipientLists, resolveRecipient } from "../access/recipient_policy.ts";
+import { AccessLists, checkRecipient, resolveRecipient } from "../access/recipient_policy.ts";
 import { type ReplyText, soften } from "../access/reply.ts";
-import { isOurs } from "../access/restrictions.ts";
+import { isOurs } from "../access/restriction_rows.ts";
 // Maps
 import { addressSet } from "../maps/proxymap_local.ts";
 import { type FoundEntry, type FoundWatch, MapService, proxymapHandler } from "../maps/proxymap_service.ts";
@@ -227,6 +227,14 @@ export class Decisions {
       return { reply, accepted: false, trusted, resolved: undefined, relayed: false, refusal };
     }
     const question: Question = {
+      stage: "RCPT",
+      protocol: "ESMTP",
+      recipientCount: 0,
+      size: 0,
+      queueId: "",
+      instance: "",
+      pipelined: false,
+      note: () => {},
       peer,
       client: `${view.name}[${view.address}]`,
       trusted,
@@ -237,7 +245,7 @@ export class Decisions {
       warn: () => {},
       ...(trace === undefined ? {} : { trace }),
     };
-    const refusal = await checkRecipient(services, recipientLists(services), question, recipient, resolved);
+    const refusal = await checkRecipient(new AccessLists(services), question, resolved);
     const accepted = refusal === undefined;
     const relayed = accepted && !isOurs(question);
     return { reply: said(refusal?.reply ?? ACCEPTED), accepted, trusted, resolved, relayed, refusal };

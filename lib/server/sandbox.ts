@@ -15,6 +15,7 @@ import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
+import { saslReach } from "./sasl_reach.ts";
 import { serverTlsMaterial } from "./tls_files.ts";
 
 /** One thing that a daemon may touch, and what caused it. */
@@ -115,6 +116,7 @@ export class Planner {
     ];
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants);
+    if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
       entry,
       service,

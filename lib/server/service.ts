@@ -60,6 +60,8 @@ export interface Service {
   readonly endsWhenIdle: boolean;
   /** It is told the key by which qmgr knows cleanup. */
   readonly knowsQueueKey?: true;
+  /** It asks the SASL backend that smtpd_sasl_path names, where smtpd_sasl_auth_enable is set: that socket and no other. */
+  readonly asksSasl?: true;
   /** It speaks TLS with clients: it is handed the server's keys and certificates. */
   readonly terminatesTls?: true;
   /** When the mail system stops it ends behind the others, as it has to see what they left. */

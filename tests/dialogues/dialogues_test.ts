@@ -1,10 +1,10 @@
 /** Every dialogue is held with Postern and, where there is one, with Debian's Postfix: only listed replies may differ. @module */
 import assert from "node:assert/strict";
-import { type ParameterName, PARAMETERS } from "../../lib/config/parameters.ts";
 import { Postern } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
 import { testNeeding } from "../support/tools.ts";
 import { allDialogues, type Dialogue, hold } from "./dialogue.ts";
+import { toToml } from "./words.ts";
 
 /** What both servers are told, beside the dialogue's own parameters. Clients on loopback are strangers. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -33,21 +33,6 @@ const GROUPS = new Map<string, Dialogue[]>();
 for (const dialogue of allDialogues()) {
   const key = JSON.stringify([...dialogue.settings]);
   GROUPS.set(key, [...GROUPS.get(key) ?? [], dialogue]);
-}
-
-/** A value in words as TOML, by the parameter's type. */
-function toToml(name: string, value: string): string {
-  switch (PARAMETERS[name as ParameterName].type) {
-    case "integer":
-      return value;
-    case "boolean":
-      return String(value === "yes");
-    case "list":
-    case "tables":
-      return `'${value}'`;
-    default:
-      return JSON.stringify(PARAMETERS[name as ParameterName].type === "duration" ? `${value}s` : value);
-  }
 }
 
 function settingsOf(dialogues: readonly Dialogue[]): Record<string, string> {

@@ -167,7 +167,9 @@ const RESTRICTION_LIKE = /^(permit|reject|defer|check|warn)_|^queue_id$/;
 
 Deno.test("the guide names every restriction that there is, and no other", () => {
   const section = read("docs/administration.md").split("## Who may send what")[1]!.split("```")[0]!;
-  const named = [...section.matchAll(/`((?:permit|reject|defer|check)[a-z_]*)`/g)].map(([, name]) => name);
+  const named = [...section.matchAll(/`((?:permit|reject|defer|check)[a-z_]*|sleep)`/g)].map(([, name]) =>
+    name
+  );
   assert.deepEqual([...new Set(named)].sort(), [...RESTRICTION_NAMES].sort());
 });
 

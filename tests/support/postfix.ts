@@ -13,6 +13,10 @@ export interface PostfixOptions {
   readonly below?: string;
   /** Parameters of main.cf; `$root` stands for the root folder. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Further smtpd services, each with parameters of its own, on the ports of `ports`. */
+  readonly servers?: readonly Readonly<Record<string, string>>[];
+  /** Address of the only name server that it knows; its port is 53. */
+  readonly resolver?: string;
 }
 
 const POSTFIX = "/usr/sbin/postfix";
@@ -46,9 +50,15 @@ export class Postfix implements AsyncDisposable {
   readonly root: string;
   readonly port: number = freePort();
   readonly queue: string;
+  readonly ports: readonly number[];
   readonly #configuration: string;
+  readonly #resolver: string | undefined;
 
-  private constructor(below: string | undefined) {
+  private constructor({ below, servers, resolver }: PostfixOptions) {
+    this.#resolver = resolver;
+    const ports = new Set<number>([this.port]);
+    while (ports.size <= (servers ?? []).length) ports.add(freePort());
+    this.ports = [...ports].slice(1);
     this.root = Deno.makeTempDirSync({ prefix: "postfix-", ...(below === undefined ? {} : { dir: below }) });
     Deno.chmodSync(this.root, 0o755); // its daemons run as user postfix
     this.#configuration = `${this.root}/etc`;
@@ -66,8 +76,8 @@ export class Postfix implements AsyncDisposable {
 
   /** A configuration; nothing runs. */
   static make(options: PostfixOptions = {}): Postfix {
-    const made = new Postfix(options.below);
-    made.#write(options.settings ?? {});
+    const made = new Postfix(options);
+    made.#write(options.settings ?? {}, options.servers ?? []);
     return made;
   }
 
@@ -84,10 +94,19 @@ export class Postfix implements AsyncDisposable {
 
   async start(): Promise<void> {
     const before = this.log().length;
-    const started = await this.run(POSTFIX, ["start"]);
+    const started = await this.#runStart();
     const up = () => this.log().slice(before).includes("daemon started");
     if (started.status === 0 && await until(up)) return;
     throw new Error(`Cannot start Postfix:\n${started.errors}${this.log()}`);
+  }
+
+  /** The C library knows one place for its resolver's address: Postfix gets a view of the files with another in it. */
+  #runStart(): Promise<Ended> {
+    if (this.#resolver === undefined) return this.run(POSTFIX, ["start"]);
+    const file = `${this.root}/resolv.conf`;
+    Deno.writeTextFileSync(file, `nameserver ${this.#resolver}\noptions timeout:5 attempts:1\n`);
+    const script = `mount --bind ${file} /etc/resolv.conf && exec ${POSTFIX} -c ${this.#configuration} start`;
+    return runProgram("unshare", ["--mount", "sh", "-c", script]);
   }
 
   /** Ends it as an administrator does, with all its processes. */
@@ -99,7 +118,10 @@ export class Postfix implements AsyncDisposable {
     if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
   }
 
-  #write(settings: Readonly<Record<string, string>>): void {
+  #write(
+    settings: Readonly<Record<string, string>>,
+    servers: readonly Readonly<Record<string, string>>[],
+  ): void {
     for (const directory of ["etc", "spool", "data", "mail"]) Deno.mkdirSync(`${this.root}/${directory}`);
     Deno.chmodSync(`${this.root}/mail`, 0o777);
     const parameters = {
@@ -126,8 +148,13 @@ export class Postfix implements AsyncDisposable {
     const main = Object.entries(parameters)
       .map(([name, value]) => `${name} = ${value.replaceAll("$root", this.root)}\n`).join("");
     Deno.writeTextFileSync(`${this.#configuration}/main.cf`, main);
-    const smtpd = `127.0.0.1:${this.port} inet n - n - - smtpd\n`;
-    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd + SERVICES);
+    const smtpd = [this.port, ...this.ports].map((port, i) => {
+      const own = Object.entries(servers[i - 1] ?? {}).map(([name, value]) =>
+        `  -o { ${name} = ${value} }\n`
+      );
+      return `127.0.0.1:${port} inet n - n - - smtpd\n${own.join("")}`;
+    });
+    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd.join("") + SERVICES);
     new Deno.Command("chown", { args: ["postfix", `${this.root}/data`] }).outputSync();
     // postsuper writes to it before postlogd runs, as user postfix.
     Deno.writeTextFileSync(`${this.root}/mail.log`, "");

@@ -282,9 +282,13 @@ const REFUSED: Readonly<
     draft: { attributes: Array.from({ length: 100 }, (): [string, string] => ["helo_name", "x"]) },
     answer: { status: BAD, reason: 'attribute "helo_name"' },
   },
-  "with a content filter in the envelope": {
-    draft: { envelope: [[RECORD.FILTER, "smtp:x"]] },
-    answer: { status: BAD, reason: `record type ${RECORD.FILTER} in the envelope` },
+  "with a content filter that could end a line": {
+    draft: { envelope: [[RECORD.FILTER, "smtp:x\ny"]] },
+    answer: { status: BAD, reason: "malformed decision about the message" },
+  },
+  "with flags that are not for a client to set": {
+    draft: { envelope: [[RECORD.FLAGS, "1"]] },
+    answer: { status: BAD, reason: "malformed decision about the message" },
   },
   "with a pointer in the envelope": {
     draft: { envelope: [[RECORD.POINTER, "5"]] },
@@ -304,8 +308,8 @@ const REFUSED: Readonly<
     answer: { status: BAD, reason: "record after the end" },
   },
   "with something behind the content": {
-    raw: concat(records({ ends: false }), utf8("A\x03a=b"), utf8("E\0")),
-    answer: { status: BAD, reason: `record type ${RECORD.ATTRIBUTE} behind the content` },
+    raw: concat(records({ ends: false }), utf8("N\x03a=b"), utf8("E\0")),
+    answer: { status: BAD, reason: `record type ${RECORD.NORMAL} behind the content` },
   },
   "with aliases that cannot be looked up": {
     options: { tableFails: true },

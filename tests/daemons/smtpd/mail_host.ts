@@ -6,7 +6,7 @@
  * @module
  */
 import { type Configuration, loadConfiguration, settingsFor } from "../../../lib/config/configuration.ts";
-import type { ParameterName, Settings } from "../../../lib/config/parameters.ts";
+import { isParameterName, type ParameterName, type Settings } from "../../../lib/config/parameters.ts";
 import { formatProblem } from "../../../lib/config/problem.ts";
 import { IpcClient } from "../../../lib/ipc/client.ts";
 import type { Protocol } from "../../../lib/ipc/protocol.ts";
@@ -63,7 +63,7 @@ export interface HostOptions {
   /** TOML values by parameter. */
   readonly settings?: Readonly<Record<string, string>>;
   /** Answers of the dns daemon by "name type"; others are NXDOMAIN. */
-  readonly dns?: Readonly<Record<string, Partial<DnsAnswer>>>;
+  readonly dns?: Readonly<Record<string, Partial<DnsAnswer>>> | DnsLookup;
   /** The counts of an anvil daemon that is there. */
   readonly anvil?: AnvilCounts;
   /** In the place of cleanup. */
@@ -236,7 +236,7 @@ export class MailHost implements AsyncDisposable {
       serviceName: "smtp",
       anvil: options.anvil && this.#anvil(options.anvil),
       maps,
-      dns: fakeDns(options.dns ?? {}),
+      dns: asLookup(options.dns ?? {}),
       rewrite: new RewriteClient(rewrite),
     };
     this.server = new Server(services, connect(CLEANUP, this.cleanupServer), logger, trouble);
@@ -265,7 +265,11 @@ export class MailHost implements AsyncDisposable {
   }
 
   /** A client whose session has begun; the greeting is still to be read. */
-  connect(address = "198.51.100.9", early: Uint8Array | string = ""): TestClient {
+  connect(
+    address = "198.51.100.9",
+    early: Uint8Array | string = "",
+    facts: Partial<Peer> = {},
+  ): TestClient {
     const local = address.startsWith("127.");
     const name = local ? "localhost" : "unknown";
     const peer: Peer = {
@@ -277,6 +281,7 @@ export class MailHost implements AsyncDisposable {
       serverPort: 25,
       nameTrouble: false,
       ours: local,
+      ...facts,
     };
     const standing = this.server.standingOf(peer);
     if (standing instanceof Promise) throw new Error("the client's standing takes a table");
@@ -352,7 +357,11 @@ export function settingsOf<K extends ParameterName>(
 /** A configuration from parameters in TOML. */
 export function configure(settings: Readonly<Record<string, string>>): Configuration {
   const all = { ...SETTINGS, ...settings };
-  const main = Object.entries(all).map(([name, value]) => `${name} = ${value}\n`).join("");
+  // What is no parameter is a variable, as names of restriction classes are.
+  const lines = (known: boolean) =>
+    Object.entries(all).filter(([name]) => isParameterName(name) === known)
+      .map(([name, value]) => `${name} = ${value}\n`).join("");
+  const main = `${lines(true)}[variables]\n${lines(false)}`;
   const files = new Map([["/conf/main.toml", main], ["/conf/master.toml", SERVICES_TOML]]);
   const facts = { hostName: "mx.test", addresses: ["192.0.2.1"], resolver: "127.0.0.1:53", ipv6: false };
   const { configuration, problems } = loadConfiguration("/conf", facts, {
@@ -379,6 +388,12 @@ function connect<P extends Protocol>(protocol: P, server: IpcServer<P>): IpcClie
   const [client, other] = MemoryChannel.pair();
   server.accept(other.asChannel());
   return IpcClient.onChannel(protocol, client.asChannel());
+}
+
+function asLookup(dns: Exclude<HostOptions["dns"], undefined>): DnsLookup {
+  return typeof dns["query"] === "function"
+    ? dns as DnsLookup
+    : fakeDns(dns as Record<string, Partial<DnsAnswer>>);
 }
 
 function fakeDns(answers: Readonly<Record<string, Partial<DnsAnswer>>>): DnsLookup {

@@ -109,7 +109,6 @@ const TALKS: Readonly<Record<string, Talk>> = {
   "parameters that are not offered": [
     ["MAIL FROM:<a@ext.test> FOO=BAR", "555 5.5.4 Unsupported option: FOO=BAR"],
     ["MAIL FROM:<a@ext.test> SMTPUTF8", "555 5.5.4 Unsupported option: SMTPUTF8"],
-    ["MAIL FROM:<a@ext.test> AUTH=<>", "555 5.5.4 Unsupported option: AUTH=<>"],
     [MAIL, MAIL_OK],
     ["RCPT TO:<alice@local.test> RRVS=x", "555 5.5.4 Unsupported option: RRVS=x"],
     ["DATA", NO_RCPT],
@@ -170,8 +169,8 @@ const TALKS: Readonly<Record<string, Talk>> = {
   "UTF-8 that is none": [["NOOP \udcff", "500 5.5.2 Error: bad UTF-8 syntax"], ["NOOP", OK]],
   "commands that are not here": [
     ["EXPN list", "500 5.5.2 Error: command not recognized"],
-    ["AUTH PLAIN AGEAYg==", "500 5.5.2 Error: command not recognized"],
-    ["STARTTLS", "500 5.5.2 Error: command not recognized"],
+    ["AUTH PLAIN AGEAYg==", "503 5.5.1 Error: authentication not enabled"],
+    ["STARTTLS", "502 5.5.1 Error: command not implemented"],
     ["BDAT 10 LAST", "500 5.5.2 Error: command not recognized"],
     ["XCLIENT ADDR=127.0.0.1", "500 5.5.2 Error: command not recognized"],
   ],
@@ -842,10 +841,11 @@ Deno.test("session: a refusal is logged with what is known, by queue id once the
   await client.says("DATA");
   const queued = await client.say("Subject: x\r\n\r\nx\r\n.");
   const id = queued.slice("250 2.0.0 Ok: queued as ".length);
-  assert.ok(host.log.includes(
+  const has = (line: string) => host.log.some((one) => one.startsWith(`${line} reply=`));
+  assert.ok(has(
     `NOQUEUE: reject: RCPT from unknown[198.51.100.9]: ${UNKNOWN_USER}; from=<a@ext.test> to=<nobody@local.test> proto=ESMTP helo=<c.test>`,
   ));
-  assert.ok(host.log.includes(
+  assert.ok(has(
     `${id}: reject: RCPT from unknown[198.51.100.9]: ${RELAY}; from=<a@ext.test> to=<victim@evil.test> proto=ESMTP helo=<c.test>`,
   ));
 });
