@@ -57,6 +57,7 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["postmap", { purpose: "checks and queries lookup tables", load: () => import("./commands/postmap.ts") }],
   ["postqueue", { purpose: "lists and flushes the queue", load: () => import("./commands/postqueue.ts") }],
   ["postsuper", { purpose: "holds, releases, removes queued mail", load: () => import("./commands/postsuper.ts") }],
+  ["posttls-finger", { purpose: "looks at the TLS of a server", load: () => import("./commands/posttls_finger.ts") }],
   ["qshape", { purpose: "shows domains and ages of queued mail", load: () => import("./commands/qshape.ts") }],
   ["reload", { purpose: "takes a changed configuration", load: () => import("./commands/reload.ts") }],
   ["sandbox", { purpose: "prints what each daemon may touch", load: () => import("./commands/sandbox.ts") }],

@@ -85,6 +85,12 @@ export function findClientTlsProblems(
   return [...problems.values()];
 }
 
+/** The certificates of a file and of a directory's files, one behind the other; either may be empty. */
+export function authorityTexts(file: string, directory: string, read: (path: string) => string): string {
+  const paths = [...file === "" ? [] : [file], ...directory === "" ? [] : authorityFiles(directory)];
+  return paths.map(read).join("\n");
+}
+
 /** Something that is wrong with a parameter's files. */
 interface Fault {
   readonly parameter: string;

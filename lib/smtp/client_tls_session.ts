@@ -5,11 +5,14 @@
  * @module
  */
 // Safe primitives
+import type { FingerprintDigest } from "../safe/certificate.ts";
 import { NetworkError } from "../safe/connect.ts";
 import { TlsError, type TlsHandshake } from "../safe/tls_client.ts";
 // Utility
 import { printable } from "../vstring/printable.ts";
 // TLS
+import type { Certificate } from "../tls/client_certificate.ts";
+import { fingerprintOf } from "../tls/client_fingerprint.ts";
 import { type CertificateJudgement, judgeServer } from "../tls/client_verify.ts";
 import { cipherBits } from "../tls/tls_ciphers.ts";
 // This program
@@ -24,6 +27,8 @@ import type { Reply } from "./reply.ts";
 export interface SessionSecurity {
   readonly version: string;
   readonly cipher: string;
+  /** Certificates that the server sent, DER. */
+  readonly chain: readonly Uint8Array[];
   readonly judgement: CertificateJudgement;
   /** The certificate is what the policy demands, on a way that nobody could forge. */
   readonly verified: boolean;
@@ -140,11 +145,24 @@ async function shakeHands(
   }
   const judgement = judgeServer(handshake.chain, tls.demand, tls.anchors, Date.now(), configuration.depth);
   const verified = judgement.matched && tls.level !== "half-dane";
-  session.security = { version: handshake.version, cipher: handshake.cipher, judgement, verified };
+  session.security = { ...handshake, judgement, verified };
+  if (configuration.logLevel >= 2 && judgement.leaf !== undefined) {
+    info(`${server}: ${certificateText(judgement, judgement.leaf, configuration.digest)}`);
+  }
   if (configuration.logLevel >= 1) tellResult(session.security, server, info);
   if (tls.demand.kind === "none" || judgement.matched) return undefined;
   const text = "Server certificate not verified";
   return failed(localFailure("site", true, "4.7.5", text, session.name), faultOf(judgement));
+}
+
+/** Postfix's words about a certificate. */
+function certificateText(
+  { subject, issuer }: CertificateJudgement,
+  { raw, key }: Certificate,
+  digest: FingerprintDigest,
+): string {
+  return `subject_CN=${subject}, issuer_CN=${issuer}, fingerprint=${fingerprintOf(digest, raw)}, ` +
+    `pkey_fingerprint=${fingerprintOf(digest, key)}`;
 }
 
 /** Postfix's lines about a handshake. */
