@@ -21,6 +21,7 @@ import { SERVICE as sasl } from "./sasl/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
+import { SERVICE as sts } from "./sts/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
 import { SERVICE as virtual } from "./virtual/service.ts";
 
@@ -44,6 +45,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     showq,
     smtp,
     smtpd,
+    sts,
     trivialRewrite,
     virtual,
   ].map((service: Service) => [service.command, service]),

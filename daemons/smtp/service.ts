@@ -37,6 +37,7 @@ export const SERVICE = {
     rewrite: REWRITING,
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
+    sts: ["smtp_tls_sts"],
     $transports: ["best_mx_transport"],
   },
   reads: ["queue/active"],
@@ -163,6 +164,7 @@ export const SERVICE = {
     "smtp_tls_secure_cert_match",
     "smtp_tls_security_level",
     "smtp_tls_servername",
+    "smtp_tls_sts",
     "smtp_tls_verify_cert_match",
     "smtp_tls_wrappermode",
     "smtp_trusted_nexthops",

@@ -493,3 +493,25 @@ export const ANVIL = protocol({
     rate: { fields: { rate: integer() } },
   },
 });
+
+/** sts: the MTA-STS policies of domains (RFC 8461). */
+export const STS = protocol({
+  name: "sts",
+  version: 1,
+  repeatable: true,
+  requests: { find: { fields: { domain: text(1024) } } },
+  replies: {
+    policy: {
+      fields: {
+        /** none: there is no policy, or one that says so. */
+        mode: choice("none", "testing", "enforce"),
+        id: text(32),
+        /** Names of MX hosts, some with `*.` for one label. */
+        patterns: list(100, { name: text(255) }),
+        /** The policy's own lines, for reports. */
+        lines: list(200, { line: text(2000) }),
+      },
+      last: true,
+    },
+  },
+});

@@ -79,11 +79,15 @@ export class Connection {
 
   /** Reads into `buffer`: the bytes read, or null when the peer has closed. Throws `NetworkError`. */
   async read(buffer: Uint8Array): Promise<number | null> {
+    let count: number | null;
     try {
-      return await this.#conn.read(buffer);
+      count = await this.#conn.read(buffer);
     } catch (error) {
       throw this.#failure(error);
     }
+    // A stream on top of another ends in good order when we close it.
+    if (count === null && this.#timedOut) throw new NetworkError("timeout", TIMED_OUT);
+    return count;
   }
 
   /** Writes all of `bytes`. Throws `NetworkError`. */

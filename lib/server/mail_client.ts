@@ -18,6 +18,7 @@ import { noticeLines, type NoticeSettings, sendNotice } from "../proto/error_not
 import { CLEANUP, DELIVERY, DNS, PROXYMAP, REWRITE } from "../proto/protocols.ts";
 import { MapClient } from "../proto/proxymap_client.ts";
 import { RewriteClient } from "../proto/rewrite_client.ts";
+import type { StsLookup } from "../proto/sts_client.ts";
 // Wire protocols
 import { ClientAgent, type DeliveryExchange } from "../smtp/client_agent.ts";
 import { SessionCache } from "../smtp/client_cache.ts";
@@ -52,6 +53,8 @@ export interface ClientProgram {
   /** Tables about servers; `maps` is called only where there are some. */
   readonly tables: (maps: () => MapClient) => ClientTables | undefined;
   readonly tls: TlsConfiguration;
+  /** Undefined where MTA-STS policies are not asked for. */
+  readonly sts?: StsLookup | undefined;
   /** Undefined where nobody logs in. */
   readonly sasl: SaslConfiguration | undefined;
 }
@@ -95,7 +98,7 @@ export function mailClient(
 /** What finds the TLS policies of servers, and obeys them. */
 function clientTls(
   { log }: ProgramContext,
-  { policy, tls }: ClientProgram,
+  { policy, tls, sts }: ClientProgram,
   maps: () => MapClient,
   dns: DnsClient,
 ): ClientTls {
@@ -105,6 +108,7 @@ function clientTls(
     maps: tls.policyTables === undefined ? undefined : maps(),
     // A filter of replies is about where mail goes; what DANE trusts is what the resolver said.
     dns,
+    sts,
     warn: (text) => log.warning(text),
   });
   return new ClientTls(tls, finder, log);

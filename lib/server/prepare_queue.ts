@@ -70,6 +70,7 @@ const DIRECTORIES: readonly { readonly name: string; readonly mode: number; read
   { name: "incoming", mode: 0o700 },
   { name: "journal", mode: 0o700 },
   { name: "saved", mode: 0o700 },
+  { name: "sts", mode: 0o700 },
   { name: "trace", mode: 0o700 },
   { name: "pid", mode: 0o755, root: true },
   // Root's, so that no daemon can put a socket of its own in the place of another's. Searched by daemons of two

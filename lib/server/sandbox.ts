@@ -12,6 +12,7 @@ import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
+import { httpsReach } from "./https_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
@@ -366,6 +367,12 @@ export class Planner {
       }
       case "smtp":
         return this.#smtpReach(service, settings, entry);
+      case "https":
+        return httpsReach(
+          settings["https_port"] as number,
+          settings["https_trusted_addresses"] as readonly string[],
+          (name) => this.#origin(name),
+        );
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }

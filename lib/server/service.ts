@@ -43,9 +43,9 @@ export interface Service {
   /**
    * Network beyond sockets that it inherits. none; resolver: the resolver's address and port; smtp: the ports that
    * the configured transports use, private networks refused unless routed there by name; tables: the servers of the
-   * tables that it reads, host and port or socket each.
+   * tables that it reads, host and port or socket each; https: https_port anywhere but in private networks.
    */
-  readonly inet: "none" | "resolver" | "smtp" | "tables";
+  readonly inet: "none" | "resolver" | "smtp" | "tables" | "https";
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
   /** `--allow-sys` names, as "statfs". */

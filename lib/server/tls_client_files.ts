@@ -98,15 +98,22 @@ interface Fault {
 }
 
 function readMaterial(configuration: Configuration, entry: ServiceEntry): Reading {
+  if (entry.command !== "smtp" && entry.command !== "lmtp") return readWebAuthorities(configuration, entry);
   const names = PARAMETERS[entry.command === "lmtp" ? "lmtp" : "smtp"];
-  const values = settingsFor(configuration, entry, [...Object.values(names), "tls_append_default_CA"]);
+  const values = settingsFor(configuration, entry, [
+    ...Object.values(names),
+    "smtp_tls_sts",
+    "tls_append_default_CA",
+  ]);
+  // RFC 8461 section 4.2: MX hosts of a policy have certificates of authorities that everybody trusts.
+  const everybody = values.tls_append_default_CA || (entry.command === "smtp" && values.smtp_tls_sts);
   const faults: Fault[] = [];
   const file = values[names.file];
   const directory = values[names.directory];
   const texts = [
     ...(file === "" ? [] : readAll(names.file, [file], faults)),
     ...(directory === "" ? [] : readAll(names.directory, authorityFiles(directory), faults)),
-    ...(values.tls_append_default_CA ? readAll("tls_append_default_CA", [systemAuthorities()], faults) : []),
+    ...(everybody ? readAll("tls_append_default_CA", [systemAuthorities()], faults) : []),
   ];
   const authorities = texts.join("");
   if (authorities.length > AUTHORITIES_LIMIT) {
@@ -115,6 +122,14 @@ function readMaterial(configuration: Configuration, entry: ServiceEntry): Readin
   }
   const anchors = readAll(names.anchors, values[names.anchors], faults).join("");
   return { material: { authorities, anchors, ...identityOf(values, names, faults) }, faults };
+}
+
+/** The authorities of a daemon that asks web servers. */
+function readWebAuthorities(configuration: Configuration, entry: ServiceEntry): Reading {
+  const { https_CAfile: file } = settingsFor(configuration, entry, ["https_CAfile"]);
+  const faults: Fault[] = [];
+  const texts = readAll("https_CAfile", [file === "" ? systemAuthorities() : file], faults);
+  return { material: { ...NO_MATERIAL, authorities: texts.join("") }, faults };
 }
 
 /** The texts of files that hold certificates or keys. */

@@ -83,6 +83,7 @@ export function tlsTerms(
   host?: Host,
 ): Pick<SessionTerms, "tls" | "boundTo"> {
   if (wanted.kind === "invalid") return { tls: "invalid", boundTo: "" };
-  const compares = wanted.level !== "none" && wanted.level !== "may" && wanted.level !== "encrypt";
+  const compares = wanted.asksDomain === true ||
+    wanted.level !== "none" && wanted.level !== "may" && wanted.level !== "encrypt";
   return { tls: wanted.label, boundTo: compares ? `${destination.text} ${host?.name ?? ""}` : "" };
 }

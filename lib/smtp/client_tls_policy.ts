@@ -10,6 +10,7 @@ import { printable } from "../vstring/printable.ts";
 import { isValidHostname } from "../mail/domain.ts";
 import type { DnsLookup } from "../proto/dns_client.ts";
 import type { MapLookup } from "../proto/proxymap_client.ts";
+import type { StsLookup } from "../proto/sts_client.ts";
 // TLS
 import type { TrustAnchors } from "../tls/client_chain.ts";
 import type { CertificateDemand } from "../tls/client_verify.ts";
@@ -54,6 +55,8 @@ export type DestinationTls =
     readonly entry: TlsTableEntry | undefined;
     /** Connections may be shared by those who want the same. */
     readonly label: string;
+    /** What the domain itself says of its hosts counts too: a connection is for mail to this domain only. */
+    readonly asksDomain?: boolean;
   }
   | { readonly kind: "invalid"; readonly why: string };
 
@@ -65,6 +68,8 @@ export interface TlsPolicyTools {
   /** Undefined where there are no policy tables. */
   readonly maps: MapLookup | undefined;
   readonly dns: DnsLookup;
+  /** Undefined where MTA-STS policies are not asked for. */
+  readonly sts?: StsLookup | undefined;
   readonly warn: (text: string) => void;
 }
 
@@ -93,13 +98,54 @@ export class TlsPolicyFinder {
       return { kind: "invalid", why: "client TLS configuration problem" };
     }
     if (destination.kind === "unix") return this.#ofSocket(level, entry);
-    return { kind: "wanted", level, entry, label: labelOf(level, entry) };
+    const asksDomain = this.#tools.sts !== undefined && level !== "none" && entry === undefined;
+    return { kind: "wanted", level, entry, label: labelOf(level, entry), asksDomain };
   }
 
   /** The policy of one host of a destination. */
   async host(wanted: DestinationTls, destination: Destination, host: Host): Promise<HostTlsFinding> {
     if (wanted.kind === "invalid") return { kind: "invalid", why: wanted.why, ours: true };
-    const { level, entry } = wanted;
+    const found = await this.#configured(wanted, destination, host);
+    // RFC 8461 section 2: where DANE has something to say of the host, a policy on the web does not count.
+    const open = found.kind === "policy" && (found.level === "may" || found.level === "encrypt");
+    return wanted.asksDomain === true && open ? await this.#ofDomain(found, destination, host) : found;
+  }
+
+  /** What the domain's MTA-STS policy makes of a host that the configuration demands little of. */
+  async #ofDomain(found: HostTls, destination: Destination, host: Host): Promise<HostTlsFinding> {
+    if (destination.kind !== "inet" || !destination.mx) return found;
+    const sts = await this.#tools.sts?.policy(destination.host);
+    if (sts === undefined) return { kind: "invalid", why: "MTA-STS policy lookup problem", ours: true };
+    const patterns = sts.patterns.map(({ name }) => name);
+    const matches = patterns.some((pattern) => matchesMxPattern(pattern, host.name));
+    switch (sts.mode) {
+      case "none":
+        return found;
+      case "testing":
+        // RFC 8461 section 5: mail goes on as without the policy.
+        if (!matches) {
+          const text = `MX host ${printable(host.name)} does not match the MTA-STS policy of `;
+          this.#warn(`${text}${printable(destination.host)}, which is in mode testing`);
+        }
+        return found;
+      case "enforce": {
+        if (!matches) {
+          const why = `MX host ${printable(host.name)} does not match the MTA-STS policy`;
+          return { kind: "invalid", why, ours: false };
+        }
+        const demand = { kind: "names", names: [host.name] } as const;
+        return this.#policy("secure", undefined, demand, { serverName: host.name });
+      }
+      default:
+        return sts.mode satisfies never;
+    }
+  }
+
+  async #configured(
+    { level, entry }: Extract<DestinationTls, { kind: "wanted" }>,
+    destination: Destination,
+    host: Host,
+  ): Promise<HostTlsFinding> {
     switch (level) {
       case "none":
       case "may":

@@ -42,13 +42,22 @@ class Resolver implements AsyncDisposable {
 
 const ADDRESS_RECORD = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
 const TYPE_A = 1;
+const TYPE_TXT = 16;
+/** An MTA-STS record, so that its policy is asked for: of a web server that is not there. */
+const TEXT = utf8("v=STSv1; id=1;");
+const TEXT_RECORD = [0xc0, 12, 0, TYPE_TXT, 0, 1, 0, 0, 0, 60, 0, TEXT.length + 1, TEXT.length, ...TEXT];
+const LOOPBACK = [127, 0, 0, 1];
 
 /** RFC 1035 section 4.1: the question again, and behind it the record, if there is one. */
 function answerTo(query: Uint8Array): Uint8Array {
   let end = 12;
   while (query[end] !== 0) end += query[end]! + 1;
-  const exists = !decode(query.subarray(12, end)).includes("nowhere");
-  const record = exists && query[end + 2] === TYPE_A ? ADDRESS_RECORD : [];
+  const name = decode(query.subarray(12, end));
+  const isPolicy = name.includes("mta-sts") && name.includes("elsewhere");
+  const exists = !name.includes("nowhere");
+  const address = isPolicy ? [...ADDRESS_RECORD.slice(0, -4), ...LOOPBACK] : ADDRESS_RECORD;
+  const type = query[end + 2];
+  const record = exists && type === TYPE_A ? address : isPolicy && type === TYPE_TXT ? TEXT_RECORD : [];
   const counts = [0, 1, 0, record.length === 0 ? 0 : 1, 0, 0, 0, 0];
   const flags = [0x81, exists ? 0x80 : 0x83];
   return Uint8Array.from([
@@ -64,7 +73,7 @@ function answerTo(query: Uint8Array): Uint8Array {
 const UNUSED: Readonly<Record<string, string>> = {
   "lmtp net 0.0.0.0/0:24":
     "the standard port: only a public address may be reached there without being named",
-  "smtp net 0.0.0.0/0:25": "the standard port, as with lmtp",
+  "sts write ROOT/queue/sts": "a policy is kept when a web server has given one (tests/daemons/sts)",
   "qmgr write ROOT/queue/hold":
     "a message is put on hold after its delivery ended several agents (qmgr's own tests)",
 };
@@ -160,6 +169,10 @@ function configure(
     header_checks: '["regexp:$config_directory/checks"]',
     // This host's own clients are counted too.
     smtpd_client_event_limit_exceptions: "[]",
+    smtp_tls_sts: "true",
+    smtp_connect_timeout: '"1s"', // of a documentation address, where nobody is
+    https_port: String(freePort()),
+    https_trusted_addresses: '["127.0.0.1"]',
     smtp_generic_maps: '["texthash:$config_directory/generic"]',
     lmtp_generic_maps: '["texthash:$config_directory/generic"]',
   });
@@ -173,9 +186,8 @@ const LOCAL = [
   "list@local.test",
   "failing@local.test",
 ];
-const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry"].map((name) =>
-  `x@${name}.test`
-);
+const ELSEWHERE = ["far", "relay", "nowhere", "elsewhere", "dead", "lmtp", "lmtp-name", "discard", "retry"]
+  .map((name) => `x@${name}.test`);
 
 /** A login name that is not root's: a mailbox of root's is not delivered to. */
 function someUser(): string {

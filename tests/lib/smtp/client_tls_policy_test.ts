@@ -1,5 +1,6 @@
 /** TLS policies of destinations and hosts: levels, tables, DANE. @module */
 import assert from "node:assert/strict";
+import type { StsAnswer, StsLookup } from "../../../lib/proto/sts_client.ts";
 import type { DnsAnswer, DnsLookup, DnsQueryType } from "../../../lib/proto/dns_client.ts";
 import { parseDestination } from "../../../lib/smtp/client_destination.ts";
 import type { Host } from "../../../lib/smtp/client_hosts.ts";
@@ -351,3 +352,81 @@ Deno.test("a literal address has no TLSA records", async () => {
   const found = await finder.host(await finder.destination(destination), destination, hostOf("192.0.2.1"));
   assert.equal(brief(found), "may");
 });
+
+const STS_POLICY: StsAnswer = {
+  mode: "enforce",
+  id: "1",
+  patterns: [{ name: "mx.example.test" }],
+  lines: [],
+};
+
+interface StsCase {
+  readonly name: string;
+  readonly sts: Partial<StsAnswer> | undefined;
+  readonly level?: TlsConfiguration["level"];
+  readonly zone?: Zone;
+  readonly to?: string;
+  readonly entries?: Readonly<Record<string, string>>;
+  readonly expected: string;
+}
+
+const SECURE = "secure! mx.example.test sni=mx.example.test";
+const STS_CASES: readonly StsCase[] = [
+  { name: "RFC 8461 section 4.2: the certificate is for the MX host's own name", sts: {}, expected: SECURE },
+  {
+    name: "a wildcard in a policy is for one label",
+    sts: { patterns: [{ name: "*.example.test" }] },
+    expected: SECURE,
+  },
+  {
+    name: "a host that the policy does not name",
+    sts: { patterns: [{ name: "other.test" }] },
+    expected: "invalid: MX host mx.example.test does not match the MTA-STS policy",
+  },
+  {
+    name: "RFC 8461 section 5: in mode testing mail goes on as without the policy",
+    sts: { mode: "testing" },
+    expected: "may",
+  },
+  { name: "no policy", sts: { mode: "none", patterns: [] }, expected: "may" },
+  { name: "nobody can tell", sts: undefined, expected: "invalid: MTA-STS policy lookup problem" },
+  {
+    name: "a destination without MX lookup has no policy",
+    sts: {},
+    to: "[mx.example.test]",
+    expected: "may",
+  },
+  {
+    name: "an entry of the administrator's comes first",
+    sts: {},
+    entries: { "example.test": "may" },
+    expected: "may",
+  },
+  { name: "level none asks nobody", sts: undefined, level: "none", expected: "none" },
+  { name: "level encrypt becomes more", sts: {}, level: "encrypt", expected: SECURE },
+  { name: "level dane without records becomes more than may", sts: {}, level: "dane", expected: SECURE },
+  {
+    name: "RFC 8461 section 2: DANE comes first",
+    sts: { patterns: [{ name: "other.test" }] },
+    level: "dane",
+    zone: { ...MX, ...ADDRESS, ...TLSA },
+    expected: `dane! 1 ${NAMES}`,
+  },
+];
+
+for (const { name, sts, level, zone, to, entries, expected } of STS_CASES) {
+  Deno.test(name, async () => {
+    const lookup: StsLookup = {
+      policy: () => Promise.resolve(sts === undefined ? undefined : { ...STS_POLICY, ...sts }),
+    };
+    const changes = { level: level ?? "may", policyTables: "smtp_tls_policy_maps" } as const;
+    const { finder } = makeFinder(changes, zoneDns(zone ?? {}), entries, lookup);
+    const destination = parseDestination(to ?? "example.test", POLICY);
+    const found = await finder.host(
+      await finder.destination(destination),
+      destination,
+      hostOf("mx.example.test"),
+    );
+    assert.equal(brief(found), expected);
+  });
+}

@@ -5,6 +5,7 @@
  */
 import type { Logger } from "../../../lib/log/log.ts";
 import type { DnsLookup } from "../../../lib/proto/dns_client.ts";
+import type { StsLookup } from "../../../lib/proto/sts_client.ts";
 import type { MapLookup, MapOutcome } from "../../../lib/proto/proxymap_client.ts";
 import { ClientTls } from "../../../lib/smtp/client_tls.ts";
 import { TlsPolicyFinder } from "../../../lib/smtp/client_tls_policy.ts";
@@ -52,6 +53,7 @@ export function makeFinder(
   changes: Partial<TlsConfiguration>,
   dns: DnsLookup,
   entries: Readonly<Record<string, string>> = {},
+  sts?: StsLookup,
 ): { readonly finder: TlsPolicyFinder; readonly warnings: string[] } {
   const warnings: string[] = [];
   const finder = new TlsPolicyFinder({
@@ -59,6 +61,7 @@ export function makeFinder(
     myHostName: "client.test",
     maps: fakeMaps(entries),
     dns,
+    sts,
     warn: (text) => void warnings.push(text),
   });
   return { finder, warnings };
