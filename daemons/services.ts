@@ -22,6 +22,7 @@ import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
 import { SERVICE as sts } from "./sts/service.ts";
+import { SERVICE as tlsrpt } from "./tlsrpt/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
 import { SERVICE as virtual } from "./virtual/service.ts";
 
@@ -46,6 +47,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     smtp,
     smtpd,
     sts,
+    tlsrpt,
     trivialRewrite,
     virtual,
   ].map((service: Service) => [service.command, service]),

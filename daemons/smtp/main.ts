@@ -35,6 +35,8 @@
  * With smtp_tls_sts a domain's MTA-STS policy counts where smtp_tls_policy_maps has no entry and DANE no records: in mode
  * enforce the MX host must be one of those that the policy names, and its certificate an authority's for its own name.
  *
+ * With smtp_tlsrpt_enable the tlsrpt daemon is told of each server whether TLS was as the domain's policy wants it.
+ *
  * ## Security
  * Talks to servers that strangers chose, and believes nothing that they say beyond their replies. Replies are bounded
  * in line, size and time; every command and every piece of message text has a deadline for all of it. What a server
@@ -54,7 +56,7 @@
  *
  * ## Standards
  * RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (enhanced status codes), RFC 2045 (quoted-printable), RFC 2920
- * (pipelining), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX), RFC 7672 (DANE), RFC 8461 (MTA-STS).
+ * (pipelining), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX), RFC 7672 (DANE), RFC 8460 (TLSRPT), RFC 8461 (MTA-STS).
  *
  * ## Diagnostics
  * One line for each recipient in Postfix's format: `to=, relay=, delay=, delays=, dsn=, status=`. Failures that
@@ -91,7 +93,7 @@
  * smtp_tls_mandatory_ciphers, smtp_tls_mandatory_exclude_ciphers, smtp_tls_mandatory_protocols,
  * smtp_tls_note_starttls_offer, smtp_tls_policy_maps, smtp_tls_protocols, smtp_tls_scert_verifydepth,
  * smtp_tls_secure_cert_match, smtp_tls_security_level, smtp_tls_servername, smtp_tls_sts, smtp_tls_trust_anchor_file,
- * smtp_tls_verify_cert_match, smtp_tls_wrappermode, smtp_trusted_nexthops, smtp_xforward_timeout,
+ * smtp_tls_verify_cert_match, smtp_tls_wrappermode, smtp_tlsrpt_enable, smtp_trusted_nexthops, smtp_xforward_timeout,
  * smtputf8_autodetect_classes, soft_bounce, tls_append_default_CA, tls_dane_digests, use_srv_lookup,
  * virtual_transport.
  *
@@ -105,8 +107,9 @@
 // Safe primitives
 import { systemAddresses } from "../../lib/safe/process.ts";
 // Internal protocols
-import { DELIVERY, STS } from "../../lib/proto/protocols.ts";
+import { DELIVERY, STS, TLSRPT } from "../../lib/proto/protocols.ts";
 import { StsClient } from "../../lib/proto/sts_client.ts";
+import { TlsrptClient } from "../../lib/proto/tlsrpt_client.ts";
 // Wire protocols
 import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
@@ -126,6 +129,12 @@ await runIpcDaemon(SERVICE, DELIVERY, (context) => {
     rules: (services) => OutgoingRules.from("smtp", settings, services, (text) => log.warning(text)),
     tables: (maps) => ClientTables.from("smtp", settings, maps, log),
     tls: smtpTlsConfiguration(settings, context.clientTls),
+    reporter: settings.smtp_tlsrpt_enable
+      ? new TlsrptClient(
+        context.client(TLSRPT, "tlsrpt"),
+        (error) => context.trouble("telling tlsrpt", error),
+      )
+      : undefined,
     sts: settings.smtp_tls_sts ? new StsClient(context.client(STS, "sts")) : undefined,
     sasl: saslConfiguration("smtp", settings),
   });

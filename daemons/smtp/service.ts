@@ -38,6 +38,7 @@ export const SERVICE = {
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
     sts: ["smtp_tls_sts"],
+    tlsrpt: ["smtp_tlsrpt_enable"],
     $transports: ["best_mx_transport"],
   },
   reads: ["queue/active"],
@@ -167,6 +168,7 @@ export const SERVICE = {
     "smtp_tls_sts",
     "smtp_tls_verify_cert_match",
     "smtp_tls_wrappermode",
+    "smtp_tlsrpt_enable",
     "smtp_trusted_nexthops",
     "smtp_xforward_timeout",
     "smtputf8_autodetect_classes",

@@ -186,7 +186,7 @@ export const ROWS_Q_Z: Readonly<Record<string, PostfixRow>> = {
   smtp_tls_trust_anchor_file: ["string", "", 0, 0, "smtp"],
   smtp_tls_verify_cert_match: ["string", "hostname", 1, 0, "smtp"],
   smtp_tls_wrappermode: ["bool", "no", 0, 0, "smtp"],
-  smtp_tlsrpt_enable: ["bool", "no", 0, 0, "smtp", "tls", "Report TLS results of deliveries"],
+  smtp_tlsrpt_enable: ["bool", "no", 0, 0, "smtp"],
   smtp_tlsrpt_skip_reused_handshakes: ["bool", "no", 0, 0, "smtp", "tls", "Leave sessions that were used again out of these reports"],
   smtp_tlsrpt_socket_name: ["string", "", 0, 0, "smtp", "tls", "Socket of the program that collects these reports"],
   smtp_use_tls: ["bool", "no", 0, 0, "smtp tlsproxy", "obsolete", "Use TLS where offered; today smtp_tls_security_level"],

@@ -515,3 +515,28 @@ export const STS = protocol({
     },
   },
 });
+
+/** tlsrpt: what became of TLS with servers, for the reports of RFC 8460. */
+export const TLSRPT = protocol({
+  name: "tlsrpt",
+  version: 1,
+  requests: {
+    result: {
+      fields: {
+        /** Domain that mail was for. */
+        domain: text(1024),
+        /** RFC 8460 section 4.2. */
+        policy: choice("no-policy-found", "sts", "tlsa"),
+        /** The policy's lines, or the TLSA records. */
+        strings: list(200, { line: text(2000) }),
+        /** MX hosts that an STS policy names. */
+        patterns: list(100, { name: text(255) }),
+        /** Empty: TLS was as the policy wants it. Else a result type of RFC 8460 section 4.3. */
+        failure: text(64),
+        host: text(1024),
+        address: text(64),
+      },
+    },
+  },
+  replies: { taken: { fields: {}, last: true } },
+});

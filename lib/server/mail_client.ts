@@ -19,6 +19,7 @@ import { CLEANUP, DELIVERY, DNS, PROXYMAP, REWRITE } from "../proto/protocols.ts
 import { MapClient } from "../proto/proxymap_client.ts";
 import { RewriteClient } from "../proto/rewrite_client.ts";
 import type { StsLookup } from "../proto/sts_client.ts";
+import type { TlsReporter } from "../proto/tlsrpt_client.ts";
 // Wire protocols
 import { ClientAgent, type DeliveryExchange } from "../smtp/client_agent.ts";
 import { SessionCache } from "../smtp/client_cache.ts";
@@ -55,6 +56,8 @@ export interface ClientProgram {
   readonly tls: TlsConfiguration;
   /** Undefined where MTA-STS policies are not asked for. */
   readonly sts?: StsLookup | undefined;
+  /** Undefined where nobody wants to know what became of TLS. */
+  readonly reporter?: TlsReporter | undefined;
   /** Undefined where nobody logs in. */
   readonly sasl: SaslConfiguration | undefined;
 }
@@ -98,7 +101,7 @@ export function mailClient(
 /** What finds the TLS policies of servers, and obeys them. */
 function clientTls(
   { log }: ProgramContext,
-  { policy, tls, sts }: ClientProgram,
+  { policy, tls, sts, reporter }: ClientProgram,
   maps: () => MapClient,
   dns: DnsClient,
 ): ClientTls {
@@ -111,7 +114,7 @@ function clientTls(
     sts,
     warn: (text) => log.warning(text),
   });
-  return new ClientTls(tls, finder, log);
+  return new ClientTls(tls, finder, log, reporter);
 }
 
 /** Tells the postmaster of conversations; that it fails is only logged, as the mail is dealt with. */

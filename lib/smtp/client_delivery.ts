@@ -314,7 +314,7 @@ export class ClientDelivery {
     clear: boolean,
   ): Promise<Introduced> {
     const { login, policy } = this.#tools;
-    const introduced = await this.#tools.tls.introduce(session, tls, by, clear);
+    const introduced = await this.#tools.tls.introduce(session, destination, tls, by, clear);
     if (introduced.kind !== "ready" || login === undefined) return introduced;
     const found = await login.find(destination, session.host, this.#request.sender);
     const failure = await login.login(session, found, policy.timeouts.hello);

@@ -5,6 +5,7 @@
  */
 // Utility
 import type { Logger } from "../log/log.ts";
+import type { TlsReporter } from "../proto/tlsrpt_client.ts";
 // This program
 import type { Destination } from "./client_destination.ts";
 import { type Failure, localFailure } from "./client_failure.ts";
@@ -13,6 +14,7 @@ import type { SessionTerms } from "./client_key.ts";
 import type { ClientSession, Introduction } from "./client_session.ts";
 import { type DestinationTls, type HostTls, type TlsPolicyFinder } from "./client_tls_policy.ts";
 import { type Introduced, introduceSecurely } from "./client_tls_session.ts";
+import { NO_POLICY, policyOf, reportResult } from "./client_tls_report.ts";
 import type { TlsConfiguration } from "./client_tls_settings.ts";
 
 /** The message, as far as going without TLS depends on it. */
@@ -27,8 +29,15 @@ export class ClientTls {
   readonly #configuration: TlsConfiguration;
   readonly #finder: TlsPolicyFinder;
   readonly #log: Logger;
+  readonly #reporter: TlsReporter | undefined;
 
-  constructor(configuration: TlsConfiguration, finder: TlsPolicyFinder, log: Logger) {
+  constructor(
+    configuration: TlsConfiguration,
+    finder: TlsPolicyFinder,
+    log: Logger,
+    reporter?: TlsReporter,
+  ) {
+    this.#reporter = reporter;
     this.#configuration = configuration;
     this.#finder = finder;
     this.#log = log;
@@ -47,18 +56,35 @@ export class ClientTls {
   ): Promise<HostTls | { readonly kind: "failed"; readonly failure: Failure }> {
     const found = await this.#finder.host(wanted, destination, host);
     if (found.kind === "policy") return found;
+    if (found.failure !== undefined) {
+      reportResult(this.#reporter, destination, host, found.reported ?? NO_POLICY, found.failure);
+    }
     return { kind: "failed", failure: localFailure("site", true, "4.7.5", found.why, host.name) };
   }
 
   /** Introduces us to a server as its policy demands. Throws `StreamError`. */
   async introduce(
     session: ClientSession,
+    destination: Destination,
     tls: HostTls,
     by: Introduction,
     clear: boolean,
   ): Promise<Introduced> {
     const info = (text: string) => this.#log.info(text);
-    return await introduceSecurely(session, tls, { by, configuration: this.#configuration, info }, clear);
+    const tools = { by, configuration: this.#configuration, info };
+    const introduced = await introduceSecurely(session, tls, tools, clear);
+    // The second try, in the clear, is about the same failure.
+    if (tls.level !== "none" && !clear) this.#report(session, destination, tls, introduced);
+    return introduced;
+  }
+
+  /** RFC 8460 section 4.2: one result for each connection: TLS as the policy wants it, or what was wrong with it. */
+  #report(session: ClientSession, destination: Destination, tls: HostTls, introduced: Introduced): void {
+    const fault = introduced.kind === "failed" ? introduced.tls : undefined;
+    // A server that broke off for another reason says nothing of its TLS.
+    if (introduced.kind === "failed" && fault === undefined) return;
+    const failure = fault ?? (session.security === undefined ? "starttls-not-supported" : "");
+    reportResult(this.#reporter, destination, session.host, policyOf(tls), failure);
   }
 
   /**

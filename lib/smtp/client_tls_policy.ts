@@ -18,6 +18,7 @@ import type { CertificateDemand } from "../tls/client_verify.ts";
 import type { Destination } from "./client_destination.ts";
 import type { Host } from "./client_hosts.ts";
 import { findTlsa } from "./client_tls_dane.ts";
+import type { ReportedPolicy } from "./client_tls_report.ts";
 import type { TlsConfiguration, TlsLevel, VersionSpan } from "./client_tls_settings.ts";
 import { parseTlsEntry, type TlsTableEntry } from "./client_tls_table.ts";
 
@@ -35,6 +36,8 @@ export interface HostTls {
   readonly serverName: string;
   readonly demand: CertificateDemand;
   readonly anchors: TrustAnchors;
+  /** The domain's own policy that counts here; undefined when it has none, or DANE. */
+  readonly reported?: ReportedPolicy;
 }
 
 /** The host's policy; or why it must not be used. */
@@ -45,6 +48,9 @@ export type HostTlsFinding =
     readonly why: string;
     /** The configuration is at fault, so that no host will do better. */
     readonly ours: boolean;
+    /** Policy and kind of failure for the domain's report. */
+    readonly reported?: ReportedPolicy;
+    readonly failure?: "validation-failure" | "dnssec-invalid";
   };
 
 /** What is wanted of a destination, before a host is known. */
@@ -117,6 +123,7 @@ export class TlsPolicyFinder {
     const sts = await this.#tools.sts?.policy(destination.host);
     if (sts === undefined) return { kind: "invalid", why: "MTA-STS policy lookup problem", ours: true };
     const patterns = sts.patterns.map(({ name }) => name);
+    const reported = { kind: "sts", strings: sts.lines.map(({ line }) => line), patterns } as const;
     const matches = patterns.some((pattern) => matchesMxPattern(pattern, host.name));
     switch (sts.mode) {
       case "none":
@@ -127,14 +134,14 @@ export class TlsPolicyFinder {
           const text = `MX host ${printable(host.name)} does not match the MTA-STS policy of `;
           this.#warn(`${text}${printable(destination.host)}, which is in mode testing`);
         }
-        return found;
+        return { ...found, reported };
       case "enforce": {
         if (!matches) {
           const why = `MX host ${printable(host.name)} does not match the MTA-STS policy`;
-          return { kind: "invalid", why, ours: false };
+          return { kind: "invalid", why, ours: false, reported, failure: "validation-failure" };
         }
         const demand = { kind: "names", names: [host.name] } as const;
-        return this.#policy("secure", undefined, demand, { serverName: host.name });
+        return { ...this.#policy("secure", undefined, demand, { serverName: host.name }), reported };
       }
       default:
         return sts.mode satisfies never;
@@ -230,7 +237,7 @@ export class TlsPolicyFinder {
     const found = await findTlsa(destination, host, dane, this.#tools.dns);
     switch (found.kind) {
       case "trouble":
-        return { kind: "invalid", why: found.why, ours: false };
+        return { kind: "invalid", why: found.why, ours: false, failure: "dnssec-invalid" };
       case "absent": {
         if (only) {
           return { kind: "invalid", why: `${found.why}: ${printable(host.name)}:${host.port}`, ours: false };
