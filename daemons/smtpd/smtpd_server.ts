@@ -20,7 +20,8 @@ import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
-import type { ClientStanding, Session } from "./smtpd_session.ts";
+import type { ClientStanding } from "./smtpd_client.ts";
+import type { Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
 import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
@@ -28,7 +29,13 @@ import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { CleanupService } from "./smtpd_transaction.ts";
 
 /** Lists of clients that may have tables in them. */
-type ClientList = "mynetworks" | "smtpd_authorized_verp_clients" | "smtpd_client_event_limit_exceptions";
+type ClientList =
+  | "mynetworks"
+  | "smtpd_authorized_verp_clients"
+  | "smtpd_authorized_xclient_hosts"
+  | "smtpd_authorized_xforward_hosts"
+  | "smtpd_client_event_limit_exceptions"
+  | "smtpd_sasl_exceptions_networks";
 
 /** The shared part of one process. */
 export class Server {
@@ -54,6 +61,8 @@ export class Server {
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
+  readonly #xclientHosts: MatchList;
+  readonly #xforwardHosts: MatchList;
   readonly #noLogin: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
@@ -108,6 +117,11 @@ export class Server {
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.#xclientHosts = clients("smtpd_authorized_xclient_hosts", settings.smtpd_authorized_xclient_hosts);
+    this.#xforwardHosts = clients(
+      "smtpd_authorized_xforward_hosts",
+      settings.smtpd_authorized_xforward_hosts,
+    );
     this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
   }
@@ -141,14 +155,9 @@ export class Server {
     };
   }
 
-  /** True for a client that AUTH is kept from; a promise when a table has to be asked. Trouble means: it is. */
+  /** True for a client that AUTH is kept from; a promise when a table has to be asked. */
   #mayNotLogIn(peer: Peer): boolean | Promise<boolean> {
-    if (this.sasl === undefined || this.settings.smtpd_sasl_exceptions_networks.length === 0) return false;
-    const key = `${peer.name} ${peer.address}`;
-    const verdict = matchLiteral(this.#noLogin, listSubject("address", key));
-    if (verdict !== "ask") return verdict === "match";
-    return this.#services.maps.find("smtpd_sasl_exceptions_networks", "list", key)
-      .then((found) => found.kind !== "missing");
+    return this.sasl !== undefined && this.#isIn("smtpd_sasl_exceptions_networks", this.#noLogin, peer);
   }
 
   /** True for a client in a list; a promise when a table has to be asked. Trouble means: it is not. */
@@ -168,6 +177,23 @@ export class Server {
   allowsVerp(peer: Peer): boolean | Promise<boolean> {
     if (this.settings.smtpd_authorized_verp_clients.length === 0) return false;
     return this.#isIn("smtpd_authorized_verp_clients", this.#verpClients, peer);
+  }
+
+  /** True for a client that may use XCLIENT; a promise when a table has to be asked. Trouble means: it may not. */
+  mayImpersonate(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_xclient_hosts.length === 0) return false;
+    return this.#isIn("smtpd_authorized_xclient_hosts", this.#xclientHosts, peer);
+  }
+
+  /** True for a client that may use XFORWARD; likewise. */
+  mayForward(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_xforward_hosts.length === 0) return false;
+    return this.#isIn("smtpd_authorized_xforward_hosts", this.#xforwardHosts, peer);
+  }
+
+  /** MAIL and VRFY may have SMTPUTF8. */
+  get takesUtf8(): boolean {
+    return this.settings.smtputf8_enable && !this.hiddenKeywords.has("SMTPUTF8");
   }
 
   /** Registers a session; gives the reply for a client that is turned away. */

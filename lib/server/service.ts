@@ -46,6 +46,8 @@ export interface Service {
    * tables that it reads, host and port or socket each; https: https_port anywhere but in private networks.
    */
   readonly inet: "none" | "resolver" | "smtp" | "tables" | "https";
+  /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
+  readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
   /** `--allow-sys` names, as "statfs". */

@@ -132,6 +132,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "smtp_tls_fingerprint_digest",
   "smtp_tls_security_level",
   "smtpd_authorized_verp_clients", // $authorized_verp_clients, of Postfix 2.0, is not honoured; both are empty
+  "address_verify_map", // a file of our own
   "address_verify_poll_count", // $stress is not there
   "alias_database",
   "alias_maps",
