@@ -120,7 +120,8 @@
 // Safe primitives
 import { systemAddresses } from "../../lib/safe/process.ts";
 // Internal protocols
-import { DELIVERY, STS, TLSRPT } from "../../lib/proto/protocols.ts";
+import { DELIVERY } from "../../lib/proto/protocols.ts";
+import { STS, TLSRPT } from "../../lib/proto/tls_protocols.ts";
 import { StsClient } from "../../lib/proto/sts_client.ts";
 import { TlsrptClient } from "../../lib/proto/tlsrpt_client.ts";
 // Wire protocols

@@ -4,7 +4,7 @@
  * Fetches and keeps the MTA-STS policies of domains.
  *
  * ## Description
- * Serves the `sts` protocol of lib/proto/protocols.ts: says which policy mail to a domain has to obey. smtp asks it before
+ * Serves the `sts` protocol of lib/proto/tls_protocols.ts: says which policy mail to a domain has to obey. smtp asks it before
  * it connects to a domain's MX hosts, where smtp_tls_sts is set.
  *
  * A domain that has a policy says so by a TXT record at `_mta-sts.DOMAIN`. The policy is fetched from
@@ -37,7 +37,8 @@
  */
 // Mail
 import { DnsClient } from "../../lib/proto/dns_client.ts";
-import { DNS, STS } from "../../lib/proto/protocols.ts";
+import { DNS } from "../../lib/proto/protocols.ts";
+import { STS } from "../../lib/proto/tls_protocols.ts";
 // Wire protocols
 import { readAnchors } from "../../lib/tls/client_material.ts";
 // Server skeleton

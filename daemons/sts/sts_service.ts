@@ -8,7 +8,7 @@ import type { Logger } from "../../lib/log/log.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import { toAsciiName } from "../../lib/mail/domain.ts";
 import type { DnsLookup } from "../../lib/proto/dns_client.ts";
-import type { STS } from "../../lib/proto/protocols.ts";
+import type { STS } from "../../lib/proto/tls_protocols.ts";
 import type { ReplyValues } from "../../lib/ipc/protocol.ts";
 // Wire protocols
 import { isForbiddenAddress } from "../../lib/smtp/address_policy.ts";

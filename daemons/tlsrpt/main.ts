@@ -4,7 +4,7 @@
  * Counts what became of TLS with servers, and reports it daily to those who ask for it.
  *
  * ## Description
- * Serves the `tlsrpt` protocol of lib/proto/protocols.ts: smtp tells it, where smtp_tlsrpt_enable is set, of each server
+ * Serves the `tlsrpt` protocol of lib/proto/tls_protocols.ts: smtp tells it, where smtp_tlsrpt_enable is set, of each server
  * that it spoke with whether TLS was as the domain's policy (DANE, MTA-STS, or none) wants it, and else what was wrong.
  *
  * Results are counted by day (UTC), domain and policy, and kept in a file for each day in tlsrpt/ below queue_directory.
@@ -35,7 +35,8 @@
  */
 // Mail
 import { DnsClient } from "../../lib/proto/dns_client.ts";
-import { CLEANUP, DNS, TLSRPT } from "../../lib/proto/protocols.ts";
+import { CLEANUP, DNS } from "../../lib/proto/protocols.ts";
+import { TLSRPT } from "../../lib/proto/tls_protocols.ts";
 // Wire protocols
 import { readAnchors } from "../../lib/tls/client_material.ts";
 // Server skeleton

@@ -5,7 +5,7 @@
  */
 import { type IpcClient, IpcError } from "../ipc/client.ts";
 import type { ReplyValues } from "../ipc/protocol.ts";
-import type { STS } from "./protocols.ts";
+import type { STS } from "./tls_protocols.ts";
 
 /** The policy of a domain; see the protocol for the fields. */
 export type StsAnswer = ReplyValues<typeof STS, "policy">;

@@ -5,7 +5,7 @@
  */
 import { type IpcClient, IpcError } from "../ipc/client.ts";
 import type { RequestValues } from "../ipc/protocol.ts";
-import type { TLSRPT } from "./protocols.ts";
+import type { TLSRPT } from "./tls_protocols.ts";
 
 /** What became of TLS with one server; see the protocol for the fields. */
 export type TlsResult = RequestValues<typeof TLSRPT, "result">;
