@@ -14,8 +14,10 @@ import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { filterGrants, filterMay } from "./filter_reach.ts";
 import { filterNames, milterGrants } from "./milter_reach.ts";
+import { httpsReach } from "./https_reach.ts";
 import { policyGrants } from "./policy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
+import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
 import { saslReach } from "./sasl_reach.ts";
 import { serverTlsMaterial } from "./tls_files.ts";
@@ -331,6 +333,9 @@ export class Planner {
       ...(service.command === "pipe" && entry.pipe !== undefined ? { pipe: entry.pipe } : {}),
       ...this.#places(entry, service),
       ...(tls === undefined ? {} : { tls }),
+      ...(service.opensTls && this.#queueKey !== ""
+        ? { clientTls: clientTlsMaterial(this.#configuration, entry) }
+        : {}),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }
@@ -424,6 +429,12 @@ export class Planner {
       }
       case "smtp":
         return this.#smtpReach(service, settings, entry);
+      case "https":
+        return httpsReach(
+          settings["https_port"] as number,
+          settings["https_trusted_addresses"] as readonly string[],
+          (name) => this.#origin(name),
+        );
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }
