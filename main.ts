@@ -55,6 +55,7 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["postlock", { purpose: "runs a command while a mailbox is locked", load: () => import("./commands/postlock.ts") }],
   ["postlog", { purpose: "writes lines to the log", load: () => import("./commands/postlog.ts") }],
   ["postmap", { purpose: "checks and queries lookup tables", load: () => import("./commands/postmap.ts") }],
+  ["postmulti", { purpose: "works on several instances of the mail system", load: () => import("./commands/postmulti.ts") }],
   ["postqueue", { purpose: "lists and flushes the queue", load: () => import("./commands/postqueue.ts") }],
   ["postsuper", { purpose: "holds, releases, removes queued mail", load: () => import("./commands/postsuper.ts") }],
   ["qshape", { purpose: "shows domains and ages of queued mail", load: () => import("./commands/qshape.ts") }],

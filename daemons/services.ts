@@ -15,6 +15,8 @@ import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
 import { SERVICE as mailbox } from "./mailbox/service.ts";
 import { SERVICE as pickup } from "./pickup/service.ts";
+import { SERVICE as pipe } from "./pipe/service.ts";
+import { SERVICE as program } from "./program/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
 import { SERVICE as sasl } from "./sasl/service.ts";
@@ -22,6 +24,7 @@ import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
+import { SERVICE as verify } from "./verify/service.ts";
 import { SERVICE as virtual } from "./virtual/service.ts";
 
 /** Every daemon but master, by the name of its program. */
@@ -38,6 +41,8 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     local,
     mailbox,
     pickup,
+    pipe,
+    program,
     proxymap,
     qmgr,
     sasl,
@@ -45,6 +50,11 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     smtp,
     smtpd,
     trivialRewrite,
+    verify,
     virtual,
   ].map((service: Service) => [service.command, service]),
 );
+
+/** The programs that master.toml may name: helpers are started on a daemon's request only. */
+export const COMMANDS: readonly string[] = [...SERVICES.values()]
+  .filter(({ skeleton }) => skeleton !== "helper").map(({ command }) => command);

@@ -34,26 +34,30 @@
  *   See service.ts.
  *
  * LIMITS
- *   No SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   BINARYMIME is not offered. A chunk that is more than half over message_size_limit ends the session.
  *
  * @module
  */
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
+// Tables
+import { connectTo } from "../../lib/table/stream_target.ts";
 // Server skeleton
-import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL } from "../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL, VERIFY } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+import { queryAddress } from "../../lib/proto/verify_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
 // Access
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
+import { PolicyServers } from "../../lib/access/policy_server.ts";
 // This program
-import { lookUpNames } from "./smtpd_peer.ts";
+import { lookUpNames } from "../../lib/access/peer_name.ts";
 import { Server } from "./smtpd_server.ts";
+import type { ClientStanding } from "./smtpd_client.ts";
 import { Session } from "./smtpd_session.ts";
-import type { ClientStanding } from "./smtpd_standing.ts";
 import type { SmtpdServices } from "./smtpd_settings.ts";
 import { SmtpdSasl } from "./smtpd_sasl.ts";
 import { SmtpdTls } from "./smtpd_tls.ts";
@@ -135,9 +139,14 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
+  const verify = context.reaches("verify") ? context.client(VERIFY, "verify") : undefined;
+  const policy = new PolicyServers(settings, { stream: connectTo }, context.log);
   const services: SmtpdServices = {
     settings,
     origin: (parameter) => context.origin(parameter),
+    warning: (text) => context.log.warning(text),
+    probe: verify === undefined ? undefined : (address) => queryAddress(verify, address),
+    askPolicy: (server, question) => policy.ask(server, question),
     serviceName: context.serviceName,
     anvil: context.reaches("anvil") ? context.client(ANVIL, "anvil") : undefined,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),

@@ -11,13 +11,18 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
-import { auth, authKeywords, readSubmitter } from "./smtpd_auth.ts";
+import { auth, readSubmitter } from "./smtpd_auth.ts";
+import { bdat } from "./smtpd_bdat.ts";
+import { ehloReply } from "./smtpd_ehlo.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
-import { offersStartTls, startTls } from "./smtpd_tls.ts";
+import { startTls } from "./smtpd_tls.ts";
+import { openText, sendEnvelope } from "./smtpd_text.ts";
 import { Transaction } from "./smtpd_transaction.ts";
+import { xclient } from "./smtpd_xclient.ts";
+import { xforward } from "./smtpd_xforward.ts";
 
 type Result = ReplyText | undefined | Promise<ReplyText | undefined>;
 
@@ -77,9 +82,12 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     { name: "EHLO", last: true, beforeTls: true, run: ehlo },
     { name: "STARTTLS", last: true, beforeTls: true, run: startTls },
     { name: "AUTH", last: true, run: auth },
+    { name: "XCLIENT", last: true, beforeTls: true, run: xclient },
+    { name: "XFORWARD", last: true, run: xforward },
     { name: "MAIL", last: false, run: mail },
     { name: "RCPT", last: false, run: rcpt },
     { name: "DATA", last: true, run: data },
+    { name: "BDAT", last: false, run: bdat },
     { name: "RSET", last: false, run: rset },
     { name: "NOOP", last: true, beforeTls: true, run: noop },
     { name: "VRFY", last: true, run: vrfy },
@@ -133,49 +141,22 @@ async function judgeHelo(session: Session, verb: "HELO" | "EHLO"): Promise<Reply
 function ehlo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "EHLO");
   if (refused !== undefined) return refused;
-  if (!session.server.access.judgesHelo) return ehloWelcome(session);
-  return judgeHelo(session, "EHLO").then((reply) => reply ?? ehloWelcome(session));
-}
-
-function ehloWelcome(session: Session): Result {
-  const verp = session.server.allowsVerp(session.peer);
-  const logins = authKeywords(session);
-  if (logins !== undefined) return ehloWithAuth(session, verp, logins);
-  return typeof verp === "boolean" ? ehloReply(session, verp) : verp.then((may) => ehloReply(session, may));
-}
-
-async function ehloWithAuth(
-  session: Session,
-  verp: boolean | Promise<boolean>,
-  logins: Promise<readonly string[]>,
-): Promise<ReplyText> {
-  return ehloReply(session, await verp, await logins);
-}
-
-function ehloReply(session: Session, verp: boolean, logins: readonly string[] = []): ReplyText {
-  const { settings, hiddenKeywords: hidden } = session.server;
-  const keywords = [
-    "PIPELINING",
-    settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
-    ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
-    "ETRN",
-    ...(offersStartTls(session) ? ["STARTTLS"] : []),
-    ...logins,
-    ...(verp ? ["XVERP"] : []),
-    "ENHANCEDSTATUSCODES",
-    "8BITMIME",
-    "DSN",
-  ];
-  const lines = [settings.myhostname, ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!))];
-  return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
+  if (!session.server.access.judgesHelo) return ehloReply(session);
+  return judgeHelo(session, "EHLO").then((reply) => reply ?? ehloReply(session));
 }
 
 function mail(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
   if (settings.smtpd_helo_required && session.greeting === undefined) return REPLY.heloFirst;
   if (session.transaction !== undefined) return REPLY.nestedMail;
-  const path = parsePathArgument(argument, "from", { strict: settings.strict_rfc821_envelopes, utf8: false });
+  if (session.chunks !== "none") return REPLY.mailAfterBdat;
+  const path = parsePathArgument(argument, "from", {
+    strict: settings.strict_rfc821_envelopes,
+    utf8: settings.smtputf8_enable,
+  });
   if (path.kind === "bad") return badPath(path, REPLY.mailSyntax, REPLY.badSender);
+  const asked = path.parameters.some(({ keyword }) => keyword === "SMTPUTF8");
+  if (path.utf8 && !asked && settings.strict_smtputf8) return REPLY.needsUtf8;
   const refused = session.anvil.countMessage();
   return refused instanceof Promise
     ? refused.then((reply) => reply ?? mailFrom(session, path))
@@ -194,7 +175,15 @@ function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>)
 
 /** MAIL with parameters. */
 function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): Result {
-  const options: MailOptions = { eightBit: false, envelopeId: "", ret: 0, size: 0, verp: "", submitter: "" };
+  const options: MailOptions = {
+    eightBit: false,
+    utf8: false,
+    envelopeId: "",
+    ret: 0,
+    size: 0,
+    verp: "",
+    submitter: "",
+  };
   const { settings, hiddenKeywords } = session.server;
   const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
   for (const parameter of path.parameters) {
@@ -229,7 +218,7 @@ function badPath(
   syntax: ReplyText,
   badAddress: ReplyText,
 ): ReplyText {
-  // RFC 6531 section 3.3: an address that is not ASCII takes SMTPUTF8, which is not offered.
+  // RFC 6531 section 3.3: an address that is not ASCII takes SMTPUTF8, which is not offered here.
   if (what === "utf8") return REPLY.needsUtf8;
   return what === "path" ? badAddress : syntax;
 }
@@ -259,6 +248,10 @@ function mailParameter(
     options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
   }
+  if (keyword === "SMTPUTF8" && value === undefined && session.server.takesUtf8) {
+    options.utf8 = true;
+    return undefined;
+  }
   if (keyword === "AUTH") {
     options.submitter = readSubmitter(session, value ?? "");
     return undefined;
@@ -269,9 +262,14 @@ function mailParameter(
 function rcpt(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
   const transaction = session.transaction;
+  if (session.chunks !== "none") return REPLY.rcptAfterBdat;
   if (transaction === undefined) return REPLY.needMail;
-  const path = parsePathArgument(argument, "to", { strict: settings.strict_rfc821_envelopes, utf8: false });
+  const path = parsePathArgument(argument, "to", {
+    strict: settings.strict_rfc821_envelopes,
+    utf8: settings.smtputf8_enable,
+  });
   if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
+  if (path.utf8 && transaction.options?.utf8 !== true && settings.strict_smtputf8) return REPLY.needsUtf8;
   const refused = session.anvil.countRecipient();
   return refused instanceof Promise
     ? refused.then((reply) => reply ?? rcptTo(session, transaction, path))
@@ -316,6 +314,7 @@ function rcptTo(
 
 function data(session: Session, argument: Uint8Array): Result {
   const transaction = session.transaction;
+  if (session.chunks !== "none") return REPLY.dataAfterBdat;
   if (argument.length > 0) return "501 5.5.4 Syntax: DATA";
   if (transaction === undefined || transaction.recipients.length === 0) {
     // A client that pipelined DATA behind refused recipients is told so in a way that it understands.
@@ -323,23 +322,11 @@ function data(session: Session, argument: Uint8Array): Result {
   }
   // Mostly the id has come by now and nothing has to be asked.
   if (transaction.id !== "" && session.server.access.dataFree) {
-    return session.beginData(transaction)?.then(() => undefined);
+    const sent = sendEnvelope(session, transaction);
+    if (sent !== undefined) return sent.then(() => session.inviteText(transaction));
+    return session.inviteText(transaction);
   }
-  return waitForData(session, transaction);
-}
-
-async function waitForData(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
-  const queueId = await transaction.queueId();
-  const { access } = session.server;
-  const refusal = access.dataFree ? undefined : await access.checkContent(session, transaction, false);
-  if (refusal !== undefined) return refusal;
-  if (session.transaction !== transaction) return undefined;
-  if (queueId === "") {
-    session.resetTransaction();
-    return REPLY.queueFileError;
-  }
-  await session.beginData(transaction);
-  return undefined;
+  return openText(session, transaction).then((refusal) => refusal ?? session.inviteText(transaction));
 }
 
 function rset(session: Session): Result {
@@ -360,11 +347,18 @@ function vrfy(session: Session, argument: Uint8Array): Result {
   if (settings.disable_vrfy_command) return REPLY.vrfyDisabled;
   if (argument.length === 0) return "501 5.5.4 Syntax: VRFY address";
   const target = wrapped(argument);
-  const path = parsePathArgument(target, "to", { strict: false, utf8: false });
+  const path = parsePathArgument(target, "to", { strict: false, utf8: settings.smtputf8_enable });
   if (path.kind === "bad") return badPath(path, REPLY.badRecipient, REPLY.badRecipient);
-  if (path.address === "" || path.parameters.length > 0) return REPLY.badRecipient;
+  // RFC 6531 section 3.7.4.2: VRFY may have SMTPUTF8 behind the address.
+  const [parameter, ...more] = path.parameters;
+  const asked = parameter?.keyword === "SMTPUTF8" && session.server.takesUtf8;
+  if (path.address === "" || more.length > 0 || (parameter !== undefined && !asked)) {
+    return REPLY.badRecipient;
+  }
+  if (path.utf8 && !asked && settings.strict_smtputf8) return REPLY.needsUtf8;
+  const text = decodeText(argument);
   return session.server.access.checkRecipient(session, "VRFY", path.address).then((refusal) =>
-    refusal ?? `252 2.0.0 ${shown(decodeText(argument))}`
+    refusal ?? `252 2.0.0 ${shown(asked ? text.slice(0, text.lastIndexOf(" ")).trimEnd() : text)}`
   );
 }
 

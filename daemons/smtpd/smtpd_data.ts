@@ -15,6 +15,8 @@ const CHUNK_ROOM = 64 * 1024;
 /** Longest record of text, whatever line_length_limit says: with its head it fits into that room. */
 const RECORD_MOST = 30_000;
 
+const NOTHING = new Uint8Array(0);
+
 /** A buffer for one reader after another. */
 export function recordBuffer(): ByteBuilder {
   return new ByteBuilder(CHUNK_ROOM, 2048);
@@ -38,6 +40,8 @@ export class DataReader {
   #afterCrlf = true;
   #atLineStart = true;
   #firstLine = true;
+  /** The text ends in a line with a dot, and dots in front of lines are stuffed (DATA); with BDAT they are text. */
+  dots = true;
   /** A line ended in LF alone. */
   bareNewline = false;
   /** Bytes of message text so far, with two for each line end and without stuffed dots (RFC 1870 section 4). */
@@ -97,7 +101,7 @@ export class DataReader {
       const crlf = lf > start && input[lf - 1] === CR;
       const end = crlf ? lf - 1 : lf;
       if (!crlf) this.bareNewline = true;
-      if (this.#atLineStart && end - start === 1 && input[start] === DOT) {
+      if (this.dots && this.#atLineStart && end - start === 1 && input[start] === DOT) {
         // RFC 5321 section 4.1.1.4: the end is CRLF "." CRLF. A dot between other line ends is neither an end nor
         // text: taken for either, it would mean one thing here and another at the next server.
         if (crlf && this.#afterCrlf) return lf + 1 - carried;
@@ -133,7 +137,7 @@ export class DataReader {
       while (lf < end && input[lf] !== LF) lf++;
       const length = lf - 1 - line;
       if (lf === end || length < 0 || length > longest) break;
-      if (input[lf - 1] !== CR || input[line] === DOT) break;
+      if (input[lf - 1] !== CR || (input[line] === DOT && this.dots)) break;
       raw[line + shift] = RECORD.NORMAL;
       raw[line + shift + 1] = length;
       line = lf + 1;
@@ -146,6 +150,15 @@ export class DataReader {
       : Math.min(CHUNK_ROOM, this.#ahead * 2);
     if (out.length >= CHUNK_SIZE) this.flush();
     return line;
+  }
+
+  /** The text is over without a line of its own that says so: a last line without an end gets one. */
+  end(): void {
+    const rest = this.#carry;
+    this.#carry = undefined;
+    if (rest !== undefined) this.#line(rest, 0, rest.length);
+    else if (!this.#atLineStart) this.#line(NOTHING, 0, 0);
+    this.#atLineStart = true;
   }
 
   /** Hands on what was gathered. */
@@ -189,7 +202,7 @@ export class DataReader {
   #openLine(input: Uint8Array, start: number, end: number): number {
     if (!this.#atLineStart) return start;
     // RFC 5321 section 4.5.2: a leading period is deleted when other characters follow it on the line.
-    const from = end > start && input[start] === DOT ? start + 1 : start;
+    const from = this.dots && end > start && input[start] === DOT ? start + 1 : start;
     if (this.#firstLine) this.#mendFirstLine(input, from, end);
     return from;
   }

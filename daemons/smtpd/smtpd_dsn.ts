@@ -15,6 +15,8 @@ import type { SmtpdSettings } from "./smtpd_settings.ts";
 export interface MailOptions {
   /** BODY=8BITMIME. */
   eightBit: boolean;
+  /** SMTPUTF8. */
+  utf8: boolean;
   /** ENVID, decoded; empty: not given. */
   envelopeId: string;
   /** RET: 1 full, 2 headers; 0: not given. */

@@ -15,6 +15,8 @@ export interface ReceivedInfo {
   readonly peer: Peer;
   readonly helo: string;
   readonly protocol: string;
+  /** The message came with SMTPUTF8. */
+  readonly utf8: boolean;
   readonly queueId: string;
   readonly hostName: string;
   readonly mailName: string;
@@ -51,9 +53,10 @@ export function receivedLines(info: ReceivedInfo, date: string): string[] {
 }
 
 /** RFC 3848 section 1: ESMTP with TLS is ESMTPS, with a login ESMTPA, with both ESMTPSA. */
-function withProtocol({ protocol, tls, sasl }: ReceivedInfo): string {
+function withProtocol({ protocol, utf8, tls, sasl }: ReceivedInfo): string {
   if (protocol !== "ESMTP") return protocol;
-  return `${protocol}${tls === undefined ? "" : "S"}${sasl === undefined ? "" : "A"}`;
+  // RFC 6531 section 4.3: with SMTPUTF8 it is UTF8SMTP, with the same letters behind it.
+  return `${utf8 ? "UTF8SMTP" : protocol}${tls === undefined ? "" : "S"}${sasl === undefined ? "" : "A"}`;
 }
 
 /** The comments on how the session was encrypted and who logged in. */

@@ -20,8 +20,8 @@ import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { DateClock } from "./smtpd_received.ts";
+import type { ClientStanding } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";
-import type { ClientStanding } from "./smtpd_standing.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
 import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
@@ -32,6 +32,8 @@ import type { CleanupService } from "./smtpd_transaction.ts";
 type ClientList =
   | "mynetworks"
   | "smtpd_authorized_verp_clients"
+  | "smtpd_authorized_xclient_hosts"
+  | "smtpd_authorized_xforward_hosts"
   | "smtpd_client_event_limit_exceptions"
   | "smtpd_sasl_exceptions_networks";
 
@@ -59,6 +61,8 @@ export class Server {
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
   readonly #verpClients: MatchList;
+  readonly #xclientHosts: MatchList;
+  readonly #xforwardHosts: MatchList;
   readonly #noLogin: MatchList;
   /** EHLO keywords in capitals that are neither offered nor honoured. */
   readonly hiddenKeywords: ReadonlySet<string>;
@@ -113,6 +117,11 @@ export class Server {
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
+    this.#xclientHosts = clients("smtpd_authorized_xclient_hosts", settings.smtpd_authorized_xclient_hosts);
+    this.#xforwardHosts = clients(
+      "smtpd_authorized_xforward_hosts",
+      settings.smtpd_authorized_xforward_hosts,
+    );
     this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
   }
@@ -168,6 +177,23 @@ export class Server {
   allowsVerp(peer: Peer): boolean | Promise<boolean> {
     if (this.settings.smtpd_authorized_verp_clients.length === 0) return false;
     return this.#isIn("smtpd_authorized_verp_clients", this.#verpClients, peer);
+  }
+
+  /** True for a client that may use XCLIENT; a promise when a table has to be asked. Trouble means: it may not. */
+  mayImpersonate(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_xclient_hosts.length === 0) return false;
+    return this.#isIn("smtpd_authorized_xclient_hosts", this.#xclientHosts, peer);
+  }
+
+  /** True for a client that may use XFORWARD; likewise. */
+  mayForward(peer: Peer): boolean | Promise<boolean> {
+    if (this.settings.smtpd_authorized_xforward_hosts.length === 0) return false;
+    return this.#isIn("smtpd_authorized_xforward_hosts", this.#xforwardHosts, peer);
+  }
+
+  /** MAIL and VRFY may have SMTPUTF8. */
+  get takesUtf8(): boolean {
+    return this.settings.smtputf8_enable && !this.hiddenKeywords.has("SMTPUTF8");
   }
 
   /** Registers a session; gives the reply for a client that is turned away. */

@@ -8,35 +8,34 @@ import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
-import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import { type ReplyText, soften } from "../../lib/access/reply.ts";
+import type { ReplyText } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
-import type { Answer } from "./smtpd_auth.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
-import { ClientErrors } from "./smtpd_errors.ts";
+import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { endsSession, isErrorReply, REPLY, replyBytes } from "./smtpd_reply.ts";
+import { Output } from "./smtpd_output.ts";
+import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
-import { recordBuffer } from "./smtpd_data.ts";
-import { clientText, factsOf, receivedOf } from "./smtpd_session_text.ts";
+import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
 import { Transcript } from "./smtpd_transcript.ts";
-import type { ClientStanding, Greeting } from "./smtpd_standing.ts";
-import { channelEvents, handshakeRule, type Secured } from "./smtpd_tls.ts";
+import { endText, refusesBareNewline } from "./smtpd_text.ts";
+import { channelEvents, handshakeRule, type TlsHandshake } from "./smtpd_tls.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
+import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
 
-type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "closed";
+type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
 /** A session. */
 export class Session {
@@ -56,29 +55,35 @@ export class Session {
   readonly #channel: Channel;
   readonly #done: () => void;
   /** What the restrictions have left behind so far. */
-  readonly access = new SessionAccess();
+  readonly access: SessionAccess;
   /** The client has sent commands before it could. */
   pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Where the next message comes from, as XFORWARD says. */
+  forwarded: ForwardFacts | undefined;
+  /** Where the message is that comes in chunks. */
+  chunks: ChunkState = "none";
+  #intake: Intake | undefined;
   #phase: Phase = "connecting";
   readonly #input = new InputBuffer();
   #paused = false;
-  #handshake: Handshake | undefined;
+  #handshake: TlsHandshake | undefined;
   /** Who waits for the client's answer. */
   #asked: { readonly limit: number; readonly take: (answer: Answer) => void } | undefined;
-  #out = "";
+  readonly #output: Output;
   /** Nothing more comes from the client. */
   #inputEnded = false;
   /** The client has said QUIT. */
   #quit = false;
   /** What the client did last, as the log names it. */
   #where = "CONNECT";
-  readonly #errors: ClientErrors;
+  #errors = 0;
+  #junk = 0;
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
-  #records: ByteBuilder | undefined;
+  records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
   readonly #transcript: Transcript | undefined;
   /** Why the session ended early, or empty. */
@@ -90,7 +95,7 @@ export class Session {
     standing: ClientStanding,
     channel: Channel,
     done: () => void,
-    secured?: Secured,
+    before?: Inherited,
   ) {
     this.server = server;
     this.peer = peer;
@@ -98,15 +103,18 @@ export class Session {
     this.trusted = standing.trusted;
     this.local = standing.local;
     this.log = server.log;
-    this.anvil = secured?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
+    this.anvil = before?.anvil ?? (standing.unlimited ? UNLIMITED : server.openAccount(peer));
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
-    this.tls = secured?.tls;
-    this.#counts = secured?.counts ?? new CommandCounts();
-    this.#errors = secured?.errors ?? new ClientErrors(server.settings);
-    this.#transcript = secured?.transcript ??
+    this.access = new SessionAccess(before?.client);
+    this.tls = before?.tls;
+    this.#counts = before?.counts ?? new CommandCounts();
+    this.#errors = before?.errors ?? 0;
+    this.#junk = before?.junk ?? 0;
+    this.#transcript = before?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
+    this.#output = new Output(channel, this.#transcript);
   }
 
   /** "host[address]", as all logs name the client. */
@@ -155,11 +163,11 @@ export class Session {
       return this.#flush();
     }
     if (early.length > 0) this.#input.push(early);
-    this.#judge();
+    this.judge();
   }
 
   /** Asks the restrictions on clients, where they judge before the greeting. */
-  #judge(): void {
+  judge(): void {
     if (!this.server.access.judgesClients) return this.#welcome(undefined);
     this.#phase = "busy";
     this.server.access.checkClient(this).then(
@@ -190,7 +198,6 @@ export class Session {
   }
 
   #beginHandshake(early: Uint8Array): void {
-    this.resetTransaction();
     this.#phase = "handshake";
     this.#deadline = new Deadline(handshakeRule(this.server.settings));
     this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
@@ -199,35 +206,48 @@ export class Session {
     });
   }
 
-  /** Another session takes over: of this one nothing is left but our own counts. */
+  /** Another session takes over behind the handshake: of this one nothing is left but our own counts. */
   #goOnSecurely(channel: Channel, tls: TlsFacts, resumed: boolean): void {
     if (this.#phase !== "handshake") return channel.destroy();
-    this.#phase = "closed";
-    const next = new Session(this.server, this.peer, this.standing, channel, this.#done, {
-      tls,
-      anvil: this.anvil,
-      counts: this.#counts,
-      errors: this.#errors,
-      transcript: this.#transcript,
-    });
-    this.server.replace(this, next);
-    channel.start(channelEvents(next));
-    next.#phase = "busy";
-    next.#where = this.#where;
-    // What costs is the handshake that a ticket spares.
+    const next = this.giveWay(this.peer, this.standing, tls, channel);
     const refused = resumed ? undefined : this.anvil.countTls();
-    if (!(refused instanceof Promise)) return next.#goOn(refused);
-    refused.then((reply) => next.#goOn(reply), (error) => this.server.failed(next, error));
+    next.#phase = "busy";
+    Promise.resolve(refused).then((reply) => next.#goOn(reply), (error) => this.server.failed(next, error));
   }
 
   /** TLS stands: the greeting in wrapper mode, commands elsewhere. */
   #goOn(refused: ReplyText | undefined): void {
     if (this.isOver) return;
     this.#phase = "command";
-    if (refused !== undefined) this.reply(refused);
-    else if (this.#where === "CONNECT") return this.#judge();
-    if (this.isOver) this.#flush();
+    if (refused !== undefined) return this.#welcome(refused);
+    if (this.#where === "CONNECT") this.judge();
     else this.#resume();
+  }
+
+  /** Lets another session take over, of another client or on another channel; nothing of this one's state goes with it. */
+  giveWay(
+    peer: Peer,
+    standing: ClientStanding,
+    tls: TlsFacts | undefined,
+    channel: Channel = this.#channel,
+  ): Session {
+    this.resetTransaction();
+    this.#flush();
+    this.#phase = "closed";
+    const next = new Session(this.server, peer, standing, channel, this.#done, {
+      client: peer === this.peer ? this.access.client : undefined,
+      tls,
+      anvil: this.anvil,
+      counts: this.#counts,
+      errors: this.#errors,
+      junk: this.#junk,
+      transcript: this.#transcript,
+    });
+    this.server.replace(this, next);
+    channel.start(channelEvents(next));
+    next.#phase = "command";
+    next.#where = this.#where;
+    return next;
   }
 
   /** Takes bytes from the client. */
@@ -258,11 +278,7 @@ export class Session {
   /** The client was silent for too long. */
   timeout(): void {
     if (this.#phase === "closed") return;
-    if (this.#handshake !== undefined && this.#phase === "handshake") {
-      this.#handshake.cancel();
-      this.server.tls?.logFailure(this.client, "Connection timed out");
-      return this.closed();
-    }
+    if (this.#phase === "handshake") return this.#handshake?.expire();
     this.log.info(`timeout after ${this.#where} from ${this.client}`);
     this.#abortReason = "timeout";
     this.reply(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
@@ -294,16 +310,12 @@ export class Session {
   /** Adds a reply to what is sent. */
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
-    const plain = this.#plain(text);
-    const reply = this.server.footer === undefined ? plain : this.server.footer.add(this, plain);
-    this.#out += `${reply}\r\n`;
-    this.#transcript?.said(reply);
-    if (endsSession(reply)) this.#phase = "closed";
+    if (endsSession(this.#output.add(this, text))) this.#phase = "closed";
   }
 
   /** Counts a command that brings no mail; too many of them are errors. */
   countJunk(): void {
-    this.#errors.junk();
+    if (this.#junk++ > this.server.settings.smtpd_junk_command_limit) this.#errors++;
   }
 
   /** Throws the transaction away. */
@@ -311,6 +323,8 @@ export class Session {
     this.#transcript?.flush();
     this.transaction?.abort();
     this.transaction = undefined;
+    this.chunks = "none";
+    this.forwarded = undefined;
   }
 
   /** As the log names it. */
@@ -318,28 +332,21 @@ export class Session {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
-  /** Sends the envelope and reads message text from then on; undefined when that is so at once. */
-  beginData(transaction: Transaction): Promise<void> | undefined {
-    const { settings } = this.server;
-    this.log.info(clientText(this, transaction));
-    const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
-    this.#records ??= recordBuffer();
-    const pending = transaction.beginData(
-      factsOf(this),
-      limits,
-      receivedOf(this, transaction),
-      this.#records,
-    );
-    if (pending !== undefined) return pending.then(() => this.#inviteData(transaction));
-    this.#inviteData(transaction);
-    return undefined;
-  }
-
-  #inviteData(transaction: Transaction): void {
+  /** Answers DATA, and reads message text from then on. */
+  inviteText(transaction: Transaction): undefined {
     // The client may have gone while the envelope went out.
     if (this.transaction !== transaction) return;
     this.reply(REPLY.data);
     this.#phase = "data";
+  }
+
+  /** Takes the chunk that follows, or with a refusal reads over it and then refuses it. */
+  takeChunk(chunk: Chunk, refusal: ReplyText | undefined): void {
+    if (this.#phase === "closed") return;
+    this.chunks = refusal === undefined ? "taking" : "failed";
+    if (refusal === undefined) this.transaction!.reader!.dots = false;
+    this.#intake = new Intake(chunk, refusal);
+    this.#phase = "chunk";
   }
 
   /** Works through the input as far as it goes without waiting. */
@@ -347,6 +354,8 @@ export class Session {
     for (;;) {
       if (this.#phase === "data") {
         if (!this.#takeText()) break;
+      } else if (this.#phase === "chunk") {
+        if (!this.#takeChunkBytes(this.#intake!)) break;
       } else if (this.#phase === "asking") {
         this.#takeAnswer();
         break;
@@ -373,7 +382,7 @@ export class Session {
     this.#deadline.start();
     this.#where = "UNKNOWN";
     if (line.kind === "tooLong") return this.#refuse(REPLY.lineTooLong);
-    if (!line.crlf && this.#refusesBareNewline("COMMAND")) {
+    if (!line.crlf && refusesBareNewline(this, "COMMAND")) {
       this.reply(this.server.bareNewlineReply);
       this.#phase = "closed";
       return false;
@@ -443,11 +452,12 @@ export class Session {
    * DATA that has begun is finished by its end.
    */
   #finish(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#phase === "data") return true;
+    if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
-    const { delay } = this.#errors;
-    const footer = reply === undefined ? undefined : this.server.footer?.prepare(this.#plain(reply));
-    if (delay === 0 && footer === undefined) return this.#conclude(name, reply);
+    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
+    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const footer = this.#output.prepare(this, reply);
+    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
     const conclude = () => {
       if (this.#phase !== "busy") return;
@@ -455,14 +465,9 @@ export class Session {
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
     };
-    if (delay > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), delay);
+    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
     else footer!.then(conclude);
     return false;
-  }
-
-  /** The reply as it is said, but for its footer. */
-  #plain(text: ReplyText): ReplyText {
-    return this.server.settings.soft_bounce ? soften(text) : text;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */
@@ -476,11 +481,12 @@ export class Session {
       this.#phase = "closed";
     }
     if (this.isOver) return false;
-    if (refused) this.#errors.refused();
-    if (!this.#errors.tooMany) return true;
+    if (refused) this.#errors++;
+    const { settings } = this.server;
+    if (this.#errors < settings.smtpd_hard_error_limit) return true;
     this.log.info(`too many errors after ${this.#where} from ${this.client}`);
     this.#abortReason = "too many errors";
-    this.reply(`421 4.7.0 ${this.server.settings.myhostname} Error: too many errors`);
+    this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
     return false;
   }
 
@@ -510,55 +516,56 @@ export class Session {
       return false;
     }
     this.#input.consume(this.#input.length);
-    if (transaction.congested) {
-      this.#pause();
-      transaction.drained().then(() => {
-        if (this.#phase === "data") this.#resume();
-      });
-    }
+    this.#relieve(transaction);
     return false;
   }
 
-  #endData(transaction: Transaction): void {
+  /** Feeds bytes of a chunk; false when there is nothing more to do now. */
+  #takeChunkBytes({ chunk, refusal }: Intake): boolean {
+    const over = this.#intake!.take(this.#input, this.transaction?.reader);
+    if (!over && refusal === undefined) this.#relieve(this.transaction!);
+    if (!over) return false;
+    this.#phase = "command";
+    if (refusal === undefined && chunk.last) {
+      this.chunks = "none";
+      this.#endData(this.transaction!, "bdat");
+      return false;
+    }
+    if (chunk.last) this.resetTransaction();
+    return this.#finish("bdat", refusal ?? `250 2.0.0 Ok: ${chunk.size} bytes`);
+  }
+
+  /** Stops reading while much is under way to cleanup. */
+  #relieve(transaction: Transaction): void {
+    if (!transaction.congested) return;
+    const phase = this.#phase;
+    this.#pause();
+    transaction.drained().then(() => {
+      if (this.#phase === phase) this.#resume();
+    });
+  }
+
+  #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
     this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
-    if (transaction.reader!.bareNewline && this.#refusesBareNewline("DATA")) {
-      transaction.abort();
-      return this.#closeData(this.server.bareNewlineReply);
-    }
-    if (this.server.access.endFree || transaction.reader!.tooBig) return this.#commit(transaction);
-    this.server.access.checkContent(this, transaction, true).then((refused) => {
-      if (refused === undefined) return this.#commit(transaction);
-      transaction.abort();
-      this.#closeData(refused);
-    }, (error) => this.server.failed(this, error));
-  }
-
-  #commit(transaction: Transaction): void {
-    transaction.commit().then((outcome) => {
+    this.forwarded = undefined;
+    endText(this, transaction, command).then((outcome) => {
       if (outcome.accepted) {
-        this.#errors.forgive();
+        this.#errors = 0;
+        this.#junk = 0;
         this.#transcript?.accepted();
       }
-      this.#closeData(outcome.reply);
+      this.#closeData(command, outcome.reply);
     }, (error) => this.server.failed(this, error));
   }
 
   /** Answers a message. */
-  #closeData(reply: ReplyText): void {
+  #closeData(command: "data" | "bdat", reply: ReplyText): void {
     if (this.#phase !== "busy") return;
     this.#phase = "command";
-    if (this.#finish("data", reply)) this.#resume();
+    if (this.#finish(command, reply)) this.#resume();
     else this.#flush();
-  }
-
-  /** True when a line that ended in LF alone is refused; it is logged also where the administrator asked for a note. */
-  #refusesBareNewline(where: string): boolean {
-    // Who has logged in is a mail program of ours, as those in mynetworks are, and smuggles nothing.
-    const verdict = this.sasl === undefined ? this.server.bareNewline(this.peer) : "accept";
-    if (verdict !== "accept") this.log.info(`bare <LF> received after ${where} from ${this.client}`);
-    return verdict === "reject";
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
@@ -571,10 +578,7 @@ export class Session {
 
   /** Sends the replies that were gathered, and closes when the session is over. */
   #flush(): void {
-    if (this.#out !== "") {
-      this.#channel.write(replyBytes(this.#out));
-      this.#out = "";
-    }
+    this.#output.flush();
     if (this.#phase === "closed") this.#end();
   }
 

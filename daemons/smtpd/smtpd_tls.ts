@@ -5,7 +5,7 @@
 // Safe primitives
 import type { Channel, ChannelEvents } from "../../lib/safe/channel.ts";
 import type { Certificate, FingerprintDigest } from "../../lib/safe/certificate.ts";
-import { type Handshake, TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
+import { TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import type { DeadlineRule } from "../../lib/stream/deadline.ts";
@@ -18,13 +18,9 @@ import { parseVersions } from "../../lib/tls/tls_protocols.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 import type { ClientCertificate, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
-import type { ClientAccount } from "./smtpd_anvil.ts";
-import type { CommandCounts } from "./smtpd_counts.ts";
-import type { ClientErrors } from "./smtpd_errors.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdSettings } from "./smtpd_settings.ts";
-import type { Transcript } from "./smtpd_transcript.ts";
 
 /** Text of a certificate's name or a server name that is kept, UTF-16 units. */
 const NAME_LIMIT = 256;
@@ -32,19 +28,16 @@ const NAME_LIMIT = 256;
 const SUMMARY = 1;
 const VERBOSE = 2;
 
-/** What a session takes over from the one before the handshake: our own counts, and nothing that was said in the clear. */
-export interface Secured {
-  readonly tls: TlsFacts;
-  readonly anvil: ClientAccount;
-  readonly counts: CommandCounts;
-  readonly errors: ClientErrors;
-  readonly transcript: Transcript | undefined;
-}
-
 /** What a handshake comes to, once. */
 export interface TlsEvents {
   secure(channel: Channel, facts: TlsFacts, resumed: boolean): void;
   failed(): void;
+}
+
+/** A handshake that is under way. */
+export interface TlsHandshake {
+  /** It has taken too long: it fails. */
+  expire(): void;
 }
 
 /** TLS of one smtpd process. */
@@ -107,11 +100,15 @@ export class SmtpdTls {
    * @param client as all logs name it
    * @param early what was read of it already
    */
-  accept(client: string, channel: Channel, early: Uint8Array, events: TlsEvents): Handshake {
+  accept(client: string, channel: Channel, early: Uint8Array, events: TlsEvents): TlsHandshake {
     if (this.#settings.smtpd_tls_loglevel >= VERBOSE) {
       this.#log.info(`setting up TLS connection from ${client}`);
     }
-    return this.#server!.accept(channel, early, {
+    const failed = (why: string) => {
+      this.#log.info(`SSL_accept error from ${client}: ${printable(why)}`);
+      events.failed();
+    };
+    const handshake = this.#server!.accept(channel, early, {
       secure: (secure, session) => {
         const facts = this.#factsOf(session);
         this.#logSession(client, session, facts);
@@ -121,16 +118,14 @@ export class SmtpdTls {
         secure.destroy();
         events.failed();
       },
-      failed: (why) => {
-        this.logFailure(client, why);
-        events.failed();
-      },
+      failed,
     });
-  }
-
-  /** Says that a handshake came to nothing. */
-  logFailure(client: string, why: string): void {
-    this.#log.info(`SSL_accept error from ${client}: ${printable(why)}`);
+    return {
+      expire: () => {
+        handshake.cancel();
+        failed("Connection timed out");
+      },
+    };
   }
 
   #factsOf(session: TlsSession): TlsFacts {

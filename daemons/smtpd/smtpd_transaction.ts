@@ -11,13 +11,14 @@ import { appendAttribute, formatTime } from "../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD } from "../../lib/mail/record.ts";
 // Server skeleton
 import type { ClientExchange, IpcClient } from "../../lib/ipc/client.ts";
-import { type CLEANUP, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
+import { type CLEANUP, CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
 import { Standing } from "../../lib/access/policy.ts";
 import type { SaslFacts } from "../../lib/access/session_facts.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import type { ForwardFacts } from "./smtpd_xforward.ts";
 import { DataReader } from "./smtpd_data.ts";
 import { type MailOptions, ORCPT_LIMIT, type RecipientOptions } from "./smtpd_dsn.ts";
 import { appendEffects, prependedLines } from "./smtpd_effects.ts";
@@ -37,6 +38,8 @@ export interface SessionFacts {
   /** Headers of the client's mail are completed as those of mail from here. */
   readonly local: boolean;
   readonly sasl: SaslFacts | undefined;
+  /** Where the message was before, as XFORWARD says. */
+  readonly forwarded: ForwardFacts | undefined;
 }
 
 /** A message's final fate. */
@@ -108,7 +111,8 @@ export class Transaction {
       },
       () => end({ reply: REPLY.queueFileError, accepted: false }),
     );
-    this.#exchange.send("begin", { flags });
+    const utf8 = this.options?.utf8 === true ? CLEANUP_FLAG.SMTPUTF8 : 0;
+    this.#exchange.send("begin", { flags: flags | utf8 });
   }
 
   /** The queue id, or an empty string when cleanup could not make a file. */
@@ -171,18 +175,28 @@ export class Transaction {
 
   #putEnvelope(out: ByteBuilder, facts: SessionFacts): void {
     const { peer, helo, protocol, local, sasl } = facts;
+    const here = {
+      name: peer.name,
+      address: peer.address,
+      port: String(peer.port),
+      helo,
+      protocol,
+      ident: "",
+    };
+    const logged = facts.forwarded ?? here;
     appendRecord(out, RECORD.TIME, formatTime(this.#time));
     appendAttribute(out, "rewrite_context", local ? "local" : "remote");
     appendRecord(out, RECORD.FROM, this.sender);
     const { options } = this;
     if (options !== undefined && options.verp !== "") appendRecord(out, RECORD.VERP, options.verp);
     const pairs: [string, string][] = [
-      ["log_client_name", peer.name],
-      ["log_client_address", peer.address],
-      ["log_client_port", String(peer.port)],
-      ["log_message_origin", `${peer.name}[${peer.address}]`],
-      ["log_helo_name", helo],
-      ["log_protocol_name", protocol],
+      ["log_client_name", logged.name],
+      ["log_client_address", logged.address],
+      ["log_client_port", logged.port],
+      ["log_message_origin", `${logged.name}[${logged.address}]`],
+      ["log_helo_name", logged.helo],
+      ["log_protocol_name", logged.protocol],
+      ["log_ident", logged.ident],
       ["client_name", peer.name],
       ["reverse_client_name", peer.reverseName],
       ["client_address", peer.address],

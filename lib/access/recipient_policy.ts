@@ -4,6 +4,10 @@
  *
  * @module
  */
+// Utility
+import { equalsIgnoreCase } from "../vstring/ascii.ts";
+// Mail
+import { isVerifySender } from "../mail/verify_sender.ts";
 // Internal protocols
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
@@ -59,6 +63,8 @@ export class AccessLists {
 
   /** What refuses the sender, if something does. */
   async checkSender(question: Question, standing: Standing): Promise<Ruling> {
+    // Systems that we send probes to may probe their sender in turn.
+    if (isVerifySender(this.services.settings, question.sender ?? "", Date.now())) return undefined;
     const refused = await this.sender.evaluate(question, standing);
     const rule = this.#unlistedSender;
     if (refused !== undefined || standing.discarded || rule === undefined) return refused;
@@ -99,6 +105,11 @@ function asRuling(verdict: Verdict, rule: Rule, question: Question): Ruling {
   const outcome = reply === undefined ? "dunno" : "reject";
   question.trace?.({ rule, outcome, ...(reply === undefined ? {} : { reply }) });
   return reply === undefined ? undefined : { reply, rule };
+}
+
+/** RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say. */
+export function isPostmaster(address: string): boolean {
+  return equalsIgnoreCase(address, "postmaster");
 }
 
 /**

@@ -23,6 +23,7 @@ const LEAVE_OUT = "leave it out";
 /** Reasons, one for each group of parameters. */
 // deno-fmt-ignore
 export const REASONS = {
+  biff: { why: "it does not tell users that mail has come", cure: LEAVE_OUT, harmless: true },
   client: { why: "its SMTP and LMTP client has no such setting", cure: LEAVE_OUT },
   content: { why: "cleanup does not do this to messages and addresses", cure: "leave it out, or let another system do it" },
   debug: { why: "it has no debugging options", cure: "see `postern trace` and the log" },
@@ -32,7 +33,7 @@ export const REASONS = {
   environment: { why: "daemons and commands get a fixed environment", cure: LEAVE_OUT, harmless: true },
   filter: { why: "it has no filters behind the queue", cure: "route mail to a filter with transport_maps" },
   flush: { why: "its lists for flush have no such setting", cure: LEAVE_OUT },
-  instances: { why: "it has no multi-instance management", cure: "run `postern -c DIR` with a configuration of its own for each" },
+  instances: { why: "each of its programs works on one instance", cure: "use `postmulti -p` for all instances, `postern -c DIR` for one" },
   ipc: { why: "connections between its daemons stay open, under limits of their own", cure: LEAVE_OUT, harmless: true },
   layout: { why: "its programs find one another by themselves", cure: LEAVE_OUT, harmless: true },
   level: { why: "its defaults are those of the newest level", cure: "leave it out, and set what differs", harmless: true },
@@ -44,7 +45,7 @@ export const REASONS = {
   policy: { why: "it does not ask policy servers", cure: "leave it out, or use access tables" },
   postscreen: { why: "it has no postscreen", cure: "leave it out: let smtpd take the port" },
   process: { why: "its processes are started and watched in its own way", cure: LEAVE_OUT, harmless: true },
-  proxy: { why: "it has no filter before the queue, XCLIENT or XFORWARD", cure: LEAVE_OUT },
+  proxy: { why: "it has no filter before the queue", cure: LEAVE_OUT },
   qmqp: { why: "it has no QMQP server", cure: LEAVE_OUT },
   runtime: { why: "only a running program has a value for it", cure: "use it as $name in the parameters of a service", harmless: true },
   sasl: { why: "its SASL has no such setting", cure: LEAVE_OUT },

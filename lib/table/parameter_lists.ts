@@ -12,6 +12,7 @@ import { withoutProxy } from "./spec.ts";
 const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["authorized_flush_users", "string"],
   ["authorized_mailq_users", "string"],
+  ["authorized_submit_users", "string"],
   ["fast_flush_domains", "domain"],
   ["lmtp_connection_cache_destinations", "string"],
   ["masquerade_exceptions", "string"],
@@ -21,6 +22,8 @@ const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["relay_domains", "domain"],
   ["smtp_connection_cache_destinations", "string"],
   ["smtpd_authorized_verp_clients", "address"],
+  ["smtpd_authorized_xclient_hosts", "address"],
+  ["smtpd_authorized_xforward_hosts", "address"],
   ["smtpd_client_event_limit_exceptions", "address"],
   ["smtpd_log_access_permit_actions", "string"],
   ["smtpd_forbid_bare_newline_exclusions", "address"],

@@ -21,6 +21,8 @@ const SETTINGS: Readonly<Record<string, string>> = {
   smtpd_banner: "$myhostname ESMTP",
   smtpd_relay_restrictions: "permit_mynetworks, reject_unauth_destination",
   smtpd_discard_ehlo_keywords: "etrn, smtputf8, chunking",
+  smtputf8_enable: "yes",
+  strict_smtputf8: "yes",
   smtpd_error_sleep_time: "0",
   smtpd_forbid_unauth_pipelining: "yes",
   smtpd_forbid_bare_newline: "reject",
@@ -54,7 +56,7 @@ for (const dialogues of GROUPS.values()) {
 
   testNeeding(["root", "postfix"], `Postfix holds the dialogues ${names}`, async (context) => {
     await using postfix = await Postfix.start({
-      settings: { ...settings, smtputf8_enable: "yes", strict_smtputf8: "yes" },
+      settings,
     });
     for (const dialogue of dialogues) {
       await context.step(dialogue.name, () => hold(dialogue, "postfix", postfix.port));

@@ -15,6 +15,7 @@ const INFO: ReceivedInfo = {
   },
   helo: "helo.test",
   protocol: "ESMTP",
+  utf8: false,
   queueId: "4F2A",
   hostName: "mx.test",
   mailName: "Postern",

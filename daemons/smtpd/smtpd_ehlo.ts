@@ -1,0 +1,56 @@
+/**
+ * The reply to EHLO: what this client is offered.
+ */
+// Access
+import type { ReplyText } from "../../lib/access/reply.ts";
+// This program
+import { authKeywords } from "./smtpd_auth.ts";
+import type { Session } from "./smtpd_session.ts";
+import { offersStartTls } from "./smtpd_tls.ts";
+import { XCLIENT_KEYWORD } from "./smtpd_xclient.ts";
+import { XFORWARD_KEYWORD } from "./smtpd_xforward.ts";
+
+/** What is offered to some clients only. */
+interface Offers {
+  readonly verp: boolean;
+  readonly xclient: boolean;
+  readonly xforward: boolean;
+  /** Lines of AUTH. */
+  readonly logins: readonly string[];
+}
+
+/** The whole reply; a promise when a table or the SASL backend has to be asked. */
+export function ehloReply(session: Session): ReplyText | Promise<ReplyText> {
+  const { server, peer } = session;
+  const logins = authKeywords(session);
+  const verp = server.allowsVerp(peer);
+  const xclient = server.mayImpersonate(peer);
+  const xforward = server.mayForward(peer);
+  const atOnce = typeof verp === "boolean" && typeof xclient === "boolean" && typeof xforward === "boolean";
+  if (atOnce && logins === undefined) return replyText(session, { verp, xclient, xforward, logins: [] });
+  return Promise.all([verp, xclient, xforward, logins ?? []])
+    .then(([verp, xclient, xforward, logins]) => replyText(session, { verp, xclient, xforward, logins }));
+}
+
+/** The lines in Postfix's order. */
+function replyText(session: Session, offers: Offers): ReplyText {
+  const { settings, hiddenKeywords: hidden } = session.server;
+  const keywords = [
+    "PIPELINING",
+    settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
+    ...(settings.disable_vrfy_command ? [] : ["VRFY"]),
+    "ETRN",
+    ...(offersStartTls(session) ? ["STARTTLS"] : []),
+    ...offers.logins,
+    ...(offers.verp ? ["XVERP"] : []),
+    ...(offers.xclient ? [XCLIENT_KEYWORD] : []),
+    ...(offers.xforward ? [XFORWARD_KEYWORD] : []),
+    "ENHANCEDSTATUSCODES",
+    "8BITMIME",
+    "DSN",
+    ...(settings.smtputf8_enable ? ["SMTPUTF8"] : []),
+    "CHUNKING",
+  ];
+  const lines = [settings.myhostname, ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!))];
+  return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
+}
