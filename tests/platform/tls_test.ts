@@ -76,15 +76,15 @@ class Handshaker implements Disposable {
   }
 }
 
-/** What openssl's client comes to: its output and that of the server. */
+/** Its standard input ends when the server has said hello, or when it has ended itself. */
+const S_CLIENT = `out=$(mktemp)
+(for i in $(seq 400); do sleep 0.05; grep -q hello "$out" && break; [ -e "$out.over" ] && break; done) |
+  (timeout 30 openssl s_client -connect "127.0.0.1:$0" "$@" >"$out" 2>&1; : >"$out.over")
+cat "$out"; rm -f "$out" "$out.over"`;
+
+/** What openssl's client comes to: all of its output. */
 async function sClient(port: number, ...args: string[]): Promise<string> {
-  const ended = await runProgram("sh", [
-    "-c",
-    'port=$0; (sleep 0.4) | timeout 20 openssl s_client -connect "127.0.0.1:$port" "$@"',
-    String(port),
-    ...args,
-  ]);
-  return ended.output + ended.errors;
+  return (await runProgram("sh", ["-c", S_CLIENT, String(port), ...args])).output;
 }
 
 async function until(done: () => boolean): Promise<void> {
