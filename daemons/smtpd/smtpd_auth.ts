@@ -2,6 +2,7 @@
  * AUTH (RFC 4954), and AUTH= of MAIL.
  */
 // Utility
+import type { InputLine } from "../../lib/stream/input_buffer.ts";
 import { asciiUpper, splitBlanks } from "../../lib/vstring/ascii.ts";
 import { decodeBase64, encodeBase64 } from "../../lib/vstring/base64.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
@@ -15,6 +16,9 @@ import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
+
+/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
+export type Answer = InputLine | { readonly kind: "gone" };
 
 /** Text of a mechanism, a reason or a login name in the log, UTF-16 units. */
 const LOGGED = 100;

@@ -5,7 +5,7 @@
 // Safe primitives
 import type { Channel, ChannelEvents } from "../../lib/safe/channel.ts";
 import type { Certificate, FingerprintDigest } from "../../lib/safe/certificate.ts";
-import { TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
+import { type Handshake, TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 import type { DeadlineRule } from "../../lib/stream/deadline.ts";
@@ -32,12 +32,6 @@ const VERBOSE = 2;
 export interface TlsEvents {
   secure(channel: Channel, facts: TlsFacts, resumed: boolean): void;
   failed(): void;
-}
-
-/** A handshake that is under way. */
-export interface TlsHandshake {
-  /** It has taken too long: it fails. */
-  expire(): void;
 }
 
 /** TLS of one smtpd process. */
@@ -100,15 +94,11 @@ export class SmtpdTls {
    * @param client as all logs name it
    * @param early what was read of it already
    */
-  accept(client: string, channel: Channel, early: Uint8Array, events: TlsEvents): TlsHandshake {
+  accept(client: string, channel: Channel, early: Uint8Array, events: TlsEvents): Handshake {
     if (this.#settings.smtpd_tls_loglevel >= VERBOSE) {
       this.#log.info(`setting up TLS connection from ${client}`);
     }
-    const failed = (why: string) => {
-      this.#log.info(`SSL_accept error from ${client}: ${printable(why)}`);
-      events.failed();
-    };
-    const handshake = this.#server!.accept(channel, early, {
+    return this.#server!.accept(channel, early, {
       secure: (secure, session) => {
         const facts = this.#factsOf(session);
         this.#logSession(client, session, facts);
@@ -118,14 +108,16 @@ export class SmtpdTls {
         secure.destroy();
         events.failed();
       },
-      failed,
-    });
-    return {
-      expire: () => {
-        handshake.cancel();
-        failed("Connection timed out");
+      failed: (why) => {
+        this.logFailure(client, why);
+        events.failed();
       },
-    };
+    });
+  }
+
+  /** Says that a handshake came to nothing. */
+  logFailure(client: string, why: string): void {
+    this.#log.info(`SSL_accept error from ${client}: ${printable(why)}`);
   }
 
   #factsOf(session: TlsSession): TlsFacts {
