@@ -23,11 +23,12 @@ import { type Destination, parseDestination, parseDestinations } from "../lib/sm
 import { lookUpHosts } from "../lib/smtp/client_lookup.ts";
 import { type ClientPolicy, lmtpPolicy, smtpPolicy } from "../lib/smtp/client_policy.ts";
 // Server skeleton
-import type { Ground } from "../lib/server/decisions.ts";
+import type { Decisions, Ground } from "../lib/server/decisions.ts";
 import { smtpReach } from "../lib/server/smtp_reach.ts";
 import { findMailbox, virtualSearch } from "../lib/server/virtual_mailbox.ts";
 // This program
 import type { Delivery, DestinationFacts } from "./explain_facts.ts";
+import { deliveryToLocal } from "./explain_local.ts";
 
 /** Texts where the tables give none, as the error service has them. */
 const UNDELIVERABLE = "Address is undeliverable";
@@ -36,10 +37,16 @@ const UNDELIVERABLE = "Address is undeliverable";
 export interface EndTools {
   readonly configuration: Configuration;
   readonly dns: DnsLookup;
+  readonly decisions: Decisions;
 }
+
+/** Transports that may hand an address on to another, and that to a third. */
+const PASS_LIMIT = 5;
 
 /** A recipient on its way into a transport. */
 export interface Routed {
+  /** Internal form. */
+  readonly sender: string;
   readonly transport: string;
   readonly nexthop: string;
   readonly recipient: string;
@@ -47,7 +54,7 @@ export interface Routed {
 }
 
 /** What becomes of a recipient in its transport. */
-export async function deliveryOf(tools: EndTools, routed: Routed): Promise<Delivery> {
+export async function deliveryOf(tools: EndTools, routed: Routed, passed = 0): Promise<Delivery> {
   const { configuration } = tools;
   const { transport, nexthop } = routed;
   const deferred = configuration.settings.defer_transports.includes(transport);
@@ -67,6 +74,18 @@ export async function deliveryOf(tools: EndTools, routed: Routed): Promise<Deliv
       return await deliveryToHosts(smtpPolicy(settings, systemAddresses), nexthop, place, tools);
     case "lmtp":
       return await deliveryToHosts(lmtpPolicy(settings, systemAddresses), nexthop, place, tools);
+    case "local": {
+      const { sender, recipient } = routed;
+      const deliver = (name: string, to: string, address: string): Promise<Delivery> => {
+        const next = { sender, transport: name, nexthop: to, recipient: address, bad: false };
+        return passed < PASS_LIMIT ? deliveryOf(tools, next, passed + 1) : Promise.resolve({
+          kind: "deferred",
+          place,
+          text: "4.3.5 transports hand the address on without end",
+        });
+      };
+      return await deliveryToLocal({ ...tools, deliver }, entry, settings, sender, recipient);
+    }
     case "virtual":
       return await deliveryToVirtual(configuration, settings, routed.recipient, place);
     case "error":

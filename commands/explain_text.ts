@@ -20,6 +20,7 @@ import type {
   DestinationFacts,
   EndFacts,
   Explanation,
+  LocalStep,
   RecipientFacts,
   SmtpFacts,
 } from "./explain_facts.ts";
@@ -122,7 +123,8 @@ function placeOf({ place, entry }: Ground): string {
 
 function addRecipient(page: Page, facts: RecipientFacts): void {
   const ground = facts.grounds.at(-1);
-  page.add(0, facts.role === "recipient" ? "recipient" : `copy (${facts.role})`, ground && placeOf(ground));
+  const plain = facts.role === "recipient" || facts.role === "forwarded";
+  page.add(0, plain ? facts.role : `copy (${facts.role})`, ground && placeOf(ground));
   addStory(page, 1, facts.rewriting);
   if (facts.aliases.members.length > 0) {
     page.add(1, "aliases");
@@ -164,6 +166,9 @@ function addGround(page: Page, depth: number, ground: Ground): void {
 
 function addDelivery(page: Page, depth: number, delivery: Delivery): void {
   switch (delivery.kind) {
+    case "local":
+      for (const step of delivery.steps) addLocal(page, depth, step);
+      return;
     case "smtp":
     case "lmtp":
       for (const destination of delivery.destinations) addDestination(page, depth, destination);
@@ -186,6 +191,39 @@ function addDelivery(page: Page, depth: number, delivery: Delivery): void {
       return;
     default:
       delivery satisfies never;
+  }
+}
+
+function addLocal(page: Page, base: number, step: LocalStep): void {
+  const depth = base + step.depth;
+  const address = `<${show(step.address)}>`;
+  switch (step.kind) {
+    case "alias":
+      return page.add(depth, `alias ${printable(step.name)} -> ${printable(step.value)}`, step.place);
+    case "forward":
+      return page.add(depth, `.forward of ${address}`, step.place);
+    case "include":
+      return page.add(depth, `list of ${address}`, step.place);
+    case "mailbox":
+      return page.add(
+        depth,
+        `${address}: ${step.format} ${printable(step.path)}, as user ${printable(step.user)}`,
+      );
+    case "file":
+      return page.add(depth, `${address}: file ${printable(step.path)}`);
+    case "command":
+      return page.add(depth, `${address}: command ${printable(step.command)}`);
+    case "forwarded":
+      return page.add(depth, `${address}: forwarded in a message of its own`);
+    case "passed":
+      page.add(depth, `${address}: handed to transport ${printable(step.transport)}`, step.delivery.place);
+      return addDelivery(page, depth + 1, step.delivery);
+    case "discarded":
+    case "bounced":
+    case "deferred":
+      return page.add(depth, `${address}: ${step.kind}: ${printable(step.text)}`);
+    default:
+      step satisfies never;
   }
 }
 

@@ -5,24 +5,25 @@
 import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
 import { describeProblem, type Problem } from "../../lib/config/problem.ts";
 import { type Logger, makeLogger } from "../../lib/log/log.ts";
-import { type BoundListener, findUser, openHandedConnection, startProcess } from "../../lib/safe/process.ts";
+import { type BoundListener, findUser, startProcess } from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
 import { mendQueue, prepareQueue } from "../../lib/server/prepare_queue.ts";
-import { HEARTBEAT_INTERVAL, type Status } from "../../lib/server/boot.ts";
+import { HEARTBEAT_INTERVAL } from "../../lib/server/boot.ts";
 import { auditEnvironment, type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
 import { hasSeparateUsers, type Identity, serviceIdentity } from "../../lib/server/identity.ts";
 import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
+import { pipeIdentity } from "../../lib/server/local_command.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
 import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
-import { SERVICES } from "../services.ts";
+import { COMMANDS, SERVICES } from "../services.ts";
 import { type ChildOptions, MasterChild } from "./master_child.ts";
-import { checkHelperTask } from "./master_helper.ts";
+import { helperPath, MasterHelpers } from "./master_helpers.ts";
 import { MasterService, samePlan, type ServiceHost } from "./master_service.ts";
 import {
   bindEndpoint,
@@ -34,8 +35,8 @@ import {
 
 /** How often silence is looked for, milliseconds. */
 const WATCH_INTERVAL = 5000;
-/** local and virtual each keep mailbox_helper_limit helpers; as many again may be on their way out. */
-const HELPERS_PER_LIMIT = 4;
+/** Of the programs that local and pipe run. */
+const PROGRAM_UMASK = 0o077;
 /** What a stop waits for before it kills, milliseconds. */
 const STOP_GRACE = 5000;
 /** The least silence that means anything, seconds: a daemon that is well says so every HEARTBEAT_INTERVAL. */
@@ -58,7 +59,7 @@ export class Supervisor implements ServiceHost {
   readonly #code: CodeLocation;
   readonly #errors: "inherit" | number;
   readonly #services = new Map<string, MasterService>();
-  readonly #helpers = new Set<MasterChild>();
+  readonly #helpers: MasterHelpers;
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   #configuration: Configuration;
   #planner: Planner;
@@ -84,6 +85,17 @@ export class Supervisor implements ServiceHost {
     this.#configuration = this.#load();
     this.#log = loggerFor(this.#configuration);
     this.#planner = this.#makePlanner(this.#configuration);
+    this.#helpers = this.#makeHelpers();
+  }
+
+  #makeHelpers(): MasterHelpers {
+    return new MasterHelpers({
+      current: () => ({ log: this.#log, configuration: this.#configuration, planner: this.#planner }),
+      services: this.#services,
+      inTurn: (work) => this.#inTurn(work),
+      spawn: (plan, descriptors, options) => this.#spawn(plan, descriptors, options),
+      identityOf: (task) => this.#identity("recipient", task),
+    });
   }
 
   /** The log, in the form that the configuration wants. */
@@ -108,7 +120,7 @@ export class Supervisor implements ServiceHost {
     const served = [...this.#services.values()].flatMap((service) =>
       [...service.children].map((child) => ({ service: service.name, child }))
     );
-    return [...served, ...[...this.#helpers].map((child) => ({ service: "mailbox", child }))];
+    return [...served, ...this.#helpers.running.map((child) => ({ service: child.service, child }))];
   }
 
   /**
@@ -204,6 +216,7 @@ export class Supervisor implements ServiceHost {
     }
     this.#configuration = configuration;
     this.#log = loggerFor(configuration);
+    this.#helpers.reload();
     this.#planner = planner;
     const kept = new Set(this.#kept(plans, fresh));
     for (const [name, service] of [...this.#services]) {
@@ -277,20 +290,24 @@ export class Supervisor implements ServiceHost {
       environment: { ...daemonEnvironment(this.#code), ...auditEnvironment(plan.service.command) },
       descriptors,
       errors: this.#errors,
+      // What programs make is for their users alone, as under Postfix; the runtime lets no sandbox set it.
+      ...(plan.boot.helper?.kind === "program" ? { umask: PROGRAM_UMASK } : {}),
       ...(identity === undefined ? {} : { identity }),
     });
     child.write(JSON.stringify(plan.boot) + "\n");
     return new MasterChild(plan.service, child, {
       log: this.log,
       security: (from, text) => this.#security(from, text),
-      startHelper: (from, request) => this.#startHelper(from, request),
+      startHelper: (from, request) => this.#helpers.start(from, request),
+      names: (from, items) => this.#helpers.takeNames(from, items),
+      killGroup: (from, leader) => this.#helpers.killGroup(from, leader),
     }, options);
   }
 
   #load(): Configuration {
     const { configuration, problems: found } = loadConfiguration(this.#directory, systemFacts(), {
       readText: (path) => readTextFile(path, 4 * 1024 * 1024),
-      commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
+      commands: COMMANDS,
     });
     const problems = [
       ...found,
@@ -334,54 +351,6 @@ export class Supervisor implements ServiceHost {
     this.log.warning(`security event ${count} of ${child.service} pid ${child.pid}: ${text}`);
   }
 
-  #startHelper(from: MasterChild, request: Extract<Status, { word: "helper" }>): void {
-    const service = [...this.#services.values()].find((one) => one.children.has(from));
-    const token = String(request.token);
-    const refuse = (why: string) => {
-      this.log.warning(`${from.service} pid ${from.pid}: ${why}`);
-      from.tell({ word: "helper", token, why });
-    };
-    if (service === undefined || !service.plan.service.startsHelpers || !isToken(token)) {
-      return refuse("Cannot start mailbox helper: this service starts none");
-    }
-    const most = HELPERS_PER_LIMIT * this.#configuration.settings.mailbox_helper_limit;
-    if (this.#helpers.size >= most) return refuse(`Cannot start mailbox helper: there are ${most}`);
-    const checked = checkHelperTask(service.plan.service.command, request.task, this.#configuration);
-    if (checked.kind === "refused") return refuse(checked.why);
-    const endpoint = service.plan.endpoint;
-    if (endpoint.kind !== "unix") return refuse("Cannot start mailbox helper: service has no socket");
-    const plan = this.#planner.helperPlan("mailbox", service.plan.entry, checked.task);
-    this.#connectHelper(plan, helperPath(endpoint.path), token).then(
-      () => from.tell({ word: "helper", token, why: "" }),
-      (error) => refuse(error instanceof Error ? error.message : String(error)),
-    );
-  }
-
-  /** Connects to the asking daemon and gives the connection to the helper: its only way to the world. */
-  #connectHelper(plan: Plan, path: string, token: string): Promise<void> {
-    return this.#inTurn(async () => {
-      const connection = await openHandedConnection(path, `${token}\n`);
-      try {
-        const child = await this.#spawn(plan, [connection.descriptor], {
-          retiring: () => {},
-          alive: () => {},
-          ended: (one, how) => {
-            connection.close();
-            this.#helpers.delete(one);
-            if (!one.expected && how.signal !== "") {
-              this.log.warning(`process mailbox pid ${one.pid} killed by signal ${how.signal}`);
-            }
-          },
-        });
-        this.#helpers.add(child);
-        child.follow();
-      } catch (error) {
-        connection.close();
-        throw error;
-      }
-    });
-  }
-
   #watch(): void {
     const limit = Math.max(LEAST_SILENCE, this.#configuration.settings.daemon_watchdog_timeout);
     for (const { child } of this.processes()) {
@@ -418,6 +387,10 @@ export class Supervisor implements ServiceHost {
 function checkIdentities(configuration: Configuration): void {
   const { mail_owner, net_owner } = configuration.settings;
   if (!hasSeparateUsers(configuration)) return;
+  for (const { name, pipe } of configuration.services) {
+    const identity = pipe === undefined ? undefined : pipeIdentity(configuration, pipe);
+    if (typeof identity === "string") throw new Error(`Cannot start service "${name}": ${identity}`);
+  }
   for (const name of [mail_owner, net_owner]) {
     const user = findUser(name);
     if (user === undefined) {
@@ -438,14 +411,6 @@ function unlinkSockets({ plan, helperListener }: MasterService, successor?: Plan
 
 function portsFirst(a: Endpoint, b: Endpoint): number {
   return Number(a.kind === "unix") - Number(b.kind === "unix");
-}
-
-function helperPath(path: string): string {
-  return `${path}.helpers`;
-}
-
-function isToken(token: string): boolean {
-  return token.length <= 20 && [...token].every((digit) => digit >= "0" && digit <= "9");
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {

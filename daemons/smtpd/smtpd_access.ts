@@ -2,14 +2,13 @@
  * What the restriction lists say at each step of a session, and what they leave behind for the next one.
  */
 // Utility
-import { equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Internal protocols
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import { type Question, type Refusal, type Ruling, type Stage, Standing } from "../../lib/access/policy.ts";
-import { AccessLists, resolveRecipient } from "../../lib/access/recipient_policy.ts";
+import { AccessLists, isPostmaster, resolveRecipient } from "../../lib/access/recipient_policy.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { logRefusal, logRule } from "./smtpd_refusal.ts";
@@ -138,8 +137,7 @@ export class AccessControl {
     stage: "RCPT" | "VRFY",
     recipient: string,
   ): Promise<ReplyText | undefined> {
-    // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
-    if (equalsIgnoreCase(recipient, "postmaster")) return undefined;
+    if (isPostmaster(recipient)) return undefined;
     const { transaction } = session;
     // Behind a recipient that was taken the message has an id, which logs and policy servers are told.
     if (transaction !== undefined && transaction.recipients.length > 0) await transaction.queueId();

@@ -23,6 +23,7 @@ const LEAVE_OUT = "leave it out";
 /** Reasons, one for each group of parameters. */
 // deno-fmt-ignore
 export const REASONS = {
+  biff: { why: "it does not tell users that mail has come", cure: LEAVE_OUT, harmless: true },
   client: { why: "its SMTP and LMTP client has no such setting", cure: LEAVE_OUT },
   content: { why: "cleanup does not do this to messages and addresses", cure: "leave it out, or let another system do it" },
   debug: { why: "it has no debugging options", cure: "see `postern trace` and the log" },
@@ -32,7 +33,7 @@ export const REASONS = {
   environment: { why: "daemons and commands get a fixed environment", cure: LEAVE_OUT, harmless: true },
   filter: { why: "it has no filters behind the queue", cure: "route mail to a filter with transport_maps" },
   flush: { why: "its lists for flush have no such setting", cure: LEAVE_OUT },
-  instances: { why: "it has no multi-instance management", cure: "run `postern -c DIR` with a configuration of its own for each" },
+  instances: { why: "each of its programs works on one instance", cure: "use `postmulti -p` for all instances, `postern -c DIR` for one" },
   ipc: { why: "connections between its daemons stay open, under limits of their own", cure: LEAVE_OUT, harmless: true },
   layout: { why: "its programs find one another by themselves", cure: LEAVE_OUT, harmless: true },
   level: { why: "its defaults are those of the newest level", cure: "leave it out, and set what differs", harmless: true },
@@ -47,13 +48,13 @@ export const REASONS = {
   proxy: { why: "it has no filter before the queue", cure: LEAVE_OUT },
   qmqp: { why: "it has no QMQP server", cure: LEAVE_OUT },
   runtime: { why: "only a running program has a value for it", cure: "use it as $name in the parameters of a service", harmless: true },
-  sasl: { why: "it has no SASL authentication", cure: "leave it out, or trust clients by address (mynetworks)" },
+  sasl: { why: "its SASL has no such setting", cure: LEAVE_OUT },
   scache: { why: "each client process keeps its own connections", cure: LEAVE_OUT, harmless: true },
   service: { why: "its daemons find one another by fixed names", cure: LEAVE_OUT, harmless: true },
   smtpd: { why: "its SMTP server has no such setting", cure: LEAVE_OUT },
   smtpdFixed: { why: "its SMTP server always does as Postfix does by default", cure: LEAVE_OUT, fixed: true },
   tables: { why: "its tables have no such setting", cure: LEAVE_OUT },
-  tls: { why: "it does not speak TLS", cure: "leave it out, or put a TLS proxy in front" },
+  tls: { why: "its TLS library, rustls, has no such setting", cure: LEAVE_OUT },
   verify: { why: "it does not probe addresses", cure: "use recipient tables such as relay_recipient_maps" },
   version: { why: "it cannot be changed", cure: LEAVE_OUT, harmless: true },
 } as const satisfies Readonly<Record<string, Refusal>>;

@@ -11,6 +11,7 @@ import type { Problem } from "../config/problem.ts";
 // Server skeleton
 import { findUnsafeFiles } from "./check_files.ts";
 import { findAliasLoops } from "./check_loops.ts";
+import { findProgramProblems } from "./check_programs.ts";
 import { findLostRules } from "./check_rules.ts";
 import { findTableProblems } from "./check_tables.ts";
 import { findBrokenExpectations } from "./expectations.ts";
@@ -40,6 +41,7 @@ export async function findProblems(
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
+    ...findProgramProblems(configuration),
     ...findPolicyProblems(configuration),
     ...await findDecisionProblems(configuration, services),
   ];

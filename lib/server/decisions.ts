@@ -26,7 +26,7 @@ import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import { isLoopback, type Peer } from "../access/peer.ts";
 import type { Question, Ruling, Services, Step } from "../access/policy.ts";
-import { AccessLists, checkRecipient, resolveRecipient } from "../access/recipient_policy.ts";
+import { AccessLists, checkRecipient, isPostmaster, resolveRecipient } from "../access/recipient_policy.ts";
 import { type ReplyText, soften } from "../access/reply.ts";
 import { isOurs } from "../access/restriction_rows.ts";
 // Maps
@@ -44,7 +44,13 @@ export interface View {
   readonly address: string;
   /** Its verified name, or "unknown". */
   readonly name: string;
+  /** The name of its address, verified or not; left out: as `name`. */
+  readonly reverseName?: string;
+  /** Its names cannot be looked up now. */
+  readonly nameTrouble?: boolean;
   readonly helo: string;
+  /** The name under which it has logged in; empty or left out: it has not. */
+  readonly sasl?: string;
   /** Internal form; empty for the null sender. */
   readonly sender: string;
   /** As the client sends it, without the brackets. */
@@ -94,6 +100,9 @@ export interface DecisionOptions {
 }
 
 const ACCEPTED: ReplyText = "250 2.1.5 Ok";
+
+/** The mechanism that a login is taken to have come by. */
+const LOGIN_METHOD = "PLAIN";
 
 const SILENT: Logger = {
   info: () => {},
@@ -243,9 +252,12 @@ export class Decisions {
       recipient: quoteAddress(recipient),
       resolved,
       warn: () => {},
+      ...(view.sasl ? { sasl: { method: LOGIN_METHOD, username: view.sasl } } : {}),
       ...(trace === undefined ? {} : { trace }),
     };
-    const refusal = await checkRecipient(new AccessLists(services), question, resolved);
+    const refusal = isPostmaster(recipient)
+      ? undefined
+      : await checkRecipient(new AccessLists(services), question, resolved);
     const accepted = refusal === undefined;
     const relayed = accepted && !isOurs(question);
     return { reply: said(refusal?.reply ?? ACCEPTED), accepted, trusted, resolved, relayed, refusal };
@@ -262,16 +274,16 @@ function requestId(...request: readonly string[]): string {
   return JSON.stringify(request);
 }
 
-function makePeer({ address, name }: View): Peer {
+function makePeer({ address, name, reverseName = name, nameTrouble = false }: View): Peer {
   const local = isLoopback(address);
   return {
     name,
-    reverseName: name,
+    reverseName,
     address,
     port: 0,
     serverAddress: local ? address : "",
     serverPort: 0,
-    nameTrouble: false,
+    nameTrouble,
     ours: local,
   };
 }

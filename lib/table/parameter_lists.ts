@@ -12,6 +12,7 @@ import { withoutProxy } from "./spec.ts";
 const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["authorized_flush_users", "string"],
   ["authorized_mailq_users", "string"],
+  ["authorized_submit_users", "string"],
   ["fast_flush_domains", "domain"],
   ["lmtp_connection_cache_destinations", "string"],
   ["masquerade_exceptions", "string"],

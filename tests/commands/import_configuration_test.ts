@@ -321,9 +321,10 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
   ],
   [
     "smtps inet n - y - - smtpd -o smtpd_tls_wrappermode=yes",
-    "",
-    "Not supported",
-    /smtps\/inet: it demands TLS \(smtpd_tls_wrappermode\)/,
+    'name = "smtps"\ntype = "inet"\nprivate = false\ncommand = "smtpd"\n' +
+    "parameters = { smtpd_tls_wrappermode = true }\n",
+    "Carried over",
+    /smtps\/inet$/,
   ],
   [
     "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd -o smtpd_banner=$myhostname",
@@ -345,10 +346,22 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
     /its daemon is qmgr now/,
   ],
   [
-    "prog unix - n n - - pipe flags=R user=nobody argv=/bin/true ${recipient}",
+    "prog unix - n n - - pipe flags=R user=nobody argv=/bin/true ${recipient} { a b }",
+    'command = "pipe"\narguments = ["flags=R", "user=nobody", "argv=/bin/true", "${recipient}", "a b"]\n',
+    "Carried over",
+    /prog\/unix/,
+  ],
+  [
+    "prog unix - n n - - pipe chroot=/srv user=nobody argv=/bin/true",
+    'arguments = ["user=nobody", "argv=/bin/true"]\n',
+    "Not supported",
+    /prog\/unix: attribute "chroot=\/srv": the program is not shut up in a directory/,
+  ],
+  [
+    "prog unix - n n - - pipe user=nobody argv=true",
     "",
     "Not supported",
-    /prog\/unix: there is no daemon "pipe" \(let the program take mail by LMTP/,
+    /prog\/unix: "argv": "true" is not an absolute path/,
   ],
   [
     "slow unix - - n - 2 smtp -o smtp_helo_timeout=5",

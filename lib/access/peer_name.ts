@@ -1,18 +1,20 @@
 /**
  * Who the client is: its address in one form, and its name if the name leads back to the address.
+ *
+ * @module
  */
 // Utility
-import { parseIpAddress } from "../../lib/vstring/ip_address.ts";
-// Server skeleton
-import type { DnsLookup } from "../../lib/proto/dns_client.ts";
+import { parseIpAddress } from "../vstring/ip_address.ts";
+// Internal protocols
+import type { DnsLookup } from "../proto/dns_client.ts";
 // Access
-import { canonicalAddress, isLoopback, reverseLabels } from "../../lib/access/peer.ts";
+import { canonicalAddress, isLoopback, reverseLabels } from "./peer.ts";
 
 /** Most names of one address that are tried. */
 const NAME_LIMIT = 5;
 
 /** Names of an address. */
-interface Names {
+export interface Names {
   readonly name: string;
   readonly reverseName: string;
   readonly trouble: boolean;

@@ -4,10 +4,9 @@
  * @module
  */
 // Wire protocols
-import { type IpcClient } from "../../lib/ipc/client.ts";
-import { type REWRITE } from "../../lib/proto/protocols.ts";
-// This program
-import { type LocalSources, type Resolved } from "./local_settings.ts";
+import { type IpcClient } from "../ipc/client.ts";
+import { type REWRITE } from "../proto/protocols.ts";
+import { type LocalSources, type Resolved } from "./local_sources.ts";
 
 /** The look-ups of addresses. Trouble with the service may pass and is no verdict on the address. */
 export function makeResolver(client: IpcClient<typeof REWRITE>): Pick<LocalSources, "resolve" | "rewrite"> {

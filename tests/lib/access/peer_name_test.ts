@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { lookUpNames, reverseDomain } from "../../../daemons/smtpd/smtpd_peer.ts";
+import { lookUpNames, reverseDomain } from "../../../lib/access/peer_name.ts";
 import { canonicalAddress, isLoopback } from "../../../lib/access/peer.ts";
 import { parseIpAddress } from "../../../lib/vstring/ip_address.ts";
 import type { DnsAnswer, DnsLookup } from "../../../lib/proto/dns_client.ts";

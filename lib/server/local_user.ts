@@ -4,9 +4,9 @@
  * @module
  */
 // Utility
-import { parseDecimal } from "../../lib/vstring/ascii.ts";
+import { parseDecimal } from "../vstring/ascii.ts";
 // Server skeleton
-import { type HelperTask } from "../../lib/server/boot.ts";
+import { type HelperTask } from "./boot.ts";
 
 /** What mail delivery needs to know of a user. */
 export interface LocalUser {
