@@ -12,6 +12,10 @@
  * sender@elsewhere.example. `--from ''` is the null sender. `--service` is the name of an SMTP service in master.toml; the
  * first one is taken. `--json` prints the same facts as one JSON value.
  *
+ * `postern explain --reply ID [--log FILE]` tells the story of a refusal from the log: the session, and the rule that
+ * decided, with what stands at its line now. The id stands behind each refusal in the log, and in the reply itself where
+ * smtpd_reply_id is set. `--log` names another file than that of maillog_file.
+ *
  * **Security**: the code is that of the daemons (lib/server/decisions.ts); it runs with the rights of who calls it, who
  * must be able to read the configuration and the tables. It asks the DNS server and the databases that the configuration
  * names. Nothing is sent to a mail host, nothing is written, no running daemon is asked.
@@ -47,15 +51,17 @@ import { SERVICES } from "../daemons/services.ts";
 import { type CommandEnv, CommandError } from "./command.ts";
 import type { AskedMail } from "./explain_facts.ts";
 import { Explainer } from "./explain_story.ts";
+import { explainReply } from "./explain_reply.ts";
 import { explanationText } from "./explain_text.ts";
+import { logFileOf } from "./master_control.ts";
 import { EX } from "./sysexits.ts";
 
 const USAGE =
   "usage: explain [--from ADDRESS] [--client IP] [--client-name NAME] [--helo NAME] [--sasl USER] " +
-  "[--service NAME] [--json] ADDRESS";
+  "[--service NAME] [--json] ADDRESS | --reply ID [--log FILE]";
 
 /** Options with a value. */
-const VALUES = ["from", "client", "client-name", "helo", "sasl", "service"] as const;
+const VALUES = ["from", "client", "client-name", "helo", "log", "reply", "sasl", "service"] as const;
 
 interface Options {
   readonly values: ReadonlyMap<string, string>;
@@ -67,6 +73,11 @@ interface Options {
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
   const options = readOptions(args);
   const configuration = env.config();
+  const reply = options.values.get("reply");
+  if (reply !== undefined) {
+    env.out(explainReply(reply, options.values.get("log") ?? logFileOf(configuration)));
+    return 0;
+  }
   const entry = findService(configuration, options.values.get("service"));
   const resolver = configuration.settings.resolver || systemFacts().resolver;
   const dns = new Resolver(parseServers(resolver), (text) => env.err(`${env.programName}: ${text}\n`));
@@ -103,8 +114,8 @@ function readOptions(args: readonly string[]): Options {
     if (value === undefined) throw wrong(`${USAGE} (--${name} takes a value)`);
     values.set(name, value);
   }
-  if (operands.length !== 1) throw wrong(USAGE);
-  return { values, json, recipient: operands[0]! };
+  if (operands.length !== (values.has("reply") ? 0 : 1)) throw wrong(USAGE);
+  return { values, json, recipient: operands[0] ?? "" };
 }
 
 async function askedMail(

@@ -65,10 +65,15 @@ export async function deliverLocally(
       outcome: { ...outcomeOf("2.0.0", "expands to nobody"), action: "expanded" },
     });
   }
-  for (const { address, outcome, logged } of settled) {
-    if (!logged && (!postponed || outcome.result === "deferred")) job.log(address, recipient, outcome);
+  const told: Settled[] = [];
+  for (const one of settled) {
+    const outcome = one.logged ? one.outcome : { ...one.outcome, ...await job.told(one.outcome) };
+    told.push({ ...one, outcome });
+    if (!one.logged && (!postponed || outcome.result === "deferred")) {
+      job.log(one.address, recipient, outcome);
+    }
   }
-  return combine(recipient, settled, isAlias);
+  return combine(recipient, told, isAlias);
 }
 
 /** What a probe says of an address that is left to be delivered. */

@@ -36,6 +36,7 @@ export async function passOn(
   const colon = transport.indexOf(":");
   const name = colon < 0 ? transport : transport.slice(0, colon);
   const nexthop = colon < 0 ? "" : transport.slice(colon + 1);
+  if (name === job.agent.serviceName) return delayed(`mail transport "${name}" leads back to itself`);
   const client = transports(name);
   if (client === undefined) return delayed(`mail transport "${name}" is not available`);
   const request = {

@@ -42,7 +42,7 @@
  * Parameters: alias_maps, allow_mail_to_commands, allow_mail_to_files, command_execution_directory,
  * command_expansion_filter, delay_logging_resolution_limit, double_bounce_sender, duplicate_filter_limit,
  * enable_original_recipient, execution_directory_expansion_filter, expand_owner_alias, fallback_transport,
- * fallback_transport_maps, forward_expansion_filter, forward_path, frozen_delivered_to, home_mailbox, luser_relay,
+ * fallback_transport_maps, forward_expansion_filter, forward_path, frozen_delivered_to, home_mailbox, local_delivery_status_filter, luser_relay,
  * mail_spool_directory, mailbox_command, mailbox_command_maps, mailbox_helper_idle, mailbox_helper_limit,
  * mailbox_transport, mailbox_transport_maps, owner_request_special, prepend_delivered_header,
  * propagate_unmatched_extensions, recipient_delimiter, require_home_directory, reset_owner_alias, soft_bounce; of the
@@ -52,15 +52,18 @@
  * Known limits: users come from /etc/passwd only, and nothing is delivered to root or read as root. A failed address
  * of an alias is reported in the name of the alias, and to the message's sender where the list has an owner, too.
  * Copies that were delivered before another one failed for now are delivered again with the next try, as in Postfix.
- * A .forward whose name would have a comma is not looked for. Of files that are none, /dev/null alone takes mail. biff
+ * mailbox_command_maps are not asked on a server. A .forward whose name would have a comma is not looked for. Of files that are none, /dev/null alone takes mail. biff
  * is off.
  *
  * @module
  */
+// Tables
+import { openTable } from "../../lib/table/open.ts";
 // Wire protocols
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
 import { submitMessage } from "../../lib/proto/cleanup_client.ts";
+import { openTables } from "../../lib/proto/proxy_table.ts";
 import { CLEANUP, DELIVERY, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 // Server skeleton
@@ -69,6 +72,7 @@ import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { type MailboxDeliveryJob, serveDelivery } from "../../lib/server/mailbox_agent.ts";
 import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
 import { type LocalSources, openLocalTables } from "../../lib/server/local_sources.ts";
+import { statusFilter } from "../../lib/server/status_filter.ts";
 // This program
 import { deliverLocally } from "./local_delivery.ts";
 import { makeResolver } from "../../lib/server/local_resolve.ts";
@@ -99,7 +103,17 @@ function start(context: Context<typeof SERVICE>) {
     warn: (text) => log.warning(`${job.request.queueId}: ${text}`),
   });
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const agent = { settings, log, serviceName, helpers, trouble };
+  const filter = statusFilter(
+    "local_delivery_status_filter",
+    openTables(
+      "local_delivery_status_filter",
+      settings.local_delivery_status_filter,
+      maps,
+      (spec) => openTable(spec, { ...how, paranoid: false }),
+    ),
+    (text) => log.warning(text),
+  );
+  const agent = { settings, log, serviceName, helpers, trouble, filter };
   const submit = (flags: number, produce: Parameters<typeof submitMessage>[2]) =>
     submitMessage(cleanup, flags, produce, { lineLimit: settings.line_length_limit });
   const transports = (name: string) => context.reaches(name) ? context.client(DELIVERY, name) : undefined;

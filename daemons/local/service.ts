@@ -17,6 +17,7 @@ export const SERVICE = {
   },
   serverTablesBy: "proxymap",
   reads: [
+    "table:local_delivery_status_filter",
     "queue/active",
     "table:alias_maps",
     "table:fallback_transport_maps",
@@ -53,6 +54,7 @@ export const SERVICE = {
     "hash_queue_names",
     "home_mailbox",
     "line_length_limit",
+    "local_delivery_status_filter",
     "luser_relay",
     "mail_name",
     "mail_spool_directory",

@@ -9,7 +9,7 @@ import { transportParameter } from "../../lib/config/transport.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { splitAddress } from "../../lib/mail/address.ts";
 import { realPath } from "../../lib/safe/file.ts";
-import { findUser, findUserById, ownGid, ownUid, type User } from "../../lib/safe/process.ts";
+import { findUser, ownGid, ownUid, type User } from "../../lib/safe/process.ts";
 import type { AnyHelperTask, Author, HelperRequest } from "../../lib/server/boot.ts";
 import { hasSeparateUsers } from "../../lib/server/identity.ts";
 import { forwardPaths, isPlainPath, localRecipient } from "../../lib/server/local_names.ts";
@@ -115,7 +115,7 @@ export class HelperRequests {
     const authority = await this.#authors.list({ kind: "list", path, author });
     if (authority.kind === "refused") return refused(authority.why);
     const { rights } = authority;
-    const reader = rights.kind === "user" ? rights.user : this.#reader();
+    const reader = userOf(rights, this.#configuration);
     if (typeof reader === "string") return refused(reader);
     // The list may be a link: the reader goes where it leads, with its own rights.
     const target = realPath(path) ?? path;
@@ -127,14 +127,6 @@ export class HelperRequests {
       author: rights.kind === "user" ? rights.user.uid : 0,
       ...this.#identity(reader),
     });
-  }
-
-  /** Who reads root's lists. */
-  #reader(): User | string {
-    const { mail_owner } = this.#configuration.settings;
-    const name = this.#separate ? mail_owner : undefined;
-    const user = name === undefined ? findUserById(ownUid()) : findUser(name);
-    return user ?? `there is no user "${name ?? ownUid()}"`;
   }
 
   async #file(name: string, format: "maildir" | "mbox", author: Author): Promise<Checked> {

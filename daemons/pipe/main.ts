@@ -30,7 +30,7 @@
  * deferred. Fatal: a service without its attributes.
  *
  * Parameters: delay_logging_resolution_limit, double_bounce_sender, mailbox_helper_idle, mailbox_helper_limit,
- * owner_request_special, recipient_delimiter, soft_bounce; of the helper: command_time_limit, TRANSPORT_time_limit,
+ * owner_request_special, pipe_delivery_status_filter, recipient_delimiter, soft_bounce; of the helper: command_time_limit, TRANSPORT_time_limit,
  * export_environment.
  *
  * Known limits: no chroot attribute: the program's user and the system unit bound what it reaches. The program's path
@@ -38,17 +38,22 @@
  *
  * @module
  */
+// Tables
+import { openTable } from "../../lib/table/open.ts";
 // Wire protocols
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
-import { DELIVERY } from "../../lib/proto/protocols.ts";
+import { DELIVERY, PROXYMAP } from "../../lib/proto/protocols.ts";
+import { openTables } from "../../lib/proto/proxy_table.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
 // Mail
 import { type MailboxOutcome } from "../../lib/mail/mailbox_outcome.ts";
 // Server skeleton
 import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
-import { serveDelivery } from "../../lib/server/mailbox_agent.ts";
+import { type MailboxDeliveryJob, serveDelivery } from "../../lib/server/mailbox_agent.ts";
 import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
+import { statusFilter } from "../../lib/server/status_filter.ts";
 // This program
 import { deliverToProgram } from "./pipe_delivery.ts";
 import { SERVICE } from "./service.ts";
@@ -67,12 +72,22 @@ function start(context: Context<typeof SERVICE>) {
   });
   context.every(HOUSEKEEPING, () => helpers.endIdle());
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const agent = { settings, log, serviceName, helpers, trouble };
+  const maps = () => new MapClient(context.client(PROXYMAP, "proxymap"), settings);
+  const filter = statusFilter(
+    "pipe_delivery_status_filter",
+    openTables("pipe_delivery_status_filter", settings.pipe_delivery_status_filter, maps, (spec) => {
+      return openTable(spec, { log, refused: (error) => context.trouble("table", error), soft: true });
+    }),
+    (text) => log.warning(text),
+  );
+  const agent = { settings, log, serviceName, helpers, trouble, filter };
   const delivered = attributes.flags.includes("X") ? "delivered" : "relayed";
   return (exchange: ServerExchange<typeof DELIVERY>, request: Request<typeof DELIVERY>) => {
     let run: Promise<MailboxOutcome> | undefined;
+    const deliver = async (job: MailboxDeliveryJob) =>
+      await job.told(await deliverToProgram({ settings, attributes }, job));
     return serveDelivery(agent, exchange, request, async (job, recipient) => {
-      const outcome = await (run ??= deliverToProgram({ settings, attributes }, job));
+      const outcome = await (run ??= deliver(job));
       job.log(recipient.address, recipient, outcome);
       const { result } = outcome;
       const action = result === "sent" ? delivered : result === "bounced" ? "failed" : "delayed";

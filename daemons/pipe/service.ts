@@ -7,7 +7,9 @@ export const SERVICE = {
   skeleton: "ipc",
   serves: "delivery",
   connects: [],
-  reads: ["queue/active"],
+  serverTablesBy: "proxymap",
+  reads: ["queue/active", "table:pipe_delivery_status_filter"],
+
   writes: [],
   inet: "none",
   runs: [],
@@ -15,6 +17,7 @@ export const SERVICE = {
   processLimit: 1,
   startsHelpers: true,
   endsWhenIdle: true,
+  npm: true,
   parameters: [
     "delay_logging_resolution_limit",
     "double_bounce_sender",
@@ -24,6 +27,7 @@ export const SERVICE = {
     "mailbox_helper_idle",
     "mailbox_helper_limit",
     "owner_request_special",
+    "pipe_delivery_status_filter",
     "queue_directory",
     "recipient_delimiter",
     "soft_bounce",

@@ -110,6 +110,8 @@ class ProgramRun {
   #failure: CommandEnd | undefined;
   #refusesInput = false;
   #timedOut = false;
+  #wasKilled = false;
+  readonly #killed = Promise.withResolvers<void>();
   readonly #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #over = Promise.withResolvers<void>();
 
@@ -144,7 +146,9 @@ class ProgramRun {
 
   async write(content: Uint8Array): Promise<void> {
     if (this.#command === undefined || this.#refusesInput) return;
-    this.#refusesInput = !await this.#command.write(content);
+    const killed = this.#killed.promise.then(() => false);
+    // Who escaped the kill and does not read must not hold up the answer.
+    this.#refusesInput = !await Promise.race([this.#command.write(content), killed]);
   }
 
   /** Tells the program that the message is complete, and waits for its end. */
@@ -152,12 +156,12 @@ class ProgramRun {
     const command = this.#command;
     if (command === undefined) return this.#failure ?? { how: "failed", code: 0, output: new Uint8Array(0) };
     try {
-      await command.closeInput();
+      if (!this.#wasKilled) await command.closeInput();
       const status = await this.#ended(command);
       return { ...this.#verdict(status), output: command.output };
     } finally {
       clearTimeout(this.#timer);
-      this.#over.resolve();
+      if (!this.#wasKilled) this.#over.resolve();
     }
   }
 
@@ -167,8 +171,6 @@ class ProgramRun {
     const command = this.#command;
     if (command === undefined) return;
     this.#kill();
-    // Its input stays open until it is dead.
-    this.#ended(command).then(() => this.#over.resolve(), () => this.#over.resolve());
   }
 
   #verdict(status: CommandStatus): Pick<CommandEnd, "how" | "code"> {
@@ -184,12 +186,16 @@ class ProgramRun {
     return await status;
   }
 
-  readonly #killed = Promise.withResolvers<void>();
-
+  /** Its input is closed when all of its group are dead: half a message must not look like a whole one. */
   #kill(): void {
-    this.#host.killGroup(this.#command!.pid);
-    this.#command!.kill();
-    setTimeout(() => this.#over.resolve(), KILL_WAIT);
+    const command = this.#command!;
+    this.#wasKilled = true;
+    this.#host.killGroup(command.pid);
+    command.kill();
+    setTimeout(() => {
+      command.closeInput();
+      this.#over.resolve();
+    }, KILL_WAIT);
     this.#killed.resolve();
   }
 }

@@ -60,7 +60,7 @@ export function deliveryRequest({ message, recipients, queue }: Entry) {
     saslMethod: attribute("sasl_method", FIELDS.saslMethod),
     saslUsername: attribute("sasl_username", FIELDS.saslUsername),
     saslSender: attribute("sasl_sender", FIELDS.saslSender),
-    logIdent: attribute("log_ident", FIELDS.logIdent),
+    logIdent: attribute("log_ident", FIELDS.logIdent) || message.id,
     rewriteContext: envelope.attributes.get("rewrite_context") === "remote" ? "remote" : "local",
     probe: message.probe,
     recipients,

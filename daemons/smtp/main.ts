@@ -11,8 +11,13 @@
  * A destination is `domain`, `domain:service`, `[host]`, `[host]:service`, `[address]` or `[ipv6:address]`; several may
  * follow one another, then those of smtp_fallback_relay. Brackets suppress the lookup of MX hosts. Addresses are tried
  * in the order of RFC 5321 section 5.1, equal ones shuffled, five addresses and two sessions at most. What may pass is
- * tried at the next host, then deferred; what is final is returned. A connection is kept for two seconds when there is
- * more mail for its destination.
+ * tried at the next host, then deferred; what is final is returned. A domain without a host is tried at the next
+ * destination too. For services that use_srv_lookup names, SRV records take the place of MX. Mail whose best MX host is
+ * this host is returned as a loop, or goes to best_mx_transport.
+ *
+ * A connection is kept for two seconds when there is more mail for its destination, or always for those of
+ * smtp_connection_cache_destinations. It is used again by mail for the same destination or the same address, and only
+ * where TLS policy and login are the same.
  *
  * Lines over 998 bytes are folded, stray CR and LF become spaces. 8-bit MIME mail for a server without 8BITMIME is
  * converted to quoted-printable.
@@ -20,7 +25,11 @@
  * Addresses in the envelope and the header are replaced by smtp_generic_maps. smtp_header_checks,
  * smtp_mime_header_checks, smtp_nested_header_checks and smtp_body_checks may change, add and remove headers and lines:
  * DUNNO, IGNORE, INFO, PREPEND, REPLACE, STRIP and WARN. The tables are asked through proxymap; while one cannot be
- * asked, mail waits.
+ * asked, mail waits. What servers say may be changed by smtp_reply_filter, what the DNS says by smtp_dns_reply_filter,
+ * and what is told of a delivery by smtp_delivery_status_filter.
+ *
+ * A line that is no reply is passed over, and the connection not used again. Where notify_classes has "protocol", the
+ * postmaster gets the transcript of a conversation in which a server did what no server should.
  *
  * ## Security
  * Talks to servers that strangers chose, and believes nothing that they say beyond their replies. Replies are bounded
@@ -31,11 +40,13 @@
  * refused unless the destination as a whole word is one that the configuration names: relayhost, smtp_fallback_relay,
  * default_transport and its like, smtp_trusted_nexthops. Mail for user@[127.0.0.1] therefore goes nowhere.
  *
- * The process may read files in queue/active, connect to dns, proxymap and rewrite, and reach the configured ports. It writes
- * nothing: qmgr marks recipients as done.
+ * The process may read files in queue/active, connect to dns, and reach the configured ports; proxymap and rewrite
+ * where tables are configured, cleanup where the postmaster wants transcripts, other transports where
+ * best_mx_transport names one, /etc/hosts where smtp_host_lookup says "native". It writes nothing: qmgr marks
+ * recipients as done.
  *
  * ## Standards
- * RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2034 (enhanced status codes), RFC 2045 (quoted-printable), RFC 2920
+ * RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2782 (SRV), RFC 2034 (enhanced status codes), RFC 2045 (quoted-printable), RFC 2920
  * (pipelining), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX).
  *
  * ## Diagnostics
@@ -66,8 +77,8 @@
  * smtp_xforward_timeout, smtputf8_autodetect_classes, soft_bounce, use_srv_lookup, virtual_transport.
  *
  * ## Known limits
- * No TLS, no SASL, no XFORWARD, no SRV lookup, no smtp_bind_address, no PIX workarounds, no
- * address probes. Host names are looked up in the DNS only, not in /etc/hosts.
+ * Host names are looked up in the DNS and in /etc/hosts, nowhere else. The port of an SRV record can be reached only
+ * where the configuration names it. smtp_dns_resolver_options and default_delivery_status_filter are not known.
  * 8-bit text that no MIME header announces is sent as it is, as Postfix does. Deadlines are always for a whole reply,
  * and for each 64 KiB of a message.
  *

@@ -10,18 +10,24 @@
  *   When something went wrong in a session that notify_classes names (data, policy, protocol, resource, software), its
  *   transcript is mailed to error_notice_recipient; passwords and message text are not in it.
  *
+ *   STARTTLS, or TLS from the first byte on (smtpd_tls_wrappermode), with the certificate of smtpd_tls_chain_files. After
+ *   the handshake another session begins: nothing that was said in the clear is left of the first. AUTH by Dovecot, saslauthd
+ *   or the sasl daemon (smtpd_sasl_type).
+ *
  * SECURITY
  *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets. It must never be
- *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
+ *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets, and the one
+ *   socket or address of the SASL backend. Private keys come from master on standard input. It sees the passwords of those
+ *   who log in by PLAIN and LOGIN, and none that is stored. It must never be trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
- *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3461 (DSN), RFC 6152
- *   (8BITMIME), RFC 7505 (null MX)
+ *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 3461
+ *   (DSN), RFC 3848 (ESMTPSA), RFC 4954 (AUTH), RFC 6152 (8BITMIME), RFC 7505 (null MX), RFC 8314 (submissions)
  *
  * DIAGNOSTICS
- *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
+ *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", "... TLS connection established from ...",
+ *   "SSL_accept error from", "SASL ... authentication failed: ...", as Postfix. (A configuration that would
  *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS
@@ -34,11 +40,14 @@
  */
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
+// Tables
+import { connectTo } from "../../lib/table/stream_target.ts";
 // Server skeleton
-import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL } from "../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL, VERIFY } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+import { queryAddress } from "../../lib/proto/verify_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
 // Utility
@@ -49,6 +58,7 @@ import { readProxyHeader } from "../../lib/smtp/proxy_arrival.ts";
 // Access
 import { lookUpNames } from "../../lib/access/peer_name.ts";
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
+import { PolicyServers } from "../../lib/access/policy_server.ts";
 // This program
 import { Server } from "./smtpd_server.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
@@ -172,11 +182,16 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
+  const verify = context.reaches("verify") ? context.client(VERIFY, "verify") : undefined;
+  const policy = new PolicyServers(settings, { stream: connectTo }, context.log);
   const services: SmtpdServices = {
     settings,
     stressed: context.stressed,
     passed: context.passed,
     origin: (parameter) => context.origin(parameter),
+    warning: (text) => context.log.warning(text),
+    probe: verify === undefined ? undefined : (address) => queryAddress(verify, address),
+    askPolicy: (server, question) => policy.ask(server, question),
     serviceName: context.serviceName,
     anvil: context.reaches("anvil") ? context.client(ANVIL, "anvil") : undefined,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),

@@ -18,8 +18,10 @@ import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
+import type { Answer } from "./smtpd_auth.ts";
 import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
-import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
+import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
+import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import { READ_REPLIES, type ReadLine, readLine } from "./smtpd_line.ts";
 import { Output } from "./smtpd_output.ts";
@@ -28,6 +30,7 @@ import type { Server } from "./smtpd_server.ts";
 import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import { endText, refusesBareNewline } from "./smtpd_text.ts";
+import { channelEvents, handshakeRule } from "./smtpd_tls.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 import type { ForwardFacts } from "./smtpd_xforward.ts";
 
@@ -58,7 +61,7 @@ export class Session {
   readonly #channel: Channel;
   readonly #done: () => void;
   /** What the restrictions have left behind so far. */
-  readonly access = new SessionAccess();
+  readonly access: SessionAccess;
   /** The client has sent commands before it could. */
   pipelined = false;
   greeting: Greeting | undefined;
@@ -81,8 +84,8 @@ export class Session {
   #quit = false;
   /** What the client did last, as the log names it. */
   #where = "CONNECT";
-  #errors = 0;
-  #junk = 0;
+  /** How often the client has erred. */
+  readonly errors: ClientErrors;
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
@@ -111,10 +114,10 @@ export class Session {
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
+    this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
     this.#counts = before?.counts ?? new CommandCounts();
-    this.#errors = before?.errors ?? 0;
-    this.#junk = before?.junk ?? 0;
+    this.errors = before?.errors ?? new ClientErrors(server);
     this.#transcript = before?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
     this.#output = new Output(channel, this.#transcript);
@@ -164,6 +167,7 @@ export class Session {
 
   /** Asks the restrictions on clients, where they judge before the greeting. */
   judge(): void {
+    this.#phase = "command";
     if (!this.server.access.judgesClients) return this.#welcome(undefined);
     this.#await(this.server.access.checkClient(this), (refused) => {
       this.#welcome(refused);
@@ -179,9 +183,9 @@ export class Session {
   }
 
   /** Answers STARTTLS and begins the handshake. */
-  startTls(): void {
+  startTls(): undefined {
     // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
-    if (this.#input.length > 0) return this.#improperPipelining(this.#where, this.#input.view());
+    if (this.#input.length > 0) return void this.#improperPipelining(this.#where, this.#input.view());
     this.#counts.accepted("starttls");
     this.reply(REPLY.startTls);
     this.#flush();
@@ -191,20 +195,21 @@ export class Session {
   #beginHandshake(early: Uint8Array): void {
     this.resetTransaction();
     this.#phase = "handshake";
-    // One budget for all of it: a client that sends a byte now and then must not hold its place.
-    const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
-    this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
-    this.#handshake = this.server.tls!.accept(this.client, this.anvil, this.#channel, early, {
-      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+    this.#deadline = new Deadline(handshakeRule(this.server.settings));
+    this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
+      secure: (channel, tls, resumed) => this.#goOnSecurely(channel, tls, resumed),
       failed: () => this.closed(),
     });
   }
 
   /** Another session takes over behind the handshake: of this one nothing is left but our own counts. */
-  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+  #goOnSecurely(channel: Channel, tls: TlsFacts, resumed: boolean): void {
     if (this.#phase !== "handshake") return channel.destroy();
     const next = this.giveWay(this.peer, this.standing, tls, channel);
-    if (this.#where === "CONNECT") next.judge();
+    // What costs is the handshake that a ticket spares.
+    const refused = resumed ? undefined : this.anvil.countTls();
+    if (!(refused instanceof Promise)) return next.#goOn(refused);
+    refused.then((reply) => next.#goOn(reply), (error) => this.server.failed(next, error));
   }
 
   /** Lets another session take over, of another client or on another channel; nothing of this one's state goes with it. */
@@ -218,22 +223,28 @@ export class Session {
     this.#flush();
     this.#phase = "closed";
     const next = new Session(this.server, peer, standing, channel, this.#done, {
+      client: peer === this.peer ? this.access.client : undefined,
       tls,
       anvil: this.anvil,
       counts: this.#counts,
-      errors: this.#errors,
-      junk: this.#junk,
+      errors: this.errors,
       transcript: this.#transcript,
     });
     this.server.replace(this, next);
-    channel.start({
-      data: (bytes) => next.data(bytes),
-      ended: () => next.ended(),
-      closed: () => next.closed(),
-    });
-    next.#phase = "command";
+    channel.start(channelEvents(next));
+    next.#phase = "busy";
     next.#where = this.#where;
     return next;
+  }
+
+  /** TLS stands: the greeting in wrapper mode, commands elsewhere. */
+  #goOn(refused: ReplyText | undefined): void {
+    if (this.isOver) return;
+    this.#phase = "command";
+    if (refused !== undefined) this.reply(refused);
+    else if (this.#where === "CONNECT") return this.judge();
+    if (this.isOver) this.#flush();
+    else this.#resume();
   }
 
   /** Takes bytes from the client. */
@@ -301,11 +312,6 @@ export class Session {
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
     if (endsSession(this.#output.add(this, text))) this.#phase = "closed";
-  }
-
-  /** Counts a command that brings no mail; too many of them are errors. */
-  countJunk(): void {
-    if (this.#junk++ > this.server.settings.smtpd_junk_command_limit) this.#errors++;
   }
 
   /** Throws the transaction away. */
@@ -400,8 +406,8 @@ export class Session {
 
   #runRead(read: ReadLine): boolean {
     if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
-    const { line, command, argument, word } = read;
-    if (word === "forbidden") {
+    const { line, command, argument, forbidden } = read;
+    if (forbidden) {
       this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
@@ -420,10 +426,6 @@ export class Session {
     }
     if (this.access.denied && command?.name !== "QUIT") {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
-    }
-    if (word === "noop") {
-      this.countJunk();
-      return this.#finish("noop", REPLY.ok);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
@@ -455,10 +457,9 @@ export class Session {
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
-    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const { delay } = this.errors;
     const footer = this.#output.prepare(this, reply);
-    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
+    if (delay === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
     const conclude = () => {
       if (this.#phase !== "busy") return;
@@ -466,7 +467,7 @@ export class Session {
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
     };
-    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
+    if (delay > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), delay);
     else footer!.then(conclude);
     return false;
   }
@@ -482,12 +483,11 @@ export class Session {
       this.#phase = "closed";
     }
     if (this.isOver) return false;
-    if (refused) this.#errors++;
-    const { settings } = this.server;
-    if (this.#errors < settings.smtpd_hard_error_limit) return true;
+    if (refused) this.errors.refused();
+    if (!this.errors.tooMany) return true;
     this.log.info(`too many errors after ${this.#where} from ${this.client}`);
     this.#abortReason = "too many errors";
-    this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
+    this.reply(`421 4.7.0 ${this.server.settings.myhostname} Error: too many errors`);
     return false;
   }
 
@@ -553,8 +553,7 @@ export class Session {
     this.forwarded = undefined;
     endText(this, transaction, command).then((outcome) => {
       if (outcome.accepted) {
-        this.#errors = 0;
-        this.#junk = 0;
+        this.errors.forgive();
         this.#transcript?.accepted();
       }
       this.#closeData(command, outcome.reply);

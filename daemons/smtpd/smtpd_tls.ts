@@ -3,12 +3,12 @@
  * itself; another one takes over.
  */
 // Safe primitives
-import type { Channel } from "../../lib/safe/channel.ts";
+import type { Channel, ChannelEvents } from "../../lib/safe/channel.ts";
 import type { Certificate, FingerprintDigest } from "../../lib/safe/certificate.ts";
 import { type Handshake, TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
-import { encodeText } from "../../lib/vstring/byte_builder.ts";
+import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Wire protocols
 import { findIdentity, serverTlsLevel, type ServerTlsMaterial } from "../../lib/tls/server_material.ts";
@@ -18,7 +18,6 @@ import { parseVersions } from "../../lib/tls/tls_protocols.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 import type { ClientCertificate, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
-import type { ClientAccount } from "./smtpd_anvil.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdSettings } from "./smtpd_settings.ts";
@@ -31,7 +30,7 @@ const VERBOSE = 2;
 
 /** What a handshake comes to, once. */
 export interface TlsEvents {
-  secure(channel: Channel, facts: TlsFacts): void;
+  secure(channel: Channel, facts: TlsFacts, resumed: boolean): void;
   failed(): void;
 }
 
@@ -93,16 +92,9 @@ export class SmtpdTls {
    * Begins a handshake on a client's connection.
    *
    * @param client as all logs name it
-   * @param account where new TLS sessions are counted
    * @param early what was read of it already
    */
-  accept(
-    client: string,
-    account: ClientAccount,
-    channel: Channel,
-    early: Uint8Array,
-    events: TlsEvents,
-  ): Handshake {
+  accept(client: string, channel: Channel, early: Uint8Array, events: TlsEvents): Handshake {
     if (this.#settings.smtpd_tls_loglevel >= VERBOSE) {
       this.#log.info(`setting up TLS connection from ${client}`);
     }
@@ -111,7 +103,7 @@ export class SmtpdTls {
         const facts = this.#factsOf(session);
         this.#logSession(client, session, facts);
         const refusal = this.#refusal(facts);
-        if (refusal === undefined) return this.#count(account, session, secure, facts, events);
+        if (refusal === undefined) return events.secure(secure, facts, session.resumed);
         this.#log.info(`NOQUEUE: abort: TLS from ${client}: ${refusal}`);
         secure.destroy();
         events.failed();
@@ -120,24 +112,6 @@ export class SmtpdTls {
         this.logFailure(client, why);
         events.failed();
       },
-    });
-  }
-
-  /** A session that is not resumed costs a handshake: a client that makes too many is sent away. */
-  #count(
-    account: ClientAccount,
-    { resumed }: TlsSession,
-    secure: Channel,
-    facts: TlsFacts,
-    events: TlsEvents,
-  ): void {
-    const counted = resumed ? undefined : account.countTls();
-    if (!(counted instanceof Promise)) return events.secure(secure, facts);
-    counted.then((refusal) => {
-      if (refusal === undefined) return events.secure(secure, facts);
-      secure.write(encodeText(`${refusal}\r\n`));
-      secure.finish();
-      events.failed();
     });
   }
 
@@ -206,12 +180,23 @@ export function startTls(
   if (session.tls !== undefined) return REPLY.tlsActive;
   if (tls === undefined || hiddenKeywords.has("STARTTLS")) return REPLY.notImplemented;
   if (!tls.available) return REPLY.tlsUnavailable;
-  const begin = () => {
-    session.startTls();
-    return undefined;
-  };
   const refused = session.anvil.checkTls();
-  return refused instanceof Promise ? refused.then((reply) => reply ?? begin()) : refused ?? begin();
+  if (!(refused instanceof Promise)) return refused ?? session.startTls();
+  return refused.then((reply) => reply ?? session.startTls());
+}
+
+/** What a connection tells its session. */
+export function channelEvents(session: Session): ChannelEvents {
+  return {
+    data: (bytes) => session.data(bytes),
+    ended: () => session.ended(),
+    closed: () => session.closed(),
+  };
+}
+
+/** How long a handshake may take: one budget for all of it, so that a byte now and then does not hold a client's place. */
+export function handshakeRule({ smtpd_starttls_timeout }: SmtpdSettings): DeadlineRule {
+  return { timeout: smtpd_starttls_timeout * 1000, perRequest: true, minimumRate: Infinity };
 }
 
 /** True when EHLO offers STARTTLS. */

@@ -251,6 +251,7 @@ function hasError(problems: readonly Problem[]): boolean {
 
 /** Parameters that name a transport, `transport` or `transport:nexthop`. */
 const TRANSPORT_NAMES = [
+  "best_mx_transport",
   "default_transport",
   "fallback_transport",
   "local_transport",

@@ -449,7 +449,7 @@ export const ROWS_Q_Z: Readonly<Record<string, PostfixRow>> = {
   virtual_alias_expansion_limit: ["int", "1000", 1, 0, "cleanup"],
   virtual_alias_maps: ["string", "$virtual_maps", 0, 0, "cleanup proxymap smtpd trivial-rewrite"],
   virtual_alias_recursion_limit: ["int", "1000", 1, 0, "cleanup"],
-  virtual_delivery_status_filter: ["string", "$default_delivery_status_filter", 0, 0, "virtual", "delivery", "Table that changes results of virtual"],
+  virtual_delivery_status_filter: ["string", "$default_delivery_status_filter", 0, 0, "virtual"],
   virtual_destination_concurrency_limit: ["string", "$default_destination_concurrency_limit", 0, 0, ""],
   virtual_destination_recipient_limit: ["string", "$default_destination_recipient_limit", 0, 0, ""],
   virtual_gid_maps: ["string", "", 0, 0, "virtual"],

@@ -95,6 +95,8 @@ export const REWRITE = protocol({
     rewrite: { fields: { context: choice("local", "remote"), address: text(ADDRESS_LIMIT) } },
     /** All addresses in internal form: no quotes, the last `@` separates. */
     resolve: { fields: { sender: text(ADDRESS_LIMIT), address: text(ADDRESS_LIMIT) } },
+    /** The same for a probe of the address (address_verify_*). */
+    resolveProbe: { fields: { sender: text(ADDRESS_LIMIT), address: text(ADDRESS_LIMIT) } },
   },
   replies: {
     rewritten: { fields: { address: text(ADDRESS_LIMIT) }, last: true },
@@ -249,6 +251,32 @@ export const FLUSH = protocol({
   },
 });
 
+/** verify: what is known of addresses by probes. */
+export const VERIFY = protocol({
+  name: "verify",
+  version: 1,
+  requests: {
+    /** What is known; an address of which nothing is known, or nothing new, is probed. */
+    query: { fields: { address: text(ADDRESS_LIMIT) } },
+    /** What a probe has found. */
+    update: {
+      fields: {
+        address: text(ADDRESS_LIMIT),
+        status: choice("ok", "undeliverable", "deferred"),
+        /** The reason, as the log has it. */
+        text: text(REASON_LIMIT),
+      },
+      oneway: true,
+    },
+  },
+  replies: {
+    result: {
+      fields: { status: choice("ok", "undeliverable", "deferred", "unknown"), text: text(REASON_LIMIT) },
+      last: true,
+    },
+  },
+});
+
 /** One recipient's outcome, as a delivery agent reports it and bounce, defer and trace record it. */
 export const OUTCOME = {
   /** Delivered, relayed or expanded; bounced; to be tried again. */
@@ -384,7 +412,7 @@ export const DNS = protocol({
     answer: {
       fields: {
         /** ok: records may be empty (NODATA). Everything else is for the caller to tell apart. */
-        rcode: choice("ok", "nxdomain", "servfail", "refused", "timeout", "malformed", "other"),
+        rcode: choice("ok", "nxdomain", "servfail", "refused", "timeout", "malformed", "loop", "other"),
         /** DNSSEC-validated, as a trusted resolver says. */
         authenticated: flag(),
         /** Seconds; the least of the answer's. */
@@ -553,6 +581,8 @@ export const DNSBLOG = protocol({
   },
 });
 
+const CACHE_PLACE = { map: text(100), key: text(CACHE_KEY_LIMIT) } as const;
+
 /**
  * proxywrite: caches that outlive their daemons, for daemons that may write no file. A map is named by the parameter that
  * says where it is. What is put is on the disk a moment later, or not at all: a cache is no record.
@@ -562,17 +592,9 @@ export const CACHE = protocol({
   version: 1,
   repeatable: true,
   requests: {
-    get: { fields: { map: text(100), key: text(CACHE_KEY_LIMIT) } },
+    get: { fields: CACHE_PLACE },
     /** `expires`: seconds since 1970, when it may be forgotten. */
-    put: {
-      fields: {
-        map: text(100),
-        key: text(CACHE_KEY_LIMIT),
-        value: text(CACHE_VALUE_LIMIT),
-        expires: integer(),
-      },
-      oneway: true,
-    },
+    put: { fields: { ...CACHE_PLACE, value: text(CACHE_VALUE_LIMIT), expires: integer() }, oneway: true },
   },
   replies: {
     found: { fields: { value: text(CACHE_VALUE_LIMIT) }, last: true },

@@ -81,8 +81,8 @@ export class RunningCommand {
 
   /** Says that all of the message was written: it sees the end of its input. */
   async closeInput(): Promise<void> {
-    await this.#input.close().catch(() => {}); // it may have closed its end
     this.#inputDone.resolve();
+    await this.#input.close().catch(() => {}); // it may have closed its end
   }
 
   /** Resolves when it has ended. Processes that it started may go on. */

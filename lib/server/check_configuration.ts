@@ -11,11 +11,13 @@ import type { Problem } from "../config/problem.ts";
 // Server skeleton
 import { findUnsafeFiles } from "./check_files.ts";
 import { findAliasLoops } from "./check_loops.ts";
+import { findProgramProblems } from "./check_programs.ts";
 import { findLostRules } from "./check_rules.ts";
 import { findTableProblems } from "./check_tables.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
+import { findPolicyProblems } from "./policy_reach.ts";
 import { findSaslProblems } from "./sasl_reach.ts";
 import { findTlsProblems } from "./tls_files.ts";
 import { systemGateways } from "./system_facts.ts";
@@ -39,6 +41,8 @@ export async function findProblems(
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
+    ...findProgramProblems(configuration),
+    ...findPolicyProblems(configuration),
     ...await findDecisionProblems(configuration, services),
   ];
 }

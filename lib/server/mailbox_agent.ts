@@ -27,6 +27,7 @@ import {
   type ProgramEnd,
   type ProgramMessage,
 } from "./mailbox_helper.ts";
+import { type StatusFilter } from "./status_filter.ts";
 
 /** A delivery request of qmgr. */
 export type DeliveryRequest = RequestValues<typeof DELIVERY, "deliver">;
@@ -58,6 +59,8 @@ export interface MailboxAgent {
   /** Reports an error that is no outcome of the mail: what the sandbox refused is a security event. */
   readonly trouble: (what: string, error: unknown) => void;
   readonly helpers: Pick<MailboxHelperPool, "deliver" | "run">;
+  /** Changes what is told of an outcome, where the configuration wants that. */
+  readonly filter?: StatusFilter | undefined;
 }
 
 /** An outcome and what the report calls it (RFC 3464 section 2.3.3). */
@@ -82,6 +85,12 @@ export class MailboxDeliveryJob {
     this.request = request;
     this.source = source;
     this.#started = started;
+  }
+
+  /** The outcome as it is told. A probe's stays: nothing was delivered. */
+  told(outcome: MailboxOutcome): MailboxOutcome | Promise<MailboxOutcome> {
+    const { filter } = this.agent;
+    return filter === undefined || this.request.probe ? outcome : filter(outcome);
   }
 
   /** Writes the log line about one address. `recipient` is the one that the request names. */

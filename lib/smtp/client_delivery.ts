@@ -11,7 +11,7 @@ import type { SessionCache } from "./client_cache.ts";
 import { openSession } from "./client_connect.ts";
 import type { MessageContent } from "./client_content.ts";
 import { type Destination, parseDestination, parseDestinations } from "./client_destination.ts";
-import { type Failure, localFailure } from "./client_failure.ts";
+import { type Failure, isLoop, localFailure } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
 import { destinationKey, endpointKey, PLAIN_TERMS, type SessionTerms } from "./client_key.ts";
 import { lookUpHosts } from "./client_lookup.ts";
@@ -88,6 +88,8 @@ export class ClientDelivery {
   #orderly = false;
   /** The destination in hand is the first one of the request. */
   #first = true;
+  /** A server turned out to be ourselves. */
+  #looped = false;
   /** A session of this request was kept. */
   #kept = false;
   /** What the failure before the next attempt will be logged as. */
@@ -163,20 +165,28 @@ export class ClientDelivery {
     if (!this.#goesOn()) return "final";
     const found = await this.#findHosts(stop);
     if (found.kind === "failed") {
-      const { bestMxTransport } = this.#tools.policy;
-      if (found.loop && bestMxTransport !== "" && await this.#passOn()) return "final";
-      this.#failAll(this.#configured(stop, found.failure), undefined);
+      const failure = this.#configured(stop, found.failure);
+      if (found.loop && !failure.soft && await this.#passOn()) return "final";
+      // What has no host here may have one at the next destination; only at the end is a final failure final.
+      this.#failAll({ ...failure, elsewhere: true }, undefined);
       return found.final ? "final" : "next";
     }
     await this.#tryHosts(stop, found.hosts.filter((host) => !used.has(host.address)), reuse);
-    return found.final ? "final" : "next";
+    // Another destination would make a loop worse.
+    return found.final || this.#looped ? "final" : "next";
   }
 
   /** True when connections to the destination are kept, and kept ones used. */
-  async #reuse({ destination }: Stop): Promise<boolean> {
-    const { policy, cache, tables } = this.#tools;
-    if (policy.reuse.enabled && cache.busy(destination.text)) return true;
-    return destination.kind === "inet" && await tables?.keepsConnections(destination.host) === true;
+  async #reuse(stop: Stop): Promise<boolean> {
+    if (this.#isBusy(stop)) return true;
+    const { destination } = stop;
+    return destination.kind === "inet" &&
+      await this.#tools.tables?.keepsConnections(destination.host) === true;
+  }
+
+  #isBusy({ destination }: Stop): boolean {
+    const { policy, cache } = this.#tools;
+    return policy.reuse.enabled && cache.busy(destination.text);
   }
 
   /** What a connection for this message has to be like, beside its address. */
@@ -316,7 +326,9 @@ export class ClientDelivery {
         warn: (text) => log.warning(`${this.#request.queueId}: ${text}`),
       },
     );
-    const end = await transaction.run(reuse);
+    // By now there may be more mail for the destination than when this delivery began.
+    const keep = reuse || this.#isBusy(stop);
+    const end = await transaction.run(keep);
     if (end.stale) return end;
     this.#orderly ||= end.orderly;
     if (end.failure !== undefined) {
@@ -324,7 +336,7 @@ export class ClientDelivery {
     }
     this.#warnOfNoise(session);
     this.#tellPostmaster(session);
-    if (reuse && session.sound) this.#keep(session, stop);
+    if (keep && session.sound) this.#keep(session, stop);
     else await session.quit(policy);
     return end;
   }
@@ -398,6 +410,7 @@ export class ClientDelivery {
   }
 
   #failAll(failure: Failure, attempt: Attempt | undefined, logged?: "logged"): void {
+    if (attempt !== undefined && isLoop(failure)) this.#looped = true;
     for (const number of this.#recipients.open) this.#failOne(number, failure, attempt);
     if (logged !== undefined) this.#unlogged = "";
   }

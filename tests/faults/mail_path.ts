@@ -101,8 +101,16 @@ export class MailPath implements Disposable {
     this.pickup = new PickupService({
       queue,
       cleanup: this.cleanupClient,
+      maps: undefined,
+      loginOf: () => undefined,
       log,
       settings: {
+        authorized_submit_users: ["static:anyone"],
+        double_bounce_sender: "double-bounce",
+        empty_address_local_login_sender_maps_lookup_key: "<>",
+        local_login_sender_maps: ["static:*"],
+        owner_request_special: true,
+        recipient_delimiter: "",
         line_length_limit: 2048,
         mail_name: "Postern",
         myhostname: "mx.test",

@@ -79,7 +79,7 @@ export class Postfix implements AsyncDisposable {
   /** A configuration; nothing runs. */
   static make(options: PostfixOptions = {}): Postfix {
     const made = new Postfix(options);
-    made.#write(options.settings ?? {}, options.servers ?? [], options.services ?? "");
+    made.#write(options);
     return made;
   }
 
@@ -120,11 +120,7 @@ export class Postfix implements AsyncDisposable {
     if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
   }
 
-  #write(
-    settings: Readonly<Record<string, string>>,
-    servers: readonly Readonly<Record<string, string>>[],
-    services: string,
-  ): void {
+  #write({ settings = {}, servers = [], services = "" }: PostfixOptions): void {
     for (const directory of ["etc", "spool", "data", "mail"]) Deno.mkdirSync(`${this.root}/${directory}`);
     Deno.chmodSync(`${this.root}/mail`, 0o777);
     const parameters = {

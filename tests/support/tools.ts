@@ -6,6 +6,8 @@
  */
 
 import { postgresBin } from "./databases.ts";
+import { DOVECOT, DOVECOT_LMTP } from "./dovecot_lmtp.ts";
+import { EXIM } from "./exim.ts";
 
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
@@ -13,9 +15,17 @@ const NEEDS = {
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
+  dovecot: () => isFile(DOVECOT),
+  "dovecot-lmtp": () => isFile(DOVECOT) && isFile(DOVECOT_LMTP),
+  exim: () => isFile(EXIM),
+  unshare: () => inPath("unshare") && runs("unshare", "-m", "true"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
   cdb: () => inPath("cdb"),
   haproxy: () => isFile("/usr/sbin/haproxy"),
+  curl: () => inPath("curl"),
+  msmtp: () => inPath("msmtp"),
+  sslscan: () => inPath("sslscan"),
+  saslauthd: () => isFile("/usr/sbin/saslauthd"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
   "dovecot-lda": () => isFile("/usr/lib/dovecot/dovecot-lda"),
@@ -24,6 +34,9 @@ const NEEDS = {
   spamc: () => inPath("spamc"),
   vacation: () => inPath("vacation"),
   openssl: () => inPath("openssl"),
+  "policyd-spf": () => inPath("policyd-spf"),
+  postfwd: () => isFile("/usr/sbin/postfwd1"),
+  postgrey: () => isFile("/usr/sbin/postgrey"),
   postgres: () => postgresBin() !== undefined,
   slapd: () => isFile("/usr/sbin/slapd"),
   sqlite3: () => inPath("sqlite3"),

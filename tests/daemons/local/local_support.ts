@@ -30,6 +30,7 @@ export const LOCAL_SETTINGS: LocalSettings = {
   hash_queue_names: [],
   home_mailbox: "",
   line_length_limit: 2048,
+  local_delivery_status_filter: [],
   luser_relay: "",
   mail_name: "Postern",
   mail_spool_directory: "/var/mail",

@@ -160,9 +160,8 @@ testNeeding(["root"], "A list of root's is read as its owner, and what it names 
   const author = { kind: "list", path, author: byAlias("l") };
   world.named.record(0, ["|of-root"]);
   world.named.record(GAMES.uid, ["|of-games"]);
-  const owner = findUser("daemon")!;
   const roots = await world.get({ kind: "include", path, author: byAlias("l") });
-  assert.deepEqual([roots.kind === "files" && roots.author, roots.uid], [0, owner.uid]);
+  assert.deepEqual([roots.kind === "files" && roots.author, roots.uid], [0, NOBODY.uid]);
   assert.equal((await world.get({ kind: "command", command: "of-root", author })).uid, NOBODY.uid);
   await world.refused({ kind: "command", command: "of-games", author });
   Deno.chownSync(path, GAMES.uid, GAMES.gid);
