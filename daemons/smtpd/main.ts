@@ -13,19 +13,27 @@
  *   When something went wrong in a session that notify_classes names (data, policy, protocol, resource, software), its
  *   transcript is mailed to error_notice_recipient; passwords and message text are not in it.
  *
+ *   STARTTLS, or TLS from the first byte on (smtpd_tls_wrappermode), with the certificate of smtpd_tls_chain_files. After
+ *   the handshake another session begins: nothing that was said in the clear is left of the first. AUTH by Dovecot, saslauthd
+ *   or the sasl daemon (smtpd_sasl_type).
+ *
  * SECURITY
- *   Reads bytes from strangers. It has no permission for TCP (the listening socket is inherited) but for the address and
- *   port of each configured filter, none for files, or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets. It must never be
- *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
+ *   Reads bytes from strangers. It has no permission for TCP (the listening socket is inherited), for files,
+ *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush, anvil and verify over their sockets, the one
+ *   socket or address of the SASL backend, and the policy servers that its restriction lists name, and filters, each by exactly its
+ *   address. Private keys come from master on standard input. It sees the passwords of those who log in by PLAIN and LOGIN,
+ *   and none that is stored. It must never be trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
- *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3461 (DSN), RFC 6152
- *   (8BITMIME), RFC 7505 (null MX)
+ *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 3461
+ *   (DSN), RFC 3848 (ESMTPSA), RFC 4954 (AUTH), RFC 6152 (8BITMIME), RFC 7505 (null MX), RFC 8314 (submissions)
  *
  * DIAGNOSTICS
  *   "ID: milter-reject: ...", "milter-hold", "milter-discard" for what filters decide, "milter NAME: ..." for one that
- *   fails; "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
+ *   fails; "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", "... TLS connection established from ...",
+ *   "SSL_accept error from", "SASL ... authentication failed: ...", as Postfix. Behind a refusal stand
+ *   a short id and the rule that decided, with its file and line: `postern explain --reply ID` tells its story. (A configuration that would
  *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS

@@ -118,7 +118,7 @@ function heloName(argument: Uint8Array): string {
 
 function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): Result {
   if (argument.length === 0) return `501 Syntax: ${verb} hostname`;
-  session.countJunk();
+  session.errors.junk();
   // RFC 5321 section 4.1.4: a later HELO or EHLO ends the transaction like RSET.
   session.resetTransaction();
   session.greeting = { name: heloName(argument), esmtp: verb === "EHLO" };
@@ -257,9 +257,7 @@ function mailParameter(
     return undefined;
   }
   if (keyword === "AUTH") {
-    const submitter = readSubmitter(session, value ?? "", options.submitter);
-    if (submitter === undefined) return REPLY.mailAuthTwice;
-    options.submitter = submitter;
+    options.submitter = readSubmitter(session, value ?? "");
     return undefined;
   }
   return unsupported(parameter);
@@ -341,20 +339,20 @@ function data(session: Session, argument: Uint8Array): Result {
 }
 
 function rset(session: Session): Result {
-  session.countJunk();
+  session.errors.junk();
   session.resetTransaction();
   return REPLY.ok;
 }
 
 function noop(session: Session): Result {
-  session.countJunk();
+  session.errors.junk();
   return REPLY.ok;
 }
 
 /** VRFY says only whether mail would be taken, in the client's own words, and touches no transaction. */
 function vrfy(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
-  session.countJunk();
+  session.errors.junk();
   if (settings.disable_vrfy_command) return REPLY.vrfyDisabled;
   if (argument.length === 0) return "501 5.5.4 Syntax: VRFY address";
   const target = wrapped(argument);

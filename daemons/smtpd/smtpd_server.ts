@@ -36,7 +36,8 @@ type ClientList =
   | "smtpd_authorized_verp_clients"
   | "smtpd_authorized_xclient_hosts"
   | "smtpd_authorized_xforward_hosts"
-  | "smtpd_client_event_limit_exceptions";
+  | "smtpd_client_event_limit_exceptions"
+  | "smtpd_sasl_exceptions_networks";
 
 /** The shared part of one process. */
 export class Server {
@@ -159,14 +160,9 @@ export class Server {
     };
   }
 
-  /** True for a client that AUTH is kept from; a promise when a table has to be asked. Trouble means: it is. */
+  /** True for a client that AUTH is kept from; a promise when a table has to be asked. */
   #mayNotLogIn(peer: Peer): boolean | Promise<boolean> {
-    if (this.sasl === undefined || this.settings.smtpd_sasl_exceptions_networks.length === 0) return false;
-    const key = `${peer.name} ${peer.address}`;
-    const verdict = matchLiteral(this.#noLogin, listSubject("address", key));
-    if (verdict !== "ask") return verdict === "match";
-    return this.#services.maps.find("smtpd_sasl_exceptions_networks", "list", key)
-      .then((found) => found.kind !== "missing");
+    return this.sasl !== undefined && this.#isIn("smtpd_sasl_exceptions_networks", this.#noLogin, peer);
   }
 
   /** True for a client in a list; a promise when a table has to be asked. Trouble means: it is not. */

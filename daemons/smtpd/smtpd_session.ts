@@ -18,8 +18,10 @@ import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
+import type { Answer } from "./smtpd_auth.ts";
 import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
-import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
+import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
+import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import { type SessionMilters, unknownCommand } from "./smtpd_milter.ts";
 import { openingOf } from "./smtpd_opening.ts";
@@ -29,6 +31,7 @@ import type { Server } from "./smtpd_server.ts";
 import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import { endText, refusesBareNewline } from "./smtpd_text.ts";
+import { channelEvents, handshakeRule } from "./smtpd_tls.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 import type { ForwardFacts } from "./smtpd_xforward.ts";
 
@@ -82,8 +85,8 @@ export class Session {
   #quit = false;
   /** What the client did last, as the log names it. */
   #where = "CONNECT";
-  #errors = 0;
-  #junk = 0;
+  /** How often the client has erred. */
+  readonly errors: ClientErrors;
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
@@ -115,8 +118,7 @@ export class Session {
     this.tls = before?.tls;
     this.milters = before?.milters?.serve(this);
     this.#counts = before?.counts ?? new CommandCounts();
-    this.#errors = before?.errors ?? 0;
-    this.#junk = before?.junk ?? 0;
+    this.errors = before?.errors ?? new ClientErrors(server.settings);
     this.#transcript = before?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
     this.#output = new Output(channel, this.#transcript);
@@ -173,6 +175,7 @@ export class Session {
 
   /** Says the banner, or what restrictions and filters say of the client instead. */
   judge(): void {
+    this.#phase = "command";
     const opening = openingOf(this);
     if (opening === undefined) return this.#greet(undefined);
     this.#phase = "busy";
@@ -190,9 +193,9 @@ export class Session {
   }
 
   /** Answers STARTTLS and begins the handshake. */
-  startTls(): void {
+  startTls(): undefined {
     // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
-    if (this.#input.length > 0) return this.#improperPipelining(this.#where, this.#input.view());
+    if (this.#input.length > 0) return void this.#improperPipelining(this.#where, this.#input.view());
     this.#counts.accepted("starttls");
     this.reply(REPLY.startTls);
     this.#flush();
@@ -202,20 +205,21 @@ export class Session {
   #beginHandshake(early: Uint8Array): void {
     this.resetTransaction();
     this.#phase = "handshake";
-    // One budget for all of it: a client that sends a byte now and then must not hold its place.
-    const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
-    this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
+    this.#deadline = new Deadline(handshakeRule(this.server.settings));
     this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
-      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+      secure: (channel, tls, resumed) => this.#goOnSecurely(channel, tls, resumed),
       failed: () => this.closed(),
     });
   }
 
   /** Another session takes over behind the handshake: of this one nothing is left but our own counts. */
-  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+  #goOnSecurely(channel: Channel, tls: TlsFacts, resumed: boolean): void {
     if (this.#phase !== "handshake") return channel.destroy();
     const next = this.giveWay(this.peer, this.standing, tls, channel);
-    if (this.#where === "CONNECT") next.judge();
+    // What costs is the handshake that a ticket spares.
+    const refused = resumed ? undefined : this.anvil.countTls();
+    if (!(refused instanceof Promise)) return next.#goOn(refused);
+    refused.then((reply) => next.#goOn(reply), (error) => this.server.failed(next, error));
   }
 
   /** Lets another session take over, of another client or on another channel; nothing of this one's state goes with it. */
@@ -233,20 +237,25 @@ export class Session {
       tls,
       anvil: this.anvil,
       counts: this.#counts,
-      errors: this.#errors,
-      junk: this.#junk,
+      errors: this.errors,
       transcript: this.#transcript,
       milters: this.milters?.handOver(peer),
     });
     this.server.replace(this, next);
-    channel.start({
-      data: (bytes) => next.data(bytes),
-      ended: () => next.ended(),
-      closed: () => next.closed(),
-    });
-    next.#phase = "command";
+    channel.start(channelEvents(next));
+    next.#phase = "busy";
     next.#where = this.#where;
     return next;
+  }
+
+  /** TLS stands: the greeting in wrapper mode, commands elsewhere. */
+  #goOn(refused: ReplyText | undefined): void {
+    if (this.isOver) return;
+    this.#phase = "command";
+    if (refused !== undefined) this.reply(refused);
+    else if (this.#where === "CONNECT") return this.judge();
+    if (this.isOver) this.#flush();
+    else this.#resume();
   }
 
   /** Takes bytes from the client. */
@@ -314,11 +323,6 @@ export class Session {
   reply(text: ReplyText): void {
     if (this.#phase === "closed") return;
     if (endsSession(this.#output.add(this, text))) this.#phase = "closed";
-  }
-
-  /** Counts a command that brings no mail; too many of them are errors. */
-  countJunk(): void {
-    if (this.#junk++ > this.server.settings.smtpd_junk_command_limit) this.#errors++;
   }
 
   /** Throws the transaction away. */
@@ -458,10 +462,9 @@ export class Session {
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
-    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
+    const { delay } = this.errors;
     const footer = this.#output.prepare(this, reply);
-    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
+    if (delay === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
     const conclude = () => {
       if (this.#phase !== "busy") return;
@@ -469,7 +472,7 @@ export class Session {
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
     };
-    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
+    if (delay > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), delay);
     else footer!.then(conclude);
     return false;
   }
@@ -485,12 +488,11 @@ export class Session {
       this.#phase = "closed";
     }
     if (this.isOver) return false;
-    if (refused) this.#errors++;
-    const { settings } = this.server;
-    if (this.#errors < settings.smtpd_hard_error_limit) return true;
+    if (refused) this.errors.refused();
+    if (!this.errors.tooMany) return true;
     this.log.info(`too many errors after ${this.#where} from ${this.client}`);
     this.#abortReason = "too many errors";
-    this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
+    this.reply(`421 4.7.0 ${this.server.settings.myhostname} Error: too many errors`);
     return false;
   }
 
@@ -556,8 +558,7 @@ export class Session {
     this.forwarded = undefined;
     endText(this, transaction, command).then((outcome) => {
       if (outcome.accepted) {
-        this.#errors = 0;
-        this.#junk = 0;
+        this.errors.forgive();
         this.#transcript?.accepted();
       }
       if (this.#phase !== "busy") return;

@@ -239,9 +239,10 @@ export class Planner {
 
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects, milters = [] } = this.#services.get(client.command)!;
+    const { runAs, connects, connectsFor, milters = [] } = this.#services.get(client.command)!;
     if (runAs !== "postern-net") return false;
-    return this.#connectsTo([...connects, ...filterNames(this.#configuration, client, milters)], entry);
+    const filters = filterNames(this.#configuration, client, milters);
+    return this.#connectsTo([...connects, ...Object.keys(connectsFor ?? {}), ...filters], entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
@@ -264,7 +265,7 @@ export class Planner {
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
     connects.push(...filterNames(this.#configuration, own, service.milters ?? []));
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(this.#serviceName(name, own));
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -273,6 +274,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** The service that a declaration names; `$parameter` stands for the transport that the parameter names. */
+  #serviceName(name: string, entry: ServiceEntry): string {
+    if (!name.startsWith("$") || name === "$transports") return name;
+    const parameter = name.slice(1) as ParameterName;
+    return String(settingsFor(this.#configuration, entry, [parameter])[parameter]).split(":")[0]!;
   }
 
   /** @param condition a parameter's name, or "name=word" for a list that has the word */
@@ -448,9 +456,11 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: connectsFor ${name}, as one of its parameters is set`
       : service.connects.includes(name)
       ? `service.ts: connects ${name}`
-      : service.milters !== undefined
+      : service.connects.includes("$transports")
+      ? `service.ts: connects $transports (${name})`
+      : service.milters !== undefined && service.connectsFor?.[name] === undefined
       ? `service.ts: milters, of which filter:${name} is one`
-      : `service.ts: connects $transports (${name})`;
+      : `service.ts: connectsFor ${name}, as a parameter names it`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },

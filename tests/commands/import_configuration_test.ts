@@ -321,9 +321,10 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
   ],
   [
     "smtps inet n - y - - smtpd -o smtpd_tls_wrappermode=yes",
-    "",
-    "Not supported",
-    /smtps\/inet: it demands TLS \(smtpd_tls_wrappermode\)/,
+    'name = "smtps"\ntype = "inet"\nprivate = false\ncommand = "smtpd"\n' +
+    "parameters = { smtpd_tls_wrappermode = true }\n",
+    "Carried over",
+    /smtps\/inet$/,
   ],
   [
     "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd -o smtpd_banner=$myhostname",

@@ -140,6 +140,9 @@ function configure(
     aliases: 'list: one@example.test, two@far.test\nfailing: x@error.test\nprogram: "|cat > /dev/null"\n',
     virtual: "alias@example.test one@example.test\n",
     generic: "one@example.test outside\n",
+    // crypt(3)'s for "Hello world!".
+    passwords:
+      "user:{SHA512-CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1\n",
     checks: "/^X-Hold:/ HOLD\n",
     transport: [
       `far.test smtp:[127.0.0.1]:${peer.port}`,
@@ -174,6 +177,9 @@ function configure(
     smtpd_sender_restrictions: '["reject_unknown_sender_domain"]',
     smtpd_recipient_restrictions: `['inline:{discard.test=reject_unverified_recipient}']`,
     address_verify_poll_delay: '"1s"',
+    smtpd_sasl_auth_enable: "true",
+    smtpd_sasl_type: '"passwords"',
+    smtpd_sasl_password_file: '"$config_directory/passwords"',
     header_checks: '["regexp:$config_directory/checks"]',
     // This host's own clients are counted too.
     smtpd_client_event_limit_exceptions: "[]",
@@ -248,6 +254,8 @@ async function exerciseFlush(postern: Postern, tries: () => number, settled: () 
     await client.reply();
     await client.send("EHLO c.test\r\n");
     await client.reply();
+    // "user" with "Hello world!"
+    assert.match(await client.say("AUTH PLAIN AHVzZXIASGVsbG8gd29ybGQh"), /^235 /);
     await client.send("ETRN dead.test\r\n");
     assert.equal(await client.reply(), "250 Queuing started");
   }

@@ -236,6 +236,7 @@ export class MailHost implements AsyncDisposable {
     const services = {
       settings,
       origin,
+      warning: (text: string) => logger.warning(text),
       serviceName: "smtp",
       anvil: options.anvil && this.#anvil(options.anvil),
       maps,
