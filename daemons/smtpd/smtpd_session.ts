@@ -6,7 +6,6 @@
 import type { Logger } from "../../lib/log/log.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
@@ -19,10 +18,11 @@ import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import type { Answer } from "./smtpd_auth.ts";
-import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
 import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
+import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
 import { type SessionMilters, unknownCommand } from "./smtpd_milter.ts";
 import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
@@ -37,8 +37,6 @@ import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
-/** Bytes of text that the log shows of what a client sent too early. */
-const EARLY_SAMPLE = 100;
 
 type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
@@ -46,12 +44,14 @@ type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data"
 export class Session {
   readonly server: Server;
   readonly peer: Peer;
+  /** "host[address]", as all logs name the client. */
+  readonly client: string;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
-  readonly anvil: ClientAccount;
+  anvil: ClientAccount;
   /** Undefined in the clear. */
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
@@ -106,6 +106,7 @@ export class Session {
   ) {
     this.server = server;
     this.peer = peer;
+    this.client = server.nameOf(peer);
     this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
@@ -124,17 +125,12 @@ export class Session {
     this.#output = new Output(channel, this.#transcript);
   }
 
-  /** "host[address]", as all logs name the client. */
-  get client(): string {
-    return `${this.peer.name}[${this.peer.address}]`;
-  }
-
   /** True when the client has taken too long for what it is to send. */
   get late(): boolean {
     return this.#phase !== "busy" && this.#deadline.left <= 0;
   }
 
-  /** Greets the client; what it sent before that is held against it. */
+  /** Greets the client; what it sent before that is held against it, unless postscreen has looked already. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#deadline.start();
@@ -144,9 +140,7 @@ export class Session {
     admission.then(
       (refusal) => {
         if (this.#phase !== "connecting") return;
-        const sent = this.#input.view();
-        this.#input.consume(sent.length);
-        this.#admitted(refusal, sent);
+        this.#admitted(refusal, this.#input.take());
       },
       (error) => this.server.failed(this, error),
     );
@@ -165,7 +159,7 @@ export class Session {
     if (wrapper) return this.#beginHandshake(early);
     if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
-    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
+    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining && !this.server.passed) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
@@ -178,12 +172,10 @@ export class Session {
     this.#phase = "command";
     const opening = openingOf(this);
     if (opening === undefined) return this.#greet(undefined);
-    this.#phase = "busy";
-    opening.then((reply) => {
-      if (this.#phase !== "busy") return this.milters?.quit(); // the client has gone
-      this.#phase = "command";
+    this.#await(opening, (reply) => {
       this.#greet(reply);
-    }, (error) => this.server.failed(this, error));
+      return false;
+    });
   }
 
   #greet(refused: ReplyText | undefined): void {
@@ -400,17 +392,33 @@ export class Session {
 
   #runLine(line: Uint8Array): boolean {
     this.#transcript?.heard(line);
-    const parsed = readCommand(line);
-    if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
-    if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
-    if (parsed.kind === "foreign") {
-      this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
+    const read = readLine(this, line);
+    if (!(read instanceof Promise)) return this.#runRead(read);
+    this.#await(read, (found) => found !== undefined && this.#runRead(found));
+    return false;
+  }
+
+  /** Waits for an answer about what the client has sent, and goes on with it. */
+  #await<T>(answer: Promise<T>, then: (value: T) => boolean): void {
+    this.#phase = "busy";
+    answer.then((value) => {
+      if (this.#phase === "busy") this.#phase = "command";
+      if (!this.isOver && then(value)) this.#resume();
+      else this.#flush();
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #runRead(read: ReadLine): boolean {
+    if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
+    const { line, argument, word } = read;
+    const command = read.command ?? unknownCommand(this.milters, line);
+    if (word === "forbidden") {
+      this.log.warning(`non-SMTP command from ${this.client}: ${sample(line)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
       this.#phase = "closed";
       return false;
     }
-    const command = findCommand(parsed.verb) ?? unknownCommand(this.milters, line);
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
@@ -424,12 +432,16 @@ export class Session {
     if (this.access.denied && command?.name !== "QUIT") {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
+    if (word === "noop") {
+      this.errors.junk();
+      return this.#finish("noop", REPLY.ok);
+    }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
       this.#counts.came(asciiLower(command.name));
       return this.#finish(asciiLower(command.name), REPLY.needTls);
     }
-    return this.#execute(command, parsed.argument);
+    return this.#execute(command, argument);
   }
 
   #execute(command: Command, argument: Uint8Array): boolean {
@@ -437,15 +449,7 @@ export class Session {
     this.#counts.came(name);
     const result = runCommand(this, command, argument);
     if (!(result instanceof Promise)) return this.#finish(name, result);
-    this.#phase = "busy";
-    result.then(
-      (reply) => {
-        if (this.#phase === "busy") this.#phase = "command";
-        if (this.#finish(name, reply)) this.#resume();
-        else this.#flush();
-      },
-      (error) => this.server.failed(this, error),
-    );
+    this.#await(result, (reply) => this.#finish(name, reply));
     return false;
   }
 
@@ -552,26 +556,21 @@ export class Session {
   }
 
   #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
-    this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
     this.forwarded = undefined;
-    endText(this, transaction, command).then((outcome) => {
-      if (outcome.accepted) {
+    const ended = endText(this, transaction, command).then(({ accepted, reply }) => {
+      if (accepted) {
         this.errors.forgive();
         this.#transcript?.accepted();
       }
-      if (this.#phase !== "busy") return;
-      this.#phase = "command";
-      if (this.#finish(command, outcome.reply)) this.#resume();
-      else this.#flush();
-    }, (error) => this.server.failed(this, error));
+      return reply;
+    });
+    this.#await(ended, (reply) => this.#finish(command, reply));
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
-    this.log.info(
-      `improper command pipelining after ${after} from ${this.client}: ${printable(input, EARLY_SAMPLE)}`,
-    );
+    this.log.info(`improper command pipelining after ${after} from ${this.client}: ${sample(input)}`);
     this.reply(REPLY.synchronization);
     this.#phase = "closed";
   }

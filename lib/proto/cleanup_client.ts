@@ -18,7 +18,7 @@ import {
 } from "./protocols.ts";
 
 /** Where mail comes from: the words of smtputf8_autodetect_classes. */
-export type MailSource = "bounce" | "forward" | "notify" | "sendmail" | "smtpd" | "verify";
+export type MailSource = "bounce" | "forward" | "notify" | "qmqpd" | "sendmail" | "smtpd" | "verify";
 
 /** The flag for mail of a source that cleanup finds out of whether it needs SMTPUTF8; 0 where it does not. */
 export function utf8Flag(autodetectClasses: readonly string[], source: MailSource): number {

@@ -312,6 +312,8 @@ export class Planner {
     return {
       service: entry.name,
       settings,
+      ...this.#stressed(entry, service),
+      ...(entry.pass ? { passed: true } : {}),
       sockets: Object.fromEntries(sockets),
       listeners: listenerCount(this.endpoint(entry)),
       transports: this.#configuration.services.filter((other) => this.#delivers(other)).map((other) =>
@@ -331,6 +333,18 @@ export class Planner {
       ...(tls === undefined ? {} : { tls }),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
+  }
+
+  /** The settings that stress changes, for daemons that know it. */
+  #stressed(entry: ServiceEntry, service: Service): Pick<Boot, "stressed"> {
+    if (!service.parameters.includes("stress")) return {};
+    const parameters = new Map([...entry.parameters, ["stress", { text: "yes", ...entry.place }] as const]);
+    const calm = this.#settings(entry, service);
+    const stressed = Object.entries(this.#settings({ ...entry, parameters }, service));
+    const differing = stressed.filter(([name, value]) =>
+      JSON.stringify(value) !== JSON.stringify(calm[name])
+    );
+    return { stressed: Object.fromEntries(differing) };
   }
 
   /** Where the rules stand that the service goes by, so that it can name them. */
