@@ -39,7 +39,7 @@ export const SERVICE = {
     cleanup: ["notify_classes=protocol"],
     sts: ["smtp_tls_sts"],
     tlsrpt: ["smtp_tlsrpt_enable"],
-    $transports: ["best_mx_transport"],
+    $best_mx_transport: ["best_mx_transport"],
   },
   reads: ["queue/active"],
   writes: [],

@@ -3,7 +3,7 @@
  * has replied itself.
  */
 // Utility
-import { asciiLower, asciiUpper, COLON, isAlpha, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
+import { asciiLower, asciiUpper, COLON, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
 import { decodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { headerNameLength } from "../../lib/mail/header.ts";
@@ -38,14 +38,15 @@ export interface Command {
 
 /** A command line taken apart, or what else it is. */
 export type CommandLine =
-  | { readonly kind: "command"; readonly verb: string; readonly argument: Uint8Array }
+  | {
+    readonly kind: "command";
+    readonly verb: string;
+    readonly argument: Uint8Array;
+    /** The line is a header: message text, and no SMTP. */
+    readonly header: boolean;
+  }
   | { readonly kind: "badUtf8" }
-  | { readonly kind: "empty" }
-  /** Not SMTP: another protocol's command, or message text. */
-  | { readonly kind: "foreign" };
-
-/** Commands of other protocols: whoever sends one does not speak SMTP (smtpd_forbidden_commands). */
-const FOREIGN: ReadonlySet<string> = new Set(["CONNECT", "GET", "POST"]);
+  | { readonly kind: "empty" };
 
 /** Takes a command line apart: the verb ends at the first blank. */
 export function readCommand(line: Uint8Array): CommandLine {
@@ -56,13 +57,11 @@ export function readCommand(line: Uint8Array): CommandLine {
   if (!isUtf8(line)) return { kind: "badUtf8" };
   if (end === start) return { kind: "empty" };
   const verb = asciiUpper(decodeText(line.subarray(start, end)));
-  if (FOREIGN.has(verb) || !isAlpha(line[start]!) || headerNameLength(line, start, end) > 0) {
-    return { kind: "foreign" };
-  }
+  const header = headerNameLength(line, start, end) > 0;
   while (end < line.length && isBlank(line[end]!)) end++;
   let tail = line.length;
   while (tail > end && isBlank(line[tail - 1]!)) tail--;
-  return { kind: "command", verb, argument: line.subarray(end, tail) };
+  return { kind: "command", verb, argument: line.subarray(end, tail), header };
 }
 
 /** The command of a verb in capitals. */

@@ -6,7 +6,6 @@
 import type { Logger } from "../../lib/log/log.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
@@ -19,10 +18,11 @@ import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import type { Answer } from "./smtpd_auth.ts";
-import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
 import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
+import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
@@ -35,8 +35,6 @@ import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
-/** Bytes of text that the log shows of what a client sent too early. */
-const EARLY_SAMPLE = 100;
 
 type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
@@ -44,12 +42,14 @@ type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data"
 export class Session {
   readonly server: Server;
   readonly peer: Peer;
+  /** "host[address]", as all logs name the client. */
+  readonly client: string;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
-  readonly anvil: ClientAccount;
+  anvil: ClientAccount;
   /** Undefined in the clear. */
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
@@ -102,6 +102,7 @@ export class Session {
   ) {
     this.server = server;
     this.peer = peer;
+    this.client = server.nameOf(peer);
     this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
@@ -119,17 +120,12 @@ export class Session {
     this.#output = new Output(channel, this.#transcript);
   }
 
-  /** "host[address]", as all logs name the client. */
-  get client(): string {
-    return `${this.peer.name}[${this.peer.address}]`;
-  }
-
   /** True when the client has taken too long for what it is to send. */
   get late(): boolean {
     return this.#phase !== "busy" && this.#deadline.left <= 0;
   }
 
-  /** Greets the client; what it sent before that is held against it. */
+  /** Greets the client; what it sent before that is held against it, unless postscreen has looked already. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#deadline.start();
@@ -139,9 +135,7 @@ export class Session {
     admission.then(
       (refusal) => {
         if (this.#phase !== "connecting") return;
-        const sent = this.#input.view();
-        this.#input.consume(sent.length);
-        this.#admitted(refusal, sent);
+        this.#admitted(refusal, this.#input.take());
       },
       (error) => this.server.failed(this, error),
     );
@@ -160,7 +154,7 @@ export class Session {
     if (wrapper) return this.#beginHandshake(early);
     if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
-    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
+    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining && !this.server.passed) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
@@ -172,15 +166,10 @@ export class Session {
   judge(): void {
     this.#phase = "command";
     if (!this.server.access.judgesClients) return this.#welcome(undefined);
-    this.#phase = "busy";
-    this.server.access.checkClient(this).then(
-      (refused) => {
-        if (this.#phase !== "busy") return;
-        this.#phase = "command";
-        this.#welcome(refused);
-      },
-      (error) => this.server.failed(this, error),
-    );
+    this.#await(this.server.access.checkClient(this), (refused) => {
+      this.#welcome(refused);
+      return false;
+    });
   }
 
   /** Says the banner, or what refuses the client. */
@@ -396,17 +385,32 @@ export class Session {
 
   #runLine(line: Uint8Array): boolean {
     this.#transcript?.heard(line);
-    const parsed = readCommand(line);
-    if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
-    if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
-    if (parsed.kind === "foreign") {
-      this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
+    const read = readLine(this, line);
+    if (!(read instanceof Promise)) return this.#runRead(read);
+    this.#await(read, (found) => found !== undefined && this.#runRead(found));
+    return false;
+  }
+
+  /** Waits for an answer about what the client has sent, and goes on with it. */
+  #await<T>(answer: Promise<T>, then: (value: T) => boolean): void {
+    this.#phase = "busy";
+    answer.then((value) => {
+      if (this.#phase === "busy") this.#phase = "command";
+      if (!this.isOver && then(value)) this.#resume();
+      else this.#flush();
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #runRead(read: ReadLine): boolean {
+    if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
+    const { line, command, argument, word } = read;
+    if (word === "forbidden") {
+      this.log.warning(`non-SMTP command from ${this.client}: ${sample(line)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
       this.#phase = "closed";
       return false;
     }
-    const command = findCommand(parsed.verb);
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
@@ -420,12 +424,16 @@ export class Session {
     if (this.access.denied && command?.name !== "QUIT") {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
+    if (word === "noop") {
+      this.countJunk();
+      return this.#finish("noop", REPLY.ok);
+    }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
       this.#counts.came(asciiLower(command.name));
       return this.#finish(asciiLower(command.name), REPLY.needTls);
     }
-    return this.#execute(command, parsed.argument);
+    return this.#execute(command, argument);
   }
 
   #execute(command: Command, argument: Uint8Array): boolean {
@@ -433,15 +441,7 @@ export class Session {
     this.#counts.came(name);
     const result = runCommand(this, command, argument);
     if (!(result instanceof Promise)) return this.#finish(name, result);
-    this.#phase = "busy";
-    result.then(
-      (reply) => {
-        if (this.#phase === "busy") this.#phase = "command";
-        if (this.#finish(name, reply)) this.#resume();
-        else this.#flush();
-      },
-      (error) => this.server.failed(this, error),
-    );
+    this.#await(result, (reply) => this.#finish(name, reply));
     return false;
   }
 
@@ -570,9 +570,7 @@ export class Session {
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
-    this.log.info(
-      `improper command pipelining after ${after} from ${this.client}: ${printable(input, EARLY_SAMPLE)}`,
-    );
+    this.log.info(`improper command pipelining after ${after} from ${this.client}: ${sample(input)}`);
     this.reply(REPLY.synchronization);
     this.#phase = "closed";
   }

@@ -25,6 +25,7 @@ const NEEDS = {
   msmtp: () => inPath("msmtp"),
   sslscan: () => inPath("sslscan"),
   saslauthd: () => isFile("/usr/sbin/saslauthd"),
+  haproxy: () => isFile("/usr/sbin/haproxy"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
   "dovecot-lda": () => isFile("/usr/lib/dovecot/dovecot-lda"),
