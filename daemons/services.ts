@@ -11,6 +11,7 @@ import { SERVICE as discard } from "./discard/service.ts";
 import { SERVICE as dns } from "./dns/service.ts";
 import { SERVICE as dnsblog } from "./dnsblog/service.ts";
 import { SERVICE as error } from "./error/service.ts";
+import { SERVICE as filter } from "./filter/service.ts";
 import { SERVICE as flush } from "./flush/service.ts";
 import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
@@ -27,8 +28,8 @@ import { SERVICE as qmqpd } from "./qmqpd/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
-import { SERVICE as sts } from "./sts/service.ts";
 import { SERVICE as tlsproxy } from "./tlsproxy/service.ts";
+import { SERVICE as sts } from "./sts/service.ts";
 import { SERVICE as tlsrpt } from "./tlsrpt/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
 import { SERVICE as verify } from "./verify/service.ts";
@@ -44,6 +45,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     dns,
     dnsblog,
     error,
+    filter,
     flush,
     lmtp,
     local,
@@ -60,8 +62,8 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     showq,
     smtp,
     smtpd,
-    sts,
     tlsproxy,
+    sts,
     tlsrpt,
     trivialRewrite,
     verify,

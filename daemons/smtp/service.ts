@@ -37,9 +37,9 @@ export const SERVICE = {
     rewrite: REWRITING,
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
+    $best_mx_transport: ["best_mx_transport"],
     sts: ["smtp_tls_sts"],
     tlsrpt: ["smtp_tlsrpt_enable"],
-    $best_mx_transport: ["best_mx_transport"],
   },
   reads: ["queue/active"],
   writes: [],
@@ -69,6 +69,7 @@ export const SERVICE = {
     "inet_interfaces",
     "inet_protocols",
     "info_log_address_format",
+    "internal_mail_filter_classes",
     "known_tcp_ports",
     "line_length_limit",
     "local_transport",

@@ -23,6 +23,8 @@ import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
+import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
@@ -63,6 +65,8 @@ export class Session {
   pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Undefined: nobody filters this client's mail. */
+  milters: SessionMilters | undefined;
   /** Where the next message comes from, as XFORWARD says. */
   forwarded: ForwardFacts | undefined;
   /** Where the message is that comes in chunks. */
@@ -113,6 +117,7 @@ export class Session {
     this.#deadline = new Deadline(server.patience);
     this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
+    this.milters = before?.milters?.serve(this);
     this.#counts = before?.counts ?? new CommandCounts();
     this.errors = before?.errors ?? new ClientErrors(server.settings);
     this.#transcript = before?.transcript ??
@@ -162,18 +167,19 @@ export class Session {
     this.judge();
   }
 
-  /** Asks the restrictions on clients, where they judge before the greeting. */
+  /** Says the banner, or what restrictions and filters say of the client instead. */
   judge(): void {
-    this.#phase = "command";
-    if (!this.server.access.judgesClients) return this.#welcome(undefined);
-    this.#await(this.server.access.checkClient(this), (refused) => {
-      this.#welcome(refused);
-      return false;
-    });
+    const opening = openingOf(this);
+    if (opening === undefined) return this.#greet(undefined);
+    this.#phase = "busy";
+    opening.then(
+      (reply) => this.isOver ? this.milters?.quit() : this.#greet(reply),
+      (error) => this.server.failed(this, error),
+    );
   }
 
-  /** Says the banner, or what refuses the client. */
-  #welcome(refused: ReplyText | undefined): void {
+  #greet(refused: ReplyText | undefined): void {
+    this.#phase = "command";
     this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
     this.#resume();
@@ -226,6 +232,7 @@ export class Session {
       counts: this.#counts,
       errors: this.errors,
       transcript: this.#transcript,
+      milters: this.milters?.handOver(peer),
     });
     this.server.replace(this, next);
     channel.start(channelEvents(next));
@@ -314,6 +321,7 @@ export class Session {
   /** Throws the transaction away. */
   resetTransaction(): void {
     this.#transcript?.flush();
+    if (this.transaction !== undefined) this.milters?.abort();
     this.transaction?.abort();
     this.transaction = undefined;
     this.chunks = "none";
@@ -425,7 +433,7 @@ export class Session {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (word === "noop") {
-      this.countJunk();
+      this.errors.junk();
       return this.#finish("noop", REPLY.ok);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
@@ -548,25 +556,16 @@ export class Session {
   }
 
   #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
-    this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
     this.forwarded = undefined;
-    endText(this, transaction, command).then((outcome) => {
-      if (outcome.accepted) {
+    this.#await(endText(this, transaction, command), ({ accepted, reply }) => {
+      if (accepted) {
         this.errors.forgive();
         this.#transcript?.accepted();
       }
-      this.#closeData(command, outcome.reply);
-    }, (error) => this.server.failed(this, error));
-  }
-
-  /** Answers a message. */
-  #closeData(command: "data" | "bdat", reply: ReplyText): void {
-    if (this.#phase !== "busy") return;
-    this.#phase = "command";
-    if (this.#finish(command, reply)) this.#resume();
-    else this.#flush();
+      return this.#finish(command, reply);
+    });
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
@@ -589,6 +588,7 @@ export class Session {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
     }
     this.resetTransaction();
+    this.milters?.quit();
     // A client that has taken its leave sends no more; any other is listened to until it has seen the last reply.
     if (this.#quit && this.#input.length === 0) this.#channel.close();
     else this.#channel.finish();

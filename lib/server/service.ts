@@ -47,6 +47,10 @@ export interface Service {
    * tables that it reads, host and port or socket each; https: https_port anywhere but in private networks.
    */
   readonly inet: "none" | "resolver" | "smtp" | "tables" | "https";
+  /** The parameter that names a file which says itself what the program may touch: a filter's. */
+  readonly declares?: ParameterName;
+  /** Parameters that name filters (milters), which it connects to; of tables, what they have for a key. */
+  readonly milters?: readonly ParameterName[];
   /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
   readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */

@@ -14,6 +14,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ["lib/proto"],
   ["lib/tls", "lib/sasl"],
   ["lib/smtp", "lib/dns", "lib/milter", "lib/access", "lib/maps", "lib/rewrite"],
+  ["lib/filter"],
   ["lib/server"],
   ["daemons", "commands"],
   ["main.ts", "scripts", "bench"],
