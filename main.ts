@@ -60,6 +60,7 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["postsuper", { purpose: "holds, releases, removes queued mail", load: () => import("./commands/postsuper.ts") }],
   ["qshape", { purpose: "shows domains and ages of queued mail", load: () => import("./commands/qshape.ts") }],
   ["reload", { purpose: "takes a changed configuration", load: () => import("./commands/reload.ts") }],
+  ["saslpasswd", { purpose: "makes a line of the password file for logins", load: () => import("./commands/saslpasswd.ts") }],
   ["sandbox", { purpose: "prints what each daemon may touch", load: () => import("./commands/sandbox.ts") }],
   ["sendmail", { purpose: "posts mail", load: () => import("./commands/sendmail.ts") }],
   ["smtp-sink", { purpose: "swallows mail, for tests", load: () => import("./commands/smtp_sink.ts") }],

@@ -35,7 +35,7 @@ export const SERVICE = {
     rewrite: REWRITING,
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
-    $transports: ["best_mx_transport"],
+    $best_mx_transport: ["best_mx_transport"],
   },
   reads: ["queue/active"],
   writes: [],

@@ -3,7 +3,7 @@
  * has replied itself.
  */
 // Utility
-import { asciiLower, asciiUpper, COLON, isAlpha, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
+import { asciiLower, asciiUpper, COLON, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
 import { decodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { headerNameLength } from "../../lib/mail/header.ts";
@@ -38,14 +38,15 @@ export interface Command {
 
 /** A command line taken apart, or what else it is. */
 export type CommandLine =
-  | { readonly kind: "command"; readonly verb: string; readonly argument: Uint8Array }
+  | {
+    readonly kind: "command";
+    readonly verb: string;
+    readonly argument: Uint8Array;
+    /** The line is a header: message text, and no SMTP. */
+    readonly header: boolean;
+  }
   | { readonly kind: "badUtf8" }
-  | { readonly kind: "empty" }
-  /** Not SMTP: another protocol's command, or message text. */
-  | { readonly kind: "foreign" };
-
-/** Commands of other protocols: whoever sends one does not speak SMTP (smtpd_forbidden_commands). */
-const FOREIGN: ReadonlySet<string> = new Set(["CONNECT", "GET", "POST"]);
+  | { readonly kind: "empty" };
 
 /** Takes a command line apart: the verb ends at the first blank. */
 export function readCommand(line: Uint8Array): CommandLine {
@@ -56,13 +57,11 @@ export function readCommand(line: Uint8Array): CommandLine {
   if (!isUtf8(line)) return { kind: "badUtf8" };
   if (end === start) return { kind: "empty" };
   const verb = asciiUpper(decodeText(line.subarray(start, end)));
-  if (FOREIGN.has(verb) || !isAlpha(line[start]!) || headerNameLength(line, start, end) > 0) {
-    return { kind: "foreign" };
-  }
+  const header = headerNameLength(line, start, end) > 0;
   while (end < line.length && isBlank(line[end]!)) end++;
   let tail = line.length;
   while (tail > end && isBlank(line[tail - 1]!)) tail--;
-  return { kind: "command", verb, argument: line.subarray(end, tail) };
+  return { kind: "command", verb, argument: line.subarray(end, tail), header };
 }
 
 /** The command of a verb in capitals. */
@@ -117,7 +116,7 @@ function heloName(argument: Uint8Array): string {
 
 function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): Result {
   if (argument.length === 0) return `501 Syntax: ${verb} hostname`;
-  session.countJunk();
+  session.errors.junk();
   // RFC 5321 section 4.1.4: a later HELO or EHLO ends the transaction like RSET.
   session.resetTransaction();
   session.greeting = { name: heloName(argument), esmtp: verb === "EHLO" };
@@ -253,9 +252,7 @@ function mailParameter(
     return undefined;
   }
   if (keyword === "AUTH") {
-    const submitter = readSubmitter(session, value ?? "", options.submitter);
-    if (submitter === undefined) return REPLY.mailAuthTwice;
-    options.submitter = submitter;
+    options.submitter = readSubmitter(session, value ?? "");
     return undefined;
   }
   return unsupported(parameter);
@@ -332,20 +329,20 @@ function data(session: Session, argument: Uint8Array): Result {
 }
 
 function rset(session: Session): Result {
-  session.countJunk();
+  session.errors.junk();
   session.resetTransaction();
   return REPLY.ok;
 }
 
 function noop(session: Session): Result {
-  session.countJunk();
+  session.errors.junk();
   return REPLY.ok;
 }
 
 /** VRFY says only whether mail would be taken, in the client's own words, and touches no transaction. */
 function vrfy(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
-  session.countJunk();
+  session.errors.junk();
   if (settings.disable_vrfy_command) return REPLY.vrfyDisabled;
   if (argument.length === 0) return "501 5.5.4 Syntax: VRFY address";
   const target = wrapped(argument);

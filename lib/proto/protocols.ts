@@ -24,6 +24,9 @@ export const ENVELOPE_LIMIT = 16384;
 /** Most lines that proxymap is asked about at once, and the longest of them, bytes. */
 export const LINES_LIMIT = 1024;
 export const LINE_LIMIT = 1024 * 1024;
+/** Longest key and value in a cache, bytes. */
+export const CACHE_KEY_LIMIT = 1024;
+export const CACHE_VALUE_LIMIT = 4096;
 /** Most recipients in one delivery request. */
 export const REQUEST_RECIPIENT_LIMIT = 10000;
 
@@ -560,5 +563,47 @@ export const ANVIL = protocol({
     /** Connections of the client now, this one included, and in this unit of time. */
     connected: { fields: { count: integer(), rate: integer() } },
     rate: { fields: { rate: integer() } },
+  },
+});
+
+/** dnsblog: what a DNS block list says of a client. */
+export const DNSBLOG = protocol({
+  name: "dnsblog",
+  version: 1,
+  repeatable: true,
+  requests: { look: { fields: { domain: text(255), address: text(64) } } },
+  replies: {
+    /** No addresses: not listed. `failed`: nobody knows. `ttl`: seconds. */
+    listed: {
+      fields: { addresses: list(100, { address: text(64) }), ttl: integer(), failed: flag() },
+      last: true,
+    },
+  },
+});
+
+/**
+ * proxywrite: caches that outlive their daemons, for daemons that may write no file. A map is named by the parameter that
+ * says where it is. What is put is on the disk a moment later, or not at all: a cache is no record.
+ */
+export const CACHE = protocol({
+  name: "cache",
+  version: 1,
+  repeatable: true,
+  requests: {
+    get: { fields: { map: text(100), key: text(CACHE_KEY_LIMIT) } },
+    /** `expires`: seconds since 1970, when it may be forgotten. */
+    put: {
+      fields: {
+        map: text(100),
+        key: text(CACHE_KEY_LIMIT),
+        value: text(CACHE_VALUE_LIMIT),
+        expires: integer(),
+      },
+      oneway: true,
+    },
+  },
+  replies: {
+    found: { fields: { value: text(CACHE_VALUE_LIMIT) }, last: true },
+    missing: { fields: {}, last: true },
   },
 });

@@ -100,6 +100,11 @@ export class Channel {
     return this.#socket.localPort ?? 0;
   }
 
+  /** Sends what waits and then no more; what the peer sends still comes. */
+  endOutput(): void {
+    this.#socket.end();
+  }
+
   /**
    * Sends what waits, then closes. A peer that does not fetch it, or does not close its side, is cut off after a
    * while: its socket is not ours to keep.

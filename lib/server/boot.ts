@@ -18,6 +18,10 @@ export interface Boot {
   /** Name in master.toml, as "relay" for a command "smtp". */
   readonly service: string;
   readonly settings: { readonly [parameter: string]: unknown };
+  /** Settings that are others while clients come faster than they can be served (parameter stress). */
+  readonly stressed?: { readonly [parameter: string]: unknown };
+  /** Its clients are handed over by postscreen (a service of type pass). */
+  readonly passed?: true;
   /** Absolute socket paths by service name: those that it may connect to and no others. */
   readonly sockets: { readonly [service: string]: string };
   /** Listening sockets, from descriptor 3 on; behind them the one on which mailbox helpers arrive, if there is one. */
@@ -133,6 +137,8 @@ export type HelperRequest =
 export type Control =
   /** Take no new work, finish what there is, end. */
   | { readonly word: "retire" }
+  /** All processes that the service may have are full. */
+  | { readonly word: "stress" }
   /** The wake-up timer of the service. */
   | { readonly word: "wakeup" }
   /** Answer to a request for a helper: empty `why` when it has been started. */
@@ -157,7 +163,7 @@ export function formatLine(message: Control | Status): string {
   return JSON.stringify(message) + "\n";
 }
 
-const CONTROL_WORDS = ["retire", "wakeup", "helper"];
+const CONTROL_WORDS = ["retire", "stress", "wakeup", "helper"];
 const STATUS_WORDS = ["ready", "alive", "retiring", "security", "helper", "names", "killGroup"];
 
 /** Reads a control line; undefined when it is none. */

@@ -63,6 +63,7 @@ const DIRECTORIES: readonly { readonly name: string; readonly mode: number; read
   { name: "active", mode: 0o700 },
   { name: "bounce", mode: 0o700 },
   { name: "corrupt", mode: 0o700 },
+  { name: "data", mode: 0o700 },
   { name: "defer", mode: 0o700 },
   { name: "deferred", mode: 0o700 },
   { name: "flush", mode: 0o700 },

@@ -233,8 +233,9 @@ export class Planner {
 
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects } = this.#services.get(client.command)!;
-    return runAs === "postern-net" && this.#connectsTo(connects, entry);
+    const { runAs, connects, connectsFor } = this.#services.get(client.command)!;
+    return runAs === "postern-net" &&
+      this.#connectsTo([...connects, ...Object.keys(connectsFor ?? {})], entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
@@ -256,7 +257,7 @@ export class Planner {
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(this.#serviceName(name, own));
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -265,6 +266,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** The service that a declaration names; `$parameter` stands for the transport that the parameter names. */
+  #serviceName(name: string, entry: ServiceEntry): string {
+    if (!name.startsWith("$") || name === "$transports") return name;
+    const parameter = name.slice(1) as ParameterName;
+    return String(settingsFor(this.#configuration, entry, [parameter])[parameter]).split(":")[0]!;
   }
 
   /** @param condition a parameter's name, or "name=word" for a list that has the word */
@@ -296,6 +304,8 @@ export class Planner {
     return {
       service: entry.name,
       settings,
+      ...this.#stressed(entry, service),
+      ...(entry.pass ? { passed: true } : {}),
       sockets: Object.fromEntries(sockets),
       listeners: listenerCount(this.endpoint(entry)),
       transports: this.#configuration.services.filter((other) => this.#delivers(other)).map((other) =>
@@ -315,6 +325,18 @@ export class Planner {
       ...(tls === undefined ? {} : { tls }),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
+  }
+
+  /** The settings that stress changes, for daemons that know it. */
+  #stressed(entry: ServiceEntry, service: Service): Pick<Boot, "stressed"> {
+    if (!service.parameters.includes("stress")) return {};
+    const parameters = new Map([...entry.parameters, ["stress", { text: "yes", ...entry.place }] as const]);
+    const calm = this.#settings(entry, service);
+    const stressed = Object.entries(this.#settings({ ...entry, parameters }, service));
+    const differing = stressed.filter(([name, value]) =>
+      JSON.stringify(value) !== JSON.stringify(calm[name])
+    );
+    return { stressed: Object.fromEntries(differing) };
   }
 
   /** Where the rules stand that the service goes by, so that it can name them. */
@@ -438,7 +460,11 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: serverTablesBy ${name}, as a table is on a server`
       : service.connectsFor?.[name] !== undefined
       ? `service.ts: connectsFor ${name}, as one of its parameters is set`
-      : `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
+      : service.connects.includes(name)
+      ? `service.ts: connects ${name}`
+      : service.connects.includes("$transports")
+      ? `service.ts: connects $transports (${name})`
+      : `service.ts: connectsFor ${name}, as a parameter names it`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },

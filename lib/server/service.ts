@@ -29,6 +29,7 @@ export interface Service {
   readonly serverTablesBy?: string;
   /**
    * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol".
+   * "$parameter" stands for the transport that a parameter names, as `transport` or `transport:nexthop`.
    */
   readonly connectsFor?: {
     readonly [service: string]: readonly (ParameterName | `${ParameterName}=${string}`)[];

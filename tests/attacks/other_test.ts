@@ -56,7 +56,7 @@ const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   LOG: {
     "LOG-04": "mailq: tests/commands",
     "LOG-05": "postqueue -j: tests/commands",
-    "LOG-07": "AUTH is not offered yet",
+    "LOG-07": "tests/daemons/smtpd/smtpd_auth_test.ts: the log does not have the password",
     "LOG-08": "tests/daemons/cleanup/cleanup_checks_test.ts: what a check logs",
     "LOG-10": "postlog: tests/commands",
   },

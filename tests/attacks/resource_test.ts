@@ -44,7 +44,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
     "smtpd may not look at the file system; a full disk is cleanup's 451 (tests/daemons/cleanup/cleanup_disk_test.ts)",
   "RES-17": "the same: no file can be made, 451",
   "RES-19": "the queue manager: tests/daemons/qmgr",
-  "RES-20": "TLS is not offered yet",
+  "RES-20": "tests/daemons/smtpd/smtpd_tls_test.ts",
   "RES-22": "the PROXY protocol is not spoken yet",
   "RES-23": "own test: the log",
   "RES-25": "own test: one-byte segments",

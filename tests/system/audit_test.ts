@@ -3,6 +3,8 @@ import { createSocket, type Socket } from "node:dgram";
 import { freePort, until } from "../commands/mail_system.ts";
 import { SmtpClient } from "../dialogues/smtp_client.ts";
 import { utf8 } from "../support/bytes.ts";
+import { Certificates } from "../support/certificates.ts";
+import { TlsClient } from "../support/tls_client.ts";
 import { decode, filesBelow, Postern } from "../support/postern.ts";
 import { sendWithPython } from "../support/smtplib.ts";
 
@@ -62,6 +64,9 @@ function answerTo(query: Uint8Array): Uint8Array {
 
 /** Declared, and used by nothing here, for the reason that stands with it. ROOT is the system's folder. */
 const UNUSED: Readonly<Record<string, string>> = {
+  "qmqpd net unix:ROOT/queue/private/dns": "a client on this host has a name without a look-up",
+  "qmqpd read ROOT/queue/private/dns": "as above",
+  "qmqpd write ROOT/queue/private/dns": "as above",
   "lmtp net 0.0.0.0/0:24":
     "the standard port: only a public address may be reached there without being named",
   "smtp net 0.0.0.0/0:25": "the standard port, as with lmtp",
@@ -77,15 +82,22 @@ Deno.test("the daemons use what they declare, and declare what they use", async 
     await using resolver = new Resolver();
     await using peer = await Postern.make();
     await using lmtp = new LmtpSink();
+    const gates = { screened: freePort(), qmqp: freePort() };
     await using postern = await Postern.make({
       environment: { POSTERN_AUDIT_DIRECTORY: audit },
-      services: (text) => text + PIPE,
+      services: (text) => text + PIPE + gateServices(gates),
     });
     configure(postern, peer, { resolver: await resolver.port, lmtp: lmtp.port });
+    using certificates = new Certificates();
+    postern.set({
+      smtpd_tls_security_level: '"may"',
+      smtpd_tls_chain_files: `["${certificates.make("postern.test").chain}"]`,
+    });
     await peer.start();
     await postern.start();
     const described: Described[] = JSON.parse((await postern.run(["sandbox", "--json"])).output);
     await exercise(postern);
+    await exerciseGates(gates);
     await postern.stop();
     const used = readAudit(audit);
     const commands = [...new Set(described.map(({ command }) => command))];
@@ -102,6 +114,51 @@ Deno.test("the daemons use what they declare, and declare what they use", async 
     Deno.removeSync(audit, { recursive: true });
   }
 });
+
+/** The ports of postscreen and qmqpd. */
+interface Gates {
+  readonly screened: number;
+  readonly qmqp: number;
+}
+
+/** The services that are comments in the sample, on ports of their own. */
+function gateServices({ screened, qmqp }: Gates): string {
+  const port = (number: number, command: string) =>
+    `name = "127.0.0.1:${number}"\ntype = "inet"\nprivate = false\ncommand = "${command}"\n`;
+  const unix = (command: string) => `name = "${command}"\ntype = "unix"\ncommand = "${command}"\n`;
+  const pass = 'name = "smtpd"\ntype = "pass"\ncommand = "smtpd"\n';
+  return [
+    "",
+    port(screened, "postscreen"),
+    pass,
+    unix("dnsblog"),
+    unix("proxywrite"),
+    unix("tlsproxy"),
+    port(qmqp, "qmqpd"),
+  ]
+    .join("\n[[service]]\n");
+}
+
+/** A client that is screened before it goes in, and a message by QMQP. */
+async function exerciseGates({ screened, qmqp }: Gates): Promise<void> {
+  {
+    using hasty = await TlsClient.connect(screened);
+    hasty.send("EHLO c.test\r\n");
+    assert.match(await hasty.reply(), /250-STARTTLS/);
+    await hasty.startTls();
+    assert.match(await hasty.say("EHLO c.test"), /^250-/);
+  }
+  for (let i = 0; i < 2; i++) {
+    using client = await SmtpClient.connect(screened);
+    assert.match(await client.reply(), /220 postern\.test/);
+    assert.equal(await client.say("QUIT"), "221 2.0.0 Bye");
+  }
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: qmqp });
+  const parts = ["Subject: qmqp\n\ntext\n", "one@example.test", "x@discard.test"];
+  const content = parts.map((part) => `${part.length}:${part},`).join("");
+  await connection.write(utf8(`${content.length}:${content},`));
+  assert.match(await new Response(connection.readable).text(), /^\d+:KOk: queued as /);
+}
 
 /** Debian's smtp-sink, which speaks LMTP. */
 class LmtpSink implements AsyncDisposable {
@@ -140,6 +197,9 @@ function configure(
     aliases: 'list: one@example.test, two@far.test\nfailing: x@error.test\nprogram: "|cat > /dev/null"\n',
     virtual: "alias@example.test one@example.test\n",
     generic: "one@example.test outside\n",
+    // crypt(3)'s for "Hello world!".
+    passwords:
+      "user:{SHA512-CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1\n",
     checks: "/^X-Hold:/ HOLD\n",
     transport: [
       `far.test smtp:[127.0.0.1]:${peer.port}`,
@@ -174,7 +234,16 @@ function configure(
     smtpd_sender_restrictions: '["reject_unknown_sender_domain"]',
     smtpd_recipient_restrictions: `['inline:{discard.test=reject_unverified_recipient}']`,
     address_verify_poll_delay: '"1s"',
+    smtpd_sasl_auth_enable: "true",
+    smtpd_sasl_type: '"passwords"',
+    smtpd_sasl_password_file: '"$config_directory/passwords"',
     header_checks: '["regexp:$config_directory/checks"]',
+    // This host's own clients are screened, and named in a table.
+    postscreen_access_list: '["inline:{192.0.2.1=permit}"]',
+    postscreen_greet_wait: '"1s"',
+    postscreen_greet_action: '"enforce"',
+    postscreen_dnsbl_sites: '["list.test=127.0.0.2"]',
+    qmqpd_authorized_clients: '["inline:{127.0.0.1=yes}"]',
     // This host's own clients are counted too.
     smtpd_client_event_limit_exceptions: "[]",
     local_login_sender_maps: '["static:{* <>}"]',
@@ -248,6 +317,8 @@ async function exerciseFlush(postern: Postern, tries: () => number, settled: () 
     await client.reply();
     await client.send("EHLO c.test\r\n");
     await client.reply();
+    // "user" with "Hello world!"
+    assert.match(await client.say("AUTH PLAIN AHVzZXIASGVsbG8gd29ybGQh"), /^235 /);
     await client.send("ETRN dead.test\r\n");
     assert.equal(await client.reply(), "250 Queuing started");
   }

@@ -233,7 +233,9 @@ export class MailHost implements AsyncDisposable {
     const origin = (parameter: string) => this.configuration.origin(parameter);
     const services = {
       settings,
+      stressed: settingsOf(configure({ ...options.settings, stress: '"yes"' }), SMTPD_SERVICE.parameters),
       origin,
+      warning: (text: string) => logger.warning(text),
       serviceName: "smtp",
       anvil: options.anvil && this.#anvil(options.anvil),
       maps,
