@@ -485,8 +485,6 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: milters, of which filter:${name} is one`
       : service.connects.includes("$transports")
       ? `service.ts: connects $transports (${name})`
-      : service.milters !== undefined && service.connectsFor?.[name] === undefined
-      ? `service.ts: milters, of which filter:${name} is one`
       : `service.ts: connectsFor ${name}, as a parameter names it`;
     return [
       { kind: "net", object: `unix:${path}`, because },
