@@ -425,7 +425,7 @@ export class Session {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
     if (word === "noop") {
-      this.countJunk();
+      this.errors.junk();
       return this.#finish("noop", REPLY.ok);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
