@@ -43,6 +43,7 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["check", { purpose: "says what is wrong with the configuration", load: () => import("./commands/check.ts") }],
   ["crash-states", { purpose: "tries out what a power cut may leave", load: () => import("./commands/crash_states.ts") }],
   ["explain", { purpose: "says what would become of a message", load: () => import("./commands/explain.ts") }],
+  ["filter", { purpose: "runs a mail filter of one's own on one message", load: () => import("./commands/filter.ts") }],
   ["flush", { purpose: "tries every queued message now", load: () => import("./commands/flush.ts") }],
   ["import", { purpose: "takes over the configuration or the queue of a Postfix", load: () => import("./commands/import.ts") }],
   ["mailq", { purpose: "lists the queue", load: () => import("./commands/mailq.ts") }],

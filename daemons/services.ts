@@ -11,6 +11,7 @@ import { SERVICE as discard } from "./discard/service.ts";
 import { SERVICE as dns } from "./dns/service.ts";
 import { SERVICE as dnsblog } from "./dnsblog/service.ts";
 import { SERVICE as error } from "./error/service.ts";
+import { SERVICE as filter } from "./filter/service.ts";
 import { SERVICE as flush } from "./flush/service.ts";
 import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
@@ -42,6 +43,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     dns,
     dnsblog,
     error,
+    filter,
     flush,
     lmtp,
     local,

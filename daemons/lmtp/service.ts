@@ -60,6 +60,7 @@ export const SERVICE = {
     "inet_interfaces",
     "inet_protocols",
     "info_log_address_format",
+    "internal_mail_filter_classes",
     "known_tcp_ports",
     "line_length_limit",
     "lmtp_address_preference",

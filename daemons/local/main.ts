@@ -63,19 +63,19 @@ import { openTable } from "../../lib/table/open.ts";
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
 import { submitMessage } from "../../lib/proto/cleanup_client.ts";
-import { openTables } from "../../lib/proto/proxy_table.ts";
 import { CLEANUP, DELIVERY, PROXYMAP, REWRITE } from "../../lib/proto/protocols.ts";
+import { openTables } from "../../lib/proto/proxy_table.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 // Server skeleton
 import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { type MailboxDeliveryJob, serveDelivery } from "../../lib/server/mailbox_agent.ts";
 import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
+import { makeResolver } from "../../lib/server/local_resolve.ts";
 import { type LocalSources, openLocalTables } from "../../lib/server/local_sources.ts";
 import { statusFilter } from "../../lib/server/status_filter.ts";
 // This program
 import { deliverLocally } from "./local_delivery.ts";
-import { makeResolver } from "../../lib/server/local_resolve.ts";
 import { SERVICE } from "./service.ts";
 
 /** Seconds between two looks at idle helpers. */

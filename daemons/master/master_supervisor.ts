@@ -16,7 +16,9 @@ import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
 import { pipeIdentity } from "../../lib/server/local_command.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
+import { findMilterProblems } from "../../lib/server/check_milters.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findFilterProblems } from "../../lib/server/filter_reach.ts";
 import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
@@ -313,6 +315,8 @@ export class Supervisor implements ServiceHost {
       ...found,
       ...(configuration === undefined ? [] : [
         ...findTableProblems(configuration),
+        ...findMilterProblems(configuration),
+        ...findFilterProblems(configuration, SERVICES),
         ...findTlsProblems(configuration, SERVICES),
         ...findSaslProblems(configuration, SERVICES),
       ]),

@@ -41,8 +41,8 @@
  * default_transport and its like, smtp_trusted_nexthops. Mail for user@[127.0.0.1] therefore goes nowhere.
  *
  * The process may read files in queue/active, connect to dns, and reach the configured ports; proxymap and rewrite
- * where tables are configured, cleanup where the postmaster wants transcripts, other transports where
- * best_mx_transport names one, /etc/hosts where smtp_host_lookup says "native". It writes nothing: qmgr marks
+ * where tables are configured, cleanup where the postmaster wants transcripts, the transport
+ * that best_mx_transport names, /etc/hosts where smtp_host_lookup says "native". It writes nothing: qmgr marks
  * recipients as done.
  *
  * ## Standards

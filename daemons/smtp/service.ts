@@ -35,7 +35,7 @@ export const SERVICE = {
     rewrite: REWRITING,
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
-    $transports: ["best_mx_transport"],
+    $best_mx_transport: ["best_mx_transport"],
   },
   reads: ["queue/active"],
   writes: [],
@@ -64,6 +64,7 @@ export const SERVICE = {
     "inet_interfaces",
     "inet_protocols",
     "info_log_address_format",
+    "internal_mail_filter_classes",
     "known_tcp_ports",
     "line_length_limit",
     "local_transport",

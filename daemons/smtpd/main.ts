@@ -7,6 +7,9 @@
  *   to cleanup as records. It says 250 after the message only when cleanup says that it is on the disk. One process
  *   serves many sessions.
  *
+ *   Filters (milters) that smtpd_milters and smtpd_milter_maps name are told of the connection and of each command, and may
+ *   refuse it. The content is told them by cleanup, to which smtpd lends their connections for the length of a message.
+ *
  *   When something went wrong in a session that notify_classes names (data, policy, protocol, resource, software), its
  *   transcript is mailed to error_notice_recipient; passwords and message text are not in it.
  *
@@ -15,10 +18,11 @@
  *   or the sasl daemon (smtpd_sasl_type).
  *
  * SECURITY
- *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets, and the one
- *   socket or address of the SASL backend. Private keys come from master on standard input. It sees the passwords of those
- *   who log in by PLAIN and LOGIN, and none that is stored. It must never be trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
+ *   Reads bytes from strangers. It has no permission for TCP (the listening socket is inherited) but for the address and
+ *   port of each policy server, filter and SASL backend that the configuration names, none for files, or to run anything: it reaches
+ *   cleanup, trivial-rewrite, proxymap, dns, flush, anvil and verify over their sockets. Private keys come from master on
+ *   standard input. It sees the passwords of those who log in by PLAIN and LOGIN, and none that is stored. It must never be
+ *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
@@ -26,8 +30,10 @@
  *   (DSN), RFC 3848 (ESMTPSA), RFC 4954 (AUTH), RFC 6152 (8BITMIME), RFC 7505 (null MX), RFC 8314 (submissions)
  *
  * DIAGNOSTICS
- *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", "... TLS connection established from ...",
- *   "SSL_accept error from", "SASL ... authentication failed: ...", as Postfix. (A configuration that would
+ *   "ID: milter-reject: ...", "milter-hold", "milter-discard" for what filters decide, "milter NAME: ..." for one that
+ *   fails; "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", "... TLS connection established from ...",
+ *   "SSL_accept error from", "SASL ... authentication failed: ...", as Postfix. Behind a refusal stand
+ *   a short id and the rule that decided, with its file and line: `postern explain --reply ID` tells its story. (A configuration that would
  *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS
@@ -188,6 +194,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
     settings,
     stressed: context.stressed,
     passed: context.passed,
+    socketOf: (service) => context.socketOf(service),
     origin: (parameter) => context.origin(parameter),
     warning: (text) => context.log.warning(text),
     probe: verify === undefined ? undefined : (address) => queryAddress(verify, address),

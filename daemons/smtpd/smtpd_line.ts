@@ -9,6 +9,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { WordKind } from "../../lib/access/command_words.ts";
 // This program
 import { type Command, findCommand, readCommand } from "./smtpd_commands.ts";
+import { unknownCommand } from "./smtpd_milter.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 
@@ -25,20 +26,13 @@ export type ReadLine =
     /** Undefined: there is no such command. */
     readonly command: Command | undefined;
     readonly argument: Uint8Array;
-    /** It is another protocol's. */
-    readonly forbidden: boolean;
+    readonly word: WordKind;
   };
 
-/** What smtpd_noop_commands come to. */
-const NOTHING: Command = {
-  name: "NOOP",
-  last: false,
-  beforeTls: true,
-  run: (session) => {
-    session.errors.junk();
-    return REPLY.ok;
-  },
-};
+/** The beginning of what a client sent, for the log. */
+export function sample(bytes: Uint8Array): string {
+  return printable(bytes, SAMPLE);
+}
 
 /** What lines get that are no command. */
 export const READ_REPLIES = { badUtf8: REPLY.badUtf8, empty: REPLY.badSyntax } as const;
@@ -53,29 +47,15 @@ export function readLine(session: Session, line: Uint8Array): ReadLine | Promise
 function judge(session: Session, line: Uint8Array): ReadLine | Promise<ReadLine> {
   const parsed = readCommand(line);
   if (parsed.kind !== "command") return parsed;
-  const command = findCommand(parsed.verb);
-  const word = parsed.header && command === undefined
+  const known = findCommand(parsed.verb);
+  const word = parsed.header && known === undefined
     ? "forbidden"
-    : session.server.words.kindOf(parsed.verb, command !== undefined);
-  const { argument } = parsed;
-  if (!(word instanceof Promise)) return toRead(line, command, argument, word);
-  const [keptLine, keptArgument] = [line.slice(), argument.slice()];
-  return word.then((found) => toRead(keptLine, command, keptArgument, found));
-}
-
-function toRead(
-  line: Uint8Array,
-  command: Command | undefined,
-  argument: Uint8Array,
-  word: WordKind,
-): ReadLine {
-  return {
-    kind: "command",
-    line,
-    command: word === "noop" ? NOTHING : command,
-    argument,
-    forbidden: word === "forbidden",
-  };
+    : session.server.words.kindOf(parsed.verb, known !== undefined);
+  const command = known ?? unknownCommand(session.milters, line);
+  const { kind, argument } = parsed;
+  if (!(word instanceof Promise)) return { kind, line, command, argument, word };
+  const kept = { kind, line: line.slice(), command, argument: argument.slice() };
+  return word.then((found) => ({ ...kept, word: found }));
 }
 
 /** The line in the place of a line; undefined when the table fails, which ends the session. */

@@ -11,6 +11,7 @@ import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
+import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import { CommandWords } from "../../lib/access/command_words.ts";
 import type { Peer } from "../../lib/access/peer.ts";
@@ -20,6 +21,7 @@ import { AccessControl } from "./smtpd_access.ts";
 import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
+import { SmtpdMilters } from "./smtpd_milter.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";
@@ -67,6 +69,8 @@ export class Server {
   readonly #local: LocalClients;
   /** What cleanup does with mail that comes in here. */
   readonly cleanupFlags: number;
+  /** Undefined where no client has filters. */
+  readonly milters: SmtpdMilters | undefined;
   readonly #unlimited: MatchList;
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
@@ -127,6 +131,7 @@ export class Server {
     this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
     this.cleanupFlags = receiveFlags(settings.receive_override_options) |
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
+    this.milters = SmtpdMilters.from(services, log);
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
     this.#xclientHosts = clients("smtpd_authorized_xclient_hosts", settings.smtpd_authorized_xclient_hosts);
@@ -264,6 +269,12 @@ export class Server {
   /** The date for a header. */
   date(time: number): string {
     return this.#clock.format(time);
+  }
+
+  /** Where an address leads; undefined when nobody can tell now. */
+  async resolve(sender: string, address: string): Promise<Resolved | undefined> {
+    const outcome = await this.#services.rewrite.resolve(sender, address);
+    return outcome.kind === "resolved" ? outcome : undefined;
   }
 
   /** Asks for the delivery of what waits for a domain. */

@@ -6,7 +6,6 @@
 import type { Logger } from "../../lib/log/log.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
@@ -23,7 +22,9 @@ import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
 import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
-import { READ_REPLIES, type ReadLine, readLine } from "./smtpd_line.ts";
+import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
+import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
@@ -36,8 +37,6 @@ import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
-/** Bytes of text that the log shows of what a client sent too early. */
-const EARLY_SAMPLE = 100;
 
 type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
@@ -66,6 +65,8 @@ export class Session {
   pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Undefined: nobody filters this client's mail. */
+  milters: SessionMilters | undefined;
   /** Where the next message comes from, as XFORWARD says. */
   forwarded: ForwardFacts | undefined;
   /** Where the message is that comes in chunks. */
@@ -116,6 +117,7 @@ export class Session {
     this.#deadline = new Deadline(server.patience);
     this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
+    this.milters = before?.milters?.serve(this);
     this.#counts = before?.counts ?? new CommandCounts();
     this.errors = before?.errors ?? new ClientErrors(server);
     this.#transcript = before?.transcript ??
@@ -165,18 +167,19 @@ export class Session {
     this.judge();
   }
 
-  /** Asks the restrictions on clients, where they judge before the greeting. */
+  /** Says the banner, or what restrictions and filters say of the client instead. */
   judge(): void {
-    this.#phase = "command";
-    if (!this.server.access.judgesClients) return this.#welcome(undefined);
-    this.#await(this.server.access.checkClient(this), (refused) => {
-      this.#welcome(refused);
-      return false;
-    });
+    const opening = openingOf(this);
+    if (opening === undefined) return this.#greet(undefined);
+    this.#phase = "busy";
+    opening.then(
+      (reply) => this.isOver ? this.milters?.quit() : this.#greet(reply),
+      (error) => this.server.failed(this, error),
+    );
   }
 
-  /** Says the banner, or what refuses the client. */
-  #welcome(refused: ReplyText | undefined): void {
+  #greet(refused: ReplyText | undefined): void {
+    this.#phase = "command";
     this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
     this.#resume();
@@ -229,6 +232,7 @@ export class Session {
       counts: this.#counts,
       errors: this.errors,
       transcript: this.#transcript,
+      milters: this.milters?.handOver(peer),
     });
     this.server.replace(this, next);
     channel.start(channelEvents(next));
@@ -317,6 +321,7 @@ export class Session {
   /** Throws the transaction away. */
   resetTransaction(): void {
     this.#transcript?.flush();
+    if (this.transaction !== undefined) this.milters?.abort();
     this.transaction?.abort();
     this.transaction = undefined;
     this.chunks = "none";
@@ -406,9 +411,9 @@ export class Session {
 
   #runRead(read: ReadLine): boolean {
     if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
-    const { line, command, argument, forbidden } = read;
-    if (forbidden) {
-      this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
+    const { line, command, argument, word } = read;
+    if (word === "forbidden") {
+      this.log.warning(`non-SMTP command from ${this.client}: ${sample(line)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
       this.#phase = "closed";
@@ -426,6 +431,10 @@ export class Session {
     }
     if (this.access.denied && command?.name !== "QUIT") {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
+    }
+    if (word === "noop") {
+      this.errors.junk();
+      return this.#finish("noop", REPLY.ok);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
@@ -547,31 +556,20 @@ export class Session {
   }
 
   #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
-    this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
     this.forwarded = undefined;
-    endText(this, transaction, command).then((outcome) => {
-      if (outcome.accepted) {
+    this.#await(endText(this, transaction, command), ({ accepted, reply }) => {
+      if (accepted) {
         this.errors.forgive();
         this.#transcript?.accepted();
       }
-      this.#closeData(command, outcome.reply);
-    }, (error) => this.server.failed(this, error));
-  }
-
-  /** Answers a message. */
-  #closeData(command: "data" | "bdat", reply: ReplyText): void {
-    if (this.#phase !== "busy") return;
-    this.#phase = "command";
-    if (this.#finish(command, reply)) this.#resume();
-    else this.#flush();
+      return this.#finish(command, reply);
+    });
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
-    this.log.info(
-      `improper command pipelining after ${after} from ${this.client}: ${printable(input, EARLY_SAMPLE)}`,
-    );
+    this.log.info(`improper command pipelining after ${after} from ${this.client}: ${sample(input)}`);
     this.reply(REPLY.synchronization);
     this.#phase = "closed";
   }
@@ -590,6 +588,7 @@ export class Session {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
     }
     this.resetTransaction();
+    this.milters?.quit();
     // A client that has taken its leave sends no more; any other is listened to until it has seen the last reply.
     if (this.#quit && this.#input.length === 0) this.#channel.close();
     else this.#channel.finish();

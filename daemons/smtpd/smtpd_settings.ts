@@ -29,6 +29,8 @@ export interface SmtpdServices extends Services {
   readonly serviceName: string;
   /** Undefined where master.toml has no anvil service. */
   readonly anvil?: AnvilService | undefined;
+  /** The path of a service's socket that filters are named by; without it there are no filters of our own. */
+  readonly socketOf?: (service: string) => string | undefined;
   /** Undefined where master.toml has no flush service. */
   readonly flush?: FlushConnection | undefined;
   /** Undefined where TLS is off. */

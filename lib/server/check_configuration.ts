@@ -11,9 +11,11 @@ import type { Problem } from "../config/problem.ts";
 // Server skeleton
 import { findUnsafeFiles } from "./check_files.ts";
 import { findAliasLoops } from "./check_loops.ts";
+import { findMilterProblems } from "./check_milters.ts";
 import { findProgramProblems } from "./check_programs.ts";
 import { findLostRules } from "./check_rules.ts";
 import { findTableProblems } from "./check_tables.ts";
+import { findFilterProblems } from "./filter_reach.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
@@ -41,6 +43,8 @@ export async function findProblems(
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
+    ...findFilterProblems(configuration, services),
+    ...findMilterProblems(configuration),
     ...findProgramProblems(configuration),
     ...findPolicyProblems(configuration),
     ...await findDecisionProblems(configuration, services),

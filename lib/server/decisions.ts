@@ -8,7 +8,7 @@
 // Safe primitives
 import { systemAddresses } from "../safe/process.ts";
 // Utility
-import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import { type Configuration, type ServiceEntry, settingsFor, withAllRules } from "../config/configuration.ts";
 import { PARAMETER_NAMES, type ParameterName, type Settings } from "../config/parameters.ts";
 import type { Scope } from "../config/scope.ts";
 import { localClient } from "../ipc/local.ts";
@@ -147,7 +147,7 @@ export class Decisions {
   ) {
     this.#configuration = configuration;
     this.#options = options;
-    const settings = this.settingsOf("proxymap");
+    const settings = withAllRules(configuration, this.settingsOf("proxymap"));
     const reads = services.get("proxymap")?.reads ?? [];
     const searched = searchedParameters(reads as Parameters<typeof searchedParameters>[0]);
     // Unless somebody says how, tables on servers are not asked: check must not hang on them, nor need their passwords.

@@ -12,6 +12,8 @@ import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
+import { filterGrants, filterMay } from "./filter_reach.ts";
+import { filterNames, milterGrants } from "./milter_reach.ts";
 import { policyGrants } from "./policy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
@@ -115,7 +117,8 @@ export class Planner {
       })),
     ];
     const reach = this.#reach(service, settings, entry);
-    grants.push(...reach.grants);
+    grants.push(...reach.grants, ...milterGrants(this.#configuration, entry, service.milters ?? []));
+    grants.push(...filterGrants(this.#configuration, entry, service));
     if (service.asksPolicyServers) grants.push(...policyGrants(this.#configuration, entry));
     if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
@@ -212,7 +215,10 @@ export class Planner {
   }
 
   #heapLimit(entry: ServiceEntry): number {
-    return settingsFor(this.#configuration, entry, ["daemon_heap_limit"]).daemon_heap_limit;
+    const { daemon_heap_limit: limit } = settingsFor(this.#configuration, entry, ["daemon_heap_limit"]);
+    const service = this.#services.get(entry.command);
+    const declared = service === undefined ? undefined : filterMay(this.#configuration, entry, service);
+    return declared === undefined ? limit : Math.min(limit, declared.memory);
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
@@ -233,9 +239,10 @@ export class Planner {
 
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects, connectsFor } = this.#services.get(client.command)!;
-    return runAs === "postern-net" &&
-      this.#connectsTo([...connects, ...Object.keys(connectsFor ?? {})], entry);
+    const { runAs, connects, connectsFor, milters = [] } = this.#services.get(client.command)!;
+    if (runAs !== "postern-net") return false;
+    const others = [...Object.keys(connectsFor ?? {}), ...filterNames(this.#configuration, client, milters)];
+    return this.#connectsTo([...connects, ...others], entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
@@ -256,8 +263,9 @@ export class Planner {
     const sockets = new Map<string, string>();
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
+    connects.push(...filterNames(this.#configuration, own, service.milters ?? []));
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(this.#serviceName(name, own));
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -266,6 +274,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** The service that a declaration names; `$parameter` stands for the transport that the parameter names. */
+  #serviceName(name: string, entry: ServiceEntry): string {
+    if (!name.startsWith("$") || name === "$transports") return name;
+    const parameter = name.slice(1) as ParameterName;
+    return String(settingsFor(this.#configuration, entry, [parameter])[parameter]).split(":")[0]!;
   }
 
   /** @param condition a parameter's name, or "name=word" for a list that has the word */
@@ -453,7 +468,13 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: serverTablesBy ${name}, as a table is on a server`
       : service.connectsFor?.[name] !== undefined
       ? `service.ts: connectsFor ${name}, as one of its parameters is set`
-      : `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
+      : service.connects.includes(name)
+      ? `service.ts: connects ${name}`
+      : service.milters !== undefined
+      ? `service.ts: milters, of which filter:${name} is one`
+      : service.connects.includes("$transports")
+      ? `service.ts: connects $transports (${name})`
+      : `service.ts: connectsFor ${name}, as a parameter names it`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },

@@ -29,6 +29,7 @@ export interface Service {
   readonly serverTablesBy?: string;
   /**
    * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol".
+   * "$parameter" stands for the transport that a parameter names, as `transport` or `transport:nexthop`.
    */
   readonly connectsFor?: {
     readonly [service: string]: readonly (ParameterName | `${ParameterName}=${string}`)[];
@@ -46,6 +47,10 @@ export interface Service {
    * tables that it reads, host and port or socket each.
    */
   readonly inet: "none" | "resolver" | "smtp" | "tables";
+  /** The parameter that names a file which says itself what the program may touch: a filter's. */
+  readonly declares?: ParameterName;
+  /** Parameters that name filters (milters), which it connects to; of tables, what they have for a key. */
+  readonly milters?: readonly ParameterName[];
   /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
   readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */

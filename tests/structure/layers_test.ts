@@ -13,6 +13,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ["lib/mail"],
   ["lib/proto"],
   ["lib/smtp", "lib/dns", "lib/tls", "lib/sasl", "lib/milter", "lib/access", "lib/maps", "lib/rewrite"],
+  ["lib/filter"],
   ["lib/server"],
   ["daemons", "commands"],
   ["main.ts", "scripts", "bench"],

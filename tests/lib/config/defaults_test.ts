@@ -143,6 +143,8 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "mail_name",
   "mail_owner",
   "max_use",
+  "milter_default_action", // 3.12's, newer than Debian's
+  "milter_macro_v", // $mail_version, which only a running Postfix has, is left out
   "mydomain",
   "myhostname",
   "mynetworks",

@@ -344,7 +344,7 @@ Deno.test("a helper's plan: the one mailbox of its task, and for mbox its lock",
   const mbox = made.helperPlan("mailbox", entry, { ...task, path: "/var/mail/joe", format: "mbox" });
   assert.deepEqual(granted(mbox.args, "--allow-write"), ["/var/mail/joe", "/var/mail/joe.lock"]);
   assert.deepEqual(mbox.boot.sockets, {});
-  assert.equal(mbox.boot.helper?.path, "/var/mail/joe");
+  assert.equal(mbox.boot.helper?.kind === "mailbox" && mbox.boot.helper.path, "/var/mail/joe");
 });
 
 Deno.test("the plan of a shared helper: the directory of the mailboxes, and the parameter that says so", () => {
