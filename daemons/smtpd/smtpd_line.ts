@@ -26,8 +26,7 @@ export type ReadLine =
     /** Undefined: there is no such command. */
     readonly command: Command | undefined;
     readonly argument: Uint8Array;
-    /** It is another protocol's. */
-    readonly forbidden: boolean;
+    readonly word: WordKind;
   };
 
 /** The beginning of what a client sent, for the log. */
