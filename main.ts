@@ -59,6 +59,7 @@ const PROGRAMS: ReadonlyMap<string, Program> = new Map<string, Program>([
   ["postmulti", { purpose: "works on several instances of the mail system", load: () => import("./commands/postmulti.ts") }],
   ["postqueue", { purpose: "lists and flushes the queue", load: () => import("./commands/postqueue.ts") }],
   ["postsuper", { purpose: "holds, releases, removes queued mail", load: () => import("./commands/postsuper.ts") }],
+  ["posttls-finger", { purpose: "looks at the TLS of a server", load: () => import("./commands/posttls_finger.ts") }],
   ["qshape", { purpose: "shows domains and ages of queued mail", load: () => import("./commands/qshape.ts") }],
   ["reload", { purpose: "takes a changed configuration", load: () => import("./commands/reload.ts") }],
   ["saslpasswd", { purpose: "makes a line of the password file for logins", load: () => import("./commands/saslpasswd.ts") }],

@@ -29,6 +29,8 @@ import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
 import { SERVICE as tlsproxy } from "./tlsproxy/service.ts";
+import { SERVICE as sts } from "./sts/service.ts";
+import { SERVICE as tlsrpt } from "./tlsrpt/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
 import { SERVICE as verify } from "./verify/service.ts";
 import { SERVICE as virtual } from "./virtual/service.ts";
@@ -61,6 +63,8 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     smtp,
     smtpd,
     tlsproxy,
+    sts,
+    tlsrpt,
     trivialRewrite,
     verify,
     virtual,

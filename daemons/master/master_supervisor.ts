@@ -20,6 +20,7 @@ import { findMilterProblems } from "../../lib/server/check_milters.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
 import { findFilterProblems } from "../../lib/server/filter_reach.ts";
 import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
+import { findClientTlsProblems } from "../../lib/server/tls_client_files.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
@@ -319,6 +320,7 @@ export class Supervisor implements ServiceHost {
         ...findFilterProblems(configuration, SERVICES),
         ...findTlsProblems(configuration, SERVICES),
         ...findSaslProblems(configuration, SERVICES),
+        ...findClientTlsProblems(configuration, SERVICES),
       ]),
     ];
     const errors = problems.filter((problem) => problem.severity === "error");

@@ -18,11 +18,11 @@
  *   or the sasl daemon (smtpd_sasl_type).
  *
  * SECURITY
- *   Reads bytes from strangers. It has no permission for TCP (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush, anvil and verify over their sockets, the one
- *   socket or address of the SASL backend, and the policy servers that its restriction lists name, and filters, each by exactly its
- *   address. Private keys come from master on standard input. It sees the passwords of those who log in by PLAIN and LOGIN,
- *   and none that is stored. It must never be trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
+ *   Reads bytes from strangers. It has no permission for TCP (the listening socket is inherited) but for the address and
+ *   port of each policy server, filter and SASL backend that the configuration names, none for files, or to run anything: it reaches
+ *   cleanup, trivial-rewrite, proxymap, dns, flush, anvil and verify over their sockets. Private keys come from master on
+ *   standard input. It sees the passwords of those who log in by PLAIN and LOGIN, and none that is stored. It must never be
+ *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
@@ -192,9 +192,9 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const policy = new PolicyServers(settings, { stream: connectTo }, context.log);
   const services: SmtpdServices = {
     settings,
-    socketOf: (service) => context.socketOf(service),
     stressed: context.stressed,
     passed: context.passed,
+    socketOf: (service) => context.socketOf(service),
     origin: (parameter) => context.origin(parameter),
     warning: (text) => context.log.warning(text),
     probe: verify === undefined ? undefined : (address) => queryAddress(verify, address),

@@ -9,6 +9,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { WordKind } from "../../lib/access/command_words.ts";
 // This program
 import { type Command, findCommand, readCommand } from "./smtpd_commands.ts";
+import { unknownCommand } from "./smtpd_milter.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 
@@ -46,10 +47,11 @@ export function readLine(session: Session, line: Uint8Array): ReadLine | Promise
 function judge(session: Session, line: Uint8Array): ReadLine | Promise<ReadLine> {
   const parsed = readCommand(line);
   if (parsed.kind !== "command") return parsed;
-  const command = findCommand(parsed.verb);
-  const word = parsed.header && command === undefined
+  const known = findCommand(parsed.verb);
+  const word = parsed.header && known === undefined
     ? "forbidden"
-    : session.server.words.kindOf(parsed.verb, command !== undefined);
+    : session.server.words.kindOf(parsed.verb, known !== undefined);
+  const command = known ?? unknownCommand(session.milters, line);
   const { kind, argument } = parsed;
   if (!(word instanceof Promise)) return { kind, line, command, argument, word };
   const kept = { kind, line: line.slice(), command, argument: argument.slice() };

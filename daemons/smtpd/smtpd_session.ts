@@ -23,7 +23,7 @@ import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
 import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
-import { type SessionMilters, unknownCommand } from "./smtpd_milter.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
 import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
@@ -169,16 +169,17 @@ export class Session {
 
   /** Says the banner, or what restrictions and filters say of the client instead. */
   judge(): void {
-    this.#phase = "command";
     const opening = openingOf(this);
     if (opening === undefined) return this.#greet(undefined);
-    this.#await(opening, (reply) => {
-      this.#greet(reply);
-      return false;
-    });
+    this.#phase = "busy";
+    opening.then(
+      (reply) => this.isOver ? this.milters?.quit() : this.#greet(reply),
+      (error) => this.server.failed(this, error),
+    );
   }
 
   #greet(refused: ReplyText | undefined): void {
+    this.#phase = "command";
     this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
     this.#resume();
@@ -410,8 +411,7 @@ export class Session {
 
   #runRead(read: ReadLine): boolean {
     if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
-    const { line, argument, word } = read;
-    const command = read.command ?? unknownCommand(this.milters, line);
+    const { line, command, argument, word } = read;
     if (word === "forbidden") {
       this.log.warning(`non-SMTP command from ${this.client}: ${sample(line)}`);
       this.#counts.came("unknown");
@@ -559,14 +559,13 @@ export class Session {
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
     this.forwarded = undefined;
-    const ended = endText(this, transaction, command).then(({ accepted, reply }) => {
+    this.#await(endText(this, transaction, command), ({ accepted, reply }) => {
       if (accepted) {
         this.errors.forgive();
         this.#transcript?.accepted();
       }
-      return reply;
+      return this.#finish(command, reply);
     });
-    this.#await(ended, (reply) => this.#finish(command, reply));
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {

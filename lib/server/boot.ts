@@ -4,8 +4,8 @@
  *
  * @module
  */
-
 import type { PipeAttributes } from "../config/pipe_attributes.ts";
+import type { ClientTlsMaterial } from "../tls/client_material.ts";
 import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
 /** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
@@ -44,6 +44,8 @@ export interface Boot {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; only these two have it. */
   readonly queueKey?: string;
+  /** Authorities, key and certificates of a daemon that opens TLS connections. */
+  readonly clientTls?: ClientTlsMaterial;
   /** Keys and certificates, for a daemon that terminates TLS where TLS is on. */
   readonly tls?: ServerTlsMaterial;
   /** What a pipe agent's program is and how it wants its mail. */

@@ -23,6 +23,7 @@ import { findPolicyProblems } from "./policy_reach.ts";
 import { findSaslProblems } from "./sasl_reach.ts";
 import { findTlsProblems } from "./tls_files.ts";
 import { systemGateways } from "./system_facts.ts";
+import { findClientTlsProblems } from "./tls_client_files.ts";
 
 /** Largest expect.toml, bytes. */
 const EXPECT_LIMIT = 4 * 1024 * 1024;
@@ -45,6 +46,7 @@ export async function findProblems(
     ...findAliasLoops(configuration),
     ...findFilterProblems(configuration, services),
     ...findMilterProblems(configuration),
+    ...findClientTlsProblems(configuration, services),
     ...findProgramProblems(configuration),
     ...findPolicyProblems(configuration),
     ...await findDecisionProblems(configuration, services),

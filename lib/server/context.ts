@@ -11,6 +11,7 @@ import type { Protocol } from "../ipc/protocol.ts";
 import { MAILBOX } from "../proto/protocols.ts";
 import type { Channel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
+import { type ClientTlsMaterial, NO_MATERIAL } from "../tls/client_material.ts";
 import { exitProcess, inputLines, onUncaughtError, writeOutputText } from "../safe/stdio.ts";
 import {
   type Boot,
@@ -44,6 +45,8 @@ export interface Context<S extends Service> {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; empty for all others. */
   readonly queueKey: string;
+  /** What a daemon that opens TLS connections has for it. */
+  readonly clientTls: ClientTlsMaterial;
   /** Of a pipe agent: its program and how that wants its mail. */
   readonly pipe: PipeAttributes | undefined;
   /** Services that serve the delivery protocol. */
@@ -56,7 +59,7 @@ export interface Context<S extends Service> {
   client<P extends Protocol>(protocol: P, service: string): IpcClient<P>;
   /** True when the service runs here and may be reached. */
   reaches(service: string): boolean;
-  /** Path of the service's socket, undefined as above: for those that speak no internal protocol on it. */
+  /** Path of the service's socket, for those that speak no internal protocol on it. */
   socketOf(service: string): string | undefined;
   /** Runs `work` every so many seconds; an error in it is fatal. */
   every(seconds: number, work: () => void | Promise<void>): void;
@@ -91,6 +94,7 @@ export class Process<S extends Service> implements Context<S> {
   readonly hostName: string;
   readonly bootId: string;
   readonly queueKey: string;
+  readonly clientTls: ClientTlsMaterial;
   readonly pipe: PipeAttributes | undefined;
   readonly transports: readonly string[];
   /** Requests after which it is replaced, 0 for never, and seconds without work after which it ends. */
@@ -123,6 +127,7 @@ export class Process<S extends Service> implements Context<S> {
     this.hostName = boot.log.hostName;
     this.bootId = boot.bootId;
     this.queueKey = boot.queueKey ?? "";
+    this.clientTls = boot.clientTls ?? NO_MATERIAL;
     this.pipe = boot.pipe;
     this.transports = boot.transports;
     this.tls = boot.tls;

@@ -71,6 +71,8 @@ const DIRECTORIES: readonly { readonly name: string; readonly mode: number; read
   { name: "incoming", mode: 0o700 },
   { name: "journal", mode: 0o700 },
   { name: "saved", mode: 0o700 },
+  { name: "sts", mode: 0o700 },
+  { name: "tlsrpt", mode: 0o700 },
   { name: "trace", mode: 0o700 },
   { name: "verify", mode: 0o700 },
   { name: "pid", mode: 0o755, root: true },

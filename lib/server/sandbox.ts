@@ -14,8 +14,10 @@ import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { filterGrants, filterMay } from "./filter_reach.ts";
 import { filterNames, milterGrants } from "./milter_reach.ts";
+import { httpsReach } from "./https_reach.ts";
 import { policyGrants } from "./policy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
+import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
 import { saslReach } from "./sasl_reach.ts";
 import { serverTlsMaterial } from "./tls_files.ts";
@@ -241,8 +243,8 @@ export class Planner {
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
     const { runAs, connects, connectsFor, milters = [] } = this.#services.get(client.command)!;
     if (runAs !== "postern-net") return false;
-    const filters = filterNames(this.#configuration, client, milters);
-    return this.#connectsTo([...connects, ...Object.keys(connectsFor ?? {}), ...filters], entry);
+    const others = [...Object.keys(connectsFor ?? {}), ...filterNames(this.#configuration, client, milters)];
+    return this.#connectsTo([...connects, ...others], entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
@@ -331,6 +333,9 @@ export class Planner {
       ...(service.command === "pipe" && entry.pipe !== undefined ? { pipe: entry.pipe } : {}),
       ...this.#places(entry, service),
       ...(tls === undefined ? {} : { tls }),
+      ...(service.opensTls && this.#queueKey !== ""
+        ? { clientTls: clientTlsMaterial(this.#configuration, entry) }
+        : {}),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
   }
@@ -424,6 +429,12 @@ export class Planner {
       }
       case "smtp":
         return this.#smtpReach(service, settings, entry);
+      case "https":
+        return httpsReach(
+          settings["https_port"] as number,
+          settings["https_trusted_addresses"] as readonly string[],
+          (name) => this.#origin(name),
+        );
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }
@@ -470,10 +481,10 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: connectsFor ${name}, as one of its parameters is set`
       : service.connects.includes(name)
       ? `service.ts: connects ${name}`
+      : service.milters !== undefined
+      ? `service.ts: milters, of which filter:${name} is one`
       : service.connects.includes("$transports")
       ? `service.ts: connects $transports (${name})`
-      : service.milters !== undefined && service.connectsFor?.[name] === undefined
-      ? `service.ts: milters, of which filter:${name} is one`
       : `service.ts: connectsFor ${name}, as a parameter names it`;
     return [
       { kind: "net", object: `unix:${path}`, because },

@@ -128,6 +128,9 @@ for (
 
 /** Rows whose default is not Debian's 3.7: our own paths and names, newer Postfix, or decided by the level. */
 const DIFFERENT: ReadonlySet<string> = new Set([
+  "smtp_tls_dane_insecure_mx_policy",
+  "smtp_tls_fingerprint_digest",
+  "smtp_tls_security_level",
   "smtpd_authorized_verp_clients", // $authorized_verp_clients, of Postfix 2.0, is not honoured; both are empty
   "address_verify_map", // a file of our own
   "address_verify_poll_count", // $stress is not there
@@ -140,6 +143,7 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "default_database_type",
   "lmtp_delivery_status_filter", // $default_delivery_status_filter is for all agents and is not honoured; both are empty
   "lmtp_per_request_deadline",
+  "lmtp_tls_fingerprint_digest",
   "mail_name",
   "mail_owner",
   "max_use",
