@@ -572,8 +572,7 @@ export const MAILBOX = protocol({
 });
 
 /**
- * anvil: how much one client does at all servers of a service. An exchange is one connection of a client: it lasts until
- * the server cancels it or goes away. Answers come in the order of the questions.
+ * anvil: how much one client does at all servers of a service. An exchange is one connection of a client, and ends with it.
  */
 export const ANVIL = protocol({
   name: "anvil",
@@ -581,7 +580,6 @@ export const ANVIL = protocol({
   requests: {
     /** First in each exchange. `client` is an address, or a network with its prefix length. */
     connect: { fields: { service: text(255), client: text(64) } },
-    /** The client does something more. */
     count: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
     /** How often it did, and counts nothing. */
     look: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
@@ -593,20 +591,21 @@ export const ANVIL = protocol({
   },
 });
 
-/** dnsblog: what a DNS block list says of a client. */
+/** dnsblog: what a DNS block list says of a client. No addresses: not listed. `failed`: nobody knows. `ttl`: seconds. */
 export const DNSBLOG = protocol({
   name: "dnsblog",
   version: 1,
   repeatable: true,
   requests: { look: { fields: { domain: text(255), address: text(64) } } },
   replies: {
-    /** No addresses: not listed. `failed`: nobody knows. `ttl`: seconds. */
     listed: {
       fields: { addresses: list(100, { address: text(64) }), ttl: integer(), failed: flag() },
       last: true,
     },
   },
 });
+
+const CACHE_PLACE = { map: text(100), key: text(CACHE_KEY_LIMIT) } as const;
 
 /**
  * proxywrite: caches that outlive their daemons, for daemons that may write no file. A map is named by the parameter that
@@ -617,17 +616,9 @@ export const CACHE = protocol({
   version: 1,
   repeatable: true,
   requests: {
-    get: { fields: { map: text(100), key: text(CACHE_KEY_LIMIT) } },
+    get: { fields: CACHE_PLACE },
     /** `expires`: seconds since 1970, when it may be forgotten. */
-    put: {
-      fields: {
-        map: text(100),
-        key: text(CACHE_KEY_LIMIT),
-        value: text(CACHE_VALUE_LIMIT),
-        expires: integer(),
-      },
-      oneway: true,
-    },
+    put: { fields: { ...CACHE_PLACE, value: text(CACHE_VALUE_LIMIT), expires: integer() }, oneway: true },
   },
   replies: {
     found: { fields: { value: text(CACHE_VALUE_LIMIT) }, last: true },
