@@ -90,12 +90,25 @@ export interface EndFacts {
   readonly delivery: Delivery;
 }
 
+/** The TLS of a host. */
+export interface TlsFacts {
+  /** A word of smtp_tls_security_level, or "half-dane"; empty when the host must not be used. */
+  readonly level: string;
+  /** Mail must not go in the clear. */
+  readonly required: boolean;
+  /** Names or fingerprints one of which the certificate must have. */
+  readonly matches: readonly string[];
+  /** Why the host must not be used. */
+  readonly trouble?: string;
+}
+
 /** A host that is tried, in order. */
 export interface HostFacts {
   readonly name: string;
   readonly address: string;
   readonly port: number;
   readonly preference: number;
+  readonly tls: TlsFacts;
 }
 
 /** One destination of a next hop. */

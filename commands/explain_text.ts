@@ -23,6 +23,7 @@ import type {
   LocalStep,
   RecipientFacts,
   SmtpFacts,
+  TlsFacts,
 } from "./explain_facts.ts";
 
 /** Column at which places stand, where the text leaves room. */
@@ -194,6 +195,13 @@ function addDelivery(page: Page, depth: number, delivery: Delivery): void {
   }
 }
 
+/** "TLS encrypt: mail must not go in the clear". */
+function tlsText({ level, required, matches, trouble }: TlsFacts): string {
+  if (trouble !== undefined) return `TLS: the host is not used: ${printable(trouble)}`;
+  const names = matches.length === 0 ? "" : `, the certificate must match ${printable(matches.join(" "))}`;
+  return `TLS ${level}: ${required ? "mail must not go in the clear" : "mail may go in the clear"}${names}`;
+}
+
 function addLocal(page: Page, base: number, step: LocalStep): void {
   const depth = base + step.depth;
   const address = `<${show(step.address)}>`;
@@ -229,9 +237,10 @@ function addLocal(page: Page, base: number, step: LocalStep): void {
 
 function addDestination(page: Page, depth: number, { destination, hosts, failure }: DestinationFacts): void {
   page.add(depth, `destination ${printable(destination)}`);
-  for (const { name, address, port, preference } of hosts) {
+  for (const { name, address, port, preference, tls } of hosts) {
     const where = port === 0 ? `${name}[${address}]` : `${name}[${address}]:${port}`;
     page.add(depth + 1, `${printable(where)}${preference > 0 ? `, preference ${preference}` : ""}`);
+    page.add(depth + 2, tlsText(tls));
   }
   if (failure === undefined) return;
   page.add(

@@ -45,6 +45,7 @@ const OWN: ReadonlyMap<string, string> = new Map([
     "verify keeps what it knows in a file of its own, and probes again what it is asked for",
   ],
   ["config_directory", "main.toml is read from where it is"],
+  ["data_directory", "caches are below the queue, and begin empty"],
   ["mail_owner", "Postern's daemons have users of their own"],
   ["max_use", "a process serves many sessions here; the default fits that"],
   [

@@ -16,8 +16,11 @@ import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
 import { pipeIdentity } from "../../lib/server/local_command.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
+import { findMilterProblems } from "../../lib/server/check_milters.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findFilterProblems } from "../../lib/server/filter_reach.ts";
 import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
+import { findClientTlsProblems } from "../../lib/server/tls_client_files.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
@@ -313,8 +316,11 @@ export class Supervisor implements ServiceHost {
       ...found,
       ...(configuration === undefined ? [] : [
         ...findTableProblems(configuration),
+        ...findMilterProblems(configuration),
+        ...findFilterProblems(configuration, SERVICES),
         ...findTlsProblems(configuration, SERVICES),
         ...findSaslProblems(configuration, SERVICES),
+        ...findClientTlsProblems(configuration, SERVICES),
       ]),
     ];
     const errors = problems.filter((problem) => problem.severity === "error");

@@ -8,6 +8,7 @@ import type { TlsFacts } from "../../lib/access/session_facts.ts";
 import type { ClientAccount } from "./smtpd_anvil.ts";
 import type { ClientErrors } from "./smtpd_errors.ts";
 import type { CommandCounts } from "./smtpd_counts.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
 import type { Transcript } from "./smtpd_transcript.ts";
 
 /** What a session remembers besides its transaction. */
@@ -37,4 +38,6 @@ export interface Inherited {
   readonly counts: CommandCounts;
   readonly errors: ClientErrors;
   readonly transcript: Transcript | undefined;
+  /** The filters of the same client. */
+  readonly milters: SessionMilters | undefined;
 }

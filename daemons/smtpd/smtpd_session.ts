@@ -6,7 +6,6 @@
 import type { Logger } from "../../lib/log/log.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
@@ -19,10 +18,13 @@ import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
 import type { Answer } from "./smtpd_auth.ts";
-import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
+import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
 import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
 import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
+import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
+import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
@@ -35,8 +37,6 @@ import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
-/** Bytes of text that the log shows of what a client sent too early. */
-const EARLY_SAMPLE = 100;
 
 type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
@@ -44,12 +44,14 @@ type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data"
 export class Session {
   readonly server: Server;
   readonly peer: Peer;
+  /** "host[address]", as all logs name the client. */
+  readonly client: string;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
-  readonly anvil: ClientAccount;
+  anvil: ClientAccount;
   /** Undefined in the clear. */
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
@@ -63,6 +65,8 @@ export class Session {
   pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Undefined: nobody filters this client's mail. */
+  milters: SessionMilters | undefined;
   /** Where the next message comes from, as XFORWARD says. */
   forwarded: ForwardFacts | undefined;
   /** Where the message is that comes in chunks. */
@@ -102,6 +106,7 @@ export class Session {
   ) {
     this.server = server;
     this.peer = peer;
+    this.client = server.nameOf(peer);
     this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
@@ -112,6 +117,7 @@ export class Session {
     this.#deadline = new Deadline(server.patience);
     this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
+    this.milters = before?.milters?.serve(this);
     this.#counts = before?.counts ?? new CommandCounts();
     this.errors = before?.errors ?? new ClientErrors(server.settings);
     this.#transcript = before?.transcript ??
@@ -119,17 +125,12 @@ export class Session {
     this.#output = new Output(channel, this.#transcript);
   }
 
-  /** "host[address]", as all logs name the client. */
-  get client(): string {
-    return `${this.peer.name}[${this.peer.address}]`;
-  }
-
   /** True when the client has taken too long for what it is to send. */
   get late(): boolean {
     return this.#phase !== "busy" && this.#deadline.left <= 0;
   }
 
-  /** Greets the client; what it sent before that is held against it. */
+  /** Greets the client; what it sent before that is held against it, unless postscreen has looked already. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#deadline.start();
@@ -139,9 +140,7 @@ export class Session {
     admission.then(
       (refusal) => {
         if (this.#phase !== "connecting") return;
-        const sent = this.#input.view();
-        this.#input.consume(sent.length);
-        this.#admitted(refusal, sent);
+        this.#admitted(refusal, this.#input.take());
       },
       (error) => this.server.failed(this, error),
     );
@@ -160,7 +159,7 @@ export class Session {
     if (wrapper) return this.#beginHandshake(early);
     if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
-    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
+    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining && !this.server.passed) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
@@ -168,23 +167,19 @@ export class Session {
     this.judge();
   }
 
-  /** Asks the restrictions on clients, where they judge before the greeting. */
+  /** Says the banner, or what restrictions and filters say of the client instead. */
   judge(): void {
-    this.#phase = "command";
-    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    const opening = openingOf(this);
+    if (opening === undefined) return this.#greet(undefined);
     this.#phase = "busy";
-    this.server.access.checkClient(this).then(
-      (refused) => {
-        if (this.#phase !== "busy") return;
-        this.#phase = "command";
-        this.#welcome(refused);
-      },
+    opening.then(
+      (reply) => this.isOver ? this.milters?.quit() : this.#greet(reply),
       (error) => this.server.failed(this, error),
     );
   }
 
-  /** Says the banner, or what refuses the client. */
-  #welcome(refused: ReplyText | undefined): void {
+  #greet(refused: ReplyText | undefined): void {
+    this.#phase = "command";
     this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
     this.#resume();
@@ -237,6 +232,7 @@ export class Session {
       counts: this.#counts,
       errors: this.errors,
       transcript: this.#transcript,
+      milters: this.milters?.handOver(peer),
     });
     this.server.replace(this, next);
     channel.start(channelEvents(next));
@@ -325,6 +321,7 @@ export class Session {
   /** Throws the transaction away. */
   resetTransaction(): void {
     this.#transcript?.flush();
+    if (this.transaction !== undefined) this.milters?.abort();
     this.transaction?.abort();
     this.transaction = undefined;
     this.chunks = "none";
@@ -396,17 +393,32 @@ export class Session {
 
   #runLine(line: Uint8Array): boolean {
     this.#transcript?.heard(line);
-    const parsed = readCommand(line);
-    if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
-    if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
-    if (parsed.kind === "foreign") {
-      this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
+    const read = readLine(this, line);
+    if (!(read instanceof Promise)) return this.#runRead(read);
+    this.#await(read, (found) => found !== undefined && this.#runRead(found));
+    return false;
+  }
+
+  /** Waits for an answer about what the client has sent, and goes on with it. */
+  #await<T>(answer: Promise<T>, then: (value: T) => boolean): void {
+    this.#phase = "busy";
+    answer.then((value) => {
+      if (this.#phase === "busy") this.#phase = "command";
+      if (!this.isOver && then(value)) this.#resume();
+      else this.#flush();
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #runRead(read: ReadLine): boolean {
+    if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
+    const { line, command, argument, word } = read;
+    if (word === "forbidden") {
+      this.log.warning(`non-SMTP command from ${this.client}: ${sample(line)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
       this.#phase = "closed";
       return false;
     }
-    const command = findCommand(parsed.verb);
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
@@ -420,12 +432,16 @@ export class Session {
     if (this.access.denied && command?.name !== "QUIT") {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
     }
+    if (word === "noop") {
+      this.errors.junk();
+      return this.#finish("noop", REPLY.ok);
+    }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {
       this.#counts.came(asciiLower(command.name));
       return this.#finish(asciiLower(command.name), REPLY.needTls);
     }
-    return this.#execute(command, parsed.argument);
+    return this.#execute(command, argument);
   }
 
   #execute(command: Command, argument: Uint8Array): boolean {
@@ -433,15 +449,7 @@ export class Session {
     this.#counts.came(name);
     const result = runCommand(this, command, argument);
     if (!(result instanceof Promise)) return this.#finish(name, result);
-    this.#phase = "busy";
-    result.then(
-      (reply) => {
-        if (this.#phase === "busy") this.#phase = "command";
-        if (this.#finish(name, reply)) this.#resume();
-        else this.#flush();
-      },
-      (error) => this.server.failed(this, error),
-    );
+    this.#await(result, (reply) => this.#finish(name, reply));
     return false;
   }
 
@@ -548,31 +556,20 @@ export class Session {
   }
 
   #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
-    this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
     this.forwarded = undefined;
-    endText(this, transaction, command).then((outcome) => {
-      if (outcome.accepted) {
+    this.#await(endText(this, transaction, command), ({ accepted, reply }) => {
+      if (accepted) {
         this.errors.forgive();
         this.#transcript?.accepted();
       }
-      this.#closeData(command, outcome.reply);
-    }, (error) => this.server.failed(this, error));
-  }
-
-  /** Answers a message. */
-  #closeData(command: "data" | "bdat", reply: ReplyText): void {
-    if (this.#phase !== "busy") return;
-    this.#phase = "command";
-    if (this.#finish(command, reply)) this.#resume();
-    else this.#flush();
+      return this.#finish(command, reply);
+    });
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
-    this.log.info(
-      `improper command pipelining after ${after} from ${this.client}: ${printable(input, EARLY_SAMPLE)}`,
-    );
+    this.log.info(`improper command pipelining after ${after} from ${this.client}: ${sample(input)}`);
     this.reply(REPLY.synchronization);
     this.#phase = "closed";
   }
@@ -591,6 +588,7 @@ export class Session {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
     }
     this.resetTransaction();
+    this.milters?.quit();
     // A client that has taken its leave sends no more; any other is listened to until it has seen the last reply.
     if (this.#quit && this.#input.length === 0) this.#channel.close();
     else this.#channel.finish();

@@ -26,6 +26,8 @@ export async function openText(session: Session, transaction: Transaction): Prom
     session.resetTransaction();
     return REPLY.queueFileError;
   }
+  const filtered = await session.milters?.data();
+  if (filtered !== undefined || session.transaction !== transaction) return filtered;
   await sendEnvelope(session, transaction);
   return undefined;
 }
@@ -75,8 +77,17 @@ function loginText(sasl: SaslFacts | undefined, submitter: string): string {
   return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }
 
-/** What becomes of a message whose text has come. */
+/** What becomes of a message whose text has come; its filters are told that it is over. */
 export function endText(
+  session: Session,
+  transaction: Transaction,
+  command: "data" | "bdat",
+): Promise<Outcome> {
+  const outcome = judgeText(session, transaction, command);
+  return session.milters === undefined ? outcome : outcome.finally(() => session.milters?.abort());
+}
+
+function judgeText(
   session: Session,
   transaction: Transaction,
   command: "data" | "bdat",
@@ -87,9 +98,9 @@ export function endText(
   if (reader.bareNewline && refusesBareNewline(session, "DATA")) {
     return Promise.resolve(refuse(transaction, bareNewlineReply));
   }
-  if (access.endFree || reader.tooBig) return commit(transaction, command);
+  if (access.endFree || reader.tooBig) return commit(session, transaction, command);
   return access.checkContent(session, transaction, true).then((refused) =>
-    refused === undefined ? commit(transaction, command) : refuse(transaction, refused)
+    refused === undefined ? commit(session, transaction, command) : refuse(transaction, refused)
   );
 }
 
@@ -98,10 +109,14 @@ function refuse(transaction: Transaction, reply: ReplyText): Outcome {
   return { reply, accepted: false };
 }
 
-function commit(transaction: Transaction, command: "data" | "bdat"): Promise<Outcome> {
-  if (command === "data") return transaction.commit();
+function commit(
+  { milters }: Session,
+  transaction: Transaction,
+  command: "data" | "bdat",
+): Promise<Outcome> {
+  if (command === "data") return transaction.commit(milters);
   const { size } = transaction.reader!;
-  return transaction.commit().then(({ reply, accepted }) => ({
+  return transaction.commit(milters).then(({ reply, accepted }) => ({
     reply: accepted ? reply.replace("queued", `${size} bytes queued`) : reply,
     accepted,
   }));

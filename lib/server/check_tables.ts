@@ -26,8 +26,12 @@ const PARANOID_PARAMETERS: readonly string[] = [
 /** Lists of other lists' tables come last, so that a table is told of where it is set. */
 const SUMMARIES: readonly string[] = ["local_recipient_maps"];
 
+/** Lists whose items are no tables, though some look like one. */
+const NO_TABLES: readonly string[] = ["non_smtpd_milters", "smtpd_milters"];
+
 const TABLE_PARAMETERS: readonly ParameterName[] = PARAMETER_NAMES
   .filter((name) => PARAMETERS[name].type === "tables" || PARAMETERS[name].type === "list")
+  .filter((name) => !NO_TABLES.includes(name))
   .sort((a, b) => Number(SUMMARIES.includes(a)) - Number(SUMMARIES.includes(b)));
 
 /** All that is wrong with the tables of main.toml and of the services' overrides, each table once. */

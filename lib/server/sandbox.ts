@@ -12,8 +12,12 @@ import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
+import { filterGrants, filterMay } from "./filter_reach.ts";
+import { filterNames, milterGrants } from "./milter_reach.ts";
+import { httpsReach } from "./https_reach.ts";
 import { policyGrants } from "./policy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
+import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
 import { saslReach } from "./sasl_reach.ts";
 import { serverTlsMaterial } from "./tls_files.ts";
@@ -115,7 +119,8 @@ export class Planner {
       })),
     ];
     const reach = this.#reach(service, settings, entry);
-    grants.push(...reach.grants);
+    grants.push(...reach.grants, ...milterGrants(this.#configuration, entry, service.milters ?? []));
+    grants.push(...filterGrants(this.#configuration, entry, service));
     if (service.asksPolicyServers) grants.push(...policyGrants(this.#configuration, entry));
     if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
@@ -212,7 +217,10 @@ export class Planner {
   }
 
   #heapLimit(entry: ServiceEntry): number {
-    return settingsFor(this.#configuration, entry, ["daemon_heap_limit"]).daemon_heap_limit;
+    const { daemon_heap_limit: limit } = settingsFor(this.#configuration, entry, ["daemon_heap_limit"]);
+    const service = this.#services.get(entry.command);
+    const declared = service === undefined ? undefined : filterMay(this.#configuration, entry, service);
+    return declared === undefined ? limit : Math.min(limit, declared.memory);
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
@@ -233,9 +241,10 @@ export class Planner {
 
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects, connectsFor } = this.#services.get(client.command)!;
-    return runAs === "postern-net" &&
-      this.#connectsTo([...connects, ...Object.keys(connectsFor ?? {})], entry);
+    const { runAs, connects, connectsFor, milters = [] } = this.#services.get(client.command)!;
+    if (runAs !== "postern-net") return false;
+    const others = [...Object.keys(connectsFor ?? {}), ...filterNames(this.#configuration, client, milters)];
+    return this.#connectsTo([...connects, ...others], entry);
   }
 
   /** The addresses that inet_interfaces stands for. */
@@ -256,6 +265,7 @@ export class Planner {
     const sockets = new Map<string, string>();
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
+    connects.push(...filterNames(this.#configuration, own, service.milters ?? []));
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
       if (parameters.some((one) => this.#isSet(one, own))) connects.push(this.#serviceName(name, own));
     }
@@ -304,6 +314,8 @@ export class Planner {
     return {
       service: entry.name,
       settings,
+      ...this.#stressed(entry, service),
+      ...(entry.pass ? { passed: true } : {}),
       sockets: Object.fromEntries(sockets),
       listeners: listenerCount(this.endpoint(entry)),
       transports: this.#configuration.services.filter((other) => this.#delivers(other)).map((other) =>
@@ -321,8 +333,23 @@ export class Planner {
       ...(service.command === "pipe" && entry.pipe !== undefined ? { pipe: entry.pipe } : {}),
       ...this.#places(entry, service),
       ...(tls === undefined ? {} : { tls }),
+      ...(service.opensTls && this.#queueKey !== ""
+        ? { clientTls: clientTlsMaterial(this.#configuration, entry) }
+        : {}),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
+  }
+
+  /** The settings that stress changes, for daemons that know it. */
+  #stressed(entry: ServiceEntry, service: Service): Pick<Boot, "stressed"> {
+    if (!service.parameters.includes("stress")) return {};
+    const parameters = new Map([...entry.parameters, ["stress", { text: "yes", ...entry.place }] as const]);
+    const calm = this.#settings(entry, service);
+    const stressed = Object.entries(this.#settings({ ...entry, parameters }, service));
+    const differing = stressed.filter(([name, value]) =>
+      JSON.stringify(value) !== JSON.stringify(calm[name])
+    );
+    return { stressed: Object.fromEntries(differing) };
   }
 
   /** Where the rules stand that the service goes by, so that it can name them. */
@@ -402,6 +429,12 @@ export class Planner {
       }
       case "smtp":
         return this.#smtpReach(service, settings, entry);
+      case "https":
+        return httpsReach(
+          settings["https_port"] as number,
+          settings["https_trusted_addresses"] as readonly string[],
+          (name) => this.#origin(name),
+        );
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }
@@ -448,6 +481,8 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: connectsFor ${name}, as one of its parameters is set`
       : service.connects.includes(name)
       ? `service.ts: connects ${name}`
+      : service.milters !== undefined
+      ? `service.ts: milters, of which filter:${name} is one`
       : service.connects.includes("$transports")
       ? `service.ts: connects $transports (${name})`
       : `service.ts: connectsFor ${name}, as a parameter names it`;

@@ -44,9 +44,13 @@ export interface Service {
   /**
    * Network beyond sockets that it inherits. none; resolver: the resolver's address and port; smtp: the ports that
    * the configured transports use, private networks refused unless routed there by name; tables: the servers of the
-   * tables that it reads, host and port or socket each.
+   * tables that it reads, host and port or socket each; https: https_port anywhere but in private networks.
    */
-  readonly inet: "none" | "resolver" | "smtp" | "tables";
+  readonly inet: "none" | "resolver" | "smtp" | "tables" | "https";
+  /** The parameter that names a file which says itself what the program may touch: a filter's. */
+  readonly declares?: ParameterName;
+  /** Parameters that name filters (milters), which it connects to; of tables, what they have for a key. */
+  readonly milters?: readonly ParameterName[];
   /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
   readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */
@@ -69,6 +73,8 @@ export interface Service {
   readonly terminatesTls?: true;
   /** When the mail system stops it ends behind the others, as it has to see what they left. */
   readonly endsLast?: true;
+  /** It opens TLS connections to servers: it is handed the authorities, its key and its certificates. */
+  readonly opensTls?: true;
   /** It uses an npm package, so its process may load npm code from the cache. */
   readonly npm?: true;
   /** The parameters that it is told. A password or key reaches only those that name it here. */

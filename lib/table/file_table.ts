@@ -48,6 +48,7 @@ export interface FileFormat<Content> {
   parse(text: string, warn: Warn): Content;
   find(content: Content, key: string): Outcome;
   list?(content: Content): Iterable<readonly [string, string]>;
+  values?(content: Content): Iterable<string>;
   /** Tells the line of the entry that `find` gives for a key. Called once for a text, when a line is first asked for. */
   locate?(content: Content, text: string): (key: string) => number | undefined;
 }
@@ -72,6 +73,7 @@ export class FileTable<Content> implements Table {
   readonly partialKeys: boolean;
   /** Only where the format can list them. */
   readonly entries?: () => Iterable<readonly [string, string]>;
+  readonly values?: () => Iterable<string>;
   readonly #format: FileFormat<Content>;
   readonly #setting: FileTableSetting;
   #content: { readonly value: Content } | undefined;
@@ -86,8 +88,11 @@ export class FileTable<Content> implements Table {
     this.partialKeys = format.partialKeys;
     this.#format = format;
     this.#setting = setting;
-    const { list } = format;
+    const { list, values } = format;
     if (list !== undefined) this.entries = () => this.#content === undefined ? [] : list(this.#content.value);
+    if (values !== undefined) {
+      this.values = () => this.#content === undefined ? [] : values(this.#content.value);
+    }
     this.#reload = new Reload(setting, {
       load: () => this.#load(),
       kept: () => this.#content === undefined ? undefined : "the content that was read before",

@@ -19,6 +19,7 @@ const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["mydestination", "string"],
   ["mynetworks", "address"],
   ["permit_mx_backup_networks", "address"],
+  ["qmqpd_authorized_clients", "address"],
   ["relay_domains", "domain"],
   ["smtp_connection_cache_destinations", "string"],
   ["smtpd_authorized_verp_clients", "address"],
@@ -27,6 +28,9 @@ const LIST_KINDS: ReadonlyMap<string, ListKind> = new Map<string, ListKind>([
   ["smtpd_client_event_limit_exceptions", "address"],
   ["smtpd_log_access_permit_actions", "string"],
   ["smtpd_forbid_bare_newline_exclusions", "address"],
+  ["postscreen_forbidden_commands", "string"],
+  ["smtpd_forbidden_commands", "string"],
+  ["smtpd_noop_commands", "string"],
   ["virtual_alias_domains", "string"],
   ["virtual_mailbox_domains", "string"],
 ]);

@@ -78,6 +78,9 @@ const FILES = {
   clients: "198.51.100.0/24 554 go away\n203.0.113.0/24 DUNNO\n",
 };
 
+/** TLS where it is offered. */
+const MAY = { level: "may", required: false, matches: [] };
+
 /** Runs `work` with a configuration directory and a DNS server; `main` has lines in the place of others. */
 async function withConfiguration(work: (directory: string) => Promise<void>, main = ""): Promise<void> {
   using temporary = new TemporaryDirectory();
@@ -195,8 +198,8 @@ Deno.test("explain finds the hosts that DNS names, in their order, and says why 
     assert.deepEqual(delivery.destinations, [{
       destination: "two.test",
       hosts: [
-        { name: "a.two.test", address: "198.51.100.1", port: 25, preference: 10 },
-        { name: "b.two.test", address: "198.51.100.2", port: 25, preference: 20 },
+        { name: "a.two.test", address: "198.51.100.1", port: 25, preference: 10, tls: MAY },
+        { name: "b.two.test", address: "198.51.100.2", port: 25, preference: 20, tls: MAY },
       ],
     }]);
     const failures = [
@@ -367,4 +370,28 @@ Deno.test("explain follows local aliases and lists as a tree to their ends", asy
       behind.includes("  <x@two.test>") && behind.includes("    a.two.test[198.51.100.1]:25, preference 10"),
     );
   }, 'mydestination = ["mail.test"]\nalias_maps = ["texthash:$config_directory/aliases"]\n');
+});
+
+Deno.test("the TLS of a host is what the policy tables make of it", async () => {
+  await withConfiguration(
+    async (directory) => {
+      const tlsOf = async (address: string) => {
+        const told = await facts(directory, "--client", "192.0.2.9", "--from", "", address);
+        const { delivery } = told.recipients[0]!.ends[0]!;
+        assert.ok(delivery.kind === "smtp");
+        return delivery.destinations[0]!.hosts[0]!.tls;
+      };
+      assert.deepEqual(await tlsOf("x@two.test"), {
+        level: "secure",
+        required: true,
+        matches: ["mx.two.test"],
+      });
+      assert.deepEqual(await tlsOf("x@[198.51.100.1]"), { level: "encrypt", required: true, matches: [] });
+      const { lines } = await page(directory, "--client", "192.0.2.9", "--from", "", "x@two.test");
+      const text = "TLS secure: mail must not go in the clear, the certificate must match mx.two.test";
+      assert.ok(lines.some((line) => line.trim() === text), lines.join("\n"));
+    },
+    'smtp_tls_security_level = "encrypt"\nsmtp_tls_policy_maps = ["inline:{{two.test=secure match=mx.two.test}}"]\n' +
+      "transport_maps = []\nvirtual_alias_maps = []\nvirtual_alias_domains = []\n",
+  );
 });

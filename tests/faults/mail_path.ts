@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { milterConnector } from "../../lib/milter/milter_connect.ts";
 import { BounceService } from "../../daemons/bounce/bounce_service.ts";
 import { SERVICE as BOUNCE_SERVICE } from "../../daemons/bounce/service.ts";
 import { CleanupService } from "../../daemons/cleanup/cleanup_service.ts";
@@ -66,6 +67,7 @@ export class MailPath implements Disposable {
     const service = (name: "bounce" | "defer" | "trace") =>
       directClient(new BounceService(name, bounce, this.cleanupClient, log).handle);
     this.cleanup = new CleanupService({
+      connect: milterConnector(() => undefined),
       settings: cleanup,
       log,
       rewrite: new RewriteClient({

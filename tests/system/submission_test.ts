@@ -232,7 +232,7 @@ testNeeding(
         const ciphers = [...output.matchAll(/^(?:Preferred|Accepted)\s+(\S+)\s+(\d+) bits\s+(\S+)/gm)];
         assert.ok(ciphers.length >= 6, output);
         for (const [, , bits, name] of ciphers) {
-          assert.ok(Number(bits) >= 128, name);
+          assert.ok(Number(bits) >= 128, String(name));
           assert.match(
             name!,
             /^(TLS_AES_(128|256)_GCM_SHA\d+|TLS_CHACHA20_POLY1305_SHA256|ECDHE-(RSA|ECDSA)-(AES(128|256)-GCM-SHA\d+|CHACHA20-POLY1305))$/,

@@ -102,7 +102,7 @@ interface Case {
 
 function settingsOf(own: Readonly<Record<string, string>>): AccessSettings {
   const all = Object.entries(PARAMETERS).map(([name, row]) => {
-    const text = own[name] ?? (row.default.startsWith("$") ? "defer_if_permit" : row.default);
+    const text = own[name] ?? (name.endsWith("_tempfail_action") ? "defer_if_permit" : row.default);
     const parsed = parseValue(row, text);
     return [name, parsed.kind === "value" ? parsed.value : text];
   });
@@ -155,6 +155,17 @@ const CASES: Readonly<Record<string, Case>> = {
     list: "permit_inet_interfaces, reject",
     question: { peer: { ...QUESTION.peer, ours: true } },
     says: "permitted",
+  },
+  "permit_mynetworks whose table fails permits nobody, and refuses nobody for good": {
+    list: "permit_mynetworks, reject",
+    settings: { mynetworks: "127.0.0.0/8, [::1]/128, texthash:/nets" },
+    tables: { mynetworks: "fail" },
+    says: "451 4.3.0 <unknown[198.51.100.9]>: Temporary lookup failure",
+  },
+  "permit_mynetworks whose table does not have the client": {
+    list: "permit_mynetworks, reject",
+    settings: { mynetworks: "127.0.0.0/8, texthash:/nets" },
+    says: DENIED,
   },
   "permit_sasl_authenticated": {
     list: "permit_sasl_authenticated, reject",
@@ -375,4 +386,34 @@ Deno.test("restriction: a permission that is not allowed is told of", async () =
     warnings.join("\n"),
     /restriction check_recipient_mx_access returns OK for far\.test\nthis is not allowed/,
   );
+});
+
+Deno.test("DNS-34: what a DNS list says is one printable reply, whatever it is", async () => {
+  const reason = `\x1b[2J\r\n250 2.1.5 Ok\r\n${"x".repeat(10_000)}`;
+  const zone: Zone = { "9.100.51.198.evil.test A": ["127.0.0.2"], "9.100.51.198.evil.test TXT": [reason] };
+  const services = { ...servicesOf({ list: "", says: "" }, []), dns: zoneLookup(zone) };
+  const list = new RestrictionList(services, "smtpd_client_restrictions", ["reject_rbl_client", "evil.test"]);
+  const reply = (await list.evaluate(QUESTION))?.reply ?? "";
+  assert.match(
+    reply,
+    /^554 5\.7\.1 Service unavailable; Client host \[198\.51\.100\.9\] blocked using evil\.test; \?\[2J\?\?250/,
+  );
+  assert.ok([..."\r\n\x1b"].every((character) => !reply.includes(character)));
+  assert.ok(reply.length < 500, `${reply.length}`);
+});
+
+Deno.test("DNS-35: a name that cannot be is not asked for in a list", async () => {
+  const asked: string[] = [];
+  const base = servicesOf({ list: "", says: "" }, []);
+  const dns = { query: (name: string, type: "A") => (asked.push(name), base.dns.query(name, type)) };
+  for (const helo of ["x".repeat(255), "a..b", "-", "192.0.2.1", "[192.0.2.1]", "unknown", "c.test."]) {
+    const words = ["reject_rhsbl_helo", "list.test"];
+    const list = new RestrictionList(
+      { ...base, dns: dns as Services["dns"] },
+      "smtpd_helo_restrictions",
+      words,
+    );
+    await list.evaluate({ ...QUESTION, helo });
+  }
+  assert.deepEqual(asked, ["c.test.list.test"]);
 });

@@ -61,7 +61,7 @@ testNeeding(["openssl"], "sha512-crypt: passwords of every length are hashed as 
   }
 });
 
-testNeeding(["dovecot"], "passwords: what doveadm writes is checked here", async () => {
+testNeeding(["dovecot", "root"], "passwords: what doveadm writes is checked here", async () => {
   for (const scheme of ["ARGON2ID", "SHA512-CRYPT", "SCRAM-SHA-256"]) {
     const { output } = await runProgram("doveadm", ["pw", "-s", scheme, "-p", "s\u00e9cret pass"]);
     const parsed = parseEntry(output.trim());
