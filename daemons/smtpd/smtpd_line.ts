@@ -26,7 +26,8 @@ export type ReadLine =
     /** Undefined: there is no such command. */
     readonly command: Command | undefined;
     readonly argument: Uint8Array;
-    readonly word: WordKind;
+    /** It is another protocol's. */
+    readonly forbidden: boolean;
   };
 
 /** The beginning of what a client sent, for the log. */
