@@ -100,7 +100,11 @@ function ownTests(): string[] {
   for (const { name } of Deno.readDirSync(folder)) {
     if (!name.endsWith("_test.ts")) continue;
     const text = Deno.readTextFileSync(new URL(name, folder));
-    for (const [, list] of text.matchAll(/^\s*(?:Deno\.test\(|testNeeding\(.*|)["`]((?:[A-Z]{3}-\d+(?:, )?)+): /gm)) {
+    for (
+      const [, list] of text.matchAll(
+        /^\s*(?:Deno\.test\(|testNeeding\(.*|)["`]((?:[A-Z]{3}-\d+(?:, )?)+): /gm,
+      )
+    ) {
       ids.push(...list!.split(", "));
     }
   }

@@ -30,35 +30,47 @@ const ELSEWHERE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "LOP-04": "tests/daemons/cleanup/cleanup_message_test.ts: ten levels of ten",
     "LOP-05": "tests/daemons/cleanup/cleanup_message_test.ts: a chain of two thousand",
     "LOP-07": "tests/daemons/local/local_expansion_test.ts: the own address in a .forward is the mailbox",
-    "LOP-08": "tests/daemons/local/local_hostile_test.ts: LOP-08: lists that include one another for ever; tests/daemons/local/local_expansion_test.ts: lists that include themselves and one another end",
+    "LOP-08":
+      "tests/daemons/local/local_hostile_test.ts: LOP-08: lists that include one another for ever; tests/daemons/local/local_expansion_test.ts: lists that include themselves and one another end",
     "LOP-10": "own test: hops",
     "LOP-11": "tests/daemons/bounce/bounce_service_test.ts",
     "LOP-14": "tests/daemons/smtpd/smtpd_restrictions_test.ts: an unknown relay recipient",
     "LOP-16": "tests/lib/mail/mailbox_outcome_test.ts: EDQUOT; tests/lib/mail/mailbox_full_disk_test.ts",
     "LOP-17": "tests/daemons/cleanup/cleanup_peer_cases.ts: copies",
-    "LOP-19": "tests/daemons/qmgr/qmgr_scheduler_test.ts: a destination in trouble dies after a cohort, and what waits for it leaves at once; others go on",
+    "LOP-19":
+      "tests/daemons/qmgr/qmgr_scheduler_test.ts: a destination in trouble dies after a cohort, and what waits for it leaves at once; others go on",
     "LOP-20": "tests/daemons/verify/verify_system_test.ts: probes have routes and a sender of their own",
   },
   CMD: {
-    "CMD-02": "tests/daemons/local/local_delivery_test.ts: A command gets the message behind a From line, and what mail brings in the environment, made harmless",
-    "CMD-05": "tests/daemons/local/local_delivery_test.ts: A command gets the message behind a From line, and what mail brings in the environment, made harmless",
-    "CMD-07": "tests/daemons/pipe/pipe_arguments_test.ts: What a macro brings is not expanded again; tests/daemons/program/program_process_test.ts: Arguments reach the program as they are",
+    "CMD-02":
+      "tests/daemons/local/local_delivery_test.ts: A command gets the message behind a From line, and what mail brings in the environment, made harmless",
+    "CMD-05":
+      "tests/daemons/local/local_delivery_test.ts: A command gets the message behind a From line, and what mail brings in the environment, made harmless",
+    "CMD-07":
+      "tests/daemons/pipe/pipe_arguments_test.ts: What a macro brings is not expanded again; tests/daemons/program/program_process_test.ts: Arguments reach the program as they are",
     "CMD-08": "tests/daemons/trivial-rewrite/rewrite_postfix_test.ts",
     "CMD-10": "tests/daemons/master/master_request_test.ts: What no alias and no file names is refused",
-    "CMD-11": "tests/daemons/local/local_expansion_test.ts: the members of a list get the message anew, its commands are refused; tests/daemons/local/local_hostile_test.ts: a command of another's file is that file's, not the reader's",
-    "CMD-13": "tests/daemons/program/program_process_test.ts: A program that takes too long is killed, and its group is named to master",
-    "CMD-14": "tests/daemons/program/program_process_test.ts: The first 4096 bytes of output are kept; tests/daemons/local/local_hostile_test.ts: a command that writes without end",
+    "CMD-11":
+      "tests/daemons/local/local_expansion_test.ts: the members of a list get the message anew, its commands are refused; tests/daemons/local/local_hostile_test.ts: a command of another's file is that file's, not the reader's",
+    "CMD-13":
+      "tests/daemons/program/program_process_test.ts: A program that takes too long is killed, and its group is named to master",
+    "CMD-14":
+      "tests/daemons/program/program_process_test.ts: The first 4096 bytes of output are kept; tests/daemons/local/local_hostile_test.ts: a command that writes without end",
     "CMD-16": "tests/daemons/local/local_peer_cases.ts: output that is open in the background",
-    "CMD-17": "tests/daemons/program/program_process_test.ts: A program gets the text, its directory and its environment, and nothing else",
+    "CMD-17":
+      "tests/daemons/program/program_process_test.ts: A program gets the text, its directory and its environment, and nothing else",
     "CMD-19": "tests/commands/sendmail_options_test.ts",
-    "CMD-20": "tests/daemons/master/master_request_test.ts: A command that an alias of root's names runs as default_privs; root has no mailbox",
+    "CMD-20":
+      "tests/daemons/master/master_request_test.ts: A command that an alias of root's names runs as default_privs; root has no mailbox",
   },
   LOG: {
     "LOG-04": "tests/commands/postqueue_print_test.ts: what strangers sent cannot steer the terminal",
-    "LOG-05": "tests/commands/postqueue_print_test.ts: one JSON object per line, as Debian's postqueue -j prints it",
+    "LOG-05":
+      "tests/commands/postqueue_print_test.ts: one JSON object per line, as Debian's postqueue -j prints it",
     "LOG-07": "tests/daemons/smtpd/smtpd_auth_test.ts",
     "LOG-08": "tests/daemons/cleanup/cleanup_checks_test.ts",
-    "LOG-10": "tests/commands/postlog_test.ts: text with line feeds and escapes stays one printable line; tests/lib/log/log_test.ts: no text makes a second line, an escape sequence or a line without end",
+    "LOG-10":
+      "tests/commands/postlog_test.ts: text with line feeds and escapes stays one printable line; tests/lib/log/log_test.ts: no text makes a second line, an escape sequence or a line without end",
   },
 };
 

@@ -41,7 +41,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "RES-13": "own test: many sessions",
   "RES-14": "tests/daemons/smtpd/smtpd_process_test.ts: RES-14: a client that ends its output",
   "RES-16": "does not apply: smtpd may not look at the file system; a full disk is cleanup's 451 (RES-17)",
-  "RES-17": "tests/faults/machine_test.ts: queue, log and mailboxes on one disk that fills up: 4xx, nothing is lost; tests/daemons/cleanup/cleanup_disk_test.ts",
+  "RES-17":
+    "tests/faults/machine_test.ts: queue, log and mailboxes on one disk that fills up: 4xx, nothing is lost; tests/daemons/cleanup/cleanup_disk_test.ts",
   "RES-19": "tests/daemons/qmgr/qmgr_scheduler_test.ts: a message to one waits a second, not for the list",
   "RES-20": "tests/daemons/smtpd/smtpd_tls_test.ts",
   "RES-22": "tests/lib/haproxy",

@@ -43,8 +43,10 @@ const CHECKS: Readonly<Record<string, Check>> = {
 };
 
 const CLI: Readonly<Record<string, string>> = {
-  "CLI-05": "tests/attacks/peers/replies_test.ts: CLI-05, CLI-11: any code at any step is judged by its class",
-  "CLI-07": "tests/attacks/peers/replies_test.ts: CLI-07: what a server says reaches log and reports as one line without controls",
+  "CLI-05":
+    "tests/attacks/peers/replies_test.ts: CLI-05, CLI-11: any code at any step is judged by its class",
+  "CLI-07":
+    "tests/attacks/peers/replies_test.ts: CLI-07: what a server says reaches log and reports as one line without controls",
   "CLI-08": "tests/attacks/peers/tls_test.ts: CLI-08: replies in the clear behind the answer to STARTTLS",
   "CLI-13": "tests/attacks/peers/replies_test.ts: CLI-13: 421 at any step",
   "CLI-16": "tests/attacks/peers/replies_test.ts: CLI-16: a reply that drips",
@@ -60,9 +62,11 @@ const DNS: Readonly<Record<string, string>> = {
   "DNS-05": "tests/lib/smtp/client_lookup_test.ts: DNS-05: MX at; tests/attacks/peers/destinations_test.ts",
   "DNS-07": "tests/lib/dns/message_test.ts: DNS-07: a label with a dot",
   "DNS-08": "tests/lib/dns/resolver_test.ts: DNS-07, DNS-08: host names that are none are left out",
-  "DNS-10": "tests/lib/dns/resolver_test.ts: DNS-10: a chain of ten is followed; tests/daemons/smtp/dns_cases.ts: DNS-10: twenty aliases",
+  "DNS-10":
+    "tests/lib/dns/resolver_test.ts: DNS-10: a chain of ten is followed; tests/daemons/smtp/dns_cases.ts: DNS-10: twenty aliases",
   "DNS-11": "tests/daemons/smtp/dns_cases.ts: DNS-11: MX at an alias",
-  "DNS-13": "tests/lib/smtp/client_lookup_test.ts: DNS-13: a thousand addresses are cut; tests/daemons/smtp/dns_cases.ts: DNS-13: many addresses",
+  "DNS-13":
+    "tests/lib/smtp/client_lookup_test.ts: DNS-13: a thousand addresses are cut; tests/daemons/smtp/dns_cases.ts: DNS-13: many addresses",
   "DNS-14": "tests/lib/smtp/client_lookup_test.ts: the lowest preference; being a backup MX",
   "DNS-16": "tests/daemons/smtp/dns_cases.ts: DNS-16: REFUSED for MX; DNS-16: FORMERR for MX",
   "DNS-17": "tests/daemons/smtp/dns_cases.ts: DNS-17: silence for MX",
@@ -74,10 +78,12 @@ const DNS: Readonly<Record<string, string>> = {
   "DNS-26": "tests/lib/dns/message_test.ts: DNS-26: a record whose data does not fit",
   "DNS-28": "tests/lib/tls/client_dane_test.ts",
   "DNS-29": "tests/lib/dns/message_test.ts: DNS-29: thousands of records",
-  "DNS-31": "tests/lib/access/peer_name_test.ts: smtpd: of the names of an address only a few are tried; tests/lib/dns/resolver_test.ts: DNS-10: a chain of ten is followed",
+  "DNS-31":
+    "tests/lib/access/peer_name_test.ts: smtpd: of the names of an address only a few are tried; tests/lib/dns/resolver_test.ts: DNS-10: a chain of ten is followed",
   "DNS-32": "tests/daemons/smtpd/smtpd_restrictions_test.ts: reject_unknown_sender_domain",
   "DNS-34": "own test: the text of a list",
-  "DNS-35": "tests/lib/smtp/client_lookup_test.ts: DNS-35: a name that cannot exist is not asked for; tests/lib/dns/resolver_test.ts: DNS-35: names that no zone can hold",
+  "DNS-35":
+    "tests/lib/smtp/client_lookup_test.ts: DNS-35: a name that cannot exist is not asked for; tests/lib/dns/resolver_test.ts: DNS-35: names that no zone can hold",
 };
 
 for (const [id, { script, look }] of Object.entries(CHECKS)) {
