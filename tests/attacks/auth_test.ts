@@ -35,7 +35,7 @@ const CASES: Readonly<Record<string, readonly (readonly [lines: readonly string[
 
 testEveryCase("AUT", CASES, {
   "AUT-08": "tests/daemons/smtpd/smtpd_auth_test.ts: AUTH is offered in TLS only where that is asked for",
-  "AUT-10": "here: a failure leaves nothing to the next attempt",
+  "AUT-10": "own test: a failure leaves nothing to the next attempt",
   "AUT-14": "tests/lib/sasl/dovecot_backend_test.ts",
 });
 
@@ -74,7 +74,7 @@ Deno.test("AUT: every login that is none is refused, and the log holds nothing t
   assert.ok(!system.log().includes("\nX-Inj"));
 });
 
-Deno.test("AUT-10: a failure leaves nothing to the next attempt", async () => {
+Deno.test("AUT-10, UNI-11: a failure leaves nothing to the next attempt, and no other character passes for a letter", async () => {
   using directory = new TemporaryDirectory();
   await using system = await start(directory);
   using client = await SmtpClient.connect(system.port);
@@ -86,6 +86,8 @@ Deno.test("AUT-10: a failure leaves nothing to the next attempt", async () => {
   assert.match(await client.say("AUTH LOGIN"), /^334 VXNlcm5hbWU6$/);
   assert.match(await client.say("*"), /^501 /);
   assert.match(await client.say(START + b64("\0\0x")), FAILED);
+  // UNI-11: a dotless i is none.
+  assert.match(await client.say(`AUTH PLA\u0131N ${b64("\0user@example.test\0secret")}`), /^5(04|35) /);
   await client.say("MAIL FROM:<a@ext.test>");
   assert.match(await client.say("RCPT TO:<x@elsewhere.test>"), /^554 5\.7\.1 /);
 });

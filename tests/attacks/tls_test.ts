@@ -17,7 +17,7 @@ testEveryCase("TLS", Object.fromEntries(CHECKED.map((id) => [id, true])), {
   "TLS-08": "tests/daemons/smtpd/smtpd_tls_test.ts",
   "TLS-10": "tests/daemons/smtpd/smtpd_tls_test.ts",
   "TLS-11": "tests/daemons/smtpd/smtpd_tls_test.ts",
-  "TLS-13": "tests/daemons/smtpd/smtpd_tls_test.ts, with TLS-11: each service has ticket keys of its own",
+  "TLS-13": "tests/daemons/smtpd/smtpd_tls_test.ts",
   "TLS-14":
     "tests/daemons/smtpd/smtpd_tls_test.ts: a client's certificate is asked for, told of, and demanded",
   "TLS-20": "tests/daemons/smtpd/smtpd_tls_test.ts",
