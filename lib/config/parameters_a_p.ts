@@ -199,6 +199,8 @@ export const PARAMETERS_A_P = {
   lmtp_rcpt_timeout: { type: "duration", default: "300s", min: 1, doc: "How long the answer to RCPT may take" },
   lmtp_reply_filter: { type: "tables", default: "", doc: "As smtp_reply_filter, for LMTP" },
   lmtp_rset_timeout: { type: "duration", default: "20s", min: 1, doc: "How long the answer to RSET may take" },
+  lmtp_sasl_auth_cache_name: { type: "string", default: "", doc: "As smtp_sasl_auth_cache_name, for LMTP" },
+  lmtp_sasl_auth_cache_time: { type: "duration", default: "90d", doc: "As smtp_sasl_auth_cache_time, for LMTP" },
   lmtp_sasl_auth_enable: { type: "boolean", default: "no", doc: "As smtp_sasl_auth_enable, for LMTP" },
   lmtp_sasl_auth_soft_bounce: { type: "boolean", default: "yes", doc: "As smtp_sasl_auth_soft_bounce, for LMTP" },
   lmtp_sasl_mechanism_filter: { type: "list", default: "", doc: "As smtp_sasl_mechanism_filter, for LMTP" },

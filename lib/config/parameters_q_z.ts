@@ -105,6 +105,8 @@ export const PARAMETERS_Q_Z = {
   smtp_rcpt_timeout: { type: "duration", default: "300s", min: 1, doc: "How long the answer to RCPT may take" },
   smtp_reply_filter: { type: "tables", default: "", doc: "Table that changes replies of servers: looked up is a line, found is what is read in its place" },
   smtp_rset_timeout: { type: "duration", default: "20s", min: 1, doc: "How long the answer to RSET may take" },
+  smtp_sasl_auth_cache_name: { type: "string", default: "", doc: "Where refused logins are remembered, cache:/file below data_directory; empty: nowhere" },
+  smtp_sasl_auth_cache_time: { type: "duration", default: "90d", doc: "How long a refused login is remembered, unless the password changes" },
   smtp_sasl_auth_enable: { type: "boolean", default: "no", doc: "Log in to servers that have an entry in smtp_sasl_password_maps" },
   smtp_sasl_auth_soft_bounce: { type: "boolean", default: "yes", doc: "Keep mail when a server refuses the login" },
   smtp_sasl_mechanism_filter: { type: "list", default: "", doc: "Mechanisms that are used: names, static: for all, each with ! for the contrary; xoauth2 only where it is named" },
