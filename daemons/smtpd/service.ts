@@ -122,6 +122,7 @@ export const SERVICE = {
     "smtpd_junk_command_limit",
     "smtpd_milter_maps",
     "smtpd_milters",
+    "smtpd_limits_enable",
     "smtpd_log_access_permit_actions",
     "smtpd_min_data_rate",
     "smtpd_noop_commands",

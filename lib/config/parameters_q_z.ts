@@ -188,6 +188,7 @@ export const PARAMETERS_Q_Z = {
   smtpd_hide_client_session: { type: "boolean", default: "no", doc: "Leave the client out of Received headers" },
   smtpd_history_flush_threshold: { type: "integer", default: "100", min: 1, doc: "Lines of a session that are kept for the postmaster before they are dropped at RSET, EHLO or the end of a message" },
   smtpd_junk_command_limit: { type: "integer", default: "${stress?{1}:{100}}", min: 1, doc: "Commands that bring no mail before they count as errors" },
+  smtpd_limits_enable: { type: "boolean", default: "no", doc: "Own: tell clients in EHLO how many recipients a message may have (LIMITS, RFC 9422)" },
   smtpd_log_access_permit_actions: { type: "list", default: "", files: true, doc: "Permissions of restriction lists that are logged" },
   smtpd_milter_maps: { type: "tables", default: "", doc: "Filters by the address of the client, in the place of smtpd_milters; DISABLE: none" },
   smtpd_milters: { type: "list", default: "", doc: "Filters (milters) of mail that comes by SMTP: inet:host:port, unix:/path, or { one of these, setting=value ... }" },
