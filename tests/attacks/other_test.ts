@@ -93,10 +93,11 @@ for (const [id, check] of Object.entries(CHECKS)) {
 
 Deno.test("DNS-34: what a list of the DNS says of its client stays one line of bounded length", async () => {
   const name = "9.100.51.198.dnsbl.test";
+  const record = (value: string) => ({ priority: 0, weight: 0, port: 0, value, data: new Uint8Array() });
   const text = `\x1b[2J\r\n250 2.0.0 Ok\u009b\0${"x".repeat(10_000)}`;
   await using host = attackHost({
     settings: { smtpd_client_restrictions: '["reject_rbl_client dnsbl.test"]' },
-    dns: { [`${name} A`]: { records: ["127.0.0.2"] }, [`${name} TXT`]: { records: [text] } } as never,
+    dns: { [`${name} A`]: { records: [record("127.0.0.2")] }, [`${name} TXT`]: { records: [record(text)] } },
   });
   const { replies, log } = await play(host, "{E}{M}RCPT TO:<alice@local.test>\r\n{|}NOOP\r\n");
   assert.equal(replies.length, 2);

@@ -97,12 +97,13 @@ testNeeding(
 
 testNeeding(
   ["openssl"],
-  "a server with old versions only, or with ciphers that nobody should use, is refused",
+  "CRT-16: a server with old versions only, or with ciphers that nobody should use, is refused",
   async () => {
     using chains = makeChains();
     const identity = ["-cert", chains.path("mx"), "-key", chains.key("mx")];
     for (
       const options of [
+        ["-tls1", "-cipher", "ALL:@SECLEVEL=0"],
         ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
         ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"],
         ["-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"],
