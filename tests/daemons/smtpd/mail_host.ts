@@ -29,6 +29,8 @@ import { SERVICE as PROXYMAP_SERVICE } from "../../../daemons/proxymap/service.t
 import { SERVICES } from "../../../daemons/services.ts";
 import { SERVICE as SMTPD_SERVICE } from "../../../daemons/smtpd/service.ts";
 import type { Peer } from "../../../lib/access/peer.ts";
+import type { SaslBackend } from "../../../lib/sasl/server_exchange.ts";
+import { SmtpdSasl } from "../../../daemons/smtpd/smtpd_sasl.ts";
 import { Server } from "../../../daemons/smtpd/smtpd_server.ts";
 import type { ClientStanding } from "../../../daemons/smtpd/smtpd_client.ts";
 import { Session } from "../../../daemons/smtpd/smtpd_session.ts";
@@ -68,6 +70,8 @@ export interface HostOptions {
   readonly dns?: Readonly<Record<string, Partial<DnsAnswer>>> | DnsLookup;
   /** The counts of an anvil daemon that is there. */
   readonly anvil?: AnvilCounts;
+  /** Where logins are checked, of a server with smtpd_sasl_auth_enable. */
+  readonly sasl?: SaslBackend;
   /** In the place of cleanup. */
   readonly cleanup?: Handler<typeof CLEANUP>;
 }
@@ -240,6 +244,7 @@ export class MailHost implements AsyncDisposable {
       warning: (text: string) => logger.warning(text),
       serviceName: "smtp",
       anvil: options.anvil && this.#anvil(options.anvil),
+      sasl: options.sasl && new SmtpdSasl(options.sasl, settings, logger),
       maps,
       dns: asLookup(options.dns ?? {}),
       rewrite: new RewriteClient(rewrite),
