@@ -13,7 +13,7 @@ import { encodeText } from "../lib/vstring/byte_builder.ts";
 // Server skeleton
 import { systemFacts } from "../lib/server/system_facts.ts";
 // This program
-import { SERVICES } from "../daemons/services.ts";
+import { COMMANDS } from "../daemons/services.ts";
 
 /** Largest configuration file, bytes. */
 export const CONFIGURATION_LIMIT = 4 * 1024 * 1024;
@@ -82,7 +82,7 @@ export function makeEnv(programName: string, configDirectory: string): CommandEn
 function loadFrom(directory: string, texts: ReadonlyMap<string, string>): ReturnType<CommandEnv["load"]> {
   const { configuration, problems } = loadConfiguration(directory, systemFacts(), {
     readText: (path) => texts.get(path) ?? readTextFile(path, CONFIGURATION_LIMIT),
-    commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
+    commands: COMMANDS,
   });
   return { configuration, problems };
 }

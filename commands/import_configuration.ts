@@ -204,7 +204,7 @@ class ConfigurationImport {
         "each daemon has its own permissions instead; see `postern sandbox`",
       );
     }
-    for (const word of [...source.switches, ...source.args]) {
+    for (const word of [...source.switches, ...planned.arguments === undefined ? source.args : []]) {
       this.report.add(
         "unsupported",
         place,

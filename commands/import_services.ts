@@ -6,11 +6,12 @@
 // Safe primitives
 import { readTextFile } from "../lib/safe/file.ts";
 // Utility
+import { readPipeAttributes } from "../lib/config/pipe_attributes.ts";
 import type { Problem } from "../lib/config/problem.ts";
 import { isTable, readTomlFile, type Table } from "../lib/config/toml_file.ts";
 import { splitBlanks } from "../lib/vstring/ascii.ts";
 // This program
-import { SERVICES } from "../daemons/services.ts";
+import { COMMANDS, SERVICES } from "../daemons/services.ts";
 import MASTER_SAMPLE from "../conf/master.toml" with { type: "text" };
 import type { ImportReport } from "./import_report.ts";
 import type { CfService, MasterCf } from "./import_source.ts";
@@ -24,6 +25,8 @@ export interface PlannedService {
   readonly private: boolean;
   readonly command: string;
   readonly wakeup?: string | undefined;
+  /** Of a pipe service. */
+  readonly arguments?: readonly string[] | undefined;
 }
 
 /** Services that other daemons look for, whatever master.cf has. */
@@ -58,7 +61,6 @@ const UNNEEDED: ReadonlyMap<string, string> = new Map([
 
 /** What to do about a program that is not there. */
 const INSTEAD: ReadonlyMap<string, string> = new Map([
-  ["pipe", "let the program take mail by LMTP, and name it as lmtp:unix:/path"],
   ["qmqpd", "let its clients use SMTP"],
   ["spawn", "start the program by inetd or systemd"],
 ]);
@@ -106,7 +108,7 @@ function planService(
   if (unneeded !== undefined && (!SERVICES.has(command) || command === "proxymap") && sample === undefined) {
     return void report.add("unneeded", place, subject, unneeded);
   }
-  if (!SERVICES.has(command) || command === "mailbox") {
+  if (!COMMANDS.includes(command)) {
     return lose(`there is no daemon "${command}"`, INSTEAD.get(command) ?? "leave it out");
   }
   // Other daemons look for these by name and connect as the sample says.
@@ -119,7 +121,30 @@ function planService(
   const name = source.type === "inet" ? endpointName(source.name) : source.name;
   if (name === undefined) return lose("its port is not in /etc/services", "name the port by its number");
   const isPrivate = source.type === "unix" && source.private !== "n";
-  return { source, name, type: source.type, private: isPrivate, command, wakeup: wakeupOf(source) };
+  const wakeup = wakeupOf(source);
+  const planned: PlannedService = { source, name, type: source.type, private: isPrivate, command, wakeup };
+  if (command !== "pipe") return planned;
+  const items = pipeArguments(source, place, subject, report);
+  return items === undefined ? undefined : { ...planned, arguments: items };
+}
+
+/** The attributes of a pipe service, without those that it cannot have; undefined when it cannot be without them. */
+function pipeArguments(
+  source: CfService,
+  place: string,
+  subject: string,
+  report: ImportReport,
+): readonly string[] | undefined {
+  const items = source.args.filter((word) => !word.startsWith("chroot="));
+  const read = readPipeAttributes(items);
+  if (read.kind === "bad") {
+    return void report.add("unsupported", place, subject, read.why, read.cure ?? "write the service anew");
+  }
+  for (const word of source.args.filter((one) => !items.includes(one))) {
+    const why = `attribute "${word}": the program is not shut up in a directory`;
+    report.add("unsupported", place, subject, why, "bound it by its user, or by the systemd unit");
+  }
+  return items;
 }
 
 /** Postscreen's port, served by smtpd as the service behind postscreen would be. */

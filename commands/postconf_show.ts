@@ -14,7 +14,13 @@ import { TRANSPORT_PARAMETERS } from "../lib/config/transport.ts";
 import { SERVICES } from "../daemons/services.ts";
 import { type CommandEnv, CommandError } from "./command.ts";
 import { foldLine, joinOptions } from "./postconf_fold.ts";
-import { SERVICE_FIELDS, type ServiceField, serviceFields, serviceOptions } from "./service_text.ts";
+import {
+  SERVICE_FIELDS,
+  serviceArguments,
+  type ServiceField,
+  serviceFields,
+  serviceOptions,
+} from "./service_text.ts";
 
 /** What is printed, and how. */
 export interface ShowRequest {
@@ -136,7 +142,7 @@ function formatService(
   letters: ReadonlySet<string>,
 ): string {
   const fields = serviceFields(entry);
-  const options = serviceOptions(optionTexts(entry, configuration, letters));
+  const options = [...serviceOptions(optionTexts(entry, configuration, letters)), ...serviceArguments(entry)];
   if (letters.has("j")) return `${JSON.stringify({ ...fields, options })}\n`;
   let line = "";
   for (const [i, field] of SERVICE_FIELDS.entries()) {
@@ -163,7 +169,7 @@ export function showFields(request: ShowRequest, configuration: Configuration, e
     if (field !== "*") demandField(field);
     const found = configuration.services.filter((entry) => isWanted(entry, name, type));
     for (const entry of found) {
-      const options = serviceOptions(optionTexts(entry, configuration, letters));
+      const options = [...serviceOptions(optionTexts(entry, configuration, letters)), ...serviceArguments(entry)];
       for (const [key, value] of Object.entries(serviceFields(entry))) {
         if (field !== "*" && field !== key) continue;
         const label = `${entry.name}/${entry.type}/${key}`;

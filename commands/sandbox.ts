@@ -26,7 +26,7 @@
 import { withoutSlashes } from "../lib/safe/path.ts";
 import { runtimePath } from "../lib/safe/process.ts";
 // Utility
-import type { Configuration } from "../lib/config/configuration.ts";
+import type { Configuration, ServiceEntry } from "../lib/config/configuration.ts";
 import { didYouMean } from "../lib/config/nearest.ts";
 // Server skeleton
 import type { AnyHelperTask } from "../lib/server/boot.ts";
@@ -84,23 +84,40 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   return 0;
 }
 
-/** A plan for each service that may ask for helpers, for a mailbox that stands for all. */
+/** Plans for each service that may ask for helpers: for a mailbox, and for a program, that stand for all. */
 function helperPlans(planner: Planner, configuration: Configuration): Plan[] {
-  const { virtual_mailbox_base, mail_spool_directory, virtual_minimum_uid: uid } = configuration.settings;
-  const isShared = configuration.settings.virtual_mailbox_shared_helper;
   return configuration.services.flatMap((entry) => {
     const service = SERVICES.get(entry.command);
     if (service?.startsHelpers !== true) return [];
-    const base = entry.command === "virtual" && virtual_mailbox_base !== ""
-      ? virtual_mailbox_base
-      : mail_spool_directory;
-    const path = `${base.endsWith("/") ? base : `${base}/`}ONE-MAILBOX`;
-    const task: AnyHelperTask = isShared && entry.command === "virtual"
-      ? { kind: "mailboxes", path: withoutSlashes(base), uid, gid: uid }
-      : { kind: "mailbox", path, format: "maildir", user: "ONE-RECIPIENT", uid, gid: uid };
-    const plan = planner.helperPlan("mailbox", entry, task);
-    return [{ ...plan, entry: { ...plan.entry, name: `mailbox (for ${entry.name})` } }];
+    return helperTasks(entry, configuration).map((task) => {
+      const command = task.kind === "program" ? "program" : "mailbox";
+      const plan = planner.helperPlan(command, entry, task);
+      return { ...plan, entry: { ...plan.entry, name: `${command} (for ${entry.name})` } };
+    });
   });
+}
+
+/** What the helpers of a service are for. */
+function helperTasks(entry: ServiceEntry, configuration: Configuration): AnyHelperTask[] {
+  const { virtual_mailbox_base, mail_spool_directory, virtual_minimum_uid: uid } = configuration.settings;
+  const program = (path: string): AnyHelperTask => ({
+    kind: "program",
+    program: path,
+    args: [],
+    environment: {},
+    timeLimit: 1,
+    uid,
+    gid: uid,
+  });
+  if (entry.pipe !== undefined) return [program(entry.pipe.argv[0]!)];
+  const isVirtual = entry.command === "virtual";
+  const base = isVirtual && virtual_mailbox_base !== "" ? virtual_mailbox_base : mail_spool_directory;
+  const path = `${base.endsWith("/") ? base : `${base}/`}ONE-MAILBOX`;
+  if (isVirtual && configuration.settings.virtual_mailbox_shared_helper) {
+    return [{ kind: "mailboxes", path: withoutSlashes(base), uid, gid: uid }];
+  }
+  const mailbox = { kind: "mailbox", path, format: "maildir", user: "ONE-RECIPIENT", uid, gid: uid } as const;
+  return isVirtual ? [mailbox] : [{ ...mailbox, files: ["/home/ONE-RECIPIENT/.forward"] }, program("/bin/sh")];
 }
 
 function choose(plans: readonly Plan[], names: readonly string[]): readonly Plan[] {

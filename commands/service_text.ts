@@ -17,6 +17,8 @@ export interface ServiceText {
   readonly processLimit?: number | undefined;
   /** As "60s" or "300s?". */
   readonly wakeup?: string | undefined;
+  /** Of a pipe service. */
+  readonly arguments?: readonly string[] | undefined;
   readonly parameters: ReadonlyMap<string, string>;
 }
 
@@ -30,6 +32,9 @@ export function serviceToToml(service: ServiceText): string {
     `command = ${quoteToml(service.command)}`,
     ...(service.processLimit === undefined ? [] : [`process_limit = ${service.processLimit}`]),
     ...(service.wakeup === undefined ? [] : [`wakeup = ${quoteToml(service.wakeup)}`]),
+    ...(service.arguments === undefined
+      ? []
+      : [`arguments = [${service.arguments.map((one) => quoteToml(one)).join(", ")}]`]),
     ...(service.parameters.size === 0 ? [] : [`parameters = ${parametersToToml(service.parameters)}`]),
   ];
   return `${lines.join("\n")}\n`;
@@ -77,4 +82,12 @@ export function serviceOptions(texts: Iterable<readonly [string, string]>): stri
   return [...texts].map(([name, text]) =>
     /[ \t\n{]/.test(text) ? `-o {${name}=${text}}` : `-o ${name}=${text}`
   );
+}
+
+/** The arguments of a service, as master.cf writes them. */
+export function serviceArguments(entry: ServiceEntry): readonly string[] {
+  const items = entry.arguments ?? [];
+  // A command in one text is written in the same way there.
+  const inOne = items.at(-1)?.startsWith("argv=") === true;
+  return items.map((item) => /[ \t\n{]/.test(item) && !(inOne && item.startsWith("argv=")) ? `{${item}}` : item);
 }

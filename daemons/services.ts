@@ -15,6 +15,8 @@ import { SERVICE as lmtp } from "./lmtp/service.ts";
 import { SERVICE as local } from "./local/service.ts";
 import { SERVICE as mailbox } from "./mailbox/service.ts";
 import { SERVICE as pickup } from "./pickup/service.ts";
+import { SERVICE as pipe } from "./pipe/service.ts";
+import { SERVICE as program } from "./program/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
 import { SERVICE as sasl } from "./sasl/service.ts";
@@ -38,6 +40,8 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     local,
     mailbox,
     pickup,
+    pipe,
+    program,
     proxymap,
     qmgr,
     sasl,
@@ -48,3 +52,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     virtual,
   ].map((service: Service) => [service.command, service]),
 );
+
+/** The programs that master.toml may name: helpers are started on a daemon's request only. */
+export const COMMANDS: readonly string[] = [...SERVICES.values()]
+  .filter(({ skeleton }) => skeleton !== "helper").map(({ command }) => command);

@@ -8,7 +8,7 @@ import { type Configuration, loadConfiguration } from "../lib/config/configurati
 import { PARAMETERS } from "../lib/config/parameters.ts";
 import { formatProblem } from "../lib/config/problem.ts";
 import { systemFacts } from "../lib/server/system_facts.ts";
-import { SERVICES } from "../daemons/services.ts";
+import { COMMANDS } from "../daemons/services.ts";
 import { exists, InstallError } from "./install_files.ts";
 import { type Layout, staged } from "./install_layout.ts";
 
@@ -58,7 +58,7 @@ export function readConfiguration(layout: Layout): Configuration {
   const directory = staged(layout, layout.configDirectory);
   const { configuration, problems } = loadConfiguration(directory, systemFacts(), {
     readText: (path) => Deno.readTextFileSync(path),
-    commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
+    commands: COMMANDS,
   });
   const errors = problems.filter((problem) => problem.severity === "error");
   if (configuration !== undefined && errors.length === 0) return configuration;

@@ -79,8 +79,7 @@ ProtectHome=${writesHomes(configuration) ? "no" : "read-only"}
 PrivateTmp=yes
 PrivateDevices=yes
 PrivateMounts=yes
-NoExecPaths=/
-ExecPaths=${quoteWord(layout.runtime)} ${LIBRARIES.map((path) => `-${path}`).join(" ")}
+${executables(layout, configuration)}
 
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -139,6 +138,21 @@ function listenAddresses(layout: Layout, configuration: Configuration): string[]
   });
 }
 
+/** What may be executed: the runtime, and what users and services run, where the configuration lets them. */
+function executables(layout: Layout, configuration: Configuration): string {
+  if (runsPrograms(configuration)) {
+    return "# The configuration lets mail be given to programs (allow_mail_to_commands, mailbox_command, pipe).";
+  }
+  return `NoExecPaths=/\nExecPaths=${quoteWord(layout.runtime)} ${LIBRARIES.map((path) => `-${path}`).join(" ")}`;
+}
+
+/** Which programs those are nobody can say beforehand: what a user's file names, and what that runs in turn. */
+function runsPrograms(configuration: Configuration): boolean {
+  const { allow_mail_to_commands, mailbox_command, mailbox_command_maps } = configuration.settings;
+  return allow_mail_to_commands.length > 0 || mailbox_command !== "" || mailbox_command_maps.length > 0 ||
+    configuration.services.some(({ pipe }) => pipe !== undefined);
+}
+
 /** What is written: the queue, and where the configuration puts mailboxes and the log. */
 function writablePaths(configuration: Configuration): string[] {
   const { queue_directory, mail_spool_directory, virtual_mailbox_base } = configuration.settings;
@@ -151,9 +165,10 @@ function writablePaths(configuration: Configuration): string[] {
   return [quoteWord(queue_directory), ...optional.map((path) => quoteWord(`-${path}`))];
 }
 
-/** Mailboxes of local users are in their homes. */
+/** Mailboxes of local users are in their homes, or what users' files and commands write. */
 function writesHomes(configuration: Configuration): boolean {
-  return configuration.settings.home_mailbox !== "";
+  const { home_mailbox, allow_mail_to_files } = configuration.settings;
+  return home_mailbox !== "" || allow_mail_to_files.length > 0 || runsPrograms(configuration);
 }
 
 /** The file that the log goes to; the journal if there is none. */

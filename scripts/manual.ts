@@ -89,7 +89,7 @@ function seeAlso(name: string): string[] {
   if (service === undefined) return [...SERVICES.keys()].map(link);
   const peers = service.connects.flatMap((peer) => peer === "rewrite" ? ["trivial-rewrite"] : [peer])
     .filter((peer) => SERVICES.has(peer));
-  const helpers = service.startsHelpers ? ["mailbox"] : [];
+  const helpers = service.startsHelpers ? ["mailbox", "program"] : [];
   return [...new Set(["master", ...peers, ...helpers])].map(link);
 }
 

@@ -16,9 +16,12 @@ import {
   type RecipientOutcome,
 } from "../../lib/server/mailbox_agent.ts";
 // This program
-import { type Action, LocalExpansion } from "./local_expansion.ts";
+import { deliverToCommand } from "./local_command.ts";
+import { LocalExpansion, NOWHERE } from "./local_expansion.ts";
 import { forward, forwardBatches, type Submit } from "./local_forward.ts";
+import { passOn, type Transports } from "./local_pass.ts";
 import { type LocalSettings, type LocalSources } from "./local_settings.ts";
+import { type Action } from "./local_state.ts";
 
 /** Mailboxes of one recipient that are written at once. */
 const PARALLEL_LIMIT = 10;
@@ -30,12 +33,15 @@ export interface LocalDelivery {
   readonly settings: LocalSettings;
   readonly sources: LocalSources;
   readonly submit: Submit;
+  readonly transports: Transports;
 }
 
 /** One address's outcome. */
 interface Settled {
   readonly address: string;
-  readonly outcome: MailboxOutcome;
+  readonly outcome: MailboxOutcome & { readonly action?: RecipientOutcome["action"] };
+  /** Another agent has written the log line. */
+  readonly logged?: true;
 }
 
 /** Delivers to one recipient and says what became of it. */
@@ -50,50 +56,140 @@ export async function deliverLocally(
   const settled: Settled[] = actions.filter((action) => action.kind === "settled");
   // What must be tried again is tried again as a whole: no copy is made that the next try would repeat.
   const postponed = settled.some(({ outcome }) => outcome.result === "deferred");
-  if (job.request.probe) settled.push(...actions.flatMap(probed));
-  else if (!postponed) await deliverAll(local, job, recipient, actions, settled);
-  for (const { address, outcome } of settled) {
-    if (!postponed || outcome.result === "deferred") job.log(address, recipient, outcome);
+  if (!postponed) await new Copies(local, job, recipient, settled).deliver(actions);
+  if (settled.length === 0) {
+    // Every address was a duplicate, or a list is empty: the log is to say where the mail went.
+    settled.push({
+      address: recipient.address,
+      outcome: { ...outcomeOf("2.0.0", "expands to nobody"), action: "expanded" },
+    });
   }
-  return combine(recipient, settled, isAlias);
+  const told: Settled[] = [];
+  for (const one of settled) {
+    const outcome = one.logged ? one.outcome : { ...one.outcome, ...await job.told(one.outcome) };
+    told.push({ ...one, outcome });
+    if (!one.logged && (!postponed || outcome.result === "deferred")) {
+      job.log(one.address, recipient, outcome);
+    }
+  }
+  return combine(recipient, told, isAlias);
 }
 
 /** What a probe says of an address that is left to be delivered. */
-function probed(action: Action): Settled[] {
+function probed(action: Action): MailboxOutcome | undefined {
   switch (action.kind) {
     case "mailbox":
-      return [{ address: action.address, outcome: probedMailbox(action.task) }];
+      return probedMailbox(action.task);
+    case "file":
+      return outcomeOf("2.0.0", `delivers to file: ${printable(action.path)}`);
+    case "command":
+      return outcomeOf("2.0.0", `delivers to command: ${printable(action.command)}`);
     case "forward":
-      return [{
-        address: action.address,
-        outcome: outcomeOf("2.0.0", `forwards to ${printable(action.address)}`),
-      }];
+      return outcomeOf("2.0.0", `forwards to ${printable(action.address)}`);
+    case "pass":
     case "settled":
-      return [];
+      return undefined;
     default:
       return action satisfies never;
   }
 }
 
-/** Delivers the copies and adds what became of each. */
-async function deliverAll(
-  local: LocalDelivery,
-  job: MailboxDeliveryJob,
-  recipient: DeliveryRecipient,
-  actions: readonly Action[],
-  settled: Settled[],
-): Promise<void> {
-  const withHeader = local.settings.prepend_delivered_header.includes("file");
-  const mailboxes = actions.filter((action) => action.kind === "mailbox");
-  await inParallel(mailboxes, PARALLEL_LIMIT, async ({ address, task, deliveredTo }) => {
-    settled.push({ address, outcome: await job.toMailbox(task, recipient, withHeader ? deliveredTo : "") });
-  });
-  // Forwarded mail goes last: its copies cannot be told from the first ones when everything is tried again.
-  if (settled.some(({ outcome }) => outcome.result === "deferred")) return;
-  for (const batch of forwardBatches(actions)) {
-    const outcome = await forward(batch, job, recipient, local.settings, local.submit);
-    settled.push({ address: recipient.address, outcome });
-    if (outcome.result === "deferred") return;
+/** The copies of one recipient's mail, and what became of each. */
+class Copies {
+  readonly #local: LocalDelivery;
+  readonly #job: MailboxDeliveryJob;
+  readonly #recipient: DeliveryRecipient;
+  readonly #settled: Settled[];
+  /** By file, the line at which it stopped. */
+  readonly #stopped = new Map<number, number>();
+
+  constructor(
+    local: LocalDelivery,
+    job: MailboxDeliveryJob,
+    recipient: DeliveryRecipient,
+    settled: Settled[],
+  ) {
+    this.#local = local;
+    this.#job = job;
+    this.#recipient = recipient;
+    this.#settled = settled;
+  }
+
+  async deliver(actions: readonly Action[]): Promise<void> {
+    if (this.#job.request.probe) {
+      for (const action of actions) {
+        const outcome = probed(action);
+        if (outcome !== undefined) this.#settled.push({ address: action.address, outcome });
+        else if (action.kind === "pass") await this.#one(action);
+      }
+      return;
+    }
+    // The users of an alias at once; the lines of a file in their order.
+    const together = actions.filter((action) => action.kind === "mailbox" && action.lines.length === 0);
+    await inParallel(together, PARALLEL_LIMIT, (action) => this.#one(action));
+    for (const action of actions) {
+      if (!together.includes(action) && !this.#isStopped(action)) await this.#one(action);
+    }
+    await this.#forward(actions);
+  }
+
+  /** Forwarded mail goes last: its copies cannot be told from the first ones when everything is tried again. */
+  async #forward(actions: readonly Action[]): Promise<void> {
+    if (this.#settled.some(({ outcome }) => outcome.result === "deferred")) return;
+    for (const batch of forwardBatches(actions)) {
+      const { settings, submit } = this.#local;
+      const outcome = await forward(batch, this.#job, this.#recipient, settings, submit);
+      this.#settled.push({ address: this.#recipient.address, outcome });
+      if (outcome.result === "deferred") return;
+    }
+  }
+
+  /** A line of a file before this one was deferred: what stands behind it is done when that is. */
+  #isStopped({ lines }: Action): boolean {
+    return lines.some(({ file, line }) => line > (this.#stopped.get(file) ?? Infinity));
+  }
+
+  async #one(action: Action): Promise<void> {
+    const outcome = await this.#outcomeOf(action);
+    if (outcome === undefined) return;
+    this.#settled.push({
+      address: action.address,
+      outcome,
+      ...(action.kind === "pass" ? { logged: true as const } : {}),
+    });
+    if (outcome.result !== "deferred") return;
+    for (const { file, line } of action.lines) {
+      this.#stopped.set(file, Math.min(line, this.#stopped.get(file) ?? Infinity));
+    }
+  }
+
+  async #outcomeOf(action: Action): Promise<Settled["outcome"] | undefined> {
+    const { settings, transports } = this.#local;
+    const job = this.#job;
+    const recipient = this.#recipient;
+    const header = settings.prepend_delivered_header.includes("file") ? action.deliveredTo : "";
+    switch (action.kind) {
+      case "mailbox":
+        return await job.toMailbox(action.task, recipient, header);
+      case "file":
+        return await this.#toFile(action, header);
+      case "command":
+        return await deliverToCommand(action, job, recipient, settings);
+      case "pass":
+        return await passOn(action.transport, action.address, job, recipient, transports);
+      case "forward":
+      case "settled":
+        return undefined;
+      default:
+        return action satisfies never;
+    }
+  }
+
+  async #toFile(action: Extract<Action, { kind: "file" }>, header: string): Promise<MailboxOutcome> {
+    const delivered = outcomeOf("2.0.0", `delivered to file: ${printable(action.path)}`);
+    if (action.path === NOWHERE) return delivered;
+    const outcome = await this.#job.toMailbox(action.request, this.#recipient, header);
+    return outcome.result === "sent" && action.request.format === "mbox" ? delivered : outcome;
   }
 }
 
@@ -104,9 +200,7 @@ function combine(
   isAlias: boolean,
 ): RecipientOutcome {
   const worst = settled.find(({ outcome }) => outcome.result === "deferred") ??
-    settled.find(({ outcome }) => outcome.result === "bounced") ?? settled[0];
-  // Every address was a duplicate of one that was delivered.
-  if (worst === undefined) return { ...outcomeOf("2.0.0", "delivered"), action: "expanded" };
+    settled.find(({ outcome }) => outcome.result === "bounced") ?? settled[0]!;
   const { result, status } = worst.outcome;
   const same = settled.filter(({ outcome }) => outcome.result === result);
   const reason = result === "sent"
@@ -115,7 +209,7 @@ function combine(
       address === recipient.address ? outcome.reason : `<${printable(address)}>: ${outcome.reason}`
     ).join("; ");
   const action = result === "sent"
-    ? isAlias ? "expanded" : "delivered"
+    ? isAlias ? "expanded" : worst.outcome.action ?? "delivered"
     : result === "bounced"
     ? "failed"
     : "delayed";

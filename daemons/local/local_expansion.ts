@@ -1,47 +1,39 @@
 /**
- * Finds out what is to be done for one recipient before anything is done: aliases expanded to the end, users looked
- * up. So a table that fails, or a target that cannot be served, defers the mail before somebody got a copy that the
- * next try would repeat. Order of operations: postfix-map section 9.1.
+ * Finds out what is to be done for one recipient before anything is done: aliases, .forward files and lists expanded to
+ * the end, users looked up. So a table that fails, or a target that cannot be served, defers the mail before somebody
+ * got a copy that the next try would repeat. Order of operations: postfix-map section 9.1.
  *
  * @module
  */
+// Safe primitives
+import { withoutSlashes } from "../../lib/safe/path.ts";
 // Utility
 import { asciiLower, equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { joinAddress, splitAddress, splitExtension } from "../../lib/mail/address.ts";
-import { type MailboxOutcome, outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
-import { type HelperTask } from "../../lib/server/boot.ts";
+import { joinAddress, splitAddress } from "../../lib/mail/address.ts";
+import { outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
+// Server skeleton
+import { isPlainPath, localRecipient } from "../../lib/server/local_names.ts";
+import { type LocalTarget, parseTargets } from "../../lib/server/local_target.ts";
 // This program
-import { type AliasTarget, parseAliasValue } from "./local_alias_value.ts";
-import { expandLuserRelay } from "./local_luser.ts";
+import { forwardLines, includeLines, type TargetLine } from "./local_file.ts";
+import { toMailbox, toMailboxTransport, toUnknown } from "./local_mailbox.ts";
 import { type LocalSettings, type LocalSources } from "./local_settings.ts";
-import { parseUser, userMailbox } from "./local_user.ts";
+import { type Action, ExpansionState, type Node } from "./local_state.ts";
+import { parseUser } from "./local_user.ts";
 
-/** Deepest nesting of aliases (Postfix). */
+/** Deepest nesting of aliases, .forward files and lists (Postfix). */
 export const ALIAS_DEPTH_LIMIT = 100;
-/** Most addresses that one recipient may expand to, those on the way included. */
+/** Most targets that one recipient may expand to, those on the way included. */
 export const EXPANSION_LIMIT = 100_000;
 
-/** One thing to do for a recipient. Addresses in internal form. */
-export type Action =
-  | {
-    readonly kind: "mailbox";
-    readonly address: string;
-    readonly deliveredTo: string;
-    readonly task: HelperTask;
-  }
-  /** Submit a new message to this address. */
-  | {
-    readonly kind: "forward";
-    readonly address: string;
-    readonly sender: string;
-    readonly deliveredTo: string;
-    /** True when the sender is the owner of a list: its envelope is its own. */
-    readonly owned: boolean;
-  }
-  /** Settled without delivery: failed, or thrown away as a mail system's own address is. */
-  | { readonly kind: "settled"; readonly address: string; readonly outcome: MailboxOutcome };
+/** The one file that takes everything and keeps nothing. */
+export const NOWHERE = "/dev/null";
+const SYSTEM_FILES = ["/dev/", "/proc/", "/sys/"];
+
+const LOOP = outcomeOf("5.4.6", "mail forwarding loop: lists that name one another and nobody else");
+const NOBODY = { deliveredTo: "", owned: false, lines: [] };
 
 /** What is to be done for one recipient, and whether it was an alias. */
 export interface Expansion {
@@ -49,34 +41,16 @@ export interface Expansion {
   readonly isAlias: boolean;
 }
 
-/** An address on its way through the aliases. */
-interface Node {
-  readonly address: string;
-  readonly sender: string;
-  /** Name of the owner alias that gave the sender, if one did. */
-  readonly owner: string | undefined;
-  /** The alias that it comes from. */
-  readonly from: string | undefined;
-  readonly deliveredTo: string;
-  readonly level: number;
-}
-
 /** The expansion of one recipient. */
 export class LocalExpansion {
-  readonly #settings: LocalSettings;
-  readonly #sources: LocalSources;
+  readonly #state: ExpansionState;
   readonly #serviceName: string;
-  readonly #probe: boolean;
-  readonly #actions: Action[] = [];
-  readonly #seen = new Set<string>();
-  #addresses = 0;
-  #isAlias = false;
+  /** A list was come to again. */
+  #loops = false;
 
-  /** @param probe aliases are named, not expanded */
+  /** @param probe aliases and .forward files are named, not expanded */
   constructor(settings: LocalSettings, sources: LocalSources, serviceName: string, probe = false) {
-    this.#probe = probe;
-    this.#settings = settings;
-    this.#sources = sources;
+    this.#state = new ExpansionState(settings, sources, probe);
     this.#serviceName = serviceName;
   }
 
@@ -84,222 +58,246 @@ export class LocalExpansion {
   async run(address: string, sender: string): Promise<Expansion> {
     await this.#recipient({
       address,
+      recipient: localRecipient(address, "", this.#state.settings),
       sender,
       owner: undefined,
+      owned: false,
       from: undefined,
       deliveredTo: address,
       level: 0,
+      expander: "alias",
+      author: undefined,
+      user: undefined,
+      lines: [],
+      unmatched: "",
     });
-    return { actions: this.#actions, isAlias: this.#isAlias };
+    const { actions, isAlias } = this.#state;
+    // Whoever wrote is not to wait for an answer from nobody; a list that is empty on purpose is like any other.
+    if (actions.length === 0 && this.#loops) {
+      return { actions: [{ ...NOBODY, address, sender, kind: "settled", outcome: LOOP }], isAlias };
+    }
+    return { actions, isAlias };
   }
 
-  async #recipient(node: Node): Promise<void> {
-    const { address, level } = node;
-    if (this.#isDuplicate(`recipient ${level} ${address}`)) return;
+  async #recipient(given: Node): Promise<void> {
+    const state = this.#state;
+    const { settings } = state;
+    const { address, level } = given;
+    if (state.isDuplicate(`recipient ${level} ${address}`)) return;
     const shown = printable(address);
     if (level > ALIAS_DEPTH_LIMIT) {
-      return this.#fail(node, "5.4.6", `possible alias database loop for ${shown}`);
+      return state.fail(given, "5.4.6", `possible alias database loop for ${shown}`);
     }
-    if (this.#sources.wasDeliveredTo(address)) {
-      return this.#fail(node, "5.4.6", `mail forwarding loop for ${shown}`);
+    if (state.sources.wasDeliveredTo(address)) {
+      return state.fail(given, "5.4.6", `mail forwarding loop for ${shown}`);
     }
-    const deliveredTo = this.#settings.frozen_delivered_to && level > 0 ? node.deliveredTo : address;
+    const deliveredTo = settings.frozen_delivered_to && level > 0 ? given.deliveredTo : address;
     const localpart = asciiLower(splitAddress(address).localpart);
-    const { user, extension, delimiter } = splitExtension(localpart, this.#settings);
-    if (user === "") return this.#fail(node, "5.1.3", `null username in "${shown}"`);
-    if (await this.#alias({ ...node, deliveredTo }, localpart, "")) return;
-    if (extension !== "" && await this.#alias({ ...node, deliveredTo }, user, delimiter + extension)) return;
-    // List members get the message anew, with the owner as its sender, so that each has a status of its own.
-    if (node.owner !== undefined && !equalsIgnoreCase(node.owner, user)) {
-      return this.#forward(node, deliveredTo);
-    }
-    await this.#user({ ...node, deliveredTo }, localpart, user, extension);
+    const recipient = localRecipient(address, localpart, settings);
+    const node = { ...given, deliveredTo, recipient };
+    const { user, extension, delimiter } = recipient;
+    if (user === "") return state.fail(node, "5.1.3", `null username in "${shown}"`);
+    if (await this.#alias(node, localpart, "")) return;
+    if (extension !== "" && await this.#alias(node, user, delimiter + extension)) return;
+    // List members get the message anew, with the owner as its sender, so that each has a status of its own; so does
+    // another user to whom a user forwards.
+    if (node.owner !== undefined && !equalsIgnoreCase(node.owner, user)) return this.#forward(node);
+    await this.#user(node);
   }
 
   /** Expands an alias; false when the name is none. */
   async #alias(node: Node, name: string, unmatched: string): Promise<boolean> {
+    const state = this.#state;
     // An alias that lists its own name means the user of that name.
     if (node.from !== undefined && equalsIgnoreCase(node.from, name)) return false;
-    const found = await this.#sources.alias(name);
+    const found = await state.sources.alias(name);
     if (found.kind === "missing") return false;
-    this.#isAlias = true;
+    state.isAlias = true;
     if (found.kind === "retry") {
-      this.#fail(node, "4.3.0", `alias database unavailable: ${found.why}`);
+      state.fail(node, "4.3.0", `alias database unavailable: ${found.why}`);
       return true;
     }
-    if (this.#probe) {
-      const outcome = outcomeOf("2.0.0", `aliased to ${printable(found.value)}`);
-      this.#actions.push({ kind: "settled", address: node.address, outcome });
+    if (state.probe) {
+      state.settle(node, outcomeOf("2.0.0", `aliased to ${printable(found.value)}`));
       return true;
     }
-    const targets = parseAliasValue(found.value);
+    const targets = parseTargets(found.value);
     if (targets === undefined || targets.length === 0) {
       const why = targets === undefined ? "is too long" : "has no recipient";
-      this.#sources.warn(`alias "${printable(name)}" ${why}`);
-      this.#fail(node, "4.3.0", `alias database error: value of alias ${why}`);
+      state.sources.warn(`alias "${printable(name)}" ${why}`);
+      state.fail(node, "4.3.0", `alias database error: value of alias ${why}`);
       return true;
     }
     const owned = await this.#owner(node, name);
     if (owned === undefined) {
-      this.#fail(node, "4.3.0", "alias database unavailable");
+      state.fail(node, "4.3.0", "alias database unavailable");
       return true;
     }
-    const propagated = this.#settings.propagate_unmatched_extensions.includes("alias") ? unmatched : "";
-    for (const target of targets) {
-      await this.#target({ ...owned, from: name, level: node.level + 1 }, target, propagated);
-    }
+    const propagates = state.settings.propagate_unmatched_extensions.includes("alias");
+    const author = { kind: "alias", name } as const;
+    await this.#targets(
+      // Whoever named the alias has no part in what it does.
+      {
+        ...owned,
+        from: name,
+        expander: "alias",
+        author,
+        user: undefined,
+        unmatched: propagates ? unmatched : "",
+      },
+      targets,
+    );
     return true;
   }
 
   /** The node with the sender that the alias's owner companion asks for; undefined when that cannot be told now. */
   async #owner(node: Node, name: string): Promise<Node | undefined> {
-    const { owner_request_special, expand_owner_alias, reset_owner_alias } = this.#settings;
+    const { sources, settings } = this.#state;
+    const { owner_request_special, expand_owner_alias, reset_owner_alias } = settings;
     const unowned = reset_owner_alias ? { ...node, owner: undefined } : node;
     if (!owner_request_special || name.startsWith("owner-")) return unowned;
     const owner = `owner-${name}`;
-    const found = await this.#sources.alias(owner);
+    const found = await sources.alias(owner);
     if (found.kind === "missing") return unowned;
     if (found.kind === "retry") return undefined;
-    const sender = await this.#sources.rewrite(expand_owner_alias ? found.value : owner);
-    return sender === undefined ? undefined : { ...node, sender, owner: splitAddress(sender).localpart };
+    const sender = await sources.rewrite(expand_owner_alias ? found.value : owner);
+    if (sender === undefined) return undefined;
+    return { ...node, sender, owned: true, owner: splitAddress(sender).localpart };
   }
 
-  async #target(node: Node, target: AliasTarget, extension: string): Promise<void> {
-    if (++this.#addresses > EXPANSION_LIMIT) {
-      if (this.#addresses === EXPANSION_LIMIT + 1) {
-        this.#fail(node, "5.4.6", "alias expands to too many addresses");
+  async #targets(node: Node, targets: readonly LocalTarget[]): Promise<void> {
+    for (const target of targets) await this.#target({ ...node, level: node.level + 1 }, target);
+  }
+
+  async #lines(lines: readonly TargetLine[]): Promise<void> {
+    for (const { node, targets } of lines) await this.#targets(node, targets);
+  }
+
+  async #target(node: Node, target: LocalTarget): Promise<void> {
+    const state = this.#state;
+    if (++state.addresses > EXPANSION_LIMIT) {
+      if (state.addresses === EXPANSION_LIMIT + 1) {
+        state.fail(node, "5.4.6", "alias expands to too many addresses");
       }
       return;
     }
     switch (target.kind) {
-      case "unsupported":
-        this.#sources.warn(
-          `alias "${printable(node.from ?? "")}": ${target.what} "${
-            printable(target.text)
-          }" is not supported by this version`,
-        );
-        return this.#fail(
-          node,
-          "4.3.5",
-          `mail system configuration error: ${target.what} in alias is not supported`,
-        );
+      case "file":
+        return this.#file(node, target.path);
+      case "command":
+        return this.#command(node, target.command);
+      case "include":
+        return await this.#include(node, target.path);
       case "bad":
-        this.#sources.warn(
-          `alias "${printable(node.from ?? "")}": ${target.why}: "${printable(target.text)}"`,
+        return state.misconfigured(
+          node,
+          // An administrator's mistake keeps the mail; a user's own is the user's.
+          node.expander === "alias" ? "4.3.5" : "5.3.5",
+          `${node.expander} of "${printable(node.address)}": ${target.why}: "${printable(target.text)}"`,
         );
-        return this.#fail(node, "4.3.5", `mail system configuration error: ${target.why} in alias`);
       case "address":
-        return await this.#address(node, withExtension(target.address, extension));
+        return await this.#address(node, withExtension(target.address, node.unmatched));
       default:
         target satisfies never;
     }
   }
 
-  /** An address that an alias or luser_relay gave: one of our own users, or somebody else. */
+  #file(node: Node, written: string): void {
+    const state = this.#state;
+    const { author, user } = node;
+    if (!state.settings.allow_mail_to_files.includes(node.expander) || author === undefined) {
+      return state.fail(node, "5.7.1", "mail to file is restricted");
+    }
+    if (written[0] === "~" && (user === undefined || written[1] !== "/")) {
+      const what = written[1] === "/" ? "unknown home directory for" : "bad home directory syntax for";
+      return state.misconfigured(node, "5.3.5", `${what}: ${printable(written)}`);
+    }
+    if (state.isDuplicate(`file ${author.kind} ${user?.uid ?? 0} ${written}`)) return;
+    const format = written.endsWith("/") ? "maildir" : "mbox";
+    const path = written[0] === "~" ? `${user!.home}${written.slice(1)}` : written;
+    if (path !== NOWHERE && !isUsable(path)) {
+      return state.fail(node, "5.2.0", `cannot append message to file ${printable(path)}: no place for mail`);
+    }
+    state.act(node, { kind: "file", path, request: { kind: "file", path: written, format, author } });
+  }
+
+  #command(node: Node, command: string): void {
+    const state = this.#state;
+    const { author, user, recipient } = node;
+    if (!state.settings.allow_mail_to_commands.includes(node.expander) || author === undefined) {
+      return state.fail(node, "5.7.1", "mail to command is restricted");
+    }
+    if (state.isDuplicate(`command ${author.kind} ${user?.uid ?? 0} ${command}`)) return;
+    const request = { kind: "command", command, author } as const;
+    state.act(node, { kind: "command", command, request, recipient, user });
+  }
+
+  async #include(node: Node, path: string): Promise<void> {
+    const state = this.#state;
+    if (state.isDuplicate(`include ${node.user?.uid ?? 0} ${path}`)) {
+      this.#loops = true;
+      return;
+    }
+    if (node.level > ALIAS_DEPTH_LIMIT) {
+      return state.misconfigured(node, "5.3.5", `:include:${printable(path)}: nested too deeply`);
+    }
+    await this.#lines(await includeLines(state, node, path) ?? []);
+  }
+
+  /** An address that an alias, a file or luser_relay gave: one of our own users, or somebody else. */
   async #address(node: Node, address: string): Promise<void> {
-    const resolved = await this.#sources.resolve(node.sender, address);
+    const state = this.#state;
+    const resolved = await state.sources.resolve(node.sender, address);
     switch (resolved.kind) {
       case "retry":
-        return this.#fail({ ...node, address }, "4.3.0", `address resolver failure: ${resolved.why}`);
+        return state.fail({ ...node, address }, "4.3.0", `address resolver failure: ${resolved.why}`);
       case "bad":
-        return this.#fail({ ...node, address }, "5.1.3", "bad recipient address syntax");
+        return state.fail({ ...node, address }, "5.1.3", "bad recipient address syntax");
       case "resolved": {
         const next = { ...node, address: resolved.recipient };
         if (resolved.transport === this.#serviceName) return await this.#recipient(next);
-        return this.#forward(next, node.deliveredTo);
+        return this.#forward(next);
       }
       default:
         resolved satisfies never;
     }
   }
 
-  #forward(node: Node, deliveredTo: string): void {
-    const { address, sender, owner } = node;
-    if (this.#isDuplicate(`indirect ${sender} ${address}`)) return;
-    this.#actions.push({ kind: "forward", address, sender, deliveredTo, owned: owner !== undefined });
+  #forward(node: Node): void {
+    if (this.#state.isDuplicate(`indirect ${node.sender} ${node.address}`)) return;
+    this.#state.act(node, { kind: "forward" });
   }
 
   /** A user of this system, or nobody that it knows. */
-  async #user(node: Node, localpart: string, user: string, extension: string): Promise<void> {
-    if (this.#isDuplicate(`mailbox ${localpart}`)) return;
-    const unsupported = firstSet(this.#settings, [
-      "mailbox_transport_maps",
-      "mailbox_transport",
-      "mailbox_command_maps",
-      "mailbox_command",
-    ]);
-    if (unsupported !== undefined) return this.#unsupported(node, unsupported);
-    const found = await this.#sources.passwd(user);
-    if (found.kind === "retry") return this.#fail(node, "4.0.0", `user lookup error: ${found.why}`);
-    if (found.kind === "missing") return await this.#unknown(node, localpart, user, extension);
-    const parsed = parseUser(found.value);
-    if (parsed === undefined) return this.#fail(node, "4.0.0", "user lookup error: malformed entry");
-    const mailbox = userMailbox(parsed, this.#settings);
-    if (mailbox.kind === "none") {
-      this.#sources.warn(printable(mailbox.why));
-      return this.#fail(node, "4.3.5", `mail system configuration error: ${mailbox.why}`);
+  async #user(node: Node): Promise<void> {
+    const state = this.#state;
+    const { user: name, localpart } = node.recipient;
+    const found = await state.sources.passwd(name);
+    const user = found.kind === "found" ? parseUser(found.value) : undefined;
+    // Nothing is read as root.
+    if (user !== undefined && user.uid !== 0) {
+      const lines = await forwardLines(state, node, user);
+      if (lines === "settled") return;
+      if (lines !== undefined) return await this.#lines(lines);
     }
-    const { address, deliveredTo } = node;
-    this.#actions.push({ kind: "mailbox", address, deliveredTo, task: mailbox.task });
-  }
-
-  async #unknown(node: Node, localpart: string, user: string, extension: string): Promise<void> {
-    const unsupported = firstSet(this.#settings, ["fallback_transport_maps", "fallback_transport"]);
-    if (unsupported !== undefined) return this.#unsupported(node, unsupported);
-    const { luser_relay } = this.#settings;
-    if (luser_relay !== "") {
-      const relay = expandLuserRelay(this.#settings, { address: node.address, localpart, user, extension });
-      if (relay.kind === "bad") {
-        this.#sources.warn(`bad luser_relay: ${relay.why}`);
-        return this.#fail(node, "4.3.5", "mail system configuration error");
-      }
-      const canonical = await this.#sources.rewrite(relay.address);
-      if (canonical === undefined) return this.#fail(node, "4.3.0", "address resolver failure");
-      // Mail for an unknown user that luser_relay sends to the same user goes round for ever.
-      if (!equalsIgnoreCase(canonical, node.address)) {
-        return await this.#address({ ...node, level: node.level + 1 }, canonical);
-      }
-    } else if (user === "postmaster" || user === "mailer-daemon") {
-      this.#sources.warn(`required alias not found: ${user}`);
-      this.#actions.push({
-        kind: "settled",
-        address: node.address,
-        outcome: outcomeOf("2.0.0", "discarded"),
-      });
-      return;
+    if (state.isDuplicate(`mailbox ${localpart}`)) return;
+    if (await toMailboxTransport(state, node)) return;
+    if (found.kind === "retry") return state.fail(node, "4.0.0", `user lookup error: ${found.why}`);
+    if (found.kind === "missing") {
+      return await toUnknown(state, node, (next, address) => this.#address(next, address));
     }
-    this.#fail(node, "5.1.1", `unknown user: "${printable(localpart)}"`);
+    if (user === undefined) return state.fail(node, "4.0.0", "user lookup error: malformed entry");
+    await toMailbox(state, node, user);
   }
+}
 
-  #unsupported(node: Node, parameter: string): void {
-    this.#sources.warn(`${parameter} is not supported by this version`);
-    this.#fail(node, "4.3.5", `mail system configuration error: ${parameter} is not supported`);
-  }
-
-  #fail(node: Node, status: string, reason: string): void {
-    this.#actions.push({ kind: "settled", address: node.address, outcome: outcomeOf(status, reason) });
-  }
-
-  /** True when this was done before in this expansion; remembers as much as duplicate_filter_limit allows. */
-  #isDuplicate(what: string): boolean {
-    const key = asciiLower(what);
-    if (this.#seen.has(key)) return true;
-    const limit = this.#settings.duplicate_filter_limit;
-    if (limit === 0 || this.#seen.size < limit) this.#seen.add(key);
-    return false;
-  }
+/** No path that leads elsewhere than it says, and nothing that the runtime opens for no sandbox. */
+function isUsable(path: string): boolean {
+  return isPlainPath(withoutSlashes(path)) && !SYSTEM_FILES.some((directory) => path.startsWith(directory));
 }
 
 function withExtension(address: string, extension: string): string {
   if (extension === "") return address;
   const { localpart, domain } = splitAddress(address);
   return joinAddress(localpart + extension, domain);
-}
-
-/** The first of the parameters that has a value. */
-function firstSet<K extends keyof LocalSettings>(
-  settings: LocalSettings,
-  names: readonly K[],
-): K | undefined {
-  return names.find((name) => (settings[name] as string | readonly string[]).length > 0);
 }

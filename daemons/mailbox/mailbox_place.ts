@@ -36,6 +36,11 @@ export function oneMailbox(mailbox: Mailbox, format: MailboxFormat): OpenMailbox
   };
 }
 
+/** None: for a helper that reads files. */
+export const noMailbox: OpenMailbox = () => {
+  throw new CodecError("Cannot open mailbox: this helper has none");
+};
+
 /**
  * The mailboxes below a directory.
  *

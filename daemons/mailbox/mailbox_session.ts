@@ -14,6 +14,7 @@ import { CodecError } from "../../lib/ipc/codec.ts";
 import { type Handler, type ServerExchange } from "../../lib/ipc/server.ts";
 import { type MAILBOX } from "../../lib/proto/protocols.ts";
 // This program
+import { type FilesOptions, replyFile } from "./mailbox_files.ts";
 import { type MailboxFormat, type OpenMailbox } from "./mailbox_place.ts";
 
 /** Seconds that an agent may be silent in mid-message: an mbox stays locked for all others meanwhile. */
@@ -30,13 +31,22 @@ export interface MailboxHandlerOptions {
 /** Reason of a successful delivery, for the log. */
 const DELIVERED = { mbox: "delivered to mailbox", maildir: "delivered to maildir" } as const;
 
-/** Makes the handler that writes the mailboxes which `open` gives. */
+/**
+ * Makes the handler that writes the mailboxes which `open` gives.
+ *
+ * @param files what it reads as well
+ */
 export function mailboxHandler(
   open: OpenMailbox,
   options: MailboxHandlerOptions,
+  files?: FilesOptions,
 ): Handler<typeof MAILBOX> {
   const silence = new SilenceWatch(options.silenceLimit);
   return (exchange, message) => {
+    if (message.is === "read") {
+      if (files === undefined) throw new CodecError("Cannot read file: this helper has none");
+      return replyFile(exchange, files);
+    }
     if (message.is === "begin") {
       if (exchange.state !== undefined) throw new CodecError("Cannot begin delivery: one is under way");
       const session = new DeliverySession(
@@ -51,6 +61,7 @@ export function mailboxHandler(
     }
     const session = sessionOf(exchange);
     if (message.is === "content") return session.write(message.content);
+    if (message.is !== "finish") throw new CodecError("Cannot take request: this helper writes a mailbox");
     return session.finish().then((outcome) => exchange.reply("outcome", outcome));
   };
 }

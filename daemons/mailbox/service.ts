@@ -17,6 +17,7 @@ export const SERVICE = {
   parameters: [
     "deliver_lock_attempts",
     "deliver_lock_delay",
+    "line_length_limit",
     "mailbox_delivery_lock",
     "mailbox_size_limit",
     "myhostname",

@@ -19,6 +19,9 @@ export interface ChildHost {
   readonly log: Logger;
   security(child: MasterChild, text: string): void;
   startHelper(child: MasterChild, request: Extract<Status, { word: "helper" }>): void;
+  /** Nothing in what a child says is of the form that it should be until it was looked at. */
+  names(child: MasterChild, items: unknown): void;
+  killGroup(child: MasterChild, leader: unknown): void;
 }
 
 /** A process that master started. */
@@ -115,6 +118,10 @@ export class MasterChild {
         return this.#host.security(this, printable(String(status.text)));
       case "helper":
         return this.#host.startHelper(this, status);
+      case "names":
+        return this.#host.names(this, status.items);
+      case "killGroup":
+        return this.#host.killGroup(this, status.leader);
     }
   }
 }

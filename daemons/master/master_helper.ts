@@ -15,6 +15,9 @@ const PATH_LIMIT = 4000;
 /** Largest user or group number. */
 const ID_MOST = 0x7fffffff;
 
+/** The settings as the service that asks has them. */
+export type Configured = Pick<Configuration, "settings">;
+
 /** The task in a request as it may be carried out, or why not. */
 export type Checked = { readonly kind: "allowed"; readonly task: AnyHelperTask } | {
   readonly kind: "refused";
@@ -27,7 +30,7 @@ export type Checked = { readonly kind: "allowed"; readonly task: AnyHelperTask }
  * @param command program of the child that asks
  * @param request the task as it came, of any form
  */
-export function checkHelperTask(command: string, request: unknown, configuration: Configuration): Checked {
+export function checkHelperTask(command: string, request: unknown, configuration: Configured): Checked {
   const task = toTask(request);
   if (task === undefined) return refused("request is malformed");
   if (
@@ -43,7 +46,7 @@ export function checkHelperTask(command: string, request: unknown, configuration
   const why = task.kind === "mailboxes"
     ? checkShared(command, task, configuration, separate)
     : command === "local"
-    ? checkLocal(task, configuration)
+    ? checkLocal(task, configuration, separate)
     : checkVirtual(task, configuration, separate);
   if (why !== undefined) return refused(why);
   // Without separate users there is one identity, ours, whatever was asked for.
@@ -52,7 +55,7 @@ export function checkHelperTask(command: string, request: unknown, configuration
 }
 
 /** In a spool directory that its group may write, as Debian's /var/mail, the lock file is made with that group. */
-function spoolGroup(task: AnyHelperTask): { readonly gid?: number } {
+function spoolGroup(task: HelperTask | SharedHelperTask): { readonly gid?: number } {
   if (task.kind !== "mailbox" || task.format !== "mbox") return {};
   const directory = lookAt(dirname(task.path));
   const groupWrites = directory?.kind === "directory" && (directory.mode & GROUP_WRITE) !== 0;
@@ -63,7 +66,7 @@ function refused(why: string): Checked {
   return { kind: "refused", why: `Cannot start mailbox helper: ${why}` };
 }
 
-function toTask(request: unknown): AnyHelperTask | undefined {
+function toTask(request: unknown): HelperTask | SharedHelperTask | undefined {
   if (typeof request !== "object" || request === null) return undefined;
   const { kind, path, format, user, uid, gid } = request as Record<string, unknown>;
   if (typeof path !== "string" || path.length > PATH_LIMIT || !isId(uid) || !isId(gid)) return undefined;
@@ -83,9 +86,10 @@ function stripSlash(path: string): string {
 }
 
 /** local: the user's own spool file or home mailbox, under the user's own identity. */
-function checkLocal(task: HelperTask, configuration: Configuration): string | undefined {
+function checkLocal(task: HelperTask, configuration: Configured, separate: boolean): string | undefined {
   const user = findUser(task.user);
   if (user === undefined) return `there is no user "${task.user}"`;
+  if (separate && user.uid === 0) return "root has no mailbox";
   if (user.uid !== task.uid || user.gid !== task.gid) return `uid and gid are not those of "${task.user}"`;
   const { home_mailbox, mail_spool_directory } = configuration.settings;
   const expected = home_mailbox === ""
@@ -96,7 +100,7 @@ function checkLocal(task: HelperTask, configuration: Configuration): string | un
 }
 
 /** virtual: below virtual_mailbox_base, with a uid that is no system user's. */
-function checkVirtual(task: HelperTask, configuration: Configuration, separate: boolean): string | undefined {
+function checkVirtual(task: HelperTask, configuration: Configured, separate: boolean): string | undefined {
   const { virtual_mailbox_base, virtual_minimum_uid } = configuration.settings;
   if (virtual_mailbox_base === "") return "virtual_mailbox_base is not set";
   const base = `${stripSlash(virtual_mailbox_base)}/`;
@@ -108,7 +112,7 @@ function checkVirtual(task: HelperTask, configuration: Configuration, separate: 
 function checkShared(
   command: string,
   task: SharedHelperTask,
-  { settings }: Configuration,
+  { settings }: Configured,
   separate: boolean,
 ): string | undefined {
   if (command !== "virtual" || !settings.virtual_mailbox_shared_helper) {
@@ -120,7 +124,7 @@ function checkShared(
 }
 
 /** No system user's uid, and not root's group. */
-function checkIds({ uid, gid }: AnyHelperTask, leastUid: number): string | undefined {
+function checkIds({ uid, gid }: HelperTask | SharedHelperTask, leastUid: number): string | undefined {
   if (uid < leastUid) return `uid ${uid} is less than virtual_minimum_uid`;
   return gid === 0 ? "gid is 0" : undefined;
 }

@@ -2,27 +2,36 @@
  * The supervisor: all services of one configuration, their start, reload and end.
  */
 // Utility
-import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
+import { type Configuration, loadConfiguration, type ServiceEntry } from "../../lib/config/configuration.ts";
 import { describeProblem, type Problem } from "../../lib/config/problem.ts";
 import { type Logger, makeLogger } from "../../lib/log/log.ts";
-import { type BoundListener, findUser, openHandedConnection, startProcess } from "../../lib/safe/process.ts";
+import {
+  type BoundListener,
+  findUser,
+  killGroup,
+  openHandedConnection,
+  ownGroup,
+  startProcess,
+} from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
 import { mendQueue, prepareQueue } from "../../lib/server/prepare_queue.ts";
-import { HEARTBEAT_INTERVAL, type Status } from "../../lib/server/boot.ts";
+import { type AnyHelperTask, HEARTBEAT_INTERVAL, type Status } from "../../lib/server/boot.ts";
 import { auditEnvironment, type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
 import { hasSeparateUsers, type Identity, serviceIdentity } from "../../lib/server/identity.ts";
 import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
+import { pipeIdentity } from "../../lib/server/local_command.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
 import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
-import { SERVICES } from "../services.ts";
+import { COMMANDS, SERVICES } from "../services.ts";
 import { type ChildOptions, MasterChild } from "./master_child.ts";
-import { checkHelperTask } from "./master_helper.ts";
+import { NamedThings } from "./master_author.ts";
+import { HelperRequests } from "./master_request.ts";
 import { MasterService, samePlan, type ServiceHost } from "./master_service.ts";
 import {
   bindEndpoint,
@@ -34,8 +43,10 @@ import {
 
 /** How often silence is looked for, milliseconds. */
 const WATCH_INTERVAL = 5000;
-/** local and virtual each keep mailbox_helper_limit helpers; as many again may be on their way out. */
-const HELPERS_PER_LIMIT = 4;
+/** Each service that has helpers keeps mailbox_helper_limit of them; as many again may be on their way out. */
+const HELPERS_PER_LIMIT = 2;
+/** Of the programs that local and pipe run. */
+const PROGRAM_UMASK = 0o077;
 /** What a stop waits for before it kills, milliseconds. */
 const STOP_GRACE = 5000;
 /** The least silence that means anything, seconds: a daemon that is well says so every HEARTBEAT_INTERVAL. */
@@ -58,7 +69,11 @@ export class Supervisor implements ServiceHost {
   readonly #code: CodeLocation;
   readonly #errors: "inherit" | number;
   readonly #services = new Map<string, MasterService>();
-  readonly #helpers = new Set<MasterChild>();
+  readonly #helpers = new Map<MasterChild, AnyHelperTask>();
+  /** What users' files name, as the helpers that read them say. */
+  readonly #named = new NamedThings();
+  /** By service. */
+  readonly #requests = new Map<string, HelperRequests>();
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   #configuration: Configuration;
   #planner: Planner;
@@ -108,7 +123,7 @@ export class Supervisor implements ServiceHost {
     const served = [...this.#services.values()].flatMap((service) =>
       [...service.children].map((child) => ({ service: service.name, child }))
     );
-    return [...served, ...[...this.#helpers].map((child) => ({ service: "mailbox", child }))];
+    return [...served, ...[...this.#helpers.keys()].map((child) => ({ service: child.service, child }))];
   }
 
   /**
@@ -204,6 +219,7 @@ export class Supervisor implements ServiceHost {
     }
     this.#configuration = configuration;
     this.#log = loggerFor(configuration);
+    this.#requests.clear();
     this.#planner = planner;
     const kept = new Set(this.#kept(plans, fresh));
     for (const [name, service] of [...this.#services]) {
@@ -277,6 +293,8 @@ export class Supervisor implements ServiceHost {
       environment: { ...daemonEnvironment(this.#code), ...auditEnvironment(plan.service.command) },
       descriptors,
       errors: this.#errors,
+      // What programs make is for their users alone, as under Postfix; the runtime lets no sandbox set it.
+      ...(plan.boot.helper?.kind === "program" ? { umask: PROGRAM_UMASK } : {}),
       ...(identity === undefined ? {} : { identity }),
     });
     child.write(JSON.stringify(plan.boot) + "\n");
@@ -284,13 +302,15 @@ export class Supervisor implements ServiceHost {
       log: this.log,
       security: (from, text) => this.#security(from, text),
       startHelper: (from, request) => this.#startHelper(from, request),
+      names: (from, items) => this.#takeNames(from, items),
+      killGroup: (from, leader) => this.#killGroup(from, leader),
     }, options);
   }
 
   #load(): Configuration {
     const { configuration, problems: found } = loadConfiguration(this.#directory, systemFacts(), {
       readText: (path) => readTextFile(path, 4 * 1024 * 1024),
-      commands: [...SERVICES.keys()].filter((command) => command !== "mailbox"),
+      commands: COMMANDS,
     });
     const problems = [
       ...found,
@@ -344,16 +364,55 @@ export class Supervisor implements ServiceHost {
     if (service === undefined || !service.plan.service.startsHelpers || !isToken(token)) {
       return refuse("Cannot start mailbox helper: this service starts none");
     }
-    const most = HELPERS_PER_LIMIT * this.#configuration.settings.mailbox_helper_limit;
+    const askers = [...this.#services.values()].filter(({ plan }) => plan.service.startsHelpers).length;
+    const most = HELPERS_PER_LIMIT * askers * this.#configuration.settings.mailbox_helper_limit;
     if (this.#helpers.size >= most) return refuse(`Cannot start mailbox helper: there are ${most}`);
-    const checked = checkHelperTask(service.plan.service.command, request.task, this.#configuration);
-    if (checked.kind === "refused") return refuse(checked.why);
-    const endpoint = service.plan.endpoint;
+    const { endpoint, entry } = service.plan;
     if (endpoint.kind !== "unix") return refuse("Cannot start mailbox helper: service has no socket");
-    const plan = this.#planner.helperPlan("mailbox", service.plan.entry, checked.task);
-    this.#connectHelper(plan, helperPath(endpoint.path), token).then(
-      () => from.tell({ word: "helper", token, why: "" }),
-      (error) => refuse(error instanceof Error ? error.message : String(error)),
+    this.#requestsOf(entry).check(request.task).then(async (checked) => {
+      if (checked.kind === "refused") return refuse(checked.why);
+      const command = checked.task.kind === "program" ? "program" : "mailbox";
+      await this.#connectHelper(
+        this.#planner.helperPlan(command, entry, checked.task),
+        helperPath(endpoint.path),
+        token,
+      );
+      from.tell({ word: "helper", token, why: "" });
+    }).catch((error) => refuse(error instanceof Error ? error.message : String(error)));
+  }
+
+  #requestsOf(entry: ServiceEntry): HelperRequests {
+    const known = this.#requests.get(entry.name);
+    if (known !== undefined) return known;
+    const made = new HelperRequests(this.#configuration, entry, this.#named, this.log);
+    this.#requests.set(entry.name, made);
+    return made;
+  }
+
+  /** The helper that a child is, if it is one. */
+  #taskOf(child: MasterChild): AnyHelperTask | undefined {
+    return this.#helpers.get(child);
+  }
+
+  /** A helper has read a file of its user's, or of root's, and says what stands in it. */
+  #takeNames(child: MasterChild, items: unknown): void {
+    const task = this.#taskOf(child);
+    if (task?.kind === "files") this.#named.record(task.author, items);
+    else if (task?.kind === "mailbox" && task.files !== undefined) {
+      this.#named.record(findUser(task.user)?.uid ?? task.uid, items);
+    }
+  }
+
+  /** A program helper's program took too long. */
+  #killGroup(child: MasterChild, leader: unknown): void {
+    const task = this.#taskOf(child);
+    if (task?.kind !== "program" || !Number.isSafeInteger(leader)) return;
+    const group = leader as number;
+    // Where all run as one user the system would not keep a helper from having us killed.
+    if (group <= 1 || group === ownGroup()) return;
+    const identity = this.#identity("recipient", task);
+    killGroup(group, identity).catch((error) =>
+      this.log.warning(`${error instanceof Error ? error.message : error}`)
     );
   }
 
@@ -369,11 +428,11 @@ export class Supervisor implements ServiceHost {
             connection.close();
             this.#helpers.delete(one);
             if (!one.expected && how.signal !== "") {
-              this.log.warning(`process mailbox pid ${one.pid} killed by signal ${how.signal}`);
+              this.log.warning(`process ${one.service} pid ${one.pid} killed by signal ${how.signal}`);
             }
           },
         });
-        this.#helpers.add(child);
+        this.#helpers.set(child, plan.boot.helper!);
         child.follow();
       } catch (error) {
         connection.close();
@@ -418,6 +477,10 @@ export class Supervisor implements ServiceHost {
 function checkIdentities(configuration: Configuration): void {
   const { mail_owner, net_owner } = configuration.settings;
   if (!hasSeparateUsers(configuration)) return;
+  for (const { name, pipe } of configuration.services) {
+    const identity = pipe === undefined ? undefined : pipeIdentity(configuration, pipe);
+    if (typeof identity === "string") throw new Error(`Cannot start service "${name}": ${identity}`);
+  }
   for (const name of [mail_owner, net_owner]) {
     const user = findUser(name);
     if (user === undefined) {

@@ -20,7 +20,7 @@
  * or not allowed; such mail is deferred.
  *
  * Parameters: delay_logging_resolution_limit, enable_original_recipient, mailbox_helper_idle, mailbox_helper_limit,
- * recipient_delimiter, soft_bounce, virtual_gid_maps, virtual_mailbox_base, virtual_mailbox_maps,
+ * recipient_delimiter, soft_bounce, virtual_delivery_status_filter, virtual_gid_maps, virtual_mailbox_base, virtual_mailbox_maps,
  * virtual_mailbox_path, virtual_mailbox_shared_helper, virtual_minimum_uid, virtual_uid_maps; of the helper:
  * virtual_mailbox_limit, virtual_mailbox_lock.
  *
@@ -43,6 +43,7 @@ import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { serveDelivery } from "../../lib/server/mailbox_agent.ts";
 import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
+import { statusFilter } from "../../lib/server/status_filter.ts";
 import { type VirtualDelivery, virtualSearch } from "../../lib/server/virtual_mailbox.ts";
 // This program
 import { SERVICE } from "./service.ts";
@@ -73,7 +74,14 @@ function start(context: Context<typeof SERVICE>) {
   });
   context.every(HOUSEKEEPING, () => helpers.endIdle());
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
-  const agent = { settings, log, serviceName, helpers, trouble };
+  const filter = statusFilter(
+    "virtual_delivery_status_filter",
+    openTables("virtual_delivery_status_filter", settings.virtual_delivery_status_filter, maps, (spec) => {
+      return openTable(spec, { log, refused, soft: true });
+    }),
+    (text) => log.warning(text),
+  );
+  const agent = { settings, log, serviceName, helpers, trouble, filter };
   return (exchange: ServerExchange<typeof DELIVERY>, request: Request<typeof DELIVERY>) => {
     const virtual: VirtualDelivery = {
       settings,

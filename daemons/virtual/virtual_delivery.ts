@@ -22,7 +22,7 @@ export async function deliverVirtually(
   job: MailboxDeliveryJob,
   recipient: DeliveryRecipient,
 ): Promise<RecipientOutcome> {
-  const outcome = await deliver(virtual, job, recipient);
+  const outcome = await job.told(await deliver(virtual, job, recipient));
   job.log(recipient.address, recipient, outcome);
   const action = outcome.result === "sent"
     ? "delivered"

@@ -18,8 +18,12 @@ export class ExpandError extends Error {
   override name = "ExpandError";
 }
 
-/** Gives the expanded value of a name; throws for a name that nobody knows. */
-export type NameLookup = (name: string) => string;
+/**
+ * Gives the expanded value of a name; throws for a name that nobody knows.
+ *
+ * @param tested the text does not take the value in, but asks whether there is one
+ */
+export type NameLookup = (name: string, tested: boolean) => string;
 
 /**
  * The text with every `$` form replaced.
@@ -60,7 +64,7 @@ function expandAt(text: string, lookup: NameLookup, depth: number): string {
       if (end === dollar + 1) {
         throw new ExpandError('Cannot expand "$": no name follows; a dollar sign is "$$"');
       }
-      out += lookup(text.slice(dollar + 1, end));
+      out += lookup(text.slice(dollar + 1, end), false);
       at = end;
     }
     if (out.length > VALUE_LIMIT) {
@@ -76,8 +80,8 @@ function expandBody(body: string, lookup: NameLookup, depth: number): string {
   if (body[start] === "{") return expandComparison(body, start, lookup, depth);
   const end = nameEnd(body, start);
   if (end === start) throw new ExpandError(`Cannot expand "\${${body}}": it begins with no name`);
-  const value = lookup(body.slice(start, end));
   const operator = skipBlanks(body, end);
+  const value = lookup(body.slice(start, end), operator < body.length);
   if (operator === body.length) return value;
   return choose(body, operator, value !== "", lookup, depth);
 }

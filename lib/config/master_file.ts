@@ -6,6 +6,7 @@
 import { parseDecimal } from "../vstring/ascii.ts";
 import { readParameter } from "./main_file.ts";
 import { didYouMean } from "./nearest.ts";
+import { type PipeAttributes, readPipeAttributes } from "./pipe_attributes.ts";
 import { errorAt, type Place, type Problem } from "./problem.ts";
 import type { Setting } from "./scope.ts";
 import { isTable, type Table, type TomlFile } from "./toml_file.ts";
@@ -32,12 +33,17 @@ export interface ServiceEntry {
   readonly maxUse?: number;
   /** Seconds without work after which a process ends; without it $max_idle. */
   readonly maxIdle?: number;
+  /** What a pipe service runs, and how. */
+  readonly pipe?: PipeAttributes;
+  /** The same as it is written. */
+  readonly arguments?: readonly string[];
   /** Parameters that differ for this service, by name. */
   readonly parameters: ReadonlyMap<string, Setting>;
   readonly place: Place;
 }
 
 const KEYS: readonly string[] = [
+  "arguments",
   "command",
   "max_idle",
   "max_use",
@@ -127,6 +133,7 @@ function readService(
   const listen = type === "inet" && name !== undefined ? readListen(name, report) : undefined;
   if (type === "unix" && name !== undefined) checkSocketName(name, report);
   const parameters = readOverrides(file, index, table, transports, problems, report);
+  const pipe = readArguments(table, command, report);
   if (wrong || name === undefined || type === undefined || command === undefined) return undefined;
   return {
     name,
@@ -138,6 +145,7 @@ function readService(
     place: file.place("service", index),
     ...(listen === undefined ? {} : { listen }),
     ...(processLimit === undefined ? {} : { processLimit }),
+    ...(pipe === undefined ? {} : { pipe, arguments: table["arguments"] as string[] }),
     ...readLifetime(parameters),
   };
 }
@@ -147,6 +155,28 @@ function readLifetime(parameters: ReadonlyMap<string, Setting>): { maxUse?: numb
   const maxUse = parseDecimal(parameters.get("max_use")?.text ?? "");
   const maxIdle = parseDuration(parameters.get("max_idle")?.text ?? "");
   return { ...(maxUse === undefined ? {} : { maxUse }), ...(maxIdle === undefined ? {} : { maxIdle }) };
+}
+
+/** The attributes of pipe(8), which a pipe service must have and others have not. */
+function readArguments(
+  table: Table,
+  command: string | undefined,
+  report: Report,
+): PipeAttributes | undefined {
+  const items = table["arguments"];
+  if (command !== "pipe") {
+    if (items !== undefined) report.error("arguments", `"${command}" takes no arguments`, "pipe does");
+    return undefined;
+  }
+  if (!Array.isArray(items) || !items.every((item) => typeof item === "string")) {
+    const cure = 'arguments = ["user=NAME", "argv=/path/program ..."]';
+    report.error("arguments", '"arguments": expected a list of strings in quotes', cure);
+    return undefined;
+  }
+  const read = readPipeAttributes(items);
+  if (read.kind === "attributes") return read.attributes;
+  report.error("arguments", `"arguments": ${read.why}`, read.cure);
+  return undefined;
 }
 
 function readString(table: Table, key: string, report: Report): string | undefined {

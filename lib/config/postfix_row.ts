@@ -23,6 +23,7 @@ const LEAVE_OUT = "leave it out";
 /** Reasons, one for each group of parameters. */
 // deno-fmt-ignore
 export const REASONS = {
+  biff: { why: "it does not tell users that mail has come", cure: LEAVE_OUT, harmless: true },
   client: { why: "its SMTP and LMTP client has no such setting", cure: LEAVE_OUT },
   content: { why: "cleanup does not do this to messages and addresses", cure: "leave it out, or let another system do it" },
   debug: { why: "it has no debugging options", cure: "see `postern trace` and the log" },

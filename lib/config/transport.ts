@@ -23,6 +23,7 @@ export const TRANSPORT_PARAMETERS = {
   recipient_limit: "default_recipient_limit",
   recipient_refill_delay: "default_recipient_refill_delay",
   recipient_refill_limit: "default_recipient_refill_limit",
+  time_limit: "command_time_limit",
   transport_concurrency_limit: "default_transport_concurrency_limit",
   transport_rate_delay: "default_transport_rate_delay",
 } as const satisfies Readonly<Record<string, ParameterName>>;

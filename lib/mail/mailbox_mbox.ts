@@ -16,6 +16,7 @@ import { MailboxError } from "./mailbox_outcome.ts";
 import { type Mailbox, type MailboxDelivery, type MailboxPlace } from "./mailbox_writer.ts";
 
 const FILE_MODE = 0o600;
+const EXECUTABLE = 0o111;
 /** Text gathered before it is written, bytes. */
 const WRITE_SIZE = 65536;
 const GREATER_THAN = 0x3e;
@@ -28,6 +29,8 @@ export interface MboxPolicy {
   readonly lock: LockPolicy;
   /** The file must belong to this uid (strict_mailbox_ownership); undefined: to anybody. */
   readonly owner: number | undefined;
+  /** It is no user's mailbox, but a file that an alias or a .forward names. */
+  readonly isFile?: boolean;
 }
 
 /** An mbox file. */
@@ -59,8 +62,12 @@ export class Mbox implements Mailbox {
     const { path } = this.#place;
     const found = lookAt(path);
     if (found !== undefined && found.kind !== "file") throw refusal(path, "is not a regular file", "5.2.0");
-    const { lock } = this.#policy;
-    const dotlock = lock.dotlock ? await Dotlock.acquire(path, lock) : undefined;
+    const { lock, isFile } = this.#policy;
+    // Mail must not become a part of what somebody runs.
+    if (isFile && found !== undefined && (found.mode & EXECUTABLE) !== 0) {
+      throw new MailboxError("5.7.1", `cannot append message to file ${path}: file is executable`);
+    }
+    const dotlock = lock.dotlock ? await this.#dotlock() : undefined;
     try {
       const file = this.#openFile();
       try {
@@ -74,6 +81,18 @@ export class Mbox implements Mailbox {
     } catch (error) {
       dotlock?.release();
       throw error;
+    }
+  }
+
+  /** The dotlock; for a file in a directory that its writer may not write to there is none, as in Postfix. */
+  async #dotlock(): Promise<Dotlock | undefined> {
+    const { path } = this.#place;
+    try {
+      return await Dotlock.acquire(path, this.#policy.lock);
+    } catch (error) {
+      if (this.#policy.isFile !== true || error instanceof MailboxError) throw error;
+      this.#place.warn(error instanceof Error ? error.message : String(error));
+      return undefined;
     }
   }
 
@@ -133,7 +152,7 @@ class MboxDelivery implements MailboxDelivery {
     this.#dotlock = dotlock;
     this.#done = done;
     this.#separate();
-    this.#pending.text(fromLine(sender, Date.now()));
+    this.#pending.text(fromLine(sender, Date.now())).byte(LF);
   }
 
   write(content: Uint8Array): void {
@@ -257,9 +276,9 @@ export class FromQuoter {
   }
 }
 
-/** The separator line: sender, two blanks, local time. */
+/** The separator line without its end: sender, two blanks, local time. */
 export function fromLine(sender: string, time: number): string {
-  return `From ${fromSender(quoteAddress(sender))}  ${formatMboxDate(time)}\n`;
+  return `From ${fromSender(quoteAddress(sender))}  ${formatMboxDate(time)}`;
 }
 
 /** The sender without anything that would break the line or its fields. */

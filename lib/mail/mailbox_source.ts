@@ -9,7 +9,7 @@ import { asciiLower, startsWithIgnoreCase } from "../vstring/ascii.ts";
 import { type SafeFile, safeOpen } from "../safe/file.ts";
 import { unquoteAddress } from "./address.ts";
 import { headerNameLength, isContinuation, unfoldText } from "./header.ts";
-import { type DeliveryHeaders, MailboxText } from "./mailbox_text.ts";
+import { type DeliveryHeaders, MailboxText, type TextForm } from "./mailbox_text.ts";
 import { ContentReader } from "./queue_file.ts";
 
 const DELIVERED_TO = "delivered-to";
@@ -60,9 +60,9 @@ export class MessageSource implements Disposable {
     );
   }
 
-  /** The message as it goes into a mailbox. */
-  text(headers: DeliveryHeaders): MailboxText {
-    return new MailboxText(headers, this.content());
+  /** The message as it goes into a mailbox or to a program. */
+  text(headers: DeliveryHeaders, form?: TextForm): MailboxText {
+    return new MailboxText(headers, this.content(), form);
   }
 
   /** True when a Delivered-To header names the address (internal form, letters folded). */

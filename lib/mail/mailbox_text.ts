@@ -11,10 +11,21 @@ import { RECORD_LIMIT } from "./record.ts";
 
 /** What the added headers say; addresses in their external (quoted) form. An empty field but the sender adds no header. */
 export interface DeliveryHeaders {
-  /** Envelope sender; empty for the null sender. */
-  readonly returnPath: string;
+  /** The line that begins an mbox message, without its end; a mailbox makes its own. */
+  readonly fromLine?: string;
+  /** Envelope sender; empty for the null sender; undefined for no header. */
+  readonly returnPath: string | undefined;
   readonly originalTo: string;
   readonly deliveredTo: string;
+}
+
+/** How a program wants its text; a mailbox has its own ways. */
+export interface TextForm {
+  readonly lineEnd: Uint8Array;
+  /** Lines that begin so get `mark` in front. */
+  readonly quoted: readonly { readonly start: Uint8Array; readonly mark: number }[];
+  /** An empty line ends the message. */
+  readonly blankEnd: boolean;
 }
 
 /** Least size of a piece, bytes. */
@@ -37,13 +48,35 @@ export class MailboxText {
   /** CRs at the end of a piece whose line goes on: part of the line unless the line ends there. */
   #heldReturns = 0;
   #finished = false;
+  readonly #form: TextForm | undefined;
+  #lineStarts = true;
 
-  constructor(headers: DeliveryHeaders, content: ContentReader) {
+  constructor(headers: DeliveryHeaders, content: ContentReader, form?: TextForm) {
     this.#content = content;
+    this.#form = form;
+    const { fromLine, returnPath, originalTo, deliveredTo } = headers;
+    if (fromLine !== undefined) this.#header("", fromLine);
+    if (returnPath !== undefined) this.#header("Return-Path: ", `<${returnPath}>`);
+    if (originalTo !== "") this.#header("X-Original-To: ", originalTo);
+    if (deliveredTo !== "") this.#header("Delivered-To: ", deliveredTo);
+  }
+
+  /** Appends one header line; what could end it early or hide in it becomes `?`. */
+  #header(name: string, value: string): void {
     const out = this.#out;
-    headerLine(out, "Return-Path", `<${headers.returnPath}>`);
-    if (headers.originalTo !== "") headerLine(out, "X-Original-To", headers.originalTo);
-    if (headers.deliveredTo !== "") headerLine(out, "Delivered-To", headers.deliveredTo);
+    out.text(name);
+    const start = out.length;
+    out.text(value);
+    const bytes = out.view();
+    for (let i = start; i < bytes.length; i++) {
+      if (bytes[i]! < 0x20 || bytes[i] === 0x7f) bytes[i] = 0x3f;
+    }
+    this.#endLine();
+  }
+
+  #endLine(): void {
+    if (this.#form === undefined) this.#out.byte(LF);
+    else this.#out.bytes(this.#form.lineEnd);
   }
 
   /** The next piece, at most PIECE_LIMIT bytes and the caller's own; undefined at the end. */
@@ -63,9 +96,12 @@ export class MailboxText {
     const content = this.#content;
     if (!content.next()) {
       this.#finished = true;
+      if (this.#form?.blankEnd) this.#endLine();
       return;
     }
     const { data } = content;
+    if (this.#form !== undefined && this.#lineStarts) this.#quote(data, this.#form);
+    this.#lineStarts = content.endsLine;
     let end = data.length;
     while (end > 0 && data[end - 1] === CR) end--;
     if (end > 0) this.#releaseReturns();
@@ -73,23 +109,18 @@ export class MailboxText {
     // CR LF must not reach a mailbox: its readers disagree on where such a line ends.
     if (content.endsLine) {
       this.#heldReturns = 0;
-      this.#out.byte(LF);
+      this.#endLine();
     } else this.#heldReturns = Math.min(this.#heldReturns + data.length - end, RETURNS_LIMIT);
+  }
+
+  /** Marks a line that a reader of the text would take for something else. */
+  #quote(line: Uint8Array, form: TextForm): void {
+    for (const { start, mark } of form.quoted) {
+      if (line.length >= start.length && start.every((byte, i) => line[i] === byte)) this.#out.byte(mark);
+    }
   }
 
   #releaseReturns(): void {
     for (; this.#heldReturns > 0; this.#heldReturns--) this.#out.byte(CR);
   }
-}
-
-/** Appends one header line; what could end it early or hide in it becomes `?`. */
-export function headerLine(out: ByteBuilder, name: string, value: string): void {
-  out.text(name).text(": ");
-  const start = out.length;
-  out.text(value);
-  const bytes = out.view();
-  for (let i = start; i < bytes.length; i++) {
-    if (bytes[i]! < 0x20 || bytes[i] === 0x7f) bytes[i] = 0x3f;
-  }
-  out.byte(LF);
 }

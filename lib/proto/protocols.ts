@@ -443,14 +443,34 @@ export const SHOWQ = protocol({
   },
 });
 
+/** Longest path of a file or program, bytes. */
+const PATH_LIMIT = 4095;
+/** Longest argument of a program, and most of them; the system's own limits are 128 KiB and 2 MiB for all. */
+const ARGUMENT_LIMIT = 65536;
+const ARGUMENTS_LIMIT = 20_000;
+/** What is kept of a program's output, bytes (Postfix: 4096 characters). */
+export const OUTPUT_LIMIT = 4096;
+
 /**
- * mailbox: a helper process that may write one mailbox, or the virtual ones of one user, started by master for local
- * or virtual. The helper serves; its only connection is the one that it inherited.
+ * mailbox: a helper process that may write one mailbox, read a user's files or run one program, started by master for
+ * local, virtual or pipe. The helper serves; its only connection is the one that it inherited. Which of the requests
+ * it answers follows from what it was started for.
  */
 export const MAILBOX = protocol({
   name: "mailbox",
-  version: 2,
+  version: 3,
   requests: {
+    /** The content of the first of the helper's files that exists. */
+    read: { fields: {} },
+    /** Runs the helper's program. `arguments` stand behind those that master has given it. */
+    run: {
+      fields: {
+        queueId: text(QUEUE_ID_LIMIT),
+        directory: text(PATH_LIMIT),
+        arguments: list(ARGUMENTS_LIMIT, { value: text(ARGUMENT_LIMIT) }),
+        environment: list(100, { name: text(64), value: text(ARGUMENT_LIMIT) }),
+      },
+    },
     /** `path`: where the mailbox is below the directory of a helper of many; empty for a helper of one. */
     begin: {
       fields: {
@@ -467,6 +487,27 @@ export const MAILBOX = protocol({
   replies: {
     outcome: {
       fields: { result: choice("sent", "bounced", "deferred"), status: text(16), reason: text(REASON_LIMIT) },
+      last: true,
+    },
+    /** How the program ended, and what it said first. */
+    ended: {
+      fields: {
+        /** failed: it could not be started, and `output` says why. */
+        how: choice("exit", "signal", "timeout", "failed"),
+        code: integer(255),
+        output: bytes(OUTPUT_LIMIT),
+      },
+      last: true,
+    },
+    /** A piece of the file; `file` follows. */
+    piece: { fields: { content: bytes(CHUNK_LIMIT) } },
+    /** Which of the files it was and what is to be thought of it; missing: none of them is there. */
+    file: {
+      fields: {
+        kind: choice("read", "missing", "refused", "retry"),
+        index: integer(100),
+        why: text(REASON_LIMIT),
+      },
       last: true,
     },
   },

@@ -24,6 +24,8 @@ export interface SpawnOptions {
   readonly errors: "inherit" | number;
   /** Both or neither: a uid alone would leave our own group. */
   readonly identity?: { readonly uid: number; readonly gid: number };
+  /** File mode bits that files of the process do not get; default: our own. */
+  readonly umask?: number;
   /** In a session of its own, so that Ctrl-C on the terminal reaches us alone. */
   readonly ownSession?: true;
 }
@@ -44,6 +46,7 @@ export interface Child {
 
 /** Starts a process. Throws a `SystemError` when it cannot be started. */
 export function startProcess(options: SpawnOptions): Promise<Child> {
+  const umask = options.umask === undefined ? undefined : process.umask(options.umask);
   const child = spawn(options.program, [...options.args], {
     stdio: [
       "pipe",
@@ -57,6 +60,8 @@ export function startProcess(options: SpawnOptions): Promise<Child> {
     detached: options.ownSession === true,
     ...(options.identity === undefined ? {} : options.identity),
   });
+  // The child has it by now.
+  if (umask !== undefined) process.umask(umask);
   return new Promise((resolve, reject) => {
     child.once("error", (error: unknown) => reject(new SystemError("start", options.program, error)));
     child.once("spawn", () => resolve(toChild(child)));
@@ -260,6 +265,7 @@ export interface User {
   readonly uid: number;
   readonly gid: number;
   readonly home: string;
+  readonly shell: string;
 }
 
 /** Largest password file that is read, bytes. */
@@ -267,13 +273,55 @@ const PASSWD_LIMIT = 16 * 1024 * 1024;
 
 /** Looks a login name up in /etc/passwd. */
 export function findUser(name: string): User | undefined {
+  return findEntry((user) => user.name === name);
+}
+
+/** The first user in /etc/passwd that has this number. */
+export function findUserById(uid: number): User | undefined {
+  return findEntry((user) => user.uid === uid);
+}
+
+function findEntry(fits: (user: User) => boolean): User | undefined {
   for (const line of readTextFile("/etc/passwd", PASSWD_LIMIT).split("\n")) {
-    const [login, , uid, gid, , home] = line.split(":");
-    if (login === name && uid !== undefined && gid !== undefined && home !== undefined) {
-      return { name, uid: Number(uid), gid: Number(gid), home };
-    }
+    const [name = "", , uid, gid, , home, shell = ""] = line.split(":");
+    if (uid === undefined || gid === undefined || home === undefined) continue;
+    const user = { name, uid: Number(uid), gid: Number(gid), home, shell };
+    if (fits(user)) return user;
   }
   return undefined;
+}
+
+/** The number of a group in /etc/group. */
+export function findGroup(name: string): number | undefined {
+  for (const line of readTextFile("/etc/group", PASSWD_LIMIT).split("\n")) {
+    const [group, , gid] = line.split(":");
+    if (group === name && gid !== undefined && gid !== "") return Number(gid);
+  }
+  return undefined;
+}
+
+/** Sends SIGKILL to a process group as the user that is given: the system refuses what that user may not kill. */
+export async function killGroup(
+  leader: number,
+  identity: { readonly uid: number; readonly gid: number } | undefined,
+): Promise<void> {
+  const child = spawn("/bin/sh", ["-c", `kill -s KILL -- -${leader}`], {
+    stdio: "ignore",
+    env: {},
+    cwd: "/",
+    ...(identity === undefined ? {} : identity),
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once("error", (error: unknown) => reject(new SystemError("kill group", String(leader), error)));
+    child.once("exit", () => resolve());
+  });
+}
+
+/** The process group of this process. */
+export function ownGroup(): number {
+  const stat = readTextFile("/proc/self/stat", 4096);
+  // Behind the name, which is in parentheses and may hold any: state, parent, group.
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
 }
 
 /** Our own user id. */

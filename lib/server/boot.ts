@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { PipeAttributes } from "../config/pipe_attributes.ts";
 import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
 /** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
@@ -41,19 +42,23 @@ export interface Boot {
   readonly queueKey?: string;
   /** Keys and certificates, for a daemon that terminates TLS where TLS is on. */
   readonly tls?: ServerTlsMaterial;
-  /** What a helper may write, and nothing for other daemons. */
+  /** What a pipe agent's program is and how it wants its mail. */
+  readonly pipe?: PipeAttributes;
+  /** What a helper may do, and nothing for other daemons. */
   readonly helper?: AnyHelperTask;
 }
 
-/** One mailbox. */
+/** One mailbox, or a file that an alias or a .forward names. */
 export interface HelperTask {
   readonly kind: "mailbox";
   readonly path: string;
   readonly format: "maildir" | "mbox";
-  /** Login name of the local user, or the virtual mailbox's address. */
+  /** Login name of the local user, or the virtual mailbox's address; empty for a file that somebody names. */
   readonly user: string;
   readonly uid: number;
   readonly gid: number;
+  /** Files of the user that the helper may read as well, in the order in which they count: his .forward. */
+  readonly files?: readonly string[];
 }
 
 /** All mailboxes below a directory that belong to one user (virtual_mailbox_shared_helper). */
@@ -65,8 +70,64 @@ export interface SharedHelperTask {
   readonly gid: number;
 }
 
-/** What a helper may write. */
-export type AnyHelperTask = HelperTask | SharedHelperTask;
+/** Files to read, and nothing else: an :include: list, or .forward files of addresses with an extension. */
+export interface FilesTask {
+  readonly kind: "files";
+  readonly files: readonly string[];
+  /** Who may own them beside root; -1: anybody. */
+  readonly owner: number;
+  /** The home directory that must be there (require_home_directory); empty: it does not matter. */
+  readonly home: string;
+  /** Whose words the content is: what it names may be asked for under this uid; 0: default_privs. */
+  readonly author: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** One program to run, with the arguments that come first. */
+export interface ProgramTask {
+  readonly kind: "program";
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly environment: { readonly [name: string]: string };
+  /** Seconds. */
+  readonly timeLimit: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What a helper may do. */
+export type AnyHelperTask = HelperTask | SharedHelperTask | FilesTask | ProgramTask;
+
+/**
+ * Where the wish for a file, a list or a command comes from. Master looks for itself: it searches alias_maps and
+ * mailbox_command_maps, and knows what the helpers that read users' files found in them.
+ */
+export type Author =
+  | { readonly kind: "alias"; readonly name: string }
+  /** The .forward of a user. */
+  | { readonly kind: "forward"; readonly user: string }
+  /** An :include: list, and who named that. */
+  | { readonly kind: "list"; readonly path: string; readonly author: Author };
+
+/** What local, virtual and pipe may ask for. Of a user or an identity nothing is said that master does not know. */
+export type HelperRequest =
+  | HelperTask
+  | SharedHelperTask
+  /** The .forward files of an address, its extension included. */
+  | { readonly kind: "forward"; readonly recipient: string }
+  | { readonly kind: "include"; readonly path: string; readonly author: Author }
+  | {
+    readonly kind: "file";
+    readonly path: string;
+    readonly format: "maildir" | "mbox";
+    readonly author: Author;
+  }
+  | { readonly kind: "command"; readonly command: string; readonly author: Author }
+  /** mailbox_command or what mailbox_command_maps has for a user. */
+  | { readonly kind: "mailboxCommand"; readonly user: string }
+  /** What the pipe service that asks is there for. */
+  | { readonly kind: "pipe" };
 
 /** From master, behind the configuration. */
 export type Control =
@@ -85,7 +146,11 @@ export type Status =
   | { readonly word: "retiring" }
   /** The sandbox refused something: master counts and reports it. */
   | { readonly word: "security"; readonly text: string }
-  | { readonly word: "helper"; readonly token: string; readonly task: AnyHelperTask };
+  | { readonly word: "helper"; readonly token: string; readonly task: HelperRequest }
+  /** Commands, files and lists that a file names, before its content is given to anybody. */
+  | { readonly word: "names"; readonly items: readonly string[] }
+  /** The processes of a program that took too long are to be killed: the group that it leads. */
+  | { readonly word: "killGroup"; readonly leader: number };
 
 /** One message as its line. */
 export function formatLine(message: Control | Status): string {
@@ -93,7 +158,7 @@ export function formatLine(message: Control | Status): string {
 }
 
 const CONTROL_WORDS = ["retire", "wakeup", "helper"];
-const STATUS_WORDS = ["ready", "alive", "retiring", "security", "helper"];
+const STATUS_WORDS = ["ready", "alive", "retiring", "security", "helper", "names", "killGroup"];
 
 /** Reads a control line; undefined when it is none. */
 export function parseControl(line: string): Control | undefined {

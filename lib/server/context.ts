@@ -5,6 +5,7 @@
  */
 import { fatal, type Logger, makeLogger, panic, sandboxRefusal } from "../log/log.ts";
 import type { Settings } from "../config/parameters.ts";
+import type { PipeAttributes } from "../config/pipe_attributes.ts";
 import { IpcClient } from "../ipc/client.ts";
 import type { Protocol } from "../ipc/protocol.ts";
 import { MAILBOX } from "../proto/protocols.ts";
@@ -12,11 +13,11 @@ import type { Channel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
 import { exitProcess, inputLines, onUncaughtError, writeOutputText } from "../safe/stdio.ts";
 import {
-  type AnyHelperTask,
   type Boot,
   type Control,
   formatLine,
   HEARTBEAT_INTERVAL,
+  type HelperRequest,
   parseControl,
   type Status,
 } from "./boot.ts";
@@ -39,6 +40,8 @@ export interface Context<S extends Service> {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; empty for all others. */
   readonly queueKey: string;
+  /** Of a pipe agent: its program and how that wants its mail. */
+  readonly pipe: PipeAttributes | undefined;
   /** Services that serve the delivery protocol. */
   readonly transports: readonly string[];
   /** Where a parameter that holds rules is set, "FILE:LINE", or "default". */
@@ -53,8 +56,8 @@ export interface Context<S extends Service> {
   every(seconds: number, work: () => void | Promise<void>): void;
   /** Runs `work` when master's wake-up timer for the service fires. */
   onWakeup(work: () => void | Promise<void>): void;
-  /** Asks master for a process that may write one mailbox; throws with master's reason. */
-  startHelper(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>>;
+  /** Asks master for a helper process; throws with master's reason. */
+  startHelper(task: HelperRequest): Promise<IpcClient<typeof MAILBOX>>;
   /** Ends the process after an error that nothing here can mend. */
   fatal(why: string): never;
   /** Reports an error of a piece of work that ran on its own; the sandbox's refusals are named as such. */
@@ -76,6 +79,7 @@ export class Process<S extends Service> implements Context<S> {
   readonly hostName: string;
   readonly bootId: string;
   readonly queueKey: string;
+  readonly pipe: PipeAttributes | undefined;
   readonly transports: readonly string[];
   readonly tls: ServerTlsMaterial | undefined;
   readonly #clients = new Map<string, IpcClient<Protocol>>();
@@ -97,6 +101,7 @@ export class Process<S extends Service> implements Context<S> {
     this.hostName = boot.log.hostName;
     this.bootId = boot.bootId;
     this.queueKey = boot.queueKey ?? "";
+    this.pipe = boot.pipe;
     this.transports = boot.transports;
     this.tls = boot.tls;
     const program = boot.service === command ? command : programName(boot.service, command);
@@ -169,7 +174,7 @@ export class Process<S extends Service> implements Context<S> {
     this.#onRetire?.();
   }
 
-  startHelper(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
+  startHelper(task: HelperRequest): Promise<IpcClient<typeof MAILBOX>> {
     const token = String(this.#nextToken++);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -264,7 +269,7 @@ export class Process<S extends Service> implements Context<S> {
 function programName(service: string, command: string): string {
   const plain = service.split(":").at(-1) ?? service;
   const port = plain.length > 0 && [...plain].every((digit) => digit >= "0" && digit <= "9");
-  return port || service === "rewrite" || service === "mailbox"
+  return port || service === "rewrite" || service === "mailbox" || service === "program"
     ? command
     : commandAliases.includes(service)
     ? service

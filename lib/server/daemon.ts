@@ -63,6 +63,7 @@ export async function runHelperDaemon<const S extends Service, P extends Protoco
     finished: () => server.retire(),
   });
   await server.retireWhenAlone();
+  await process.lastWork();
   process.log.flush();
   exitProcess(0);
 }

@@ -14,7 +14,7 @@ export interface Identity {
 }
 
 /** True when master is root and gives each domain of trust a user of its own; false in the trial and in tests. */
-export function hasSeparateUsers(configuration: Configuration): boolean {
+export function hasSeparateUsers(configuration: Pick<Configuration, "settings">): boolean {
   return ownUid() === 0 && configuration.settings.mail_owner !== "";
 }
 

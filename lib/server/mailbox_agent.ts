@@ -1,6 +1,6 @@
 /**
- * What local and virtual have in common: the request from qmgr, the queue file behind it, the report on each
- * recipient, and the delivery of one copy through a mailbox helper.
+ * What local, virtual and pipe have in common: the request from qmgr, the queue file behind it, the report on each
+ * recipient, and the delivery of one copy through a helper.
  *
  * @module
  */
@@ -12,6 +12,7 @@ import { quoteAddress } from "../mail/address.ts";
 import { deliveredVia, deliveryLogLine } from "../mail/delivery_log.ts";
 import { type MailboxOutcome, outcomeOf } from "../mail/mailbox_outcome.ts";
 import { MessageSource } from "../mail/mailbox_source.ts";
+import { type DeliveryHeaders, type TextForm } from "../mail/mailbox_text.ts";
 import { QueueDirectory } from "../mail/queue_directory.ts";
 import { toQueueId } from "../mail/queue_id.ts";
 // Wire protocols
@@ -19,13 +20,22 @@ import { type RequestValues } from "../ipc/protocol.ts";
 import { type ServerExchange } from "../ipc/server.ts";
 import { type DELIVERY } from "../proto/protocols.ts";
 // Server skeleton
-import { type HelperTask } from "./boot.ts";
-import { type MailboxHelperPool } from "./mailbox_helper.ts";
+import { type HelperRequest, type HelperTask } from "./boot.ts";
+import {
+  type MailboxHelperPool,
+  type PlaceRequest,
+  type ProgramEnd,
+  type ProgramMessage,
+} from "./mailbox_helper.ts";
+import { type StatusFilter } from "./status_filter.ts";
 
 /** A delivery request of qmgr. */
 export type DeliveryRequest = RequestValues<typeof DELIVERY, "deliver">;
 /** One of its recipients. */
 export type DeliveryRecipient = DeliveryRequest["recipients"][number];
+
+/** What a program is started with for one message. */
+export type ProgramInput = Pick<ProgramMessage, "directory" | "args" | "environment">;
 
 /** Recipients of one request that are worked on at once. */
 const PARALLEL_LIMIT = 10;
@@ -48,7 +58,9 @@ export interface MailboxAgent {
   readonly serviceName: string;
   /** Reports an error that is no outcome of the mail: what the sandbox refused is a security event. */
   readonly trouble: (what: string, error: unknown) => void;
-  readonly helpers: Pick<MailboxHelperPool, "deliver">;
+  readonly helpers: Pick<MailboxHelperPool, "deliver" | "run">;
+  /** Changes what is told of an outcome, where the configuration wants that. */
+  readonly filter?: StatusFilter | undefined;
 }
 
 /** An outcome and what the report calls it (RFC 3464 section 2.3.3). */
@@ -75,6 +87,12 @@ export class MailboxDeliveryJob {
     this.#started = started;
   }
 
+  /** The outcome as it is told. A probe's stays: nothing was delivered. */
+  told(outcome: MailboxOutcome): MailboxOutcome | Promise<MailboxOutcome> {
+    const { filter } = this.agent;
+    return filter === undefined || this.request.probe ? outcome : filter(outcome);
+  }
+
   /** Writes the log line about one address. `recipient` is the one that the request names. */
   log(address: string, recipient: DeliveryRecipient, outcome: MailboxOutcome): void {
     const { request, agent } = this;
@@ -88,17 +106,12 @@ export class MailboxDeliveryJob {
    * @param deliveredTo value of the Delivered-To header, internal form; empty for none
    */
   async toMailbox(
-    task: HelperTask,
+    task: PlaceRequest,
     recipient: DeliveryRecipient,
     deliveredTo: string,
   ): Promise<MailboxOutcome> {
     const { agent, request, source } = this;
-    const { originalRecipient } = recipient;
-    const headers = {
-      returnPath: quoteAddress(request.sender),
-      originalTo: agent.settings.enable_original_recipient ? quoteAddress(originalRecipient) : "",
-      deliveredTo: quoteAddress(deliveredTo),
-    };
+    const headers = this.headers(recipient, deliveredTo);
     try {
       return await agent.helpers.deliver(task, {
         queueId: request.queueId,
@@ -108,6 +121,35 @@ export class MailboxDeliveryJob {
     } catch (error) {
       // A queue file that cannot be read to its end: qmgr sees that too, and moves it aside.
       return outcomeOf("4.3.0", `Cannot read message: ${errorText(error)}`);
+    }
+  }
+
+  /** The headers of one copy; `deliveredTo` empty for none. */
+  headers({ originalRecipient }: DeliveryRecipient, deliveredTo: string): DeliveryHeaders {
+    return {
+      returnPath: quoteAddress(this.request.sender),
+      originalTo: this.agent.settings.enable_original_recipient ? quoteAddress(originalRecipient) : "",
+      deliveredTo: quoteAddress(deliveredTo),
+    };
+  }
+
+  /** Gives one copy to a program. Trouble with the queue file or the helper is an end, too. */
+  async toProgram(
+    helper: HelperRequest,
+    program: ProgramInput,
+    headers: DeliveryHeaders,
+    form: TextForm,
+  ): Promise<ProgramEnd> {
+    const { agent, request, source } = this;
+    try {
+      return await agent.helpers.run(helper, {
+        queueId: request.queueId,
+        sender: request.sender,
+        text: () => source.text(headers, form),
+        ...program,
+      });
+    } catch (error) {
+      return { how: "unknown", why: `Cannot read message: ${errorText(error)}` };
     }
   }
 }

@@ -10,7 +10,7 @@ import type { ParameterName } from "../config/parameters.ts";
 import { formatPlace } from "../config/problem.ts";
 import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
-import type { Boot } from "./boot.ts";
+import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
@@ -130,17 +130,7 @@ export class Planner {
   /** The plan of a helper: the one program whose task is not in the configuration but in a daemon's request. */
   helperPlan(command: string, entry: ServiceEntry, task: NonNullable<Boot["helper"]>): Plan {
     const service = this.#services.get(command)!;
-    const because = task.kind === "mailboxes"
-      ? `mailboxes of uid ${task.uid}, asked for by ${entry.name}: virtual_mailbox_shared_helper (${
-        this.#origin("virtual_mailbox_shared_helper")
-      })`
-      : `mailbox of ${task.user}, asked for by ${entry.name}`;
-    const isMbox = task.kind === "mailbox" && task.format === "mbox";
-    const paths = isMbox ? [task.path, `${task.path}.lock`] : [task.path];
-    const grants = paths.flatMap((object): Grant[] => [
-      { kind: "read", object, because },
-      { kind: "write", object, because },
-    ]);
+    const grants = this.#taskGrants(entry, task);
     const helperEntry: ServiceEntry = { ...entry, name: command, command };
     const boot = this.#boot(helperEntry, service, this.#settings(helperEntry, service), new Map());
     return {
@@ -152,6 +142,45 @@ export class Planner {
       endpoint: this.endpoint(entry),
       boot: { ...boot, helper: task },
     };
+  }
+
+  /** What a helper's task takes. */
+  #taskGrants(entry: ServiceEntry, task: AnyHelperTask): Grant[] {
+    const because = this.#whatFor(entry, task);
+    const grant = (kind: Grant["kind"]) => (object: string): Grant => ({ kind, object, because });
+    switch (task.kind) {
+      case "program":
+        return [grant("run")(task.program)];
+      case "files":
+        return [...task.files, ...(task.home === "" ? [] : [task.home])].map(grant("read"));
+      case "mailbox":
+      case "mailboxes": {
+        const isMbox = task.kind === "mailbox" && task.format === "mbox";
+        const paths = isMbox ? [task.path, `${task.path}.lock`] : [task.path];
+        const files = task.kind === "mailbox" ? task.files ?? [] : [];
+        return [...paths, ...files].map(grant("read")).concat(paths.map(grant("write")));
+      }
+      default:
+        return task satisfies never;
+    }
+  }
+
+  #whatFor(entry: ServiceEntry, task: AnyHelperTask): string {
+    const asked = `asked for by ${entry.name}`;
+    switch (task.kind) {
+      case "mailboxes":
+        return `mailboxes of uid ${task.uid}, ${asked}: virtual_mailbox_shared_helper (${
+          this.#origin("virtual_mailbox_shared_helper")
+        })`;
+      case "mailbox":
+        return task.user === "" ? `file for uid ${task.uid}, ${asked}` : `mailbox of ${task.user}, ${asked}`;
+      case "files":
+        return `files to read for uid ${task.uid}, ${asked}`;
+      case "program":
+        return `program for uid ${task.uid}, ${asked}`;
+      default:
+        return task satisfies never;
+    }
   }
 
   /** The runtime's arguments for a set of grants. */
@@ -279,6 +308,7 @@ export class Planner {
       maxUse: entry.maxUse ?? all.max_use,
       maxIdle: entry.maxIdle ?? all.max_idle,
       bootId: this.#facts.bootId,
+      ...(service.command === "pipe" && entry.pipe !== undefined ? { pipe: entry.pipe } : {}),
       ...this.#places(entry, service),
       ...(tls === undefined ? {} : { tls }),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),

@@ -57,6 +57,8 @@ const TRANSPORT_PARAMETERS = [
   "relay_transport",
   "local_transport",
   "virtual_transport",
+  "mailbox_transport",
+  "fallback_transport",
 ] as const;
 
 /** Tables whose results are `transport:nexthop`, and those whose results are next hops. */

@@ -325,10 +325,22 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
     /its daemon is qmgr now/,
   ],
   [
-    "prog unix - n n - - pipe flags=R user=nobody argv=/bin/true ${recipient}",
+    "prog unix - n n - - pipe flags=R user=nobody argv=/bin/true ${recipient} { a b }",
+    'command = "pipe"\narguments = ["flags=R", "user=nobody", "argv=/bin/true", "${recipient}", "a b"]\n',
+    "Carried over",
+    /prog\/unix/,
+  ],
+  [
+    "prog unix - n n - - pipe chroot=/srv user=nobody argv=/bin/true",
+    'arguments = ["user=nobody", "argv=/bin/true"]\n',
+    "Not supported",
+    /prog\/unix: attribute "chroot=\/srv": the program is not shut up in a directory/,
+  ],
+  [
+    "prog unix - n n - - pipe user=nobody argv=true",
     "",
     "Not supported",
-    /prog\/unix: there is no daemon "pipe" \(let the program take mail by LMTP/,
+    /prog\/unix: "argv": "true" is not an absolute path/,
   ],
   [
     "slow unix - - n - 2 smtp -o smtp_helo_timeout=5",

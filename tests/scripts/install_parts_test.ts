@@ -193,6 +193,7 @@ Deno.test("A package holds final paths, and compiled programs where there is a r
     assert.match(unit, /^ExecStart=\/opt\/postern\/libexec\/postern\/deno run -A /m);
     assert.match(unit, /^ReadWritePaths=\/var\/spool\/postern$/m);
     assert.match(unit, /^ProtectHome=read-only$/m);
+    assert.match(unit, /^NoExecPaths=\/$/m);
     const socket = Deno.readTextFileSync(`${root}/opt/postern/lib/systemd/system/postern.socket`);
     assert.match(socket, /^ListenStream=(\[::\]|0\.0\.0\.0):25$/m);
   });

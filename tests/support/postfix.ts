@@ -17,6 +17,8 @@ export interface PostfixOptions {
   readonly servers?: readonly Readonly<Record<string, string>>[];
   /** Address of the only name server that it knows; its port is 53. */
   readonly resolver?: string;
+  /** Lines of master.cf behind the others; `$root` as above. */
+  readonly services?: string;
 }
 
 const POSTFIX = "/usr/sbin/postfix";
@@ -77,7 +79,7 @@ export class Postfix implements AsyncDisposable {
   /** A configuration; nothing runs. */
   static make(options: PostfixOptions = {}): Postfix {
     const made = new Postfix(options);
-    made.#write(options.settings ?? {}, options.servers ?? []);
+    made.#write(options.settings ?? {}, options.servers ?? [], options.services ?? "");
     return made;
   }
 
@@ -121,6 +123,7 @@ export class Postfix implements AsyncDisposable {
   #write(
     settings: Readonly<Record<string, string>>,
     servers: readonly Readonly<Record<string, string>>[],
+    services: string,
   ): void {
     for (const directory of ["etc", "spool", "data", "mail"]) Deno.mkdirSync(`${this.root}/${directory}`);
     Deno.chmodSync(`${this.root}/mail`, 0o777);
@@ -154,7 +157,10 @@ export class Postfix implements AsyncDisposable {
       );
       return `127.0.0.1:${port} inet n - n - - smtpd\n${own.join("")}`;
     });
-    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd.join("") + SERVICES);
+    Deno.writeTextFileSync(
+      `${this.#configuration}/master.cf`,
+      smtpd.join("") + SERVICES + services.replaceAll("$root", this.root),
+    );
     new Deno.Command("chown", { args: ["postfix", `${this.root}/data`] }).outputSync();
     // postsuper writes to it before postlogd runs, as user postfix.
     Deno.writeTextFileSync(`${this.root}/mail.log`, "");

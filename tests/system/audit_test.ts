@@ -65,6 +65,8 @@ const UNUSED: Readonly<Record<string, string>> = {
   "lmtp net 0.0.0.0/0:24":
     "the standard port: only a public address may be reached there without being named",
   "smtp net 0.0.0.0/0:25": "the standard port, as with lmtp",
+  "program run /bin/cat": "the runtime writes no record of a program that it starts (tests/daemons/program)",
+  "program run /bin/sh": "as above",
   "qmgr write ROOT/queue/hold":
     "a message is put on hold after its delivery ended several agents (qmgr's own tests)",
 };
@@ -75,7 +77,10 @@ Deno.test("the daemons use what they declare, and declare what they use", async 
     await using resolver = new Resolver();
     await using peer = await Postern.make();
     await using lmtp = new LmtpSink();
-    await using postern = await Postern.make({ environment: { POSTERN_AUDIT_DIRECTORY: audit } });
+    await using postern = await Postern.make({
+      environment: { POSTERN_AUDIT_DIRECTORY: audit },
+      services: (text) => text + PIPE,
+    });
     configure(postern, peer, { resolver: await resolver.port, lmtp: lmtp.port });
     await peer.start();
     await postern.start();
@@ -115,6 +120,15 @@ class LmtpSink implements AsyncDisposable {
   }
 }
 
+/** A program that takes mail. */
+const PIPE = `
+[[service]]
+name = "pipe"
+type = "unix"
+command = "pipe"
+arguments = ["user=nobody", "argv=/bin/cat"]
+`;
+
 /** A route to every agent, a table wherever one can be, names to look up. */
 function configure(
   postern: Postern,
@@ -123,7 +137,7 @@ function configure(
 ): void {
   const { configuration, root } = postern.paths;
   const tables = {
-    aliases: "list: one@example.test, two@far.test\nfailing: x@error.test\n",
+    aliases: 'list: one@example.test, two@far.test\nfailing: x@error.test\nprogram: "|cat > /dev/null"\n',
     virtual: "alias@example.test one@example.test\n",
     generic: "one@example.test outside\n",
     checks: "/^X-Hold:/ HOLD\n",
@@ -134,6 +148,7 @@ function configure(
       "lmtp-name.test lmtp:inet:nowhere.test",
       "discard.test discard:",
       "error.test error:5.1.1 gone for good",
+      "pipe.test pipe:",
       "retry.test retry:4.3.2 not now",
       "",
     ].join("\n"),
@@ -172,8 +187,9 @@ const LOCAL = [
   `${someUser()}@local.test`,
   "list@local.test",
   "failing@local.test",
+  "program@local.test",
 ];
-const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry"].map((name) =>
+const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry", "pipe"].map((name) =>
   `x@${name}.test`
 );
 
@@ -274,6 +290,8 @@ function compare(postern: Postern, command: string, grants: readonly Grant[], us
 const ANY_HOST = "0.0.0.0/0";
 /** Stands for the one mailbox of a helper in what `postern sandbox` prints. */
 const ONE_MAILBOX = "ONE-MAILBOX";
+/** Stands there for the .forward of a user. */
+const ONE_FORWARD = "/home/ONE-RECIPIENT/.forward";
 
 /** True when the permission allows the use. */
 function covers(grant: Grant, use: Grant): boolean {
@@ -282,5 +300,6 @@ function covers(grant: Grant, use: Grant): boolean {
   if (grant.object.endsWith(`/${ONE_MAILBOX}`)) {
     return use.object.startsWith(grant.object.slice(0, -ONE_MAILBOX.length));
   }
+  if (grant.object === ONE_FORWARD) return use.object.endsWith("/.forward");
   return use.object === grant.object || use.object.startsWith(`${grant.object}/`);
 }

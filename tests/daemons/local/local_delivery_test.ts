@@ -8,10 +8,17 @@ import { type MailboxOutcome, outcomeOf } from "../../../lib/mail/mailbox_outcom
 import { NOTIFY } from "../../../lib/mail/notify.ts";
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
 import { CLEANUP_STATUS, type DELIVERY } from "../../../lib/proto/protocols.ts";
-import { type HelperTask } from "../../../lib/server/boot.ts";
+import { type HelperRequest } from "../../../lib/server/boot.ts";
 import { type DeliveryRequest, type MailboxAgent, serveDelivery } from "../../../lib/server/mailbox_agent.ts";
-import { type HelperMessage } from "../../../lib/server/mailbox_helper.ts";
+import {
+  type HelperMessage,
+  type PlaceRequest,
+  type ProgramEnd,
+  type ProgramMessage,
+} from "../../../lib/server/mailbox_helper.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
+
+import { LOCAL_SETTINGS } from "./local_support.ts";
 
 const DECODER = new TextDecoder();
 
@@ -24,6 +31,11 @@ class World {
   readonly replies: string[] = [];
   troubles = 0;
   readonly outcomes: Record<string, MailboxOutcome> = {};
+  /** What commands get and how they end. */
+  readonly runs: { request: HelperRequest; message: ProgramMessage; text: string }[] = [];
+  end: ProgramEnd = { how: "exit", code: 0, output: new Uint8Array(0) };
+  /** .forward files and lists by the request that reads them. */
+  files: Record<string, string> = {};
   aliases: Record<string, string> = {};
   settings: Partial<LocalSettings> = {};
   submission = { status: CLEANUP_STATUS.OK as number, reason: "", queueId: "NEW1" };
@@ -31,37 +43,10 @@ class World {
 
   #settings(): LocalSettings {
     return {
-      alias_maps: [],
-      delay_logging_resolution_limit: 2,
-      double_bounce_sender: "double-bounce",
-      duplicate_filter_limit: 1000,
-      enable_original_recipient: true,
-      expand_owner_alias: false,
-      fallback_transport: "",
-      fallback_transport_maps: [],
-      frozen_delivered_to: true,
-      hash_queue_depth: 1,
-      hash_queue_names: ["deferred", "defer"],
+      ...LOCAL_SETTINGS,
       home_mailbox: "Maildir/",
-      line_length_limit: 2048,
-      luser_relay: "",
-      mail_name: "Postern",
-      mail_spool_directory: "/var/mail",
-      mailbox_command: "",
-      mailbox_command_maps: [],
-      mailbox_helper_idle: 10,
-      mailbox_helper_limit: 50,
-      mailbox_transport: "",
-      mailbox_transport_maps: [],
-      myhostname: "mx.example.com",
-      owner_request_special: true,
-      prepend_delivered_header: ["command", "file", "forward"],
       propagate_unmatched_extensions: [],
       queue_directory: this.directory,
-      recipient_delimiter: "+",
-      reset_owner_alias: false,
-      smtputf8_autodetect_classes: ["sendmail", "verify"],
-      soft_bounce: false,
       ...this.settings,
     };
   }
@@ -116,7 +101,12 @@ class World {
     await serveDelivery(this.#agent(settings), exchange, request, (job, recipient) => {
       const wasDeliveredTo = (address: string) => job.source.wasDeliveredTo(address);
       return deliverLocally(
-        { settings, sources: { ...this.#sources(), wasDeliveredTo }, submit: this.#submit },
+        {
+          settings,
+          sources: { ...this.#sources(), wasDeliveredTo },
+          submit: this.#submit,
+          transports: () => undefined,
+        },
         job,
         recipient,
       );
@@ -131,15 +121,23 @@ class World {
       debug: () => {},
       flush: () => {},
     };
-    const deliver = (task: HelperTask, message: HelperMessage) => {
+    const run = (request: HelperRequest, message: ProgramMessage): Promise<ProgramEnd> => {
+      this.runs.push({ request, message, text: textOf(message) });
+      return Promise.resolve(this.end);
+    };
+    const deliver = (task: PlaceRequest, message: HelperMessage) => {
       const outcome = this.outcomes[task.path] ?? outcomeOf("2.0.0", "delivered to maildir");
-      const text = message.text();
-      let all = "";
-      for (let piece = text.next(); piece !== undefined; piece = text.next()) all += DECODER.decode(piece);
+      const all = textOf(message);
       if (outcome.result === "sent") this.mailboxes[task.path] = (this.mailboxes[task.path] ?? "") + all;
       return Promise.resolve(outcome);
     };
-    return { settings, log, serviceName: "local", helpers: { deliver }, trouble: () => void this.troubles++ };
+    return {
+      settings,
+      log,
+      serviceName: "local",
+      helpers: { deliver, run },
+      trouble: () => void this.troubles++,
+    };
   }
 
   #sources(): Omit<LocalSources, "wasDeliveredTo"> {
@@ -150,6 +148,12 @@ class World {
         return Promise.resolve(
           value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
         );
+      },
+      forUser: () => Promise.resolve({ kind: "missing" }),
+      read: (request) => {
+        const text = this.files[fileKey(request)];
+        if (text === undefined) return Promise.resolve({ kind: "missing" });
+        return Promise.resolve({ kind: "read", index: 0, content: new TextEncoder().encode(text) });
       },
       passwd: (user) =>
         Promise.resolve(
@@ -194,6 +198,20 @@ class World {
   [Symbol.dispose](): void {
     Deno.removeSync(this.directory, { recursive: true });
   }
+}
+
+function textOf(message: HelperMessage): string {
+  const text = message.text();
+  let all = "";
+  for (let piece = text.next(); piece !== undefined; piece = text.next()) all += DECODER.decode(piece);
+  return all;
+}
+
+/** `.forward of USER`, or the path of a list. */
+function fileKey(request: HelperRequest): string {
+  if (request.kind === "include") return request.path;
+  if (request.kind === "mailbox") return `.forward of ${request.user}`;
+  return request.kind === "forward" ? `.forward of ${request.recipient}` : "";
 }
 
 Deno.test("A message for a user gets its headers, one log line and one reply", async () => {
@@ -329,11 +347,88 @@ Deno.test("RFC 3461 section 5.2.7.1: an alias's members keep NOTIFY without SUCC
 
 Deno.test("A target that cannot be served postpones the whole recipient before any copy is made", async () => {
   using world = new World();
-  world.aliases = { list: 'alice, x@other.org, "|cmd"' };
+  world.aliases = { list: 'alice, x@other.org, ":fail: x", "|cmd"' };
   await world.deliver(["list@example.com"]);
-  assert.deepEqual([world.mailboxes, world.submitted], [{}, []]);
+  assert.deepEqual([world.mailboxes, world.submitted, world.runs], [{}, [], []]);
   assert.match(world.replies[0]!, /^1 deferred 4\.3\.5 delayed /);
   assert.equal(world.lines.filter((line) => line.startsWith("warning:")).length, 1);
+});
+
+Deno.test("A command gets the message behind a From line, and what mail brings in the environment, made harmless", async () => {
+  using world = new World();
+  world.aliases = { list: '"|cmd $X"' };
+  world.settings = { command_execution_directory: "/dir/$user" };
+  await world.deliver(["List+e|x@example.com"], { sender: "a;b@c" });
+  const [run] = world.runs;
+  assert.deepEqual(run!.request, {
+    kind: "command",
+    command: "cmd $X",
+    author: { kind: "alias", name: "list" },
+  });
+  assert.match(
+    run!.text,
+    /^From "a;b"@c {2}.*\nReturn-Path: <"a;b"@c>\nX-Original-To: orig-List\+e\|x@example.com\nDelivered-To: List/,
+  );
+  assert.ok(run!.text.endsWith("\n\nFrom me\nbody\n"), "no line is quoted, none added");
+  assert.equal(run!.message.directory, "/dir/list");
+  const variables = Object.fromEntries(run!.message.environment.map(({ name, value }) => [name, value]));
+  assert.deepEqual(variables, {
+    LOGNAME: "list",
+    USER: "list",
+    SENDER: "a_b@c",
+    RECIPIENT: "List+e_x@example.com",
+    LOCAL: "list+e_x",
+    DOMAIN: "example.com",
+    EXTENSION: "e_x",
+    ORIGINAL_RECIPIENT: "orig-List+e_x@example.com",
+    CLIENT_HOSTNAME: "client",
+    CLIENT_ADDRESS: "192.0.2.1",
+    CLIENT_HELO: "helo",
+    CLIENT_PROTOCOL: "ESMTP",
+    ENVID: "ENV1",
+  });
+  assert.deepEqual(world.replies, [
+    "1 sent 2.0.0 expanded delivery via local: delivered to command: cmd $X",
+    "finished",
+  ]);
+});
+
+Deno.test("A command that nothing is known of defers, one that fails bounces", async () => {
+  using world = new World();
+  world.aliases = { list: '"|cmd"' };
+  world.end = { how: "unknown", why: "helper is gone" };
+  await world.deliver(["list@example.com"]);
+  world.end = { how: "exit", code: 67, output: new TextEncoder().encode("nobody\n") };
+  await world.deliver(["list@example.com"]);
+  assert.deepEqual(world.replies.filter((reply) => reply !== "finished"), [
+    "1 deferred 4.3.0 delayed helper is gone",
+    "1 bounced 5.1.1 failed user unknown. Command output: nobody ",
+  ]);
+});
+
+Deno.test("A line of a .forward that is deferred holds up what stands behind it, and nothing of its own line", async () => {
+  using world = new World();
+  world.files = { ".forward of alice": '/first\n"|cmd", /same\n/behind\nx@other.org\n' };
+  world.end = { how: "exit", code: 75, output: new Uint8Array(0) };
+  await world.deliver(["alice@example.com"]);
+  assert.deepEqual(Object.keys(world.mailboxes).sort(), ["/first", "/same"]);
+  assert.equal(world.submitted.length, 0);
+  assert.match(world.replies[0]!, /^1 deferred 4\.3\.0 delayed temporary failure/);
+});
+
+Deno.test("Mail for /dev/null is delivered without a helper", async () => {
+  using world = new World();
+  world.aliases = { list: "/dev/null" };
+  await world.deliver(["list@example.com"]);
+  assert.deepEqual(world.mailboxes, {});
+  assert.equal(world.replies[0], "1 sent 2.0.0 expanded delivery via local: delivered to file: /dev/null");
+});
+
+Deno.test("A transport that master.toml does not have defers", async () => {
+  using world = new World();
+  world.settings = { mailbox_transport: "gone:x" };
+  await world.deliver(["alice@example.com"]);
+  assert.equal(world.replies[0], '1 deferred 4.3.0 delayed mail transport "gone" is not available');
 });
 
 Deno.test("A member that bounces is reported in the name of the list, the others are served", async () => {

@@ -1,43 +1,13 @@
 import assert from "node:assert/strict";
-import { parseAliasValue } from "../../../daemons/local/local_alias_value.ts";
 import { ALIAS_DEPTH_LIMIT, LocalExpansion } from "../../../daemons/local/local_expansion.ts";
 import { forwardBatches } from "../../../daemons/local/local_forward.ts";
 import { type LocalSettings, type LocalSources } from "../../../daemons/local/local_settings.ts";
+import { type Action } from "../../../daemons/local/local_state.ts";
 import { parseUser, userMailbox } from "../../../daemons/local/local_user.ts";
-
-const SETTINGS: LocalSettings = {
-  alias_maps: [],
-  delay_logging_resolution_limit: 2,
-  double_bounce_sender: "double-bounce",
-  duplicate_filter_limit: 1000,
-  enable_original_recipient: true,
-  expand_owner_alias: false,
-  fallback_transport: "",
-  fallback_transport_maps: [],
-  frozen_delivered_to: true,
-  hash_queue_depth: 1,
-  hash_queue_names: [],
-  home_mailbox: "",
-  line_length_limit: 2048,
-  luser_relay: "",
-  mail_name: "Postern",
-  mail_spool_directory: "/var/mail",
-  mailbox_command: "",
-  mailbox_command_maps: [],
-  mailbox_helper_idle: 10,
-  mailbox_helper_limit: 50,
-  mailbox_transport: "",
-  mailbox_transport_maps: [],
-  myhostname: "mx.example.com",
-  owner_request_special: true,
-  prepend_delivered_header: ["command", "file", "forward"],
-  propagate_unmatched_extensions: ["canonical", "virtual"],
-  queue_directory: "/q",
-  recipient_delimiter: "+",
-  reset_owner_alias: false,
-  smtputf8_autodetect_classes: ["sendmail", "verify"],
-  soft_bounce: false,
-};
+import { type Author, type HelperRequest } from "../../../lib/server/boot.ts";
+import { type HelperFile } from "../../../lib/server/mailbox_helper.ts";
+import { parseTargets, targetLines, targetName } from "../../../lib/server/local_target.ts";
+import { LOCAL_SETTINGS } from "./local_support.ts";
 
 interface Case {
   readonly name: string;
@@ -45,6 +15,10 @@ interface Case {
   readonly settings?: Partial<LocalSettings>;
   readonly delivered?: readonly string[];
   readonly recipient?: string;
+  /** .forward files by user or, where there is an extension, by address; lists by path. REFUSED and LATER as they say. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** What tables by user have, by "TABLES USER". */
+  readonly users?: Readonly<Record<string, string>>;
   /** `mailbox USER`, `forward ADDRESS from SENDER for DELIVERED-TO`, `STATUS ADDRESS reason`. */
   readonly expected: readonly string[];
   readonly warnings?: number;
@@ -57,6 +31,8 @@ function sourcesOf(
   aliases: ReadonlyMap<string, string>,
   delivered: readonly string[],
   warnings: string[],
+  files: Readonly<Record<string, string>> = {},
+  users: Readonly<Record<string, string>> = {},
 ): LocalSources {
   const rewrite = (address: string) => address.includes("@") ? address : `${address}@example.com`;
   return {
@@ -67,6 +43,15 @@ function sourcesOf(
         value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
       );
     },
+    forUser: (maps, user) => {
+      const value = users[`${maps} ${user}`];
+      if (value === "RETRY") return Promise.resolve({ kind: "retry", why: "disk" });
+      return Promise.resolve(
+        value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" },
+      );
+    },
+    read: (request) =>
+      Promise.resolve(fileOf(request, { "/refused": "REFUSED", "/later": "LATER", ...files })),
     passwd: (user) => {
       if (user === "retry") return Promise.resolve({ kind: "retry", why: "disk" });
       const index = USERS.indexOf(user);
@@ -92,6 +77,33 @@ function sourcesOf(
     wasDeliveredTo: (address) => delivered.includes(address.toLowerCase()),
     warn: (text) => void warnings.push(text),
   };
+}
+
+/** What a helper would answer. */
+function fileOf(request: HelperRequest, files: Readonly<Record<string, string>>): HelperFile {
+  const key = request.kind === "include"
+    ? request.path
+    : request.kind === "mailbox"
+    ? request.user
+    : request.kind === "forward"
+    ? request.recipient
+    : "";
+  const text = files[key];
+  if (text === undefined) return { kind: "missing" };
+  if (text === "REFUSED") return { kind: "refused", index: 0, why: "file is world writable" };
+  if (text === "LATER") return { kind: "retry", why: "not now" };
+  return { kind: "read", index: 0, content: new TextEncoder().encode(text) };
+}
+
+function authorText(author: Author): string {
+  if (author.kind === "alias") return `alias ${author.name}`;
+  if (author.kind === "forward") return `.forward of ${author.user}`;
+  return `list ${author.path} of ${authorText(author.author)}`;
+}
+
+function requestText(request: HelperRequest): string {
+  if (request.kind === "mailboxCommand") return `mailboxCommand ${request.user}`;
+  return request.kind === "command" || request.kind === "file" ? authorText(request.author) : request.kind;
 }
 
 const CASES: readonly Case[] = [
@@ -223,12 +235,141 @@ const CASES: readonly Case[] = [
     aliases: { alice: "x@" },
     expected: ["5.1.3 x@ bad recipient address syntax"],
   },
-  ...(["|/bin/sh -c evil", "/etc/passwd", ":include:/x", "~/x", ":INCLUDE:/x"].map((target) => ({
-    name: `the target ${target} defers with a warning`,
-    aliases: { alice: `bob, "${target}"` },
-    expected: ["mailbox bob", "*4.3.5"],
+  {
+    name: "commands, files and users of an alias are all done",
+    aliases: { alice: 'bob, "|cmd a b", /file/name, /mail/dir/' },
+    expected: [
+      "mailbox bob",
+      "command cmd a b by alias alice",
+      "file /file/name by alias alice",
+      "file /mail/dir/ by alias alice",
+    ],
+  },
+  {
+    name: "the same command and the same file are done once",
+    aliases: { alice: '"|cmd", "|cmd", /f, b1', b1: '/f, "|cmd"' },
+    expected: ["command cmd by alias alice", "file /f by alias alice"],
+  },
+  ...["~/x", "~bob/x"].map((target) => ({
+    name: `a file in a home that nobody stands for fails: ${target}`,
+    aliases: { alice: target },
+    expected: ["5.3.5 alice@example.com mail system configuration error"],
     warnings: 1,
-  }))),
+  })),
+  {
+    name: "commands and files are refused where they may not stand",
+    aliases: { alice: '"|cmd", /f' },
+    settings: { allow_mail_to_commands: ["forward"], allow_mail_to_files: [] },
+    expected: [
+      "5.7.1 alice@example.com mail to command is restricted",
+      "5.7.1 alice@example.com mail to file is restricted",
+    ],
+  },
+  {
+    name: "the members of a list get the message anew, its commands are refused",
+    aliases: { alice: ":INCLUDE:/lists/a" },
+    files: { "/lists/a": '# members\nbob, carol\nx@other.org\n"|cmd"\n/f\n' },
+    expected: [
+      "forward bob@example.com from s@a for alice@example.com",
+      "forward carol@example.com from s@a for alice@example.com",
+      "forward x@other.org from s@a for alice@example.com",
+      "5.7.1 alice@example.com mail to command is restricted",
+      "5.7.1 alice@example.com mail to file is restricted",
+    ],
+  },
+  {
+    name: "a list's commands run where that is allowed, by the list that the alias names",
+    aliases: { alice: ":include:/lists/a" },
+    files: { "/lists/a": ":include:/lists/b", "/lists/b": '"|cmd"' },
+    settings: { allow_mail_to_commands: ["include"] },
+    expected: ["command cmd by list /lists/b of list /lists/a of alias alice"],
+  },
+  {
+    // LOP-08
+    name: "lists that include themselves and one another end",
+    aliases: { alice: ":include:/lists/a" },
+    files: { "/lists/a": ":include:/lists/a\n:include:/lists/b\nbob", "/lists/b": ":include:/lists/a" },
+    expected: ["forward bob@example.com from s@a for alice@example.com"],
+  },
+  ...[":include:lists", ":include:/missing", ":include:/refused"].map((target) => ({
+    name: `the list ${target} bounces with a warning`,
+    aliases: { alice: `bob, ${target}` },
+    expected: ["mailbox bob", "5.3.5 alice@example.com mail system configuration error"],
+    warnings: 1,
+  })),
+  {
+    name: "a list that cannot be read now defers",
+    aliases: { alice: ":include:/later" },
+    expected: ["4.3.5 alice@example.com cannot read list: not now"],
+  },
+  {
+    // LOP-07
+    name: "the own address in a .forward is the mailbox",
+    files: { "alice": "alice\n\\alice\nalice@example.com" },
+    expected: ["mailbox alice"],
+  },
+  {
+    name: "another user in a .forward gets the message anew",
+    files: { alice: "\\alice, bob" },
+    expected: ["mailbox alice", "forward bob@example.com from s@a for alice@example.com"],
+  },
+  {
+    name: "commands and files of a .forward are the user's",
+    files: { alice: '"|cmd x"\n~/box, /abs\n' },
+    expected: [
+      "command cmd x by .forward of alice",
+      "file ~/box by .forward of alice",
+      "file /abs by .forward of alice",
+    ],
+  },
+  {
+    name: "a .forward without an address is none",
+    files: { alice: "# nothing\n\n" },
+    expected: ["mailbox alice"],
+  },
+  {
+    name: "a .forward that must not be used is not, with a warning",
+    files: { alice: "REFUSED" },
+    expected: ["mailbox alice"],
+    warnings: 1,
+  },
+  {
+    name: "a .forward that cannot be read now defers",
+    files: { alice: "LATER" },
+    expected: ["4.3.0 alice@example.com cannot read .forward: not now"],
+  },
+  {
+    name: "an address with an extension has a .forward of its own",
+    recipient: "alice+x@example.com",
+    files: { "alice+x@example.com": "y@other.org", alice: "z@other.org" },
+    expected: ["forward y@other.org from s@a for alice+x@example.com"],
+  },
+  {
+    name: "the extension goes on to the addresses of a .forward whose name has none",
+    recipient: "alice+x@example.com",
+    files: { "alice+x@example.com": "y@other.org" },
+    settings: { propagate_unmatched_extensions: ["forward"], forward_path: "$home/.forward" },
+    expected: ["forward y+x@other.org from s@a for alice+x@example.com"],
+  },
+  {
+    name: "an alias in a .forward is the alias's, not the user's",
+    aliases: { list: '"|cmd", ~/x' },
+    files: { alice: "list" },
+    expected: ["command cmd by alias list", "5.3.5 list@example.com mail system configuration error"],
+    warnings: 1,
+  },
+  {
+    name: "the bad words of a .forward are its user's trouble",
+    files: { alice: ":fail: no\n\\alice" },
+    expected: ["5.3.5 alice@example.com mail system configuration error", "mailbox alice"],
+    warnings: 1,
+  },
+  {
+    name: "without forward_path no .forward is asked for",
+    files: { alice: "LATER" },
+    settings: { forward_path: "" },
+    expected: ["mailbox alice"],
+  },
   {
     name: "a list with an owner is sent on in the owner's name, to local members too",
     aliases: { alice: "bob, x@other.org", "owner-alice": "carol" },
@@ -298,23 +439,57 @@ const CASES: readonly Case[] = [
     warnings: 1,
   },
   {
-    name: "what a stranger wrote is harmless in luser_relay",
+    name: "luser_relay takes what a stranger wrote as one address",
     recipient: "a|`;$b@example.com",
     settings: { luser_relay: "$user@other.org" },
-    expected: ["forward a____b@other.org from s@a for a|`;$b@example.com"],
+    expected: ["forward a|`;$b@other.org from s@a for a|`;$b@example.com"],
   },
   {
-    name: "mailbox_command is not ignored",
-    settings: { mailbox_command: "/bin/x" },
-    expected: ["*4.3.5"],
-    warnings: 1,
+    name: "luser_relay is expanded once",
+    recipient: "$home@example.com",
+    settings: { luser_relay: "x$user@other.org" },
+    expected: ["forward x$home@other.org from s@a for $home@example.com"],
   },
   {
-    name: "fallback_transport is not ignored",
+    name: "mailbox_command takes the mailbox's place",
+    settings: { mailbox_command: "/bin/x $1" },
+    expected: ["command /bin/x $1 by mailboxCommand alice"],
+  },
+  {
+    name: "mailbox_command_maps goes before mailbox_command",
+    settings: { mailbox_command: "/bin/x", mailbox_command_maps: ["m"] },
+    users: { "mailbox_command_maps alice": "/bin/y" },
+    expected: ["command /bin/y by mailboxCommand alice"],
+  },
+  {
+    name: "mailbox_transport takes all names, those that nobody has as well",
+    settings: { mailbox_transport: "lmtp:unix:/x" },
+    recipient: "no@example.com",
+    expected: ["pass lmtp:unix:/x no@example.com"],
+  },
+  {
+    name: "mailbox_transport_maps takes some",
+    settings: { mailbox_transport_maps: ["m"] },
+    users: { "mailbox_transport_maps alice": "t:" },
+    recipient: "alice+x@example.com",
+    expected: ["pass t: alice+x@example.com"],
+  },
+  {
+    name: "a table of transports that fails defers",
+    settings: { mailbox_transport_maps: ["m"] },
+    users: { "mailbox_transport_maps alice": "RETRY" },
+    expected: ["4.3.0 alice@example.com mailbox_transport_maps lookup error: disk"],
+  },
+  {
+    name: "fallback_transport takes unknown users",
     settings: { fallback_transport: "smtp:x" },
     recipient: "no@example.com",
-    expected: ["*4.3.5"],
-    warnings: 1,
+    expected: ["pass smtp:x no@example.com"],
+  },
+  {
+    name: "fallback_transport leaves known users",
+    settings: { fallback_transport: "smtp:x" },
+    expected: ["mailbox alice"],
   },
 ];
 
@@ -326,13 +501,15 @@ for (
     delivered = [],
     recipient = "alice@example.com",
     expected,
+    files,
+    users,
     warnings = 0,
   } of CASES
 ) {
   Deno.test(`In local delivery ${name}`, async () => {
     const warned: string[] = [];
-    const sources = sourcesOf(new Map(Object.entries(aliases)), delivered, warned);
-    const { actions } = await new LocalExpansion({ ...SETTINGS, ...settings }, sources, "local").run(
+    const sources = sourcesOf(new Map(Object.entries(aliases)), delivered, warned, files, users);
+    const { actions } = await new LocalExpansion({ ...LOCAL_SETTINGS, ...settings }, sources, "local").run(
       recipient,
       "s@a",
     );
@@ -344,6 +521,12 @@ for (
           return `forward ${action.address} from ${action.sender} for ${action.deliveredTo}${
             action.owned ? " owned" : ""
           }`;
+        case "command":
+          return `command ${action.command} by ${requestText(action.request)}`;
+        case "file":
+          return `file ${action.request.path} by ${requestText(action.request)}`;
+        case "pass":
+          return `pass ${action.transport} ${action.address}`;
         case "settled":
           return `${action.outcome.status} ${action.address} ${action.outcome.reason}`;
       }
@@ -367,7 +550,7 @@ Deno.test("An alias chain of the depth limit is followed, one step more bounces"
     // Alias n(k) stands at level k + 1, bob one below the last.
     chain.delete(`n${length - 1}`);
     chain.set(`n${length - 2}`, "bob");
-    const { actions } = await new LocalExpansion(SETTINGS, sourcesOf(chain, [], []), "local").run(
+    const { actions } = await new LocalExpansion(LOCAL_SETTINGS, sourcesOf(chain, [], []), "local").run(
       "alice@example.com",
       "",
     );
@@ -389,7 +572,7 @@ Deno.test("An alias bomb stops at the limit of addresses", async () => {
     }
   }
   bomb.set("alice", "l0n0");
-  const settings = { ...SETTINGS, duplicate_filter_limit: 1 };
+  const settings = { ...LOCAL_SETTINGS, duplicate_filter_limit: 1 };
   const { actions } = await new LocalExpansion(settings, sourcesOf(bomb, [], []), "local").run(
     "alice@example.com",
     "",
@@ -407,13 +590,18 @@ const VALUES: readonly (readonly [value: string, targets: readonly string[]])[] 
   ["John Doe <jd@x.org> (comment)", ["jd@x.org"]],
   ['"Doe, John" <jd@x.org>', ["jd@x.org"]],
   ["a@[192.0.2.1]", ["a@[192.0.2.1]"]],
+  ["a b c@d", ["a", "b", "c@d"]],
+  ["|/bin/x /y", ["!command |/bin/x", "!file /y"]],
+  ["~/x, ~y/z", ["!file ~/x", "!file ~y/z"]],
+  [`"|${"x".repeat(4000)}"`, ["?text is too long"]],
   ['"|cmd arg, more"', ["!command |cmd arg, more"]],
   ["|/bin/cmd", ["!command |/bin/cmd"]],
   ["/var/x", ["!file /var/x"]],
-  [":include:/a/b", ["!include list :include:/a/b"]],
+  [":include:/a/b", ["!include :include:/a/b"]],
   [":fail: x", ["?unknown directive"]],
   ['"a\\\nb"@c', ["a b@c"]],
-  ['"a\0b"@c', ["?address holds a control character"]],
+  ['"a\0b"@c', ["?control character"]],
+  ["\x01", ["?control character"]],
   ["x".repeat(1024), ["x".repeat(1024)]],
   ["x".repeat(1025), ["?address is too long"]],
   ["()", []],
@@ -421,24 +609,32 @@ const VALUES: readonly (readonly [value: string, targets: readonly string[]])[] 
 
 for (const [value, targets] of VALUES) {
   Deno.test(`The alias value ${JSON.stringify(value.slice(0, 40))} (${value.length}) has ${targets.length} targets`, () => {
-    const found = parseAliasValue(value)!.map((target) =>
+    const found = parseTargets(value)!.map((target) =>
       target.kind === "address"
         ? target.address
         : target.kind === "bad"
         ? `?${target.why}`
-        : `!${target.what} ${target.text}`
+        : `!${target.kind} ${targetName(target)}`
     );
     assert.deepEqual(found, targets);
   });
 }
 
+Deno.test("A file's lines are cut at the limit, and comments and ends of lines left out", () => {
+  const lines = (text: string) => [...targetLines(text, 4)];
+  assert.deepEqual(lines(""), []);
+  assert.deepEqual(lines("a\n#b\n\nc"), ["a", "", "c"]);
+  assert.deepEqual(lines("abcd\nabcde\n"), ["abcd", "abcd", "e"]);
+  assert.deepEqual(lines("abcd#ef"), ["abcd"]);
+});
+
 Deno.test("An alias value cut at every byte or of random bytes never throws", () => {
   const value = 'John <"a\\"b"@[1.2]>, (c(d)e) |x, "/f g", :include:/x';
-  for (let length = 0; length <= value.length; length++) parseAliasValue(value.slice(0, length));
+  for (let length = 0; length <= value.length; length++) parseTargets(value.slice(0, length));
   let seed = 7;
   const random = (most: number) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % most;
   for (let round = 0; round < 2000; round++) {
-    parseAliasValue(
+    parseTargets(
       Array.from({ length: random(40) }, () => '",()<>@[]\\:;|/ \t\n\0aé'[random(21)]).join(""),
     );
   }
@@ -489,14 +685,20 @@ for (const name of [".", "..", "a/b", "a\0b"]) {
 }
 
 Deno.test("Forwarded addresses share a message when sender and Delivered-To are the same", () => {
-  const forward = (address: string, sender: string, deliveredTo: string, owned = false) =>
-    ({ kind: "forward", address, sender, deliveredTo, owned }) as const;
+  const forward = (address: string, sender: string, deliveredTo: string, owned = false): Action => ({
+    kind: "forward",
+    address,
+    sender,
+    deliveredTo,
+    owned,
+    lines: [],
+  });
   const batches = forwardBatches([
     forward("a@x", "s", "d"),
     forward("b@x", "s", "e"),
     forward("c@x", "s", "d"),
     forward("d@x", "s", "d", true),
-    { kind: "settled", address: "e", outcome: { result: "sent", status: "2.0.0", reason: "" } },
+    { ...forward("e", "s", "d"), kind: "settled", outcome: { result: "sent", status: "2.0.0", reason: "" } },
   ]);
   assert.deepEqual(batches.map(({ addresses }) => addresses), [["a@x", "c@x"], ["b@x"], ["d@x"]]);
 });

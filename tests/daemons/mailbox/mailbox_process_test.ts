@@ -1,85 +1,9 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import type net from "node:net";
-import { IpcClient } from "../../../lib/ipc/client.ts";
-import { MAILBOX } from "../../../lib/proto/protocols.ts";
-import { Channel } from "../../../lib/safe/channel.ts";
-import { type AnyHelperTask, type Boot, formatLine, type HelperTask } from "../../../lib/server/boot.ts";
-import { locateCode } from "../../../lib/server/code_location.ts";
-import { daemonEnvironment, hardeningFlags } from "../../../lib/server/hardening.ts";
+import { type HelperRequest, type HelperTask } from "../../../lib/server/boot.ts";
 import { MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
 import { encodeText } from "../../../lib/vstring/byte_builder.ts";
 import { testNeeding } from "../../support/tools.ts";
-
-const SETTINGS = {
-  deliver_lock_attempts: 20,
-  deliver_lock_delay: 1,
-  mailbox_delivery_lock: ["fcntl", "dotlock"],
-  mailbox_size_limit: 0,
-  myhostname: "mx.test",
-  stale_lock_time: 500,
-  strict_mailbox_ownership: true,
-  virtual_mailbox_limit: 0,
-  virtual_mailbox_lock: ["fcntl", "dotlock"],
-};
-
-/** Helper processes under the flags that master gives them. */
-class Processes implements AsyncDisposable {
-  readonly children: ChildProcess[] = [];
-  errors = "";
-  /** What the program is started with, as strace. */
-  readonly #through: readonly string[];
-
-  constructor(through: readonly string[] = []) {
-    this.#through = through;
-  }
-
-  start(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
-    const code = locateCode(Deno.execPath());
-    const paths = task.kind === "mailboxes" || task.format === "maildir"
-      ? task.path
-      : `${task.path},${task.path}.lock`;
-    const flags = [`--allow-read=${paths}`, `--allow-write=${paths}`];
-    const args = ["run", ...hardeningFlags(code, false), ...flags, code.entry("mailbox")];
-    const env = { ...daemonEnvironment(code) };
-    const [program = "", ...rest] = [...this.#through, code.runtime, ...args];
-    const child = spawn(program, rest, { stdio: ["pipe", "pipe", "pipe", "pipe"], env, cwd: "/" });
-    this.children.push(child);
-    child.stdin!.on("error", () => {});
-    child.stdout!.resume();
-    child.stderr!.on("data", (bytes: Uint8Array) => void (this.errors += new TextDecoder().decode(bytes)));
-    const boot: Boot = {
-      service: "mailbox",
-      settings: SETTINGS,
-      sockets: {},
-      transports: [],
-      listeners: 1,
-      log: { syslogName: "postfix", hostName: "mx.test", format: "postfix", debug: false },
-      maxUse: 0,
-      maxIdle: 0,
-      bootId: "boot",
-      helper: task,
-    };
-    child.stdin!.write(formatLine(boot as never));
-    return Promise.resolve(
-      IpcClient.onChannel(MAILBOX, new Channel(child.stdio[3] as unknown as net.Socket)),
-    );
-  }
-
-  kill(): void {
-    for (const child of this.children) child.kill("SIGKILL");
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.kill();
-    await Promise.all(this.children.map((child) => ended(child)));
-  }
-}
-
-function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
-  return new Promise((resolve) => child.once("exit", () => resolve()));
-}
+import { ended, Processes } from "./helper_processes.ts";
 
 function taskFor(path: string, format: "maildir" | "mbox"): HelperTask {
   return { kind: "mailbox", path, format, user: "alice@example.test", uid: Deno.uid()!, gid: Deno.gid()! };
@@ -143,7 +67,7 @@ Deno.test(
       Deno.symlinkSync(`${directory}/elsewhere`, `${base}/away`);
       Deno.symlinkSync(`${directory}/elsewhere/box`, `${base}/linked`);
       await using processes = new Processes();
-      const start = (task: AnyHelperTask) => processes.start(task);
+      const start = (task: HelperRequest) => processes.start(task);
       const pool = new MailboxHelperPool({ start, limit: 10, idle: 10, sharedBelow: base });
       const sent = [["one", "maildir"], ["domain/two", "maildir"], ["domain/three", "mbox"]] as const;
       for (const [path, format] of sent) {

@@ -68,7 +68,7 @@ class Bench {
           new MasterChild(
             { command: "smtpd" } as Service,
             process.child,
-            { log, security: () => {}, startHelper: () => {} },
+            { log, security: () => {}, startHelper: () => {}, names: () => {}, killGroup: () => {} },
             childOptions,
           ),
         );

@@ -95,11 +95,11 @@ Deno.test("what the declaration does not serve is refused and logged", async () 
 });
 
 Deno.test("tables that decide about users and files are not served, but for those on a server", async () => {
-  for (const name of ["mailbox_command_maps", "mailbox_transport_maps"]) {
+  for (const name of ["mailbox_command_maps"]) {
     assert.ok(!SERVICE.reads.some((item) => item.endsWith(`:${name}`)), name);
     assert.ok(!SERVICE.parameters.some((item) => item === name), name);
   }
-  for (const name of ["virtual_uid_maps", "virtual_gid_maps"]) {
+  for (const name of ["virtual_uid_maps", "virtual_gid_maps", "mailbox_transport_maps"]) {
     assert.ok(!SERVICE.reads.some((item) => item === `table:${name}`), name);
     assert.ok(SERVICE.reads.some((item) => item === `servers:${name}`), name);
   }

@@ -3,7 +3,11 @@ import { PARAMETER_NAMES } from "../../../lib/config/parameters.ts";
 import { splitTransportParameter, TRANSPORT_PARAMETERS } from "../../../lib/config/transport.ts";
 
 /** Rows that only other parameters' texts refer to, so that no program names them. */
-const FOR_EXPANSION: ReadonlySet<string> = new Set(["config_directory", "default_database_type"]);
+const FOR_EXPANSION: ReadonlySet<string> = new Set([
+  "config_directory",
+  "default_database_type",
+  "default_delivery_status_filter",
+]);
 
 /** The words of every program text below a directory, the parameter table itself left out. */
 function wordsBelow(directory: string, words: Set<string>): void {

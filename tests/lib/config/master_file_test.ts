@@ -251,7 +251,7 @@ Deno.test("the longest suffix counts: a recipient limit of the transport is not 
 });
 
 Deno.test("a suffix that no program honours is refused", () => {
-  for (const suffix of ["time_limit", "slot_cost", "destination_refill_limit"]) {
+  for (const suffix of ["idle_limit", "slot_cost", "destination_refill_limit"]) {
     const [problem = ""] = problemsOf(`smtp_${suffix} = 5`);
     assert.match(problem, /^error: \/c\/main\.toml:1: .*smtp_/, suffix);
   }

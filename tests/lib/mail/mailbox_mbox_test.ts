@@ -56,9 +56,9 @@ Deno.test("An mbox delivery appends From_ line, quoted text and a blank line, an
   }));
 
 const FROM_LINES = [
-  { sender: "a@b", expected: "From a@b  Fri Jan  5 07:08:09 2024\n" },
-  { sender: "", expected: "From MAILER-DAEMON  Fri Jan  5 07:08:09 2024\n" },
-  { sender: "a b\nFrom x\r\0@c", expected: 'From "a_b\\_From_x\\__"@c  Fri Jan  5 07:08:09 2024\n' },
+  { sender: "a@b", expected: "From a@b  Fri Jan  5 07:08:09 2024" },
+  { sender: "", expected: "From MAILER-DAEMON  Fri Jan  5 07:08:09 2024" },
+  { sender: "a b\nFrom x\r\0@c", expected: 'From "a_b\\_From_x\\__"@c  Fri Jan  5 07:08:09 2024' },
 ];
 
 for (const { sender, expected } of FROM_LINES) {

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { headerLine, MailboxText, PIECE_LIMIT } from "../../../lib/mail/mailbox_text.ts";
+import {
+  type DeliveryHeaders,
+  MailboxText,
+  PIECE_LIMIT,
+  type TextForm,
+} from "../../../lib/mail/mailbox_text.ts";
 import { MessageSource, readDeliveredTo } from "../../../lib/mail/mailbox_source.ts";
 import { ContentReader } from "../../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
@@ -27,8 +32,8 @@ function reader(bytes: Uint8Array): ContentReader {
   }, 0);
 }
 
-function textOf(pieces: readonly Piece[], headers = NO_HEADERS): string {
-  const text = new MailboxText(headers, reader(segment(pieces)));
+function textOf(pieces: readonly Piece[], headers: DeliveryHeaders = NO_HEADERS, form?: TextForm): string {
+  const text = new MailboxText(headers, reader(segment(pieces)), form);
   let out = "";
   for (let piece = text.next(); piece !== undefined; piece = text.next()) out += DECODER.decode(piece);
   return out;
@@ -124,9 +129,30 @@ Deno.test("A content segment cut at any byte throws instead of giving half a mes
 });
 
 Deno.test("What could end a header line early becomes a question mark", () => {
-  const out = new ByteBuilder(100);
-  headerLine(out, "X", "a\r\nBcc: b\0\x7f\té");
-  assert.equal(DECODER.decode(out.view()), "X: a??Bcc: b???é\n");
+  const headers = {
+    ...NO_HEADERS,
+    returnPath: undefined,
+    originalTo: "a\r\nBcc: b\0\x7f\té",
+    fromLine: "From x\n y",
+  };
+  assert.equal(textOf([["N", "z"]], headers), "From x? y\nX-Original-To: a??Bcc: b???é\nz\n");
+});
+
+Deno.test("A program's text has its own line ends, its quoted lines, and its empty line at the end", () => {
+  const form: TextForm = {
+    lineEnd: encodeText("\r\n"),
+    quoted: [{ start: encodeText("From "), mark: 0x3e }, { start: encodeText("."), mark: 0x2e }],
+    blankEnd: true,
+  };
+  const headers = { ...NO_HEADERS, returnPath: undefined, fromLine: "From s" };
+  assert.equal(
+    textOf(
+      [["N", "From x"], ["N", "."], ["N", ".."], ["L", "a"], ["N", "From y"], ["N", "From"], ["N", ""]],
+      headers,
+      form,
+    ),
+    "From s\r\n>From x\r\n..\r\n...\r\naFrom y\r\nFrom\r\n\r\n\r\n",
+  );
 });
 
 const DELIVERED: readonly { name: string; pieces: readonly Piece[]; expected: readonly string[] }[] = [
