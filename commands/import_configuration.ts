@@ -312,7 +312,10 @@ class ConfigurationImport {
   #variables(): ReadonlyMap<string, string> {
     const texts = [...this.#parameters.values()].map(({ text }) => text);
     for (const { parameters } of this.#services) for (const { text } of parameters.values()) texts.push(text);
-    return this.#settings.variables(texts);
+    const classes = this.#parameters.has("smtpd_restriction_classes")
+      ? this.#settings.restrictionClasses()
+      : new Map<string, string>();
+    return new Map([...this.#settings.variables([...texts, ...classes.values()]), ...classes]);
   }
 
   /** Reports the names of the administrator's own, once it is known which are used. */

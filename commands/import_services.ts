@@ -56,7 +56,6 @@ const UNNEEDED: ReadonlyMap<string, string> = new Map([
   ["scache", "each client process keeps its own connections"],
   ["tlsmgr", "there is no TLS that it would serve"],
   ["tlsproxy", "there is no TLS that it would serve"],
-  ["verify", "addresses are not probed"],
 ]);
 
 /** What to do about a program that is not there. */

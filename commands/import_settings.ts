@@ -40,6 +40,10 @@ const RENAMED: ReadonlyMap<string, string> = new Map([
 
 /** What each of the two mail systems has for itself. */
 const OWN: ReadonlyMap<string, string> = new Map([
+  [
+    "address_verify_map",
+    "verify keeps what it knows in a file of its own, and probes again what it is asked for",
+  ],
   ["config_directory", "main.toml is read from where it is"],
   ["mail_owner", "Postern's daemons have users of their own"],
   ["max_use", "a process serves many sessions here; the default fits that"],
@@ -101,8 +105,20 @@ export class SettingImport implements ValueSource {
   }
 
   restrictionClass(name: string): string | undefined {
-    const classes = this.expand("$smtpd_restriction_classes").split(/[ ,\t\n]+/);
-    return classes.includes(name) ? this.#settings.get(name)?.text : undefined;
+    return this.#classes().includes(name) ? this.#settings.get(name)?.text : undefined;
+  }
+
+  #classes(): string[] {
+    return this.expand("$smtpd_restriction_classes").split(/[ ,\t\n]+/).filter((name) => name !== "");
+  }
+
+  /** The restriction classes with what they stand for, as it is here. */
+  restrictionClasses(): ReadonlyMap<string, string> {
+    const classes = this.#classes().flatMap((name): [string, string][] => {
+      const text = this.restrictionClass(name);
+      return text === undefined ? [] : [[name, importRestrictions(text, this).text]];
+    });
+    return new Map(classes);
   }
 
   /** What becomes of a setting. */

@@ -4,7 +4,7 @@
  * @module
  */
 // Utility
-import { RESTRICTION_NAMES } from "../lib/config/restriction_names.ts";
+import { findRestriction, RESTRICTIONS, WARN_PREFIX } from "../lib/config/restriction_names.ts";
 import { referencedNames } from "../lib/config/expand.ts";
 import { splitList } from "../lib/config/values.ts";
 import { isParameterName } from "../lib/config/parameters.ts";
@@ -88,29 +88,6 @@ function importItem(item: string, source: ValueSource): ReturnType<TableImport["
   return { kind: "table", spec: negation + path, note: path === plain ? "" : `${plain} is ${path} now` };
 }
 
-/** Old names of restrictions. */
-const OLD_NAMES: ReadonlyMap<string, string> = new Map([
-  ["reject_invalid_hostname", "reject_invalid_helo_hostname"],
-  ["reject_non_fqdn_hostname", "reject_non_fqdn_helo_hostname"],
-  ["reject_unknown_address", "reject_unknown_sender_domain"],
-  ["reject_unknown_client", "reject_unknown_client_hostname"],
-  ["reject_unknown_hostname", "reject_unknown_helo_hostname"],
-]);
-
-/** Restrictions of Postfix that have an argument, beside those that are called check_. */
-const WITH_ARGUMENT: ReadonlySet<string> = new Set([
-  "permit_dnswl_client",
-  "permit_rhswl_client",
-  "reject_rbl",
-  "reject_rbl_client",
-  "reject_rhsbl_client",
-  "reject_rhsbl_helo",
-  "reject_rhsbl_recipient",
-  "reject_rhsbl_reverse_client",
-  "reject_rhsbl_sender",
-  "sleep",
-]);
-
 /** Deepest nesting of restriction classes. */
 const CLASS_DEPTH = 10;
 
@@ -143,13 +120,16 @@ class RestrictionImport {
     for (let i = 0; i < words.length; i++) {
       const word = words[i]!;
       const lower = asciiLower(word);
-      const name = OLD_NAMES.get(lower) ?? lower;
+      const known = findRestriction(lower);
+      const name = known ?? lower;
       if (name !== lower) this.notes.push(`${word} is ${name} now`);
-      if (name === "warn_if_reject") this.#prefix = [name];
+      if (name === WARN_PREFIX) this.#prefix = [name];
       else if (isPostfixTable(word)) this.#access([], word);
-      else if (KNOWN.has(name) && name.startsWith("check_")) this.#access([name], words[++i] ?? "");
-      else if (KNOWN.has(name)) this.#keep(name);
-      else this.#unknown(word, hasArgument(name) ? words[++i] : undefined, depth);
+      else if (known === undefined) {
+        this.#unknown(word, lower.startsWith("check_") ? words[++i] : undefined, depth);
+      } else if (RESTRICTIONS[known] === "table") this.#access([known], words[++i] ?? "");
+      else if (RESTRICTIONS[known] === "none") this.#keep(known);
+      else this.#keep(known, words[++i] ?? "");
     }
   }
 
@@ -184,10 +164,4 @@ class RestrictionImport {
     this.losses.push({ what: `${what} is not in the list: ${why}`, cure });
     this.#prefix = [];
   }
-}
-
-const KNOWN: ReadonlySet<string> = new Set(RESTRICTION_NAMES);
-
-function hasArgument(name: string): boolean {
-  return WITH_ARGUMENT.has(name) || name.startsWith("check_");
 }

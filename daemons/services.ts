@@ -24,6 +24,7 @@ import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
+import { SERVICE as verify } from "./verify/service.ts";
 import { SERVICE as virtual } from "./virtual/service.ts";
 
 /** Every daemon but master, by the name of its program. */
@@ -49,6 +50,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     smtp,
     smtpd,
     trivialRewrite,
+    verify,
     virtual,
   ].map((service: Service) => [service.command, service]),
 );

@@ -48,7 +48,7 @@ import type { Handler } from "../../lib/ipc/server.ts";
 // Mail
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 // Server skeleton
-import { BOUNCE, DELIVERY, FLUSH, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
+import { BOUNCE, DELIVERY, FLUSH, QMGR, REWRITE, VERIFY } from "../../lib/proto/protocols.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
@@ -148,6 +148,7 @@ function makeManager(
     recipientMinimum: settings.qmgr_message_recipient_minimum,
     deferTransports: new Set(settings.defer_transports),
     flush: flushClient(context),
+    verify: context.reaches("verify") ? context.client(VERIFY, "verify") : undefined,
     extension: settings,
     gone: (id) => journal.gone(id),
     roomMade,

@@ -37,10 +37,13 @@ import {
   noteForSite,
   type NoticeRules,
   probeResult,
+  tellProbe,
+  type VerifyListener,
   verpDelimiters,
 } from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
+import { findRoute } from "./qmgr_route.ts";
 import { cutText } from "./qmgr_request.ts";
 import type { Outcome, Transport } from "./qmgr_transport.ts";
 
@@ -79,6 +82,8 @@ export interface ManagerOptions {
   readonly deferTransports: ReadonlySet<string>;
   /** Keeps lists of what waits for a destination; undefined where there are none. */
   readonly flush: FlushClient | undefined;
+  /** Who is told what probes have found; undefined where there is no such service. */
+  readonly verify?: VerifyListener | undefined;
   /** How the user of an address is told from its extension. */
   readonly extension: ExtensionRule;
   /** A message that cleanup passed on with its envelope was removed. */
@@ -262,14 +267,10 @@ export class QueueManager {
       for (const recipient of recipients) this.#expire(message, recipient);
       return;
     }
-    const { sender } = message.envelope;
-    const { rewrite } = this.#options;
-    const { redirect } = message.envelope;
     for (const recipient of recipients) {
-      const address = redirect === "" ? recipient.address : redirect;
-      const known = rewrite.cachedResolve(sender, address);
-      if (known !== undefined) this.#route(message, recipient, known);
-      else rewrite.resolve(sender, address).then((outcome) => this.#route(message, recipient, outcome));
+      const route = findRoute(this.#options.rewrite, message, recipient);
+      if (route instanceof Promise) route.then((outcome) => this.#route(message, recipient, outcome));
+      else this.#route(message, recipient, route);
     }
   }
 
@@ -444,6 +445,7 @@ export class QueueManager {
 
   /** A probe's recipient is done whatever would have become of it, once the trace log has that for the report. */
   async #noteProbe(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome): Promise<void> {
+    tellProbe(this.#options.verify, message, recipient, outcome);
     if (isVerified(message)) {
       const values = { ...logValues(message, recipient, outcome), action: probeResult(outcome) };
       const noted = await appendOutcome(this.#options.trace, values);

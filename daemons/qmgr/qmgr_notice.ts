@@ -9,12 +9,14 @@ import { NOTIFY } from "../../lib/mail/notify.ts";
 import {
   type Envelope,
   type EnvelopeRecipient,
+  TRACE_MTA_VERIFY,
   TRACE_RECORD,
   TRACE_USER_VERIFY,
 } from "../../lib/mail/queue_file.ts";
 import { verpSender } from "../../lib/mail/verp.ts";
 // Server skeleton
-import type { FLUSH } from "../../lib/proto/protocols.ts";
+import type { FLUSH, VERIFY } from "../../lib/proto/protocols.ts";
+import { updateAddress } from "../../lib/proto/verify_client.ts";
 // This program
 import type { ActiveMessage } from "./qmgr_message.ts";
 import type { Outcome } from "./qmgr_transport.ts";
@@ -35,6 +37,26 @@ export function isRecorded({ traceFlags, how }: ActiveMessage): boolean {
 /** True when the sender is told what would become of each recipient (`sendmail -bv`). */
 export function isVerified({ traceFlags }: ActiveMessage): boolean {
   return (traceFlags & TRACE_USER_VERIFY) !== 0;
+}
+
+/** True when the mail system asks for itself whether an address exists (verify). */
+export function isProbe({ traceFlags }: ActiveMessage): boolean {
+  return (traceFlags & TRACE_MTA_VERIFY) !== 0;
+}
+
+/** What is needed of a connection to verify. */
+export type VerifyListener = Pick<IpcClient<typeof VERIFY>, "send">;
+
+/** Tells verify what its probe has found. */
+export function tellProbe(
+  verify: VerifyListener | undefined,
+  message: ActiveMessage,
+  recipient: EnvelopeRecipient,
+  { result, reason }: Outcome,
+): void {
+  if (verify === undefined || !isProbe(message)) return;
+  const found = result === "sent" ? "ok" : result === "bounced" ? "undeliverable" : "deferred";
+  updateAddress(verify, recipient.originalRecipient || recipient.address, found, reason);
 }
 
 /** What a probe's recipient is called in log and report (Postfix). */

@@ -5,7 +5,7 @@ export const SERVICE = {
   purpose: "schedules deliveries",
   skeleton: "ipc",
   serves: "qmgr",
-  connects: ["$transports", "rewrite", "bounce", "defer", "trace", "flush"],
+  connects: ["$transports", "rewrite", "bounce", "defer", "trace", "flush", "verify"],
   reads: [
     "queue/incoming",
     "queue/active",

@@ -34,15 +34,19 @@
  */
 // Safe primitives
 import { type Channel, InputGate } from "../../lib/safe/channel.ts";
+// Tables
+import { connectTo } from "../../lib/table/stream_target.ts";
 // Server skeleton
-import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL } from "../../lib/proto/protocols.ts";
+import { ANVIL, CLEANUP, DNS, FLUSH, PROXYMAP, REWRITE, SASL, VERIFY } from "../../lib/proto/protocols.ts";
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+import { queryAddress } from "../../lib/proto/verify_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
 // Access
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
+import { PolicyServers } from "../../lib/access/policy_server.ts";
 // This program
 import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
@@ -129,9 +133,14 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const senderMatters = settings.sender_dependent_relayhost_maps.length > 0 ||
     settings.sender_dependent_default_transport_maps.length > 0;
   const localpartMatters = settings.transport_maps.length > 0 || settings.relocated_maps.length > 0;
+  const verify = context.reaches("verify") ? context.client(VERIFY, "verify") : undefined;
+  const policy = new PolicyServers(settings, { stream: connectTo }, context.log);
   const services: SmtpdServices = {
     settings,
     origin: (parameter) => context.origin(parameter),
+    warning: (text) => context.log.warning(text),
+    probe: verify === undefined ? undefined : (address) => queryAddress(verify, address),
+    askPolicy: (server, question) => policy.ask(server, question),
     serviceName: context.serviceName,
     anvil: context.reaches("anvil") ? context.client(ANVIL, "anvil") : undefined,
     maps: new MapClient(context.client(PROXYMAP, "proxymap"), settings),

@@ -34,11 +34,16 @@ const PLAIN: ReadonlySet<string> = new Set([
 /** What a session remembers of the restrictions that were asked before its transactions. */
 export class SessionAccess {
   /** Behind the client's restrictions. */
-  readonly client = Standing.fresh();
+  readonly client: Standing;
   /** Behind those on its HELO name; undefined until they were asked. */
   helo: Standing | undefined;
   /** The client was turned away: all that it says gets this sort of answer. */
   denied = false;
+
+  /** @param client what they have left behind in the session that this one takes over, before it was encrypted */
+  constructor(client: Standing = Standing.fresh()) {
+    this.client = client;
+  }
 
   /** For what is asked next. */
   next(): Standing {
@@ -136,6 +141,8 @@ export class AccessControl {
     // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
     if (equalsIgnoreCase(recipient, "postmaster")) return undefined;
     const { transaction } = session;
+    // Behind a recipient that was taken the message has an id, which logs and policy servers are told.
+    if (transaction !== undefined && transaction.recipients.length > 0) await transaction.queueId();
     const sender = transaction?.sender ?? "";
     const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
     const question = this.#question(session, stage, recipient, resolved);

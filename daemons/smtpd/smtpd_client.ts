@@ -4,6 +4,7 @@
 // Utility
 import type { InputLine } from "../../lib/stream/input_buffer.ts";
 // Access
+import type { Standing } from "../../lib/access/policy.ts";
 import type { TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import type { ClientAccount } from "./smtpd_anvil.ts";
@@ -33,6 +34,8 @@ export type Answer = InputLine | { readonly kind: "gone" };
 
 /** What a session takes over from the one in whose place it comes: our own counts, and nothing that was said before. */
 export interface Inherited {
+  /** What the restrictions on clients have left behind; undefined: they have not been asked of this client. */
+  readonly client: Standing | undefined;
   readonly tls: TlsFacts | undefined;
   readonly anvil: ClientAccount;
   readonly counts: CommandCounts;

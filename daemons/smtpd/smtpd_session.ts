@@ -56,7 +56,7 @@ export class Session {
   readonly #channel: Channel;
   readonly #done: () => void;
   /** What the restrictions have left behind so far. */
-  readonly access = new SessionAccess();
+  readonly access: SessionAccess;
   /** The client has sent commands before it could. */
   pipelined = false;
   greeting: Greeting | undefined;
@@ -108,6 +108,7 @@ export class Session {
     this.#channel = channel;
     this.#done = done;
     this.#deadline = new Deadline(server.patience);
+    this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
     this.#counts = before?.counts ?? new CommandCounts();
     this.#errors = before?.errors ?? 0;
@@ -227,6 +228,8 @@ export class Session {
     this.#flush();
     this.#phase = "closed";
     const next = new Session(this.server, peer, standing, channel, this.#done, {
+      // What restrictions have said of another client does not hold for this one.
+      client: peer === this.peer ? this.access.client : undefined,
       tls,
       anvil: this.anvil,
       counts: this.#counts,

@@ -35,8 +35,7 @@
  * See service.ts.
  *
  * ## Known limits
- * Addresses of `inet_interfaces` are those at start; host names in it have no meaning here, addresses have. Routes
- * by `address_verify_*` parameters are not made. Domains are compared with ASCII letters folded; a name in UTF-8
+ * Addresses of `inet_interfaces` are those at start; host names in it have no meaning here, addresses have. Domains are compared with ASCII letters folded; a name in UTF-8
  * and its A-label are two names.
  *
  * @module
@@ -46,6 +45,7 @@ import { systemAddresses } from "../../lib/safe/process.ts";
 // Mail
 import { OwnAddresses } from "../../lib/mail/own_address.ts";
 // Rewriting
+import { probeMaps, probeSettings } from "../../lib/rewrite/rewrite_probe.ts";
 import { rewriteHandler, RewriteService } from "../../lib/rewrite/rewrite_service.ts";
 // Server skeleton
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
@@ -60,7 +60,8 @@ function start(context: Context<typeof SERVICE>): ReturnType<typeof rewriteHandl
   const { settings, log } = context;
   const own = new OwnAddresses(settings.inet_interfaces, settings.proxy_interfaces, systemAddresses);
   const maps = new MapClient(context.client(PROXYMAP, "proxymap"), settings);
-  return rewriteHandler(new RewriteService(settings, maps, own, log));
+  const probes = new RewriteService(probeSettings(settings), probeMaps(maps), own, log);
+  return rewriteHandler(new RewriteService(settings, maps, own, log), probes);
 }
 
 await runIpcDaemon(SERVICE, REWRITE, start);

@@ -58,14 +58,14 @@ async function judge(
   const hosts = mx.records.filter(({ value }) => value !== "" && value !== ".").slice(0, HOST_LIMIT);
   const primary = Math.min(...hosts.map(({ priority }) => priority));
   let ours = false;
-  let backed = networks.how.name !== "" && hosts.length > 0;
+  let backed = hosts.length > 0;
   const anyNetwork = context.services.settings.permit_mx_backup_networks.length === 0;
   for (const { value: host, priority } of hosts) {
     const addresses = await hostAddresses(context.services.dns, host);
     if (addresses.kind === "retry") {
       return unknown(context, question, `Unable to look up host ${host} as mail exchanger: ${addresses.why}`);
     }
-    if (addresses.names.some((address) => isOwn(context.services, address))) ours = true;
+    if (await hasOwn(context.services, addresses.names)) ours = true;
     else if (priority === primary && !anyNetwork) {
       backed &&= addresses.names.some((address) =>
         matchLiteral(networks, listSubject("address", `${host} ${address}`)) === "match"
@@ -75,7 +75,12 @@ async function judge(
   return ours && backed ? OK : DUNNO;
 }
 
-/** True for an address of this machine's, or of a proxy in front of it. */
-function isOwn({ ownAddress }: Services, address: string): boolean {
-  return ownAddress?.(address) === true;
+/** True when one of the addresses is this machine's, or a proxy's in front of it: mail for it would be local. */
+async function hasOwn({ rewrite }: Services, addresses: readonly string[]): Promise<boolean> {
+  for (const address of addresses) {
+    const literal = address.includes(":") ? `IPv6:${address}` : address;
+    const resolved = await rewrite.resolve("", `postmaster@[${literal}]`);
+    if (resolved.kind === "resolved" && resolved.class === "local") return true;
+  }
+  return false;
 }

@@ -20,6 +20,8 @@ export type AccessSettings = Settings<
   | "access_map_reject_code"
   | "address_verify_poll_count"
   | "address_verify_poll_delay"
+  | "address_verify_sender"
+  | "address_verify_sender_ttl"
   | "allow_untrusted_routing"
   | "canonical_maps"
   | "default_rbl_reply"
@@ -28,6 +30,7 @@ export type AccessSettings = Settings<
   | "local_recipient_maps"
   | "maps_rbl_reject_code"
   | "multi_recipient_bounce_reject_code"
+  | "myorigin"
   | "non_fqdn_reject_code"
   | "parent_domain_matches_subdomains"
   | "permit_mx_backup_networks"
@@ -65,6 +68,7 @@ export type AccessSettings = Settings<
   | "smtpd_relay_before_recipient_restrictions"
   | "smtpd_relay_restrictions"
   | "smtpd_restriction_classes"
+  | "smtpd_sasl_auth_enable"
   | "smtpd_sender_login_maps"
   | "smtpd_sender_restrictions"
   | "soft_bounce"
@@ -133,7 +137,7 @@ export interface Refusal {
 export interface ProbeResult {
   /** ok: it exists. undeliverable: it does not. deferred: nobody could tell. unknown: a probe is under way. */
   readonly status: "ok" | "undeliverable" | "deferred" | "unknown";
-  /** What the last system said, its status code in front. */
+  /** The reason. */
   readonly text: string;
 }
 
@@ -145,12 +149,10 @@ export interface Services {
   readonly maps: MapLookup;
   readonly dns: DnsLookup;
   readonly rewrite: Pick<RewriteClient, "resolve" | "rewriteInternal">;
-  /** Asks a policy server, by the text behind check_policy_service; undefined: it cannot be asked now. */
+  /** The action that a policy server answers, by the text behind check_policy_service. */
   askPolicy?(server: string, question: Question): Promise<string>;
   /** Asks what is known of an address, and has it probed; undefined where there is no verify service. */
   readonly probe?: ((address: string) => Promise<ProbeResult | undefined>) | undefined;
-  /** True for an address of this machine's, or of a proxy in front of it. */
-  ownAddress?(address: string): boolean;
   /** Logs what is wrong with a rule. */
   warning?(text: string): void;
 }

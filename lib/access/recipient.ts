@@ -6,6 +6,7 @@ import { asciiLower } from "../vstring/ascii.ts";
 // Mail
 import { splitAddress } from "../mail/address.ts";
 import { splitStatus } from "../mail/status_code.ts";
+import { isVerifySender } from "../mail/verify_sender.ts";
 // Internal protocols
 import type { Resolved } from "../proto/rewrite_client.ts";
 // Access
@@ -104,6 +105,7 @@ async function checkExists(
   const { settings } = services;
   const row = CLASSES[resolved.class];
   if (row === undefined && resolved.transport !== "error") return DUNNO;
+  if (isVerifySender(settings, resolved.recipient, Date.now())) return DUNNO;
   for (const parameter of replaced) {
     if ((settings[parameter] as readonly string[]).length === 0) continue;
     const alias = await services.maps.find(parameter, "address", resolved.recipient);

@@ -4,6 +4,8 @@
  *
  * @module
  */
+// Mail
+import { isVerifySender } from "../mail/verify_sender.ts";
 // Internal protocols
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
@@ -59,6 +61,8 @@ export class AccessLists {
 
   /** What refuses the sender, if something does. */
   async checkSender(question: Question, standing: Standing): Promise<Ruling> {
+    // Systems that we send probes to may probe their sender in turn.
+    if (isVerifySender(this.services.settings, question.sender ?? "", Date.now())) return undefined;
     const refused = await this.sender.evaluate(question, standing);
     const rule = this.#unlistedSender;
     if (refused !== undefined || standing.discarded || rule === undefined) return refused;

@@ -44,7 +44,8 @@ export async function rejectLoggedIn(services: Services, q: Question, knownOnly:
 
 /** A client that has not logged in must not use a sender that somebody owns. */
 export async function rejectNotLoggedIn(services: Services, q: Question): Promise<Verdict> {
-  if (!q.sender || q.sasl !== undefined) return DUNNO;
+  // Where nobody can log in, nobody is blamed for it.
+  if (!q.sender || q.sasl !== undefined || !services.settings.smtpd_sasl_auth_enable) return DUNNO;
   const owners = await ownersOf(services, q.sender);
   if (isVerdict(owners)) return owners;
   return owners === undefined

@@ -8,16 +8,17 @@ import {
   type AccessSettings,
   cannotTell,
   DUNNO,
+  OK,
   type ProbeResult,
   type Question,
   reject,
   type Services,
   type Verdict,
 } from "./policy.ts";
-import { lookupFailure, refusal, type ReplyText, shown } from "./reply.ts";
+import { lookupFailure, refusal, shown } from "./reply.ts";
 import { fitStatus, rejected, SUBJECT, type Subject } from "./subject.ts";
 
-/** Most of a probe's text that a reply has, UTF-16 units, as in Postfix. */
+/** Most of a probe's text that a delay tells, UTF-16 units, as in Postfix. */
 const TEXT_LIMIT = 250;
 
 /** How one kind of address is refused. */
@@ -80,28 +81,18 @@ async function poll({ probe, settings }: Services, address: string): Promise<Pro
   return undefined;
 }
 
+/** What is done with a result: a code of the kind 2xx permits, 4xx is a delay, 5xx a refusal. */
 function verdictOf(row: Row, result: ProbeResult, settings: AccessSettings, question: Question): Verdict {
   if (result.status === "ok") return DUNNO;
-  const { status, text } = splitStatus(result.text, row.status);
-  if (result.status === "undeliverable") {
-    const code = row.rejectCode(settings);
-    const reason = row.reason(settings) || `undeliverable address: ${shown(text).slice(0, TEXT_LIMIT)}`;
-    // The administrator may choose to take such mail.
-    return code < 400 ? DUNNO : reject(reply(row, code, status, reason, question));
+  const failed = result.status === "undeliverable";
+  const code = failed ? row.rejectCode(settings) : row.deferCode(settings);
+  if (code < 400) return OK;
+  const why = row.reason(settings) || result.text;
+  if (code < 500) {
+    const text = `unverified address: ${shown(why).slice(0, TEXT_LIMIT)}`;
+    return cannotTell(refusal(code, row.status, rejected(row.subject, question, text)), row.action(settings));
   }
-  const code = row.deferCode(settings);
-  if (code < 400) return DUNNO;
-  const why = text || "Address verification in progress";
-  const reason = `unverified address: ${shown(why).slice(0, TEXT_LIMIT)}`;
-  return cannotTell(reply(row, code, status, reason, question), row.action(settings));
-}
-
-function reply(
-  { subject }: Row,
-  code: number,
-  status: string,
-  reason: string,
-  question: Question,
-): ReplyText {
-  return refusal(code, fitStatus(status, subject), rejected(subject, question, reason));
+  const { status, text } = splitStatus(why, row.status);
+  const words = rejected(row.subject, question, `undeliverable address: ${shown(text)}`);
+  return reject(refusal(code, fitStatus(status, row.subject), words));
 }

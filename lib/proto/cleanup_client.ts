@@ -11,7 +11,7 @@ import { ByteBuilder, encodeText } from "../vstring/byte_builder.ts";
 import { CHUNK_LIMIT, type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_STATUS } from "./protocols.ts";
 
 /** Where mail comes from: the words of smtputf8_autodetect_classes. */
-export type MailSource = "bounce" | "forward" | "notify" | "sendmail" | "smtpd";
+export type MailSource = "bounce" | "forward" | "notify" | "sendmail" | "smtpd" | "verify";
 
 /** The flag for mail of a source that cleanup finds out of whether it needs SMTPUTF8; 0 where it does not. */
 export function utf8Flag(autodetectClasses: readonly string[], source: MailSource): number {

@@ -92,6 +92,8 @@ export const REWRITE = protocol({
     rewrite: { fields: { context: choice("local", "remote"), address: text(ADDRESS_LIMIT) } },
     /** All addresses in internal form: no quotes, the last `@` separates. */
     resolve: { fields: { sender: text(ADDRESS_LIMIT), address: text(ADDRESS_LIMIT) } },
+    /** The same for a probe of the address (address_verify_*). */
+    resolveProbe: { fields: { sender: text(ADDRESS_LIMIT), address: text(ADDRESS_LIMIT) } },
   },
   replies: {
     rewritten: { fields: { address: text(ADDRESS_LIMIT) }, last: true },
@@ -243,6 +245,32 @@ export const FLUSH = protocol({
   replies: {
     /** ok: asked for. denied: no list is kept for the site. bad: no name of a site. fail: trouble that may pass. */
     done: { fields: { status: choice("ok", "denied", "bad", "fail") }, last: true },
+  },
+});
+
+/** verify: what is known of addresses by probes. */
+export const VERIFY = protocol({
+  name: "verify",
+  version: 1,
+  requests: {
+    /** What is known; an address of which nothing is known, or nothing new, is probed. */
+    query: { fields: { address: text(ADDRESS_LIMIT) } },
+    /** What a probe has found. */
+    update: {
+      fields: {
+        address: text(ADDRESS_LIMIT),
+        status: choice("ok", "undeliverable", "deferred"),
+        /** The reason, as the log has it. */
+        text: text(REASON_LIMIT),
+      },
+      oneway: true,
+    },
+  },
+  replies: {
+    result: {
+      fields: { status: choice("ok", "undeliverable", "deferred", "unknown"), text: text(REASON_LIMIT) },
+      last: true,
+    },
   },
 });
 

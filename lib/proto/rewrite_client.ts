@@ -119,6 +119,13 @@ export class RewriteClient {
     return outcome;
   }
 
+  /** The same for a probe; they are few, and nothing is remembered. */
+  async resolveProbe(sender: string, address: string): Promise<ResolveOutcome> {
+    return fits(address)
+      ? await this.#askResolve(fits(sender) ? sender : "", address, "resolveProbe")
+      : tooLong(address);
+  }
+
   /** The key of what all plain addresses of a domain have in common. */
   #sharedKey(sender: string, address: string): string | undefined {
     if (this.#localpartMatters) return undefined;
@@ -147,9 +154,13 @@ export class RewriteClient {
     }
   }
 
-  async #askResolve(sender: string, address: string): Promise<ResolveOutcome> {
+  async #askResolve(
+    sender: string,
+    address: string,
+    request: "resolve" | "resolveProbe" = "resolve",
+  ): Promise<ResolveOutcome> {
     try {
-      const reply = await this.#client.call("resolve", { sender, address });
+      const reply = await this.#client.call(request, { sender, address });
       if (reply.is === "resolved") return { ...reply, kind: "resolved" };
       return { kind: "retry", why: reply.is === "retry" ? reply.reason : wrongReply(reply.is) };
     } catch (error) {

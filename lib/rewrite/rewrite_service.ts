@@ -98,18 +98,28 @@ function fits(text: string, limit: number): boolean {
   return text.length * 3 <= limit || encodeText(text).length <= limit;
 }
 
-/** The handler that serves the rewrite protocol. */
-export function rewriteHandler(service: RewriteService): Handler<typeof REWRITE> {
+/**
+ * The handler that serves the rewrite protocol.
+ *
+ * @param probes answers for probes
+ */
+export function rewriteHandler(
+  service: RewriteService,
+  probes: RewriteService = service,
+): Handler<typeof REWRITE> {
   return (exchange, message: Request<typeof REWRITE>) => {
     switch (message.is) {
       case "rewrite":
         exchange.reply("rewritten", { address: service.rewrite(message.context, message.address) });
         return;
       case "resolve":
-        return service.resolve(message.sender, message.address).then((answer) => {
-          if (answer.kind === "retry") exchange.reply("retry", { reason: answer.why });
-          else exchange.reply("resolved", answer.resolution);
-        });
+      case "resolveProbe":
+        return (message.is === "resolve" ? service : probes).resolve(message.sender, message.address).then(
+          (answer) => {
+            if (answer.kind === "retry") exchange.reply("retry", { reason: answer.why });
+            else exchange.reply("resolved", answer.resolution);
+          },
+        );
       default:
         message satisfies never;
     }

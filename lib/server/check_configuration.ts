@@ -16,6 +16,7 @@ import { findTableProblems } from "./check_tables.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
+import { findPolicyProblems } from "./policy_reach.ts";
 import { findSaslProblems } from "./sasl_reach.ts";
 import { findTlsProblems } from "./tls_files.ts";
 import { systemGateways } from "./system_facts.ts";
@@ -39,6 +40,7 @@ export async function findProblems(
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
+    ...findPolicyProblems(configuration),
     ...await findDecisionProblems(configuration, services),
   ];
 }

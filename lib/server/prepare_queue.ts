@@ -71,6 +71,7 @@ const DIRECTORIES: readonly { readonly name: string; readonly mode: number; read
   { name: "journal", mode: 0o700 },
   { name: "saved", mode: 0o700 },
   { name: "trace", mode: 0o700 },
+  { name: "verify", mode: 0o700 },
   { name: "pid", mode: 0o755, root: true },
   // Root's, so that no daemon can put a socket of its own in the place of another's. Searched by daemons of two
   // users; the sockets' own modes say which of them may connect, and that no local user may.

@@ -12,6 +12,7 @@ import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
+import { policyGrants } from "./policy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
 import { saslReach } from "./sasl_reach.ts";
@@ -115,6 +116,7 @@ export class Planner {
     ];
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants);
+    if (service.asksPolicyServers) grants.push(...policyGrants(this.#configuration, entry));
     if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
       entry,

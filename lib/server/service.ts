@@ -46,6 +46,8 @@ export interface Service {
    * tables that it reads, host and port or socket each.
    */
   readonly inet: "none" | "resolver" | "smtp" | "tables";
+  /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
+  readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
   /** `--allow-sys` names, as "statfs". */

@@ -94,7 +94,7 @@ interface Open {
 
 /** Requests to one server. */
 export class RequestStream {
-  readonly #servers: TableServers;
+  readonly #servers: Pick<TableServers, "stream">;
   readonly #target: ServerTarget;
   readonly #times: StreamTimes;
   #open: Open | undefined;
@@ -104,7 +104,7 @@ export class RequestStream {
   #failure: unknown;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(servers: TableServers, target: ServerTarget, times: StreamTimes) {
+  constructor(servers: Pick<TableServers, "stream">, target: ServerTarget, times: StreamTimes) {
     this.#servers = servers;
     this.#target = target;
     this.#times = times;

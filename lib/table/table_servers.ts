@@ -4,17 +4,13 @@
  *
  * @module
  */
-// Safe primitives
-import { connectTcp, connectUnix } from "../safe/connect.ts";
 // Tables
 import type { TableServers } from "./servers.ts";
+import { connectTo } from "./stream_target.ts";
 
 /** Connections as the sandbox allows them. */
 export const TABLE_SERVERS: TableServers = {
-  stream: (target, timeout) =>
-    target.kind === "unix"
-      ? connectUnix(target.path, timeout)
-      : connectTcp(target.host, target.port, timeout),
+  stream: connectTo,
   mysql: async (login) => (await import("./mysql_client.ts")).openMysql(login),
   pgsql: async (login) => (await import("./pgsql_client.ts")).openPgsql(login),
   ldap: async (login) => (await import("./ldap_client.ts")).openLdap(login),

@@ -651,6 +651,14 @@ add("the words of a class are those of its list", {
   ...client("strict"),
 });
 
+// --- sender logins where nobody can log in
+for (const name of ["", "known_", "authenticated_", "unauthenticated_"]) {
+  add(`reject_${name}sender_login_mismatch`, {
+    ...sender(`reject_${name}sender_login_mismatch`),
+    smtpd_sender_login_maps: "inline:{a@ext.test=user}",
+  });
+}
+
 // --- footers
 add("smtpd_reject_footer", {
   ...client("reject"),

@@ -172,6 +172,8 @@ function configure(
     resolver: `"127.0.0.1:${ports.resolver}"`,
     smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
     smtpd_sender_restrictions: '["reject_unknown_sender_domain"]',
+    smtpd_recipient_restrictions: `['inline:{discard.test=reject_unverified_recipient}']`,
+    address_verify_poll_delay: '"1s"',
     header_checks: '["regexp:$config_directory/checks"]',
     // This host's own clients are counted too.
     smtpd_client_event_limit_exceptions: "[]",

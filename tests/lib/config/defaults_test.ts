@@ -129,6 +129,7 @@ for (
 /** Rows whose default is not Debian's 3.7: our own paths and names, newer Postfix, or decided by the level. */
 const DIFFERENT: ReadonlySet<string> = new Set([
   "smtpd_authorized_verp_clients", // $authorized_verp_clients, of Postfix 2.0, is not honoured; both are empty
+  "address_verify_map", // a file of our own
   "address_verify_poll_count", // $stress is not there
   "alias_database",
   "alias_maps",

@@ -1,0 +1,33 @@
+import type { Service } from "../../lib/server/service.ts";
+
+export const SERVICE = {
+  command: "verify",
+  purpose: "remembers which addresses exist, and has those probed of which it does not know",
+  skeleton: "ipc",
+  serves: "verify",
+  connects: ["cleanup"],
+  reads: ["queue/verify"],
+  writes: ["queue/verify"],
+  inet: "none",
+  runs: [],
+  runAs: "postern",
+  processLimit: 1,
+  endsWhenIdle: false,
+  parameters: [
+    "address_verify_cache_cleanup_interval",
+    "address_verify_map",
+    "address_verify_negative_cache",
+    "address_verify_negative_expire_time",
+    "address_verify_negative_refresh_time",
+    "address_verify_pending_request_limit",
+    "address_verify_positive_expire_time",
+    "address_verify_positive_refresh_time",
+    "address_verify_sender",
+    "address_verify_sender_ttl",
+    "mail_name",
+    "myhostname",
+    "myorigin",
+    "queue_directory",
+    "smtputf8_autodetect_classes",
+  ],
+} as const satisfies Service;
