@@ -34,10 +34,10 @@
  *
  * ## Parameters
  * hash_queue_depth, hash_queue_names, line_length_limit, mail_name, myhostname, queue_directory,
- * receive_override_options.
+ * content_filter, receive_override_options.
  *
  * ## Known limits
- * authorized_submit_users and local_login_sender_maps are not applied. No content_filter. Who may post may fill the
+ * authorized_submit_users and local_login_sender_maps are not applied. Who may post may fill the
  * disk: limits per user are the file system's quotas.
  *
  * @module

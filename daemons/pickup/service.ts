@@ -19,6 +19,7 @@ export const SERVICE = {
   processLimit: 1,
   endsWhenIdle: true,
   parameters: [
+    "content_filter",
     "hash_queue_depth",
     "hash_queue_names",
     "line_length_limit",

@@ -80,6 +80,8 @@ export interface ManagerOptions {
   readonly recipientLimit: number;
   readonly recipientMinimum: number;
   readonly deferTransports: ReadonlySet<string>;
+  /** Next hop of content filters that name none; empty: the recipient's domain. */
+  readonly filterNexthop: string;
   /** Keeps lists of what waits for a destination; undefined where there are none. */
   readonly flush: FlushClient | undefined;
   /** Who is told what probes have found; undefined where there is no such service. */
@@ -294,7 +296,7 @@ export class QueueManager {
     const colon = filter.indexOf(":");
     const transport = colon < 0 ? filter : filter.slice(0, colon);
     const nexthop = colon < 0 ? "" : filter.slice(colon + 1);
-    return { transport, nexthop: nexthop || domainOf(resolved.recipient) };
+    return { transport, nexthop: nexthop || this.#options.filterNexthop || domainOf(resolved.recipient) };
   }
 
   #send(name: string, nexthop: string, message: ActiveMessage, recipient: EnvelopeRecipient): void {

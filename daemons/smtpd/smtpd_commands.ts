@@ -20,7 +20,7 @@ import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { startTls } from "./smtpd_tls.ts";
 import { openText, sendEnvelope } from "./smtpd_text.ts";
-import { Transaction } from "./smtpd_transaction.ts";
+import type { Transaction } from "./smtpd_transaction.ts";
 import { xclient } from "./smtpd_xclient.ts";
 import { xforward } from "./smtpd_xforward.ts";
 
@@ -158,23 +158,33 @@ function mail(session: Session, argument: Uint8Array): Result {
   const asked = path.parameters.some(({ keyword }) => keyword === "SMTPUTF8");
   if (path.utf8 && !asked && settings.strict_smtputf8) return REPLY.needsUtf8;
   const refused = session.anvil.countMessage();
+  const said = session.server.kept(argument);
   return refused instanceof Promise
-    ? refused.then((reply) => reply ?? mailFrom(session, path))
-    : refused ?? mailFrom(session, path);
+    ? refused.then((reply) => reply ?? mailFrom(session, path, said))
+    : refused ?? mailFrom(session, path, said);
 }
 
 /** MAIL whose syntax is right. */
-function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>): Result {
-  if (path.parameters.length === 0) return beginMail(session, path.address, undefined);
+function mailFrom(
+  session: Session,
+  path: Extract<PathResult, { kind: "path" }>,
+  said: string,
+): Result {
+  if (path.parameters.length === 0) return beginMail(session, path.address, undefined, said);
   const verp = path.parameters.some(({ keyword }) => keyword === "XVERP") &&
     session.server.allowsVerp(session.peer);
   return typeof verp === "boolean"
-    ? mailWith(session, path, verp)
-    : verp.then((may) => mailWith(session, path, may));
+    ? mailWith(session, path, verp, said)
+    : verp.then((may) => mailWith(session, path, may, said));
 }
 
 /** MAIL with parameters. */
-function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): Result {
+function mailWith(
+  session: Session,
+  path: Extract<PathResult, { kind: "path" }>,
+  verp: boolean,
+  said: string,
+): Result {
   const options: MailOptions = {
     eightBit: false,
     utf8: false,
@@ -191,11 +201,16 @@ function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>,
     const problem = taken === undefined ? mailParameter(session, parameter, options) : taken;
     if (problem !== undefined && problem !== "taken") return problem;
   }
-  return beginMail(session, path.address, options);
+  return beginMail(session, path.address, options, said);
 }
 
-function beginMail(session: Session, sender: string, options: MailOptions | undefined): Result {
-  const transaction = new Transaction(sender, options);
+function beginMail(
+  session: Session,
+  sender: string,
+  options: MailOptions | undefined,
+  said: string,
+): Result {
+  const transaction = session.server.newTransaction(session, sender, options, said);
   transaction.standing = session.access.next();
   const { access } = session.server;
   if (!access.judgesSender) return startTransaction(session, transaction);
@@ -273,9 +288,10 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
   if (path.utf8 && transaction.options?.utf8 !== true && settings.strict_smtputf8) return REPLY.needsUtf8;
   const refused = session.anvil.countRecipient();
+  const said = session.server.kept(argument);
   return refused instanceof Promise
-    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path))
-    : refused ?? rcptTo(session, transaction, path);
+    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path, said))
+    : refused ?? rcptTo(session, transaction, path, said);
 }
 
 /** RCPT whose syntax is right. */
@@ -283,6 +299,7 @@ function rcptTo(
   session: Session,
   transaction: Transaction,
   path: Extract<PathResult, { kind: "path" }>,
+  said: string,
 ): Result {
   const { settings } = session.server;
   if (path.address === "") return REPLY.badRecipient;
@@ -309,9 +326,13 @@ function rcptTo(
     transaction.open(session.server.cleanup, session.server.cleanupFlags);
     return REPLY.rcptOk;
   };
+  const take = (): Result => {
+    const offered = transaction.offerRecipient?.(said);
+    return offered === undefined ? accept() : offered.then((refusal) => refusal ?? accept());
+  };
   const { access } = session.server;
-  if (access.knownRecipient(session, path.address)) return accept();
-  return access.checkRecipient(session, "RCPT", path.address).then((refusal) => refusal ?? accept());
+  if (access.knownRecipient(session, path.address)) return take();
+  return access.checkRecipient(session, "RCPT", path.address).then((refusal) => refusal ?? take());
 }
 
 function data(session: Session, argument: Uint8Array): Result {

@@ -25,6 +25,8 @@ export async function openText(session: Session, transaction: Transaction): Prom
     session.resetTransaction();
     return REPLY.queueFileError;
   }
+  const refused = await transaction.offerText?.();
+  if (refused !== undefined || session.transaction !== transaction) return refused;
   await sendEnvelope(session, transaction);
   return undefined;
 }
@@ -40,6 +42,7 @@ export function sendEnvelope(session: Session, transaction: Transaction): Promis
     local: forwarded?.local ?? session.local,
     sasl,
     forwarded,
+    filter: settings.content_filter,
   };
   const received = receivedLines({
     ...facts,
@@ -55,7 +58,7 @@ export function sendEnvelope(session: Session, transaction: Transaction): Promis
   }, session.server.date(Date.now()));
   const login = loginText(sasl, transaction.options?.submitter ?? "");
   const origin = forwarded === undefined ? "" : originText(forwarded);
-  session.log.info(`${transaction.id}: client=${session.client}${login}${origin}`);
+  session.log.info(`${transaction.id || "NOQUEUE"}: client=${session.client}${login}${origin}`);
   const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
   return transaction.beginData(facts, limits, received, session.records);
 }
@@ -98,7 +101,7 @@ function refuse(transaction: Transaction, reply: ReplyText): Outcome {
 }
 
 function commit(transaction: Transaction, command: "data" | "bdat"): Promise<Outcome> {
-  if (command === "data") return transaction.commit();
+  if (command === "data" || transaction.relayed) return transaction.commit();
   const { size } = transaction.reader!;
   return transaction.commit().then(({ reply, accepted }) => ({
     reply: accepted ? reply.replace("queued", `${size} bytes queued`) : reply,

@@ -13,6 +13,7 @@ import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table
 import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { policyGrants } from "./policy_reach.ts";
+import { proxyGrants } from "./proxy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
 import { saslReach } from "./sasl_reach.ts";
@@ -116,6 +117,7 @@ export class Planner {
     ];
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants);
+    if (service.asksProxyFilter) grants.push(...proxyGrants(this.#configuration, entry, settings));
     if (service.asksPolicyServers) grants.push(...policyGrants(this.#configuration, entry));
     if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {

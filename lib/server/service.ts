@@ -46,6 +46,8 @@ export interface Service {
    * tables that it reads, host and port or socket each.
    */
   readonly inet: "none" | "resolver" | "smtp" | "tables";
+  /** It speaks with the filter that smtpd_proxy_filter names, at exactly that address. */
+  readonly asksProxyFilter?: true;
   /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
   readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */
