@@ -6,7 +6,7 @@
 // Safe primitives
 import { readTextFile } from "../lib/safe/file.ts";
 // Utility
-import { readPipeAttributes } from "../lib/config/pipe_attributes.ts";
+import { readPipeAttributes, readSpawnAttributes } from "../lib/config/pipe_attributes.ts";
 import type { Problem } from "../lib/config/problem.ts";
 import { isTable, readTomlFile, type Table } from "../lib/config/toml_file.ts";
 import { splitBlanks } from "../lib/vstring/ascii.ts";
@@ -25,7 +25,7 @@ export interface PlannedService {
   readonly private: boolean;
   readonly command: string;
   readonly wakeup?: string | undefined;
-  /** Of a pipe service. */
+  /** Of a pipe or spawn service. */
   readonly arguments?: readonly string[] | undefined;
 }
 
@@ -61,7 +61,6 @@ const UNNEEDED: ReadonlyMap<string, string> = new Map([
 /** What to do about a program that is not there. */
 const INSTEAD: ReadonlyMap<string, string> = new Map([
   ["qmqpd", "let its clients use SMTP"],
-  ["spawn", "start the program by inetd or systemd"],
 ]);
 
 /** Ports that master.toml knows by name. */
@@ -122,12 +121,12 @@ function planService(
   const isPrivate = source.type === "unix" && source.private !== "n";
   const wakeup = wakeupOf(source);
   const planned: PlannedService = { source, name, type: source.type, private: isPrivate, command, wakeup };
-  if (command !== "pipe") return planned;
+  if (command !== "pipe" && command !== "spawn") return planned;
   const items = pipeArguments(source, place, subject, report);
   return items === undefined ? undefined : { ...planned, arguments: items };
 }
 
-/** The attributes of a pipe service, without those that it cannot have; undefined when it cannot be without them. */
+/** The attributes of a pipe or spawn service, without those that it cannot have; undefined when it cannot be without them. */
 function pipeArguments(
   source: CfService,
   place: string,
@@ -135,7 +134,7 @@ function pipeArguments(
   report: ImportReport,
 ): readonly string[] | undefined {
   const items = source.args.filter((word) => !word.startsWith("chroot="));
-  const read = readPipeAttributes(items);
+  const read = source.command === "spawn" ? readSpawnAttributes(items) : readPipeAttributes(items);
   if (read.kind === "bad") {
     return void report.add("unsupported", place, subject, read.why, read.cure ?? "write the service anew");
   }

@@ -23,6 +23,7 @@ import { SERVICE as sasl } from "./sasl/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
+import { SERVICE as spawn } from "./spawn/service.ts";
 import { SERVICE as trivialRewrite } from "./trivial-rewrite/service.ts";
 import { SERVICE as verify } from "./verify/service.ts";
 import { SERVICE as virtual } from "./virtual/service.ts";
@@ -49,6 +50,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     showq,
     smtp,
     smtpd,
+    spawn,
     trivialRewrite,
     verify,
     virtual,

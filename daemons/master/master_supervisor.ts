@@ -70,6 +70,8 @@ export class Supervisor implements ServiceHost {
   readonly #errors: "inherit" | number;
   readonly #services = new Map<string, MasterService>();
   readonly #helpers = new Map<MasterChild, AnyHelperTask>();
+  /** Spawn services, whose programs may have to be killed. */
+  readonly #programs = new WeakMap<MasterChild, AnyHelperTask>();
   /** What users' files name, as the helpers that read them say. */
   readonly #named = new NamedThings();
   /** By service. */
@@ -298,13 +300,16 @@ export class Supervisor implements ServiceHost {
       ...(identity === undefined ? {} : { identity }),
     });
     child.write(JSON.stringify(plan.boot) + "\n");
-    return new MasterChild(plan.service, child, {
+    const made = new MasterChild(plan.service, child, {
       log: this.log,
       security: (from, text) => this.#security(from, text),
       startHelper: (from, request) => this.#startHelper(from, request),
       names: (from, items) => this.#takeNames(from, items),
       killGroup: (from, leader) => this.#killGroup(from, leader),
     }, options);
+    const { helper } = plan.boot;
+    if (plan.service.runsProgram && helper !== undefined) this.#programs.set(made, helper);
+    return made;
   }
 
   #load(): Configuration {
@@ -391,7 +396,7 @@ export class Supervisor implements ServiceHost {
 
   /** The helper that a child is, if it is one. */
   #taskOf(child: MasterChild): AnyHelperTask | undefined {
-    return this.#helpers.get(child);
+    return this.#helpers.get(child) ?? this.#programs.get(child);
   }
 
   /** A helper has read a file of its user's, or of root's, and says what stands in it. */

@@ -9,7 +9,7 @@ import { readTextFile } from "../safe/file.ts";
 // Utility
 import { type Configuration, settingsFor } from "../config/configuration.ts";
 import { RESTRICTION_PARAMETERS } from "../config/check_restrictions.ts";
-import { splitBlanks } from "../vstring/ascii.ts";
+import { equalsIgnoreCase, splitBlanks } from "../vstring/ascii.ts";
 // Tables
 import { openTable } from "../table/open.ts";
 import { asksServer, tableFiles } from "../table/table_files.ts";
@@ -83,7 +83,7 @@ function tableTargets(spec: string): string[] {
 /** The word behind FILTER. */
 function namedIn(text: string): string[] {
   const words = splitBlanks(text);
-  const at = words.findIndex((word) => word.toUpperCase() === "FILTER");
+  const at = words.findIndex((word) => equalsIgnoreCase(word, "FILTER"));
   const target = at < 0 ? "" : words[at + 1] ?? "";
   return target.includes(":") && !target.includes("$") ? [target] : [];
 }

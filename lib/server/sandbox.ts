@@ -13,6 +13,7 @@ import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table
 import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
 import { policyGrants } from "./policy_reach.ts";
+import { programTask } from "./program_task.ts";
 import { proxyGrants } from "./proxy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import type { Service } from "./service.ts";
@@ -115,6 +116,8 @@ export class Planner {
         because: "service.ts: sys",
       })),
     ];
+    const helper = service.runsProgram ? programTask(this.#configuration, entry) : undefined;
+    if (helper !== undefined) grants.push(...this.#taskGrants(entry, helper));
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants);
     if (service.asksProxyFilter) grants.push(...proxyGrants(this.#configuration, entry, settings));
@@ -127,7 +130,10 @@ export class Planner {
       denials: reach.denials,
       args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
-      boot: this.#boot(entry, service, settings, sockets),
+      boot: {
+        ...this.#boot(entry, service, settings, sockets),
+        ...(helper === undefined ? {} : { helper }),
+      },
     };
   }
 
@@ -181,7 +187,9 @@ export class Planner {
       case "files":
         return `files to read for uid ${task.uid}, ${asked}`;
       case "program":
-        return `program for uid ${task.uid}, ${asked}`;
+        return entry.command === "spawn"
+          ? `argv= of service ${entry.name}`
+          : `program for uid ${task.uid}, ${asked}`;
       default:
         return task satisfies never;
     }

@@ -52,6 +52,8 @@ export interface Service {
   readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
+  /** It runs the program that its entry in master.toml names, as the user that the entry names. */
+  readonly runsProgram?: true;
   /** `--allow-sys` names, as "statfs". */
   readonly sys?: readonly string[];
   /** Owner when master runs as root. */
