@@ -13,6 +13,6 @@ export const SERVICE = {
   runsProgram: true,
   runAs: "recipient",
   processLimit: 1,
-  endsWhenIdle: true,
+  endsWhenIdle: false,
   parameters: ["queue_directory"],
 } as const satisfies Service;

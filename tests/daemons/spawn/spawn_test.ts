@@ -43,11 +43,14 @@ async function exchange(postern: Postern, service: string, bytes: Uint8Array): P
   return answer;
 }
 
-async function start(extra: (root: string) => string): Promise<Postern> {
+async function start(
+  extra: (root: string) => string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Postern> {
   const postern = await Postern.make({
     settings: {
       notify_classes: "[]",
-      slow_time_limit: '"1s"',
+      ...settings,
       smtpd_recipient_restrictions: '["check_policy_service unix:private/policy-script", "permit"]',
     },
   });
@@ -69,8 +72,7 @@ testNeeding(["python3"], "spawn: a program for each connection, its limits, and 
     SERVICE("cat", "/bin/cat") + SERVICE("policy-script", `/usr/bin/python3 ${root}/policy.py`) +
     SERVICE("words", "/bin/echo { two words } $x") + SERVICE("fails", "/bin/false") +
     SERVICE("slow", "/bin/sh -c { sleep 300 & sleep 300 }") + SERVICE("missing", "/bin/no-such-program") +
-    SERVICE("environment", "/usr/bin/env")
-  );
+    SERVICE("environment", "/usr/bin/env"), { slow_time_limit: '"1s"' });
   const text = async (service: string, input = "") =>
     new TextDecoder().decode(await exchange(postern, service, utf8(input)));
 
