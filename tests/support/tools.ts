@@ -23,6 +23,7 @@ const NEEDS = {
   spamc: () => inPath("spamc"),
   vacation: () => inPath("vacation"),
   openssl: () => inPath("openssl"),
+  "python3-spf": () => isFile("/usr/share/doc/python3-spf/rfc7208-tests.yml.gz"),
   "policyd-spf": () => inPath("policyd-spf"),
   postfwd: () => isFile("/usr/sbin/postfwd1"),
   postgrey: () => isFile("/usr/sbin/postgrey"),
