@@ -169,7 +169,10 @@ export function showFields(request: ShowRequest, configuration: Configuration, e
     if (field !== "*") demandField(field);
     const found = configuration.services.filter((entry) => isWanted(entry, name, type));
     for (const entry of found) {
-      const options = [...serviceOptions(optionTexts(entry, configuration, letters)), ...serviceArguments(entry)];
+      const options = [
+        ...serviceOptions(optionTexts(entry, configuration, letters)),
+        ...serviceArguments(entry),
+      ];
       for (const [key, value] of Object.entries(serviceFields(entry))) {
         if (field !== "*" && field !== key) continue;
         const label = `${entry.name}/${entry.type}/${key}`;

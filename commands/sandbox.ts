@@ -117,7 +117,9 @@ function helperTasks(entry: ServiceEntry, configuration: Configuration): AnyHelp
     return [{ kind: "mailboxes", path: withoutSlashes(base), uid, gid: uid }];
   }
   const mailbox = { kind: "mailbox", path, format: "maildir", user: "ONE-RECIPIENT", uid, gid: uid } as const;
-  return isVirtual ? [mailbox] : [{ ...mailbox, files: ["/home/ONE-RECIPIENT/.forward"] }, program("/bin/sh")];
+  return isVirtual
+    ? [mailbox]
+    : [{ ...mailbox, files: ["/home/ONE-RECIPIENT/.forward"] }, program("/bin/sh")];
 }
 
 function choose(plans: readonly Plan[], names: readonly string[]): readonly Plan[] {

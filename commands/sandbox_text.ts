@@ -111,7 +111,9 @@ export function formatDescription(one: Description): string {
     lines.push(field(i === 0 ? "never to" : "", because(denial)));
   }
   if (one.startsHelpers) {
-    lines.push(field("helpers", "asks master for processes that write and run for users: see mailbox, program"));
+    lines.push(
+      field("helpers", "asks master for processes that write and run for users: see mailbox, program"),
+    );
   }
   for (const [i, flag] of one.hardening.entries()) lines.push(field(i === 0 ? "always" : "", flag));
   return lines.map((line) => `${line}\n`).join("");

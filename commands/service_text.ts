@@ -89,5 +89,7 @@ export function serviceArguments(entry: ServiceEntry): readonly string[] {
   const items = entry.arguments ?? [];
   // A command in one text is written in the same way there.
   const inOne = items.at(-1)?.startsWith("argv=") === true;
-  return items.map((item) => /[ \t\n{]/.test(item) && !(inOne && item.startsWith("argv=")) ? `{${item}}` : item);
+  return items.map((item) =>
+    /[ \t\n{]/.test(item) && !(inOne && item.startsWith("argv=")) ? `{${item}}` : item
+  );
 }

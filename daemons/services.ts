@@ -16,6 +16,7 @@ import { SERVICE as local } from "./local/service.ts";
 import { SERVICE as mailbox } from "./mailbox/service.ts";
 import { SERVICE as pickup } from "./pickup/service.ts";
 import { SERVICE as pipe } from "./pipe/service.ts";
+import { SERVICE as policy } from "./policy/service.ts";
 import { SERVICE as program } from "./program/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
 import { SERVICE as qmgr } from "./qmgr/service.ts";
@@ -43,6 +44,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     mailbox,
     pickup,
     pipe,
+    policy,
     program,
     proxymap,
     qmgr,

@@ -3,7 +3,14 @@
  * anywhere makes all of it void.
  */
 // Utility
-import { asciiLower, equalsIgnoreCase, isAlnum, isAlpha, isDigit, parseDecimal } from "../../lib/vstring/ascii.ts";
+import {
+  asciiLower,
+  equalsIgnoreCase,
+  isAlnum,
+  isAlpha,
+  isDigit,
+  parseDecimal,
+} from "../../lib/vstring/ascii.ts";
 import { parseIpv4, parseIpv6 } from "../../lib/vstring/ip_address.ts";
 // This program
 import { endsLikeDomain, type MacroPiece, parseMacros } from "./policy_spf_macro.ts";
@@ -152,7 +159,10 @@ function readHosts(rest: string): Pick<Mechanism, "domain" | "bits4" | "bits6"> 
 }
 
 /** Digits behind a mark at the end of a text. */
-function takePrefix(text: string, mark: string): { readonly before: string; readonly digits: string } | undefined {
+function takePrefix(
+  text: string,
+  mark: string,
+): { readonly before: string; readonly digits: string } | undefined {
   let start = text.length;
   while (start > 0 && isDigit(text.charCodeAt(start - 1))) start--;
   if (start === text.length || !text.slice(0, start).endsWith(mark)) return undefined;

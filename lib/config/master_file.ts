@@ -165,7 +165,9 @@ function readArguments(
 ): PipeAttributes | undefined {
   const items = table["arguments"];
   if (command !== "pipe" && command !== "spawn") {
-    if (items !== undefined) report.error("arguments", `"${command}" takes no arguments`, "pipe and spawn do");
+    if (items !== undefined) {
+      report.error("arguments", `"${command}" takes no arguments`, "pipe and spawn do");
+    }
     return undefined;
   }
   if (!Array.isArray(items) || !items.every((item) => typeof item === "string")) {

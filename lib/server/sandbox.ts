@@ -226,13 +226,11 @@ export class Planner {
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
-    const queue = this.#configuration.settings.queue_directory;
     if (entry.type === "unix") {
       // Private sockets are for the mail system; public ones also for whoever posts and asks.
-      const directory = entry.private ? "private" : "public";
       return {
         kind: "unix",
-        path: `${queue}/${directory}/${entry.name}`,
+        path: this.#socketPath(entry),
         mode: entry.private ? 0o600 : 0o666,
         forNet: this.#configuration.services.some((other) => this.#isNetClient(other, entry)),
       };
@@ -241,10 +239,23 @@ export class Planner {
     return { kind: "inet", hosts: host === undefined ? this.#interfaces() : [unbracket(host)], port };
   }
 
+  #socketPath({ private: isPrivate, name }: ServiceEntry): string {
+    return `${this.#configuration.settings.queue_directory}/${isPrivate ? "private" : "public"}/${name}`;
+  }
+
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects } = this.#services.get(client.command)!;
-    return runAs === "postern-net" && this.#connectsTo(connects, entry);
+    const { runAs, connects, asksPolicyServers, asksProxyFilter } = this.#services.get(client.command)!;
+    if (runAs !== "postern-net") return false;
+    if (this.#connectsTo(connects, entry)) return true;
+    // Servers that are no daemons of ours, or speak as such: they are named by their sockets.
+    if (this.#services.get(entry.command)!.skeleton !== "stream") return false;
+    const path = `unix:${this.#socketPath(entry)}`;
+    const grants = [
+      ...(asksPolicyServers ? policyGrants(this.#configuration, client) : []),
+      ...(asksProxyFilter ? proxyGrants(this.#configuration, client, {}) : []),
+    ];
+    return grants.some(({ object }) => object === path);
   }
 
   /** The addresses that inet_interfaces stands for. */

@@ -8,13 +8,15 @@ import { testNeeding } from "../../support/tools.ts";
 type Scalar = string | readonly (string | number)[];
 interface Scenario {
   readonly description: string;
-  readonly tests: Readonly<Record<string, {
-    readonly helo: string;
-    readonly host: string;
-    readonly mailfrom: string;
-    readonly result: string | readonly string[];
-    readonly explanation?: string;
-  }>>;
+  readonly tests: Readonly<
+    Record<string, {
+      readonly helo: string;
+      readonly host: string;
+      readonly mailfrom: string;
+      readonly result: string | readonly string[];
+      readonly explanation?: string;
+    }>
+  >;
   readonly zonedata: Readonly<Record<string, readonly (string | Readonly<Record<string, Scalar>>)[]>>;
 }
 
@@ -60,29 +62,33 @@ function lookup(zonedata: Scenario["zonedata"]): DnsLookup {
   return { query: (name, type) => query(name, type) };
 }
 
-testNeeding(["python3-spf"], "the openspf test suite for RFC 7208: every result and explanation", async () => {
-  const read = await runProgram("python3", ["-c", READER]);
-  assert.equal(read.status, 0, read.errors);
-  const scenarios = JSON.parse(read.output) as readonly Scenario[];
-  const wrong: string[] = [];
-  let count = 0;
-  for (const { description, tests, zonedata } of scenarios) {
-    for (const [name, { helo, host, mailfrom, result, explanation }] of Object.entries(tests)) {
-      count++;
-      const question = { address: host, helo, sender: mailfrom, receiver: "mx.receiver.test" };
-      const verdict = await checkSpf(question, lookup(zonedata));
-      const expected = typeof result === "string" ? [result] : result;
-      if (!expected.includes(verdict.result)) {
-        wrong.push(`${description}: ${name}: ${verdict.result}, not ${expected.join(" or ")}`);
-      }
-      if (explanation !== undefined && verdict.result === "fail") {
-        const own = explanation === "DEFAULT" ? "" : explanation;
-        if (verdict.explanation !== own) {
-          wrong.push(`${description}: ${name}: explanation "${verdict.explanation}", not "${own}"`);
+testNeeding(
+  ["python3-spf"],
+  "the openspf test suite for RFC 7208: every result and explanation",
+  async () => {
+    const read = await runProgram("python3", ["-c", READER]);
+    assert.equal(read.status, 0, read.errors);
+    const scenarios = JSON.parse(read.output) as readonly Scenario[];
+    const wrong: string[] = [];
+    let count = 0;
+    for (const { description, tests, zonedata } of scenarios) {
+      for (const [name, { helo, host, mailfrom, result, explanation }] of Object.entries(tests)) {
+        count++;
+        const question = { address: host, helo, sender: mailfrom, receiver: "mx.receiver.test" };
+        const verdict = await checkSpf(question, lookup(zonedata));
+        const expected = typeof result === "string" ? [result] : result;
+        if (!expected.includes(verdict.result)) {
+          wrong.push(`${description}: ${name}: ${verdict.result}, not ${expected.join(" or ")}`);
+        }
+        if (explanation !== undefined && verdict.result === "fail") {
+          const own = explanation === "DEFAULT" ? "" : explanation;
+          if (verdict.explanation !== own) {
+            wrong.push(`${description}: ${name}: explanation "${verdict.explanation}", not "${own}"`);
+          }
         }
       }
     }
-  }
-  assert.ok(count > 180, `only ${count} tests`);
-  assert.deepEqual(wrong, []);
-});
+    assert.ok(count > 180, `only ${count} tests`);
+    assert.deepEqual(wrong, []);
+  },
+);

@@ -67,41 +67,51 @@ async function start(
   }
 }
 
-testNeeding(["python3"], "spawn: a program for each connection, its limits, and policy servers on demand", async () => {
-  await using postern = await start((root) =>
-    SERVICE("cat", "/bin/cat") + SERVICE("policy-script", `/usr/bin/python3 ${root}/policy.py`) +
-    SERVICE("words", "/bin/echo { two words } $x") + SERVICE("fails", "/bin/false") +
-    SERVICE("slow", "/bin/sh -c { sleep 300 & sleep 300 }") + SERVICE("missing", "/bin/no-such-program") +
-    SERVICE("environment", "/usr/bin/env"), { slow_time_limit: '"1s"' });
-  const text = async (service: string, input = "") =>
-    new TextDecoder().decode(await exchange(postern, service, utf8(input)));
+testNeeding(
+  ["python3"],
+  "spawn: a program for each connection, its limits, and policy servers on demand",
+  async () => {
+    await using postern = await start(
+      (root) =>
+        SERVICE("cat", "/bin/cat") + SERVICE("policy-script", `/usr/bin/python3 ${root}/policy.py`) +
+        SERVICE("words", "/bin/echo { two words } $x") + SERVICE("fails", "/bin/false") +
+        SERVICE("slow", "/bin/sh -c { sleep 300 & sleep 300 }") + SERVICE("missing", "/bin/no-such-program") +
+        SERVICE("environment", "/usr/bin/env"),
+      { slow_time_limit: '"1s"' },
+    );
+    const text = async (service: string, input = "") =>
+      new TextDecoder().decode(await exchange(postern, service, utf8(input)));
 
-  // Bytes of every value and more than any buffer holds, both ways.
-  const many = new Uint8Array(3_000_000).map((_, i) => (i * 7 + (i >> 8)) & 0xff);
-  assert.deepEqual(await exchange(postern, "cat", many), many);
-  const together = await Promise.all(Array.from({ length: 20 }, (_, i) => text("cat", `client ${i}`)));
-  assert.deepEqual(together, Array.from({ length: 20 }, (_, i) => `client ${i}`));
+    // Bytes of every value and more than any buffer holds, both ways.
+    const many = new Uint8Array(3_000_000).map((_, i) => (i * 7 + (i >> 8)) & 0xff);
+    assert.deepEqual(await exchange(postern, "cat", many), many);
+    const together = await Promise.all(Array.from({ length: 20 }, (_, i) => text("cat", `client ${i}`)));
+    assert.deepEqual(together, Array.from({ length: 20 }, (_, i) => `client ${i}`));
 
-  assert.equal(await text("words"), "two words $x\n");
-  const environment = (await text("environment")).split("\n").map((line) => line.split("=")[0]);
-  assert.ok(environment.includes("PATH") && !environment.some((name) => name?.startsWith("DENO")), `${environment}`);
+    assert.equal(await text("words"), "two words $x\n");
+    const environment = (await text("environment")).split("\n").map((line) => line.split("=")[0]);
+    assert.ok(
+      environment.includes("PATH") && !environment.some((name) => name?.startsWith("DENO")),
+      `${environment}`,
+    );
 
-  assert.equal(await text("fails"), "");
-  await postern.untilLogged("command /bin/false exit status 1");
-  assert.equal(await text("missing"), "");
-  await postern.untilLogged(/no-such-program/);
+    assert.equal(await text("fails"), "");
+    await postern.untilLogged("command /bin/false exit status 1");
+    assert.equal(await text("missing"), "");
+    await postern.untilLogged(/no-such-program/);
 
-  // All that the program has started is killed with it.
-  assert.equal(await text("slow"), "");
-  await postern.untilLogged("command /bin/sh: command time limit exceeded");
-  const sleepers = () => postern.processes().filter(({ args }) => args.join(" ").includes("sleep 300"));
-  assert.ok(await until(() => sleepers().length === 0), "a process is left");
+    // All that the program has started is killed with it.
+    assert.equal(await text("slow"), "");
+    await postern.untilLogged("command /bin/sh: command time limit exceeded");
+    const sleepers = () => postern.processes().filter(({ args }) => args.join(" ").includes("sleep 300"));
+    assert.ok(await until(() => sleepers().length === 0), "a process is left");
 
-  const said = await rcpt(postern, ["bad@ext.test", "good@ext.test", "bad@ext.test"]);
-  assert.match(said[0]!, /^554 5\.7\.1 .*no mail from you/);
-  assert.match(said[1]!, /^250 /);
-  assert.match(said[2]!, /^554 5\.7\.1 .*no mail from you/);
-});
+    const said = await rcpt(postern, ["bad@ext.test", "good@ext.test", "bad@ext.test"]);
+    assert.match(said[0]!, /^554 5\.7\.1 .*no mail from you/);
+    assert.match(said[1]!, /^250 /);
+    assert.match(said[2]!, /^554 5\.7\.1 .*no mail from you/);
+  },
+);
 
 /** One session with several senders: the replies to RCPT. */
 async function rcpt(postern: Postern, senders: readonly string[]): Promise<string[]> {
