@@ -21,6 +21,7 @@ const NEEDS = {
   maildrop: () => inPath("maildrop"),
   procmail: () => inPath("procmail"),
   spamc: () => inPath("spamc"),
+  spamd: () => inPath("spamd"),
   vacation: () => inPath("vacation"),
   openssl: () => inPath("openssl"),
   "python3-spf": () => isFile("/usr/share/doc/python3-spf/rfc7208-tests.yml.gz"),
