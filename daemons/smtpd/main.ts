@@ -28,7 +28,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters and policy services. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   No TLS, no AUTH, no SMTPUTF8 extension, no milters. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
  *
  * @module
  */
