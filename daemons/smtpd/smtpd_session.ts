@@ -35,7 +35,6 @@ import type { ForwardFacts } from "./smtpd_xforward.ts";
 const INPUT_LIMIT = 64 * 1024;
 /** Bytes of text that the log shows of what a client sent too early. */
 const EARLY_SAMPLE = 100;
-
 type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
 /** A session. */
@@ -306,7 +305,7 @@ export class Session {
 
   /** Nothing more can be said to the client. */
   get isOver(): boolean {
-    return this.#isClosed();
+    return this.#phase === "closed";
   }
 
   /** Adds a reply to what is sent. */
@@ -461,25 +460,21 @@ export class Session {
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
-    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.server.settings;
-    const pause = this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
-    const footer = this.#output.prepare(this, reply);
-    if (pause === 0 && footer === undefined) return this.#conclude(name, reply);
+    const wait = this.#output.prepare(this, reply, this.#errors);
+    if (wait === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    const conclude = () => {
+    wait.then(() => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    };
-    if (pause > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), pause * 1000);
-    else footer!.then(conclude);
+    });
     return false;
   }
 
   /** Sends a reply and sees whether the client has erred too often. */
   #conclude(name: string, reply: ReplyText | undefined): boolean {
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     const refused = reply !== undefined && isErrorReply(reply);
     if (!refused) this.#counts.accepted(name);
     if (reply !== undefined) this.reply(reply);
@@ -487,7 +482,7 @@ export class Session {
       this.#quit = true;
       this.#phase = "closed";
     }
-    if (this.#isClosed()) return false;
+    if (this.isOver) return false;
     if (refused) this.#errors++;
     const { settings } = this.server;
     if (this.#errors < settings.smtpd_hard_error_limit) return true;
@@ -495,10 +490,6 @@ export class Session {
     this.#abortReason = "too many errors";
     this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
     return false;
-  }
-
-  #isClosed(): boolean {
-    return this.#phase === "closed";
   }
 
   #resume(): void {
@@ -511,7 +502,6 @@ export class Session {
   }
 
   #pause(): void {
-    if (this.#paused) return;
     this.#paused = true;
     this.#channel.pause();
   }
@@ -580,9 +570,8 @@ export class Session {
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
-    this.log.info(
-      `improper command pipelining after ${after} from ${this.client}: ${printable(input, EARLY_SAMPLE)}`,
-    );
+    const sample = printable(input, EARLY_SAMPLE);
+    this.log.info(`improper command pipelining after ${after} from ${this.client}: ${sample}`);
     this.reply(REPLY.synchronization);
     this.#phase = "closed";
   }
