@@ -178,11 +178,14 @@ export class FilterConversation {
     this.#textBegun = true;
     const ahead = this.#start < this.#end ? Promise.resolve(0) : this.#connection.read(this.#input);
     this.#ahead = ahead;
-    const early = () => {
-      if (this.#textEnded || this.#broken) return;
-      this.#lose(`proxy ${this.#where} answered before the end of the message, or left`);
-    };
-    ahead.then(early, early);
+    const isEarly = () => !this.#textEnded && !this.#broken;
+    ahead.then((count) => {
+      if (!isEarly()) return;
+      if (count === null) this.#fail(new NetworkError("closed", "Connection closed by filter"));
+      else this.#lose(`proxy ${this.#where} answered before the end of the message`);
+    }, (error) => {
+      if (isEarly()) this.#fail(error);
+    });
   }
 
   #send(): void {

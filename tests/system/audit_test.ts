@@ -67,6 +67,7 @@ const UNUSED: Readonly<Record<string, string>> = {
   "smtp net 0.0.0.0/0:25": "the standard port, as with lmtp",
   "program run /bin/cat": "the runtime writes no record of a program that it starts (tests/daemons/program)",
   "program run /bin/sh": "as above",
+  "spawn run /usr/bin/cat": "as above (tests/daemons/spawn)",
   "qmgr write ROOT/queue/hold":
     "a message is put on hold after its delivery ended several agents (qmgr's own tests)",
 };
