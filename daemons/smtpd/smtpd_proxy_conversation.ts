@@ -152,7 +152,10 @@ export class FilterConversation {
     this.#send();
     await this.#sent;
     const reply = await this.#hear();
-    return reply === undefined || !isFinal(reply) ? undefined : reply;
+    if (reply === undefined || !isFinal(reply)) return undefined;
+    // Who says more than one thing has said none of them of this message.
+    if (this.#start < this.#end) this.#lose(`proxy ${this.#where} answered more than once`);
+    return this.#broken ? undefined : reply;
   }
 
   /** Leaves. In the midst of text nothing more is said, so that the message has no end. */

@@ -93,12 +93,6 @@ const CASES: readonly ProxyCase[] = [
   { name: "it is silent from the start", script: { silentAt: "connect" } },
   { name: "it is silent at MAIL", script: { silentAt: "MAIL" } },
   { name: "it is silent at the end", script: { silentAt: "." } },
-  {
-    name: "it answers amid the text: no half of a message is taken",
-    script: { replies: { body: "250 2.0.0 Ok: queued as LIE" } },
-    text: "Subject: x\r\n\r\ntext\r\n",
-    ours: { replies: ["451 4.3.0 Error: queue file write error"] },
-  },
   { name: "RSET ends its conversation", says: [HELLO, FROM, ALICE, "RSET", FROM, BOB, "DATA"] },
   { name: "EHLO ends its conversation", says: [HELLO, FROM, ALICE, HELLO, FROM, BOB, "DATA"] },
   { name: "a second message has a conversation of its own", says: [...MAIL, FROM, BOB, "DATA"] },

@@ -1,5 +1,6 @@
 /** The filter before the queue under load and in bad hands, and what smtpd's sandbox lets it reach. @module */
 import assert from "node:assert/strict";
+import { SmtpClient } from "../../dialogues/smtp_client.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { Postern } from "../../support/postern.ts";
 import { ScriptedFilter } from "../../support/scripted_filter.ts";
@@ -74,6 +75,23 @@ Deno.test("a filter that stops reading amid a message, and one that nobody runs:
   const [refused] = await sendWithPython(postern.port, [{ ...post, content: utf8("x\r\n") }]);
   assert.deepEqual(refused!.rcpt, [451]);
   assert.match(postern.log(), /connect to proxy filter 127\.0\.0\.1:\d+: Connection refused/);
+});
+
+Deno.test("a filter that answers amid a message: the message is not taken, whatever it said", async () => {
+  await using filter = new ScriptedFilter({ replies: { body: "250 2.0.0 Ok: queued as LIE" } });
+  await using postern = await start(`127.0.0.1:${filter.port}`);
+  using client = await SmtpClient.connect(postern.port);
+  await client.reply();
+  for (const line of ["EHLO c.test", "MAIL FROM:<a@ext.test>", "RCPT TO:<one@example.test>", "DATA"]) {
+    await client.send(`${line}\r\n`);
+    await client.reply();
+  }
+  // The header that we put in front is enough for it to answer; the rest comes when it has.
+  await client.send(`Subject: x\r\n\r\n${"text\r\n".repeat(10_000)}`);
+  await postern.untilLogged("answered before the end of the message");
+  await client.send("more\r\n.\r\n");
+  assert.equal(await client.reply(), "451 4.3.0 Error: queue file write error");
+  assert.ok(!filter.heard.flat().includes("."));
 });
 
 Deno.test("smtpd may reach the filter's address and no other; what is no address is refused by check", async () => {
