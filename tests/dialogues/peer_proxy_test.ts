@@ -4,7 +4,7 @@ import { freePort, until } from "../commands/mail_system.ts";
 import { utf8 } from "../support/bytes.ts";
 import { Postern } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
-import { type FilterScript, ScriptedFilter } from "../support/scripted_filter.ts";
+import { type FilterScript, ScriptedFilter } from "../support/scripted_smtp_filter.ts";
 import { testNeeding } from "../support/tools.ts";
 
 /** One session with a filter that behaves in one way. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { SmtpClient } from "../../dialogues/smtp_client.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { Postern } from "../../support/postern.ts";
-import { ScriptedFilter } from "../../support/scripted_filter.ts";
+import { ScriptedFilter } from "../../support/scripted_smtp_filter.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 
 async function start(filter: string, options: Readonly<Record<string, string>> = {}): Promise<Postern> {
