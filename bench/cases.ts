@@ -168,6 +168,19 @@ export const CASES: readonly Case[] = [
     route: maildirs,
     postern: { virtual_mailbox_shared_helper: true },
   },
+  {
+    letter: "k",
+    title: "relay to smtp-sink, one session in front",
+    load: (messages) => ({ ...LOAD, messages: part(messages, 0.2), sessions: 1 }),
+    route: sink,
+  },
+  {
+    letter: "l",
+    title: "relay to smtp-sink, many sessions in front",
+    load: (messages) => ({ ...LOAD, messages: part(messages, 0.5), sessions: 100 }),
+    route: sink,
+    settings: { default_process_limit: 150 },
+  },
 ];
 
 /** The load in words. */

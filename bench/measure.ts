@@ -19,6 +19,8 @@ export interface System {
   readonly queues: readonly string[];
   /** Lines of its log that say that a message was delivered to a recipient. */
   delivered(): number;
+  /** Those of them that say that the connection had been used before. */
+  reused(): number;
 }
 
 /** What was measured. */
@@ -37,6 +39,8 @@ export interface Figures {
   readonly pss: number;
   /** What the probe's messages waited for. */
   readonly probe: ProbeResult;
+  /** Share of the deliveries that went over a connection that had been used before. */
+  readonly reused: number;
   /** Largest process of each watched daemon, MiB. */
   readonly daemons: DaemonSizes;
 }
@@ -60,6 +64,7 @@ export async function measure(
 ): Promise<Figures> {
   await using probe = await Probe.start(system.port, load);
   const delivered = system.delivered();
+  const reused = system.reused();
   const cpu = cpuTime(system.pids());
   using memory = new MemoryWatch(() => system.pids(), daemons);
   const started = performance.now();
@@ -77,6 +82,7 @@ export async function measure(
     rss: memory.resident,
     pss: memory.proportional,
     probe: sent.probe,
+    reused: (system.reused() - reused) / (system.delivered() - delivered),
     daemons: memory.daemons,
   };
 }

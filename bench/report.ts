@@ -43,6 +43,8 @@ export interface Summary {
   readonly finalP99: number;
   readonly transactionP50: number;
   readonly transactionP99: number;
+  /** Share of the deliveries over a connection that had been used before. */
+  readonly reused: number;
 }
 export type Metric = keyof Summary;
 
@@ -88,6 +90,7 @@ export function summarize(figures: readonly Figures[]): Summary {
     finalP99: quantile(finals, 0.99),
     transactionP50: quantile(transactions, 0.5),
     transactionP99: quantile(transactions, 0.99),
+    reused: of(({ reused }) => reused),
   };
 }
 
@@ -123,6 +126,13 @@ export function formatSection(section: Section): string {
     lines.push(row("  Postern median", cells(ours)));
     lines.push(row("  Postern/Postfix", cells(ratios(ours, theirs)).map((text) => `${text}x`)));
   } else lines.push(row("  Postern median", cells(ours)));
+  if (ours.reused > 0) {
+    const share = (figures: readonly Figures[]) => `${Math.round(summarize(figures).reused * 100)}%`;
+    const theirs = postfix === undefined ? "" : `, Postfix ${share(postfix.figures)}`;
+    lines.push(
+      `  deliveries over a connection that was used before: Postern ${share(postern.figures)}${theirs}`,
+    );
+  }
   lines.push(`  the client alone, into smtp-sink: ${formatNumber(section.clientAlone)} messages/s`);
   if (postfix !== undefined) lines.push(...formatDaemons("Postfix", postfix));
   lines.push(...formatDaemons("Postern", postern));

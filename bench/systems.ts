@@ -43,6 +43,7 @@ export async function startPostern(below: string, settings: Settings): Promise<R
     pids: () => withChildren(postern.master),
     queues: QUEUES.map((name) => `${postern.paths.queue}/${name}`),
     delivered: () => log.read(),
+    reused: () => log.reused,
     scanDeferred: () => postern.run(["postkick", ...SCAN]),
     [Symbol.asyncDispose]: () => postern[Symbol.asyncDispose](),
   };
@@ -60,6 +61,7 @@ export async function startPostfix(below: string, settings: Settings): Promise<R
     pids: () => withChildren(postfix.master!),
     queues: QUEUES.map((name) => `${postfix.queue}/${name}`),
     delivered: () => log.read(),
+    reused: () => log.reused,
     scanDeferred: () => postfix.run("/usr/sbin/postkick", SCAN),
     [Symbol.asyncDispose]: () => postfix[Symbol.asyncDispose](),
   };
@@ -84,6 +86,7 @@ class DeliveryCount {
   readonly #path: string;
   #offset = 0;
   #count = 0;
+  #reused = 0;
 
   constructor(path: string) {
     this.#path = path;
@@ -96,7 +99,16 @@ class DeliveryCount {
     const length = file.readSync(added) ?? 0;
     const whole = added.subarray(0, added.subarray(0, length).lastIndexOf(0x0a) + 1);
     this.#offset += whole.length;
-    this.#count += new TextDecoder().decode(whole).split(" status=sent ").length - 1;
+    for (const line of new TextDecoder().decode(whole).split("\n")) {
+      if (!line.includes(" status=sent ")) continue;
+      this.#count++;
+      if (line.includes(", conn_use=")) this.#reused++;
+    }
     return this.#count;
+  }
+
+  /** Deliveries of those that were read over a connection that had been used before. */
+  get reused(): number {
+    return this.#reused;
   }
 }

@@ -7,9 +7,14 @@
  * recipient stands for; and for each address that is left its class, transport and next hop, and where it would end: the
  * hosts that would be tried, a mailbox, or why the mail comes back or waits.
  *
- * What is not said is a stranger's: the client 203.0.113.250 without a name, HELO client.example, the sender
+ * Of a client that is given without a name, the name is looked up as smtpd does it. What is not said is a stranger's: the
+ * client 203.0.113.250 without a name, HELO client.example, the sender
  * sender@elsewhere.example. `--from ''` is the null sender. `--service` is the name of an SMTP service in master.toml; the
  * first one is taken. `--json` prints the same facts as one JSON value.
+ *
+ * `postern explain --reply ID [--log FILE]` tells the story of a refusal from the log: the session, and the rule that
+ * decided, with what stands at its line now. The id stands behind each refusal in the log, and in the reply itself where
+ * smtpd_reply_id is set. `--log` names another file than that of maillog_file.
  *
  * **Security**: the code is that of the daemons (lib/server/decisions.ts); it runs with the rights of who calls it, who
  * must be able to read the configuration and the tables. It asks the DNS server and the databases that the configuration
@@ -31,10 +36,13 @@ import { parseIpAddress } from "../lib/vstring/ip_address.ts";
 import { printable } from "../lib/vstring/printable.ts";
 // Mail
 import { parsePathArgument } from "../lib/mail/path.ts";
+// Internal protocols
+import type { DnsLookup } from "../lib/proto/dns_client.ts";
 // Wire protocols
 import { parseServers, Resolver } from "../lib/dns/resolver.ts";
 // Access
 import { canonicalAddress, isLoopback } from "../lib/access/peer.ts";
+import { lookUpNames, type Names } from "../lib/access/peer_name.ts";
 // Server skeleton
 import { STRANGER } from "../lib/server/expectations.ts";
 import { systemFacts } from "../lib/server/system_facts.ts";
@@ -43,15 +51,17 @@ import { SERVICES } from "../daemons/services.ts";
 import { type CommandEnv, CommandError } from "./command.ts";
 import type { AskedMail } from "./explain_facts.ts";
 import { Explainer } from "./explain_story.ts";
+import { explainReply } from "./explain_reply.ts";
 import { explanationText } from "./explain_text.ts";
+import { logFileOf } from "./master_control.ts";
 import { EX } from "./sysexits.ts";
 
 const USAGE =
   "usage: explain [--from ADDRESS] [--client IP] [--client-name NAME] [--helo NAME] [--sasl USER] " +
-  "[--service NAME] [--json] ADDRESS";
+  "[--service NAME] [--json] ADDRESS | --reply ID [--log FILE]";
 
 /** Options with a value. */
-const VALUES = ["from", "client", "client-name", "helo", "sasl", "service"] as const;
+const VALUES = ["from", "client", "client-name", "helo", "log", "reply", "sasl", "service"] as const;
 
 interface Options {
   readonly values: ReadonlyMap<string, string>;
@@ -63,10 +73,15 @@ interface Options {
 export async function run(args: readonly string[], env: CommandEnv): Promise<number> {
   const options = readOptions(args);
   const configuration = env.config();
+  const reply = options.values.get("reply");
+  if (reply !== undefined) {
+    env.out(explainReply(reply, options.values.get("log") ?? logFileOf(configuration)));
+    return 0;
+  }
   const entry = findService(configuration, options.values.get("service"));
-  const asked = askedMail(options, configuration);
   const resolver = configuration.settings.resolver || systemFacts().resolver;
   const dns = new Resolver(parseServers(resolver), (text) => env.err(`${env.programName}: ${text}\n`));
+  const asked = await askedMail(options, configuration, entry, dns);
   const explanation = await new Explainer({ configuration, services: SERVICES, dns }, asked, entry).run();
   env.out(options.json ? `${JSON.stringify(explanation, undefined, 2)}\n` : explanationText(explanation));
   return explanation.good ? 0 : 1;
@@ -99,24 +114,48 @@ function readOptions(args: readonly string[]): Options {
     if (value === undefined) throw wrong(`${USAGE} (--${name} takes a value)`);
     values.set(name, value);
   }
-  if (operands.length !== 1) throw wrong(USAGE);
-  return { values, json, recipient: operands[0]! };
+  if (operands.length !== (values.has("reply") ? 0 : 1)) throw wrong(USAGE);
+  return { values, json, recipient: operands[0] ?? "" };
 }
 
-function askedMail({ values, recipient }: Options, configuration: Configuration): AskedMail {
+async function askedMail(
+  { values, recipient }: Options,
+  configuration: Configuration,
+  entry: ServiceEntry | undefined,
+  dns: DnsLookup,
+): Promise<AskedMail> {
   const text = values.get("client") ?? STRANGER.address;
   if (parseIpAddress(text) === undefined) throw wrong(`--client: "${printable(text)}" is no IP address`);
   const client = canonicalAddress(text);
   const address = readAddress(recipient, configuration);
   if (address === "") throw wrong("the address is empty");
+  const { name, reverseName, trouble } = await namesOf(client, values, configuration, entry, dns);
   return {
     sender: readAddress(values.get("from") ?? STRANGER.sender, configuration),
     recipient: address,
     client,
-    clientName: values.get("client-name") ?? (isLoopback(client) ? "localhost" : STRANGER.name),
+    clientName: name,
+    reverseName,
+    nameTrouble: trouble,
     helo: values.get("helo") ?? STRANGER.helo,
     sasl: values.get("sasl") ?? "",
   };
+}
+
+/** The client's names: as they are given, or as smtpd would find them. What nobody asked for is a stranger. */
+async function namesOf(
+  client: string,
+  values: ReadonlyMap<string, string>,
+  configuration: Configuration,
+  entry: ServiceEntry | undefined,
+  dns: DnsLookup,
+): Promise<Names> {
+  const given = values.get("client-name");
+  if (given !== undefined) return { name: given, reverseName: given, trouble: false };
+  const scope = entry === undefined ? configuration.scope : configuration.scopeOf(entry);
+  const asks = values.has("client") && scope.value("smtpd_peername_lookup") === true;
+  if (asks || isLoopback(client)) return await lookUpNames(dns, client);
+  return { name: STRANGER.name, reverseName: STRANGER.name, trouble: false };
 }
 
 /** An address as MAIL and RCPT take it, with or without its brackets, in internal form. */

@@ -20,14 +20,17 @@ import { splitStatus, withClass } from "../lib/mail/status_code.ts";
 import type { DnsLookup } from "../lib/proto/dns_client.ts";
 // Wire protocols
 import { type Destination, parseDestination, parseDestinations } from "../lib/smtp/client_destination.ts";
+import type { Host } from "../lib/smtp/client_hosts.ts";
 import { lookUpHosts } from "../lib/smtp/client_lookup.ts";
 import { type ClientPolicy, lmtpPolicy, smtpPolicy } from "../lib/smtp/client_policy.ts";
 // Server skeleton
-import type { Ground } from "../lib/server/decisions.ts";
+import type { Decisions, Ground } from "../lib/server/decisions.ts";
 import { smtpReach } from "../lib/server/smtp_reach.ts";
 import { findMailbox, virtualSearch } from "../lib/server/virtual_mailbox.ts";
 // This program
-import type { Delivery, DestinationFacts } from "./explain_facts.ts";
+import type { Delivery, DestinationFacts, HostFacts } from "./explain_facts.ts";
+import { deliveryToLocal } from "./explain_local.ts";
+import { TlsExplainer } from "./explain_tls.ts";
 
 /** Texts where the tables give none, as the error service has them. */
 const UNDELIVERABLE = "Address is undeliverable";
@@ -36,10 +39,16 @@ const UNDELIVERABLE = "Address is undeliverable";
 export interface EndTools {
   readonly configuration: Configuration;
   readonly dns: DnsLookup;
+  readonly decisions: Decisions;
 }
+
+/** Transports that may hand an address on to another, and that to a third. */
+const PASS_LIMIT = 5;
 
 /** A recipient on its way into a transport. */
 export interface Routed {
+  /** Internal form. */
+  readonly sender: string;
   readonly transport: string;
   readonly nexthop: string;
   readonly recipient: string;
@@ -47,7 +56,7 @@ export interface Routed {
 }
 
 /** What becomes of a recipient in its transport. */
-export async function deliveryOf(tools: EndTools, routed: Routed): Promise<Delivery> {
+export async function deliveryOf(tools: EndTools, routed: Routed, passed = 0): Promise<Delivery> {
   const { configuration } = tools;
   const { transport, nexthop } = routed;
   const deferred = configuration.settings.defer_transports.includes(transport);
@@ -62,11 +71,24 @@ export async function deliveryOf(tools: EndTools, routed: Routed): Promise<Deliv
   }
   const place = formatPlace(entry.place);
   const settings = settingsOf(configuration, entry);
+  const tls = () => new TlsExplainer(configuration, entry, settings, tools.decisions, tools.dns);
   switch (entry.command) {
     case "smtp":
-      return await deliveryToHosts(smtpPolicy(settings, systemAddresses), nexthop, place, tools);
+      return await deliveryToHosts(smtpPolicy(settings, systemAddresses), nexthop, place, tools, tls());
     case "lmtp":
-      return await deliveryToHosts(lmtpPolicy(settings, systemAddresses), nexthop, place, tools);
+      return await deliveryToHosts(lmtpPolicy(settings, systemAddresses), nexthop, place, tools, tls());
+    case "local": {
+      const { sender, recipient } = routed;
+      const deliver = (name: string, to: string, address: string): Promise<Delivery> => {
+        const next = { sender, transport: name, nexthop: to, recipient: address, bad: false };
+        return passed < PASS_LIMIT ? deliveryOf(tools, next, passed + 1) : Promise.resolve({
+          kind: "deferred",
+          place,
+          text: "4.3.5 transports hand the address on without end",
+        });
+      };
+      return await deliveryToLocal({ ...tools, deliver }, entry, settings, sender, recipient);
+    }
     case "virtual":
       return await deliveryToVirtual(configuration, settings, routed.recipient, place);
     case "error":
@@ -107,13 +129,14 @@ async function deliveryToHosts(
   nexthop: string,
   place: string,
   tools: EndTools,
+  tls: TlsExplainer,
 ): Promise<Delivery> {
   const stops = [
     ...parseDestinations(nexthop, policy),
     ...policy.fallbackRelays.map((word) => parseDestination(word, policy)),
   ];
   const destinations: DestinationFacts[] = [];
-  for (const stop of stops) destinations.push(await findHosts(stop, policy, tools));
+  for (const stop of stops) destinations.push(await findHosts(stop, policy, tools, tls));
   return { kind: policy.dialect, place, destinations };
 }
 
@@ -121,16 +144,23 @@ async function findHosts(
   destination: Destination,
   policy: ClientPolicy,
   { dns }: EndTools,
+  tls: TlsExplainer,
 ): Promise<DestinationFacts> {
   const { text } = destination;
   switch (destination.kind) {
     case "bad":
       return withoutHosts(text, "4.3.5", `bad destination: ${destination.why}`, true);
-    case "unix":
-      return {
-        destination: text,
-        hosts: [{ name: policy.myHostName, address: destination.path, port: 0, preference: 0 }],
-      };
+    case "unix": {
+      const host = {
+        kind: "unix",
+        name: policy.myHostName,
+        address: destination.path,
+        port: 0,
+        preference: 0,
+        best: true,
+      } as const;
+      return { destination: text, hosts: [await hostFacts(destination, host, tls)] };
+    }
     case "inet": {
       // The order among equals is one of those that a delivery may take.
       const found = await lookUpHosts(destination, {
@@ -145,17 +175,18 @@ async function findHosts(
         const soft = found.failure.soft || policy.softBounce;
         return withoutHosts(text, soft ? withClass(status, "4") : status, why, soft);
       }
-      const hosts = found.hosts.map(({ name, address, port, preference }) => ({
-        name,
-        address,
-        port,
-        preference,
-      }));
+      const hosts: HostFacts[] = [];
+      for (const host of found.hosts) hosts.push(await hostFacts(destination, host, tls));
       return { destination: text, hosts };
     }
     default:
       return destination satisfies never;
   }
+}
+
+async function hostFacts(destination: Destination, host: Host, tls: TlsExplainer): Promise<HostFacts> {
+  const { name, address, port, preference } = host;
+  return { name, address, port, preference, tls: await tls.of(destination, host) };
 }
 
 function withoutHosts(destination: string, status: string, text: string, soft: boolean): DestinationFacts {

@@ -14,7 +14,11 @@ export interface AskedMail {
   readonly sender: string;
   readonly recipient: string;
   readonly client: string;
+  /** Its verified name, and the name of its address, verified or not. */
   readonly clientName: string;
+  readonly reverseName: string;
+  /** Its names cannot be looked up now. */
+  readonly nameTrouble: boolean;
   readonly helo: string;
   /** Login name; empty without one. */
   readonly sasl: string;
@@ -65,7 +69,7 @@ export interface AliasNode {
 
 /** A recipient, what it is expanded to, and where each of these ends. */
 export interface RecipientFacts {
-  /** Why it is a recipient: "recipient", or the parameter that has a copy sent. */
+  /** Why it is a recipient: "recipient", "forwarded" by local, or the parameter that has a copy sent. */
   readonly role: string;
   readonly grounds: readonly Ground[];
   readonly rewriting: AddressStory;
@@ -86,12 +90,25 @@ export interface EndFacts {
   readonly delivery: Delivery;
 }
 
+/** The TLS of a host. */
+export interface TlsFacts {
+  /** A word of smtp_tls_security_level, or "half-dane"; empty when the host must not be used. */
+  readonly level: string;
+  /** Mail must not go in the clear. */
+  readonly required: boolean;
+  /** Names or fingerprints one of which the certificate must have. */
+  readonly matches: readonly string[];
+  /** Why the host must not be used. */
+  readonly trouble?: string;
+}
+
 /** A host that is tried, in order. */
 export interface HostFacts {
   readonly name: string;
   readonly address: string;
   readonly port: number;
   readonly preference: number;
+  readonly tls: TlsFacts;
 }
 
 /** One destination of a next hop. */
@@ -102,8 +119,32 @@ export interface DestinationFacts {
   readonly failure?: { readonly status: string; readonly text: string; readonly soft: boolean };
 }
 
+/** One line of what local does: aliases and files in the order of their tree, and the ends of its branches. */
+export type LocalStep =
+  & { readonly depth: number; readonly address: string }
+  & (
+    | { readonly kind: "alias"; readonly name: string; readonly value: string; readonly place: string }
+    /** A .forward file or a list; `place` is its path. */
+    | { readonly kind: "forward" | "include"; readonly place: string }
+    | {
+      readonly kind: "mailbox";
+      readonly path: string;
+      readonly format: string;
+      readonly user: string;
+      readonly uid: number;
+      readonly gid: number;
+    }
+    | { readonly kind: "file"; readonly path: string }
+    | { readonly kind: "command"; readonly command: string }
+    /** A new message: its recipient stands behind the others. */
+    | { readonly kind: "forwarded"; readonly sender: string }
+    | { readonly kind: "passed"; readonly transport: string; readonly delivery: Delivery }
+    | { readonly kind: "discarded" | "bounced" | "deferred"; readonly text: string }
+  );
+
 /** What the transport does, and the end of it. */
 export type Delivery =
+  | { readonly kind: "local"; readonly place: string; readonly steps: readonly LocalStep[] }
   /** To the first host that takes it, destination by destination. */
   | {
     readonly kind: "smtp" | "lmtp";

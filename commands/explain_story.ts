@@ -32,11 +32,15 @@ import type {
   AddressStory,
   AliasNode,
   AskedMail,
+  Delivery,
   EndFacts,
   Explanation,
   RecipientFacts,
   SmtpFacts,
 } from "./explain_facts.ts";
+
+/** Most addresses that local forwards to of which the end is shown. */
+const FORWARD_LIMIT = 100;
 
 /** What an explanation is made from. */
 export interface ExplainTools {
@@ -113,20 +117,21 @@ export class Explainer {
   async run(): Promise<Explanation> {
     const smtp = this.#entry === undefined ? undefined : await this.#smtp(this.#entry);
     const sender = await this.#rewritten("envelope_sender", this.#asked.sender);
-    const recipients = await this.#recipients(sender.canonical);
+    const recipients = await this.#forwarded(await this.#recipients(sender.canonical));
     const ends = recipients.flatMap((each) => each.ends);
     const good = smtp?.accepted !== false && recipients.every((each) => each.trouble === undefined) &&
-      ends.every(isDelivered);
+      ends.every(({ delivery }) => isDelivered(delivery));
     return { asked: this.#asked, ...(smtp === undefined ? {} : { smtp }), sender, recipients, good };
   }
 
   /** smtpd's answer. It remembers nothing for what follows, so that each stage shows its own steps. */
   async #smtp(entry: ServiceEntry): Promise<SmtpFacts> {
     const { configuration, services, dns } = this.#tools;
-    const { sender, recipient, client, clientName, helo } = this.#asked;
+    const { sender, recipient, client, clientName, reverseName, nameTrouble, helo, sasl } = this.#asked;
     const decisions = new Decisions(configuration, services, { dns, servers: TABLE_SERVERS });
     const steps: Step[] = [];
-    const view = { address: client, name: clientName, helo, sender, recipient: quoteAddress(recipient) };
+    const asked = { address: client, name: clientName, reverseName, nameTrouble, helo, sasl, sender };
+    const view = { ...asked, recipient: quoteAddress(recipient) };
     const decision = await decisions.ask(entry, view, (step) => steps.push(step));
     const { reply, accepted, relayed, refusal, trusted } = decision;
     return {
@@ -175,6 +180,22 @@ export class Explainer {
       found.push(await this.#recipient(parameter, settings.always_bcc, [ground], sender));
     }
     return found;
+  }
+
+  /** The recipients, and those of the messages that local would make for them. */
+  async #forwarded(first: readonly RecipientFacts[]): Promise<RecipientFacts[]> {
+    const all = [...first];
+    const seen = new Set<string>();
+    for (let at = 0; at < all.length; at++) {
+      for (const { delivery } of all[at]!.ends) {
+        for (const step of delivery.kind === "local" ? delivery.steps : []) {
+          if (step.kind !== "forwarded" || seen.has(step.address) || seen.size === FORWARD_LIMIT) continue;
+          seen.add(step.address);
+          all.push(await this.#recipient("forwarded", step.address, [], step.sender));
+        }
+      }
+    }
+    return all;
   }
 
   async #recipient(
@@ -233,7 +254,13 @@ export class Explainer {
       return { address, class: "", transport: "", nexthop: "", steps, grounds, delivery };
     }
     const { class: kind, transport, nexthop, recipient } = resolved;
-    const delivery = await deliveryOf(this.#tools, resolved);
+    const delivery = await deliveryOf({ ...this.#tools, decisions: this.#decisions }, {
+      ...resolved,
+      sender,
+    });
+    // What local asks on its way is shown there.
+    this.#notes.takeSteps();
+    this.#notes.takeGrounds();
     return { address: recipient, class: kind, transport, nexthop, steps, grounds, delivery };
   }
 }
@@ -254,8 +281,14 @@ function treeOf(
 }
 
 /** False for an end that brings the mail back or makes it wait. */
-function isDelivered({ delivery }: EndFacts): boolean {
+function isDelivered(delivery: Delivery): boolean {
   switch (delivery.kind) {
+    case "local":
+      return delivery.steps.every((step) =>
+        step.kind === "passed"
+          ? isDelivered(step.delivery)
+          : step.kind !== "bounced" && step.kind !== "deferred"
+      );
     case "smtp":
     case "lmtp":
       return delivery.destinations.some(({ hosts }) => hosts.length > 0);

@@ -20,8 +20,10 @@ import type {
   DestinationFacts,
   EndFacts,
   Explanation,
+  LocalStep,
   RecipientFacts,
   SmtpFacts,
+  TlsFacts,
 } from "./explain_facts.ts";
 
 /** Column at which places stand, where the text leaves room. */
@@ -122,7 +124,8 @@ function placeOf({ place, entry }: Ground): string {
 
 function addRecipient(page: Page, facts: RecipientFacts): void {
   const ground = facts.grounds.at(-1);
-  page.add(0, facts.role === "recipient" ? "recipient" : `copy (${facts.role})`, ground && placeOf(ground));
+  const plain = facts.role === "recipient" || facts.role === "forwarded";
+  page.add(0, plain ? facts.role : `copy (${facts.role})`, ground && placeOf(ground));
   addStory(page, 1, facts.rewriting);
   if (facts.aliases.members.length > 0) {
     page.add(1, "aliases");
@@ -164,6 +167,9 @@ function addGround(page: Page, depth: number, ground: Ground): void {
 
 function addDelivery(page: Page, depth: number, delivery: Delivery): void {
   switch (delivery.kind) {
+    case "local":
+      for (const step of delivery.steps) addLocal(page, depth, step);
+      return;
     case "smtp":
     case "lmtp":
       for (const destination of delivery.destinations) addDestination(page, depth, destination);
@@ -189,11 +195,52 @@ function addDelivery(page: Page, depth: number, delivery: Delivery): void {
   }
 }
 
+/** "TLS encrypt: mail must not go in the clear". */
+function tlsText({ level, required, matches, trouble }: TlsFacts): string {
+  if (trouble !== undefined) return `TLS: the host is not used: ${printable(trouble)}`;
+  const names = matches.length === 0 ? "" : `, the certificate must match ${printable(matches.join(" "))}`;
+  return `TLS ${level}: ${required ? "mail must not go in the clear" : "mail may go in the clear"}${names}`;
+}
+
+function addLocal(page: Page, base: number, step: LocalStep): void {
+  const depth = base + step.depth;
+  const address = `<${show(step.address)}>`;
+  switch (step.kind) {
+    case "alias":
+      return page.add(depth, `alias ${printable(step.name)} -> ${printable(step.value)}`, step.place);
+    case "forward":
+      return page.add(depth, `.forward of ${address}`, step.place);
+    case "include":
+      return page.add(depth, `list of ${address}`, step.place);
+    case "mailbox":
+      return page.add(
+        depth,
+        `${address}: ${step.format} ${printable(step.path)}, as user ${printable(step.user)}`,
+      );
+    case "file":
+      return page.add(depth, `${address}: file ${printable(step.path)}`);
+    case "command":
+      return page.add(depth, `${address}: command ${printable(step.command)}`);
+    case "forwarded":
+      return page.add(depth, `${address}: forwarded in a message of its own`);
+    case "passed":
+      page.add(depth, `${address}: handed to transport ${printable(step.transport)}`, step.delivery.place);
+      return addDelivery(page, depth + 1, step.delivery);
+    case "discarded":
+    case "bounced":
+    case "deferred":
+      return page.add(depth, `${address}: ${step.kind}: ${printable(step.text)}`);
+    default:
+      step satisfies never;
+  }
+}
+
 function addDestination(page: Page, depth: number, { destination, hosts, failure }: DestinationFacts): void {
   page.add(depth, `destination ${printable(destination)}`);
-  for (const { name, address, port, preference } of hosts) {
+  for (const { name, address, port, preference, tls } of hosts) {
     const where = port === 0 ? `${name}[${address}]` : `${name}[${address}]:${port}`;
     page.add(depth + 1, `${printable(where)}${preference > 0 ? `, preference ${preference}` : ""}`);
+    page.add(depth + 2, tlsText(tls));
   }
   if (failure === undefined) return;
   page.add(

@@ -77,8 +77,6 @@ const ROUND_LIMIT = 1000;
 
 /** Options that mean that nothing may go in the clear. */
 const TLS_DEMANDS: readonly (readonly [string, string])[] = [
-  ["smtpd_tls_wrappermode", "yes"],
-  ["smtpd_tls_security_level", "encrypt"],
   ["smtp_tls_wrappermode", "yes"],
   ["smtp_tls_security_level", "encrypt"],
 ];

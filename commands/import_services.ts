@@ -21,7 +21,7 @@ export interface PlannedService {
   /** Where it comes from; undefined for one that Postfix does not have. */
   readonly source: CfService | undefined;
   readonly name: string;
-  readonly type: "inet" | "unix";
+  readonly type: "inet" | "unix" | "pass";
   readonly private: boolean;
   readonly command: string;
   readonly wakeup?: string | undefined;
@@ -50,17 +50,10 @@ const RENAMED: ReadonlyMap<string, string> = new Map([["nqmgr", "qmgr"], ["oqmgr
 
 /** Programs of Postfix whose work is done elsewhere here, or that serve one that is not there. */
 const UNNEEDED: ReadonlyMap<string, string> = new Map([
-  ["dnsblog", "it serves postscreen, which is not there"],
   ["flush", "qmgr finds the messages of a destination itself"],
   ["postlogd", "daemons write the log themselves"],
   ["scache", "each client process keeps its own connections"],
   ["tlsmgr", "there is no TLS that it would serve"],
-  ["tlsproxy", "there is no TLS that it would serve"],
-]);
-
-/** What to do about a program that is not there. */
-const INSTEAD: ReadonlyMap<string, string> = new Map([
-  ["qmqpd", "let its clients use SMTP"],
 ]);
 
 /** Ports that master.toml knows by name. */
@@ -73,7 +66,7 @@ export function planServices(master: MasterCf, file: string, report: ImportRepor
   const samples = sampleServices();
   const planned: PlannedService[] = [];
   for (const source of master.services) {
-    const service = planService(source, master, samples, `${file}:${source.line}`, report);
+    const service = planService(source, samples, `${file}:${source.line}`, report);
     if (service !== undefined) planned.push(service);
   }
   for (const name of REQUIRED) {
@@ -81,37 +74,51 @@ export function planServices(master: MasterCf, file: string, report: ImportRepor
     planned.push(samples.get(name)!);
     report.add("changed", file, `${name}/unix`, "Postern needs this service, so it is there");
   }
+  // What postscreen knows of clients is kept by a daemon that a master.cf with it may do without.
+  if (planned.some(({ command }) => command === "postscreen") && !planned.some(isProxywrite)) {
+    planned.push(PROXYWRITE);
+    report.add("changed", file, "proxywrite/unix", "postscreen needs this service, so it is there");
+  }
   return planned;
+}
+
+/** The service that keeps caches. */
+const PROXYWRITE: PlannedService = {
+  source: undefined,
+  name: "proxywrite",
+  type: "unix",
+  private: true,
+  command: "proxywrite",
+};
+
+function isProxywrite({ command }: PlannedService): boolean {
+  return command === "proxywrite";
 }
 
 function planService(
   source: CfService,
-  master: MasterCf,
   samples: ReadonlyMap<string, PlannedService>,
   place: string,
   report: ImportReport,
 ): PlannedService | undefined {
   const subject = `${source.name}/${source.type}`;
   const lose = (why: string, cure: string) => void report.add("unsupported", place, subject, why, cure);
-  if (source.command === "postscreen" && !SERVICES.has("postscreen")) {
-    return planPostscreen(source, master, place, report);
-  }
-  if (source.command === "smtpd" && source.type === "pass") {
-    return void report.add("unneeded", place, subject, "it serves postscreen, which is not there");
-  }
-  const command = RENAMED.get(source.command) ?? source.command;
+  // In Postfix that is proxymap under another name.
+  const command = source.name === "proxywrite" ? "proxywrite" : RENAMED.get(source.command) ?? source.command;
   const sample = source.type === "inet" ? undefined : samples.get(source.name);
-  const unneeded = UNNEEDED.get(command) ??
-    (source.name === "proxywrite" ? "no table is written here" : undefined);
-  if (unneeded !== undefined && (!SERVICES.has(command) || command === "proxymap") && sample === undefined) {
+  const unneeded = UNNEEDED.get(command);
+  if (unneeded !== undefined && !SERVICES.has(command) && sample === undefined) {
     return void report.add("unneeded", place, subject, unneeded);
   }
   if (!COMMANDS.includes(command)) {
-    return lose(`there is no daemon "${command}"`, INSTEAD.get(command) ?? "leave it out");
+    return lose(`there is no daemon "${command}"`, "leave it out");
   }
   // Other daemons look for these by name and connect as the sample says.
   if (sample !== undefined && sample.command === command) {
     return { ...sample, source, wakeup: wakeupOf(source) ?? sample.wakeup };
+  }
+  if (source.type === "pass" && command === "smtpd") {
+    return { source, name: source.name, type: "pass", private: true, command, wakeup: undefined };
   }
   if (source.type === "fifo" || (source.type !== "inet" && source.type !== "unix")) {
     return lose(`there is no service type "${source.type}"`, "use inet or unix");
@@ -143,30 +150,6 @@ function pipeArguments(
     report.add("unsupported", place, subject, why, "bound it by its user, or by the systemd unit");
   }
   return items;
-}
-
-/** Postscreen's port, served by smtpd as the service behind postscreen would be. */
-function planPostscreen(
-  source: CfService,
-  master: MasterCf,
-  place: string,
-  report: ImportReport,
-): PlannedService | undefined {
-  const behind = master.services.find(({ type, command }) => type === "pass" && command === "smtpd");
-  const name = endpointName(source.name);
-  if (name === undefined || source.type !== "inet") {
-    return void report.add("unsupported", place, `${source.name}/${source.type}`, "there is no postscreen");
-  }
-  const cure = "what postscreen turned away is refused by smtpd's restrictions, or not at all";
-  report.add(
-    "unsupported",
-    place,
-    `${source.name}/inet`,
-    "there is no postscreen: smtpd takes its port",
-    cure,
-  );
-  const options = behind?.options ?? [];
-  return { source: { ...source, options }, name, type: "inet", private: false, command: "smtpd" };
 }
 
 /** The port with a name that master.toml knows, or as a number; undefined when nobody knows it. */

@@ -45,6 +45,7 @@ const OWN: ReadonlyMap<string, string> = new Map([
     "verify keeps what it knows in a file of its own, and probes again what it is asked for",
   ],
   ["config_directory", "main.toml is read from where it is"],
+  ["data_directory", "caches are below the queue, and begin empty"],
   ["mail_owner", "Postern's daemons have users of their own"],
   ["max_use", "a process serves many sessions here; the default fits that"],
   [
@@ -156,11 +157,22 @@ export class SettingImport implements ValueSource {
       const path = this.tables.file(this.expand(text))?.path;
       if (path !== undefined && path !== text) return { ...plain(path), notes: [`${text} is ${path} now`] };
     }
+    if (name === "smtpd_sasl_path" && this.expand("$smtpd_sasl_type") === "dovecot") {
+      return this.#socket(text);
+    }
     if (name === "myorigin" && text.startsWith("/")) return firstLine(text);
     if (name === "default_database_type" && text !== "texthash") {
       return { ...plain("texthash"), notes: [`${text} is texthash now`] };
     }
     return plain(text);
+  }
+
+  /** A socket that Dovecot made below Postfix's queue directory stays where it is. */
+  #socket(text: string): ImportedValue {
+    const path = this.expand(text);
+    if (path.startsWith("/") || path.startsWith("inet:")) return plain(text);
+    const whole = `${this.expand("$queue_directory")}/${path}`;
+    return { ...plain(whole), notes: [`${text} is ${whole} now: net_owner must be able to connect to it`] };
   }
 
   /** A parameter that Postern does not have: no loss when it says what Postern does anyway. */

@@ -26,8 +26,9 @@
  * is on the disk. When the input ends before the end record, or on SIGHUP, SIGINT, SIGTERM, nothing is left.
  *
  * ## Parameters
- * enable_long_queue_ids, line_length_limit, message_size_limit, pickup_service_name, queue_directory,
- * trigger_timeout.
+ * authorized_submit_users, double_bounce_sender, empty_address_local_login_sender_maps_lookup_key,
+ * enable_long_queue_ids, line_length_limit, local_login_sender_maps, mail_owner, message_size_limit,
+ * owner_request_special, pickup_service_name, queue_directory, recipient_delimiter, trigger_timeout.
  *
  * ## Known limits
  * Not set-group-id: maildrop/ must be writable for who posts. The name that is announced first is not the file's id: it
@@ -45,6 +46,8 @@ import { encodeText } from "../lib/vstring/byte_builder.ts";
 import { BadRecordError } from "../lib/mail/record.ts";
 // Wire protocols
 import { CLEANUP_STATUS, PICKUP } from "../lib/proto/protocols.ts";
+// Server skeleton
+import { allowsEverybody } from "../lib/server/submit_access.ts";
 // This program
 import { type CommandEnv, CommandError, makeEnv } from "./command.ts";
 import { MaildropFile, MessageTooBigError, reasonOf } from "./maildrop_file.ts";
@@ -61,6 +64,10 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
   }
   const directory = parsed.options.findLast((option) => option.letter === "c")?.value;
   const { settings } = (directory === undefined ? env : makeEnv(env.programName, directory)).config();
+  const access = allowsEverybody(settings)
+    ? undefined
+    : (await import("./submit_access.ts")).submitAccess(settings);
+  await access?.demandPost();
   const file = openFile(settings);
   for (const name of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
     onSignal(name, () => {
@@ -69,7 +76,8 @@ export async function run(args: readonly string[], env: CommandEnv): Promise<num
     });
   }
   env.writeBytes(attributes(["protocol", "postdrop_protocol"], ["queue_id", file.name]));
-  const { status, reason } = await take(file, env, settings.line_length_limit);
+  const demandSender = async (sender: string) => await access?.demandSender(sender);
+  const { status, reason } = await take(file, env, settings.line_length_limit, demandSender);
   if (status === CLEANUP_STATUS.OK) {
     const path = `${settings.queue_directory}/public/${settings.pickup_service_name}`;
     const triggered = await sendTrigger(PICKUP, path, "trigger", {}, settings.trigger_timeout);
@@ -95,9 +103,10 @@ async function take(
   file: MaildropFile,
   env: CommandEnv,
   recordLimit: number,
+  demandSender: (sender: string) => Promise<void>,
 ): Promise<{ readonly status: number; readonly reason: string }> {
   try {
-    await copyRecords(env.stdin(), file, recordLimit);
+    await copyRecords(env.stdin(), file, recordLimit, demandSender);
     await file.commit();
     return { status: CLEANUP_STATUS.OK, reason: "" };
   } catch (error) {

@@ -5,7 +5,7 @@
  * @module
  */
 // Utility
-import { ByteBuilder } from "../lib/vstring/byte_builder.ts";
+import { ByteBuilder, decodeText } from "../lib/vstring/byte_builder.ts";
 // Mail
 import { formatTime } from "../lib/mail/queue_file.ts";
 import { BadRecordError, RECORD, recordSize } from "../lib/mail/record.ts";
@@ -45,12 +45,14 @@ const HEAD_LIMIT = 4;
  * Copies records from the input to the file, a fresh arrival time in front.
  *
  * @param recordLimit longest record, bytes (line_length_limit)
+ * @param demandSender throws for a sender that the user may not have
  * @throws BadRecordError when the input is no message, or ends early
  */
 export async function copyRecords(
   input: AsyncIterable<Uint8Array>,
   file: Pick<MaildropFile, "record">,
   recordLimit: number,
+  demandSender?: (sender: string) => Promise<void>,
 ): Promise<void> {
   file.record(RECORD.TIME, formatTime(Date.now()));
   const assembler = new RecordAssembler(recordLimit);
@@ -63,6 +65,7 @@ export async function copyRecords(
           `Cannot post message: record type ${type} is not allowed in the ${rules.name}`,
         );
       }
+      if (type === RECORD.FROM) await demandSender?.(decodeText(data));
       // A size record is the writer's own, and pickup's reader has no use for it.
       if (type !== RECORD.SIZE) file.record(type, data);
       if (type !== rules.end) continue;

@@ -14,12 +14,16 @@ import { openTableSoftly } from "../lib/table/open.ts";
 import { CommandError } from "./command.ts";
 import { EX } from "./sysexits.ts";
 
-/** Parameters that decide. */
-export interface AccessSettings {
-  readonly authorized_flush_users: readonly string[];
-  readonly authorized_mailq_users: readonly string[];
+/** Parameters that say who owns the queue. */
+export interface QueueOwnerSettings {
   readonly mail_owner: string;
   readonly queue_directory: string;
+}
+
+/** Parameters that decide. */
+export interface AccessSettings extends QueueOwnerSettings {
+  readonly authorized_flush_users: readonly string[];
+  readonly authorized_mailq_users: readonly string[];
 }
 
 /** Who runs the command. */
@@ -35,7 +39,7 @@ export function currentUser(): QueueUser {
 }
 
 /** True for the superuser and for the queue's owner. */
-export function isPrivileged({ uid }: QueueUser, settings: AccessSettings): boolean {
+export function isPrivileged({ uid }: Pick<QueueUser, "uid">, settings: QueueOwnerSettings): boolean {
   if (uid === 0 || lookAt(settings.queue_directory)?.uid === uid) return true;
   return settings.mail_owner !== "" && findUser(settings.mail_owner)?.uid === uid;
 }

@@ -47,8 +47,10 @@
  * that may pass. After any other status than 0 nothing of the message is left.
  *
  * ## Parameters
- * default_verp_delimiters, enable_long_queue_ids, line_length_limit, message_size_limit, pickup_service_name,
- * queue_directory, sendmail_fix_line_endings, trigger_timeout, verp_delimiter_filter.
+ * authorized_submit_users, default_verp_delimiters, double_bounce_sender,
+ * empty_address_local_login_sender_maps_lookup_key, enable_long_queue_ids, line_length_limit, local_login_sender_maps,
+ * mail_owner, message_size_limit, owner_request_special, pickup_service_name, queue_directory, recipient_delimiter,
+ * sendmail_fix_line_endings, trigger_timeout, verp_delimiter_filter.
  *
  * ## Known limits
  * No daemon mode (-bd, -bl). A header with a
@@ -65,6 +67,8 @@ import { exitProcess, onSignal } from "../lib/safe/stdio.ts";
 import { printable } from "../lib/vstring/printable.ts";
 // Wire protocols
 import { PICKUP } from "../lib/proto/protocols.ts";
+// Server skeleton
+import { allowsEverybody } from "../lib/server/submit_access.ts";
 // This program
 import { type Command, type CommandEnv, makeEnv } from "./command.ts";
 import { type MaildropFile, MessageTooBigError, reasonOf } from "./maildrop_file.ts";
@@ -134,8 +138,14 @@ async function deliver(plan: SendmailPlan, env: CommandEnv): Promise<number> {
     });
   }
   const poster = findPoster();
+  // Loaded where it is needed, as the other programs are.
+  const access = allowsEverybody(settings)
+    ? undefined
+    : (await import("./submit_access.ts")).submitAccess(settings);
+  await access?.demandPost();
   try {
-    await postMessage(plan, poster, env.stdin(), settings, (opened) => file = opened);
+    const demandSender = async (sender: string) => await access?.demandSender(sender);
+    await postMessage(plan, poster, env.stdin(), settings, (opened) => file = opened, demandSender);
   } catch (error) {
     throw toSendmailError(error, poster.login);
   }

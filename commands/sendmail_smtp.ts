@@ -150,7 +150,7 @@ export function findServer(
     readonly settings: { readonly queue_directory: string };
   },
 ): StreamTarget | undefined {
-  const servers = configuration.services.filter((entry) => entry.command === "smtpd");
+  const servers = configuration.services.filter((entry) => entry.command === "smtpd" && !entry.pass);
   const local = servers.find((entry) => entry.type === "unix");
   if (local !== undefined) {
     const directory = `${configuration.settings.queue_directory}/${local.private ? "private" : "public"}`;

@@ -50,6 +50,7 @@ interface Envelope {
  * Posts one message: when this returns, the message is on the disk.
  *
  * @param opened is given the file as soon as there is one, so that a signal can remove it
+ * @param demandSender throws for a sender that the user may not have
  * @throws SendmailError for what is wrong with the message; MessageTooBigError, SystemError
  */
 export async function postMessage(
@@ -58,8 +59,10 @@ export async function postMessage(
   input: AsyncIterable<Uint8Array>,
   settings: SubmitSettings,
   opened: (file: MaildropFile) => void,
+  demandSender?: (sender: string) => Promise<void>,
 ): Promise<QueueId> {
   const envelope = readEnvelope(plan, poster, settings);
+  await demandSender?.(envelope.sender);
   const file = new MaildropFile(settings);
   try {
     opened(file);

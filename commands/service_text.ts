@@ -11,7 +11,7 @@ import { parameterToTomlLine, quoteToml, tomlKey } from "../lib/config/toml_text
 /** What a service of master.toml has, as text of main.cf where it is a parameter. */
 export interface ServiceText {
   readonly name: string;
-  readonly type: "inet" | "unix";
+  readonly type: "inet" | "unix" | "pass";
   readonly private: boolean;
   readonly command: string;
   readonly processLimit?: number | undefined;
@@ -67,7 +67,7 @@ export type ServiceField = typeof SERVICE_FIELDS[number];
 export function serviceFields(entry: ServiceEntry): Readonly<Record<ServiceField, string>> {
   return {
     service: entry.name,
-    type: entry.type,
+    type: entry.pass ? "pass" : entry.type,
     private: entry.type === "unix" && entry.private ? "-" : "n",
     unprivileged: "-",
     chroot: "n",

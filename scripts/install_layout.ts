@@ -16,6 +16,7 @@ const ADMINISTRATION = [
   "postmap",
   "postqueue",
   "postsuper",
+  "posttls-finger",
   "sendmail",
   "smtp-sink",
   "smtp-source",

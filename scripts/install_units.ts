@@ -143,7 +143,9 @@ function executables(layout: Layout, configuration: Configuration): string {
   if (runsPrograms(configuration)) {
     return "# The configuration lets mail be given to programs (allow_mail_to_commands, mailbox_command, pipe).";
   }
-  return `NoExecPaths=/\nExecPaths=${quoteWord(layout.runtime)} ${LIBRARIES.map((path) => `-${path}`).join(" ")}`;
+  return `NoExecPaths=/\nExecPaths=${quoteWord(layout.runtime)} ${
+    LIBRARIES.map((path) => `-${path}`).join(" ")
+  }`;
 }
 
 /** Which programs those are nobody can say beforehand: what a user's file names, and what that runs in turn. */

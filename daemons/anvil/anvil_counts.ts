@@ -49,10 +49,12 @@ interface Peak {
   readonly time: number;
 }
 
-/** All clients. Times are milliseconds since 1970. */
+/** All clients. */
 export class AnvilCounts {
   readonly #unit: number;
+  /** The clock that windows go by, which no step of the system's clock moves, and that of the report; milliseconds. */
   readonly #now: () => number;
+  readonly #wall: () => number;
   readonly #clients = new Map<string, ClientCounts>();
   /** Clients without a connection, and when the last one ended: the longest away first. */
   readonly #away = new Map<string, number>();
@@ -60,8 +62,9 @@ export class AnvilCounts {
   #cachePeak: Peak | undefined;
 
   /** @param unit anvil_rate_time_unit, seconds */
-  constructor(unit: number, now: () => number = Date.now) {
+  constructor(unit: number, now: () => number = () => performance.now(), wall: () => number = Date.now) {
     this.#unit = unit * 1000;
+    this.#wall = wall;
     this.#now = now;
   }
 
@@ -80,17 +83,16 @@ export class AnvilCounts {
     this.#away.delete(name);
     counts.connections++;
     if (this.#clients.size > (this.#cachePeak?.value ?? 0)) {
-      this.#cachePeak = { value: this.#clients.size, name: "", time: now };
+      this.#cachePeak = { value: this.#clients.size, name: "", time: this.#wall() };
     }
-    this.#see("count", counts.connections, name, now);
+    this.#see("count", counts.connections, name);
     return { client: counts, rate: this.count(counts, "connection") };
   }
 
   /** A client does something more: its rate. */
   count(client: ClientCounts, event: Event): number {
-    const now = this.#now();
-    const rate = client.add(event, now, this.#unit);
-    this.#see(event, rate, client.name, now);
+    const rate = client.add(event, this.#now(), this.#unit);
+    this.#see(event, rate, client.name);
     return rate;
   }
 
@@ -128,8 +130,9 @@ export class AnvilCounts {
     return lines;
   }
 
-  #see(what: Event | "count", value: number, name: string, time: number): void {
-    if (value > (this.#peaks.get(what)?.value ?? 0)) this.#peaks.set(what, { value, name, time });
+  #see(what: Event | "count", value: number, name: string): void {
+    if (value <= (this.#peaks.get(what)?.value ?? 0)) return;
+    this.#peaks.set(what, { value, name, time: this.#wall() });
   }
 
   /** Forgets clients whose rates have run out, and more of those that are away when there are too many. */

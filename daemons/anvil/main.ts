@@ -45,6 +45,8 @@ await runIpcDaemon(SERVICE, ANVIL, (context) => {
   const report = () => {
     for (const line of counts.report(logTime)) log.info(line);
   };
+  // What was counted is known for a unit of time, also when nobody asks meanwhile.
+  context.keepCounts(settings.anvil_rate_time_unit);
   context.every(settings.anvil_status_update_time, report);
   context.onEnd(() => Promise.resolve(report()));
   context.onRetire(() => Promise.resolve(report()));

@@ -12,6 +12,6 @@ export const SERVICE = {
   runs: [],
   runAs: "postern",
   processLimit: 1,
-  endsWhenIdle: false,
+  endsWhenIdle: true,
   parameters: ["anvil_rate_time_unit", "anvil_status_update_time"],
 } as const satisfies Service;

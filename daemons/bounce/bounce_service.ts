@@ -21,8 +21,14 @@ import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { type QueueId, toQueueId } from "../../lib/mail/queue_id.ts";
 import { verpSender } from "../../lib/mail/verp.ts";
 // Protocols
-import { type RecordSink, type Submission, submitMessage, utf8Flag } from "../../lib/proto/cleanup_client.ts";
-import { type BOUNCE, type CLEANUP, CLEANUP_FLAG, CLEANUP_INTERNAL } from "../../lib/proto/protocols.ts";
+import {
+  internalFlags,
+  type RecordSink,
+  type Submission,
+  submitMessage,
+  utf8Flag,
+} from "../../lib/proto/cleanup_client.ts";
+import { type BOUNCE, type CLEANUP, CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // This program
 import { BounceLogs, LogError, type LogQueue } from "./bounce_logs.ts";
 import { isOrdinarySender, type Notice, type Notices, noticesFor } from "./bounce_notice.ts";
@@ -199,7 +205,8 @@ export class BounceService {
   }
 
   #submit(source: ReportSource): Promise<Submission> {
-    const flags = CLEANUP_INTERNAL | (source.report.smtputf8 ? CLEANUP_FLAG.SMTPUTF8 : 0) |
+    const flags = internalFlags(this.#settings.internal_mail_filter_classes, "bounce") |
+      (source.report.smtputf8 ? CLEANUP_FLAG.SMTPUTF8 : 0) |
       utf8Flag(this.#settings.smtputf8_autodetect_classes, "bounce");
     const produce = (sink: RecordSink) => produceReport(sink, source);
     return submitMessage(this.#cleanup, flags, produce, { lineLimit: this.#settings.line_length_limit });

@@ -30,6 +30,7 @@ export const SERVICE = {
     "hash_queue_depth",
     "hash_queue_names",
     "header_from_format",
+    "internal_mail_filter_classes",
     "line_length_limit",
     "mail_name",
     "maximal_queue_lifetime",

@@ -36,13 +36,39 @@ export function actOnContent(state: MessageState, event: ContentEvent, value: Ui
   const header = event.kind === "header";
   const content = header ? event.field : event.data;
   const parameter = parameterOf(event, state.rules.inspection!)!;
+  return act(state, { content, header, parameter, prefix: "" }, value);
+}
+
+/** The same for a header that a filter has made; the log's words for what is done begin with `prefix`. */
+export function actOnHeader(
+  state: MessageState,
+  { field, parameter, prefix }: {
+    readonly field: Uint8Array;
+    readonly parameter: string;
+    readonly prefix: string;
+  },
+  value: Uint8Array,
+): Checked {
+  return act(state, { content: field, header: true, parameter, prefix }, value);
+}
+
+/** What is looked at, and how the log speaks of it. */
+interface Subject {
+  readonly content: Uint8Array;
+  readonly header: boolean;
+  readonly parameter: string;
+  readonly prefix: string;
+}
+
+function act(state: MessageState, subject: Subject, value: Uint8Array): Checked {
+  const { content, header, parameter, prefix } = subject;
   const action = parseContentAction(value, ACTIONS, header, parameter);
   if (action.kind === "bad") {
     state.log.warning(`${state.queueId}: ${printable(action.why)}`);
     return KEEP;
   }
   const log = (name: string, text = action.text) =>
-    state.logContent(name, header ? "header" : "body", content, text);
+    state.logContent(`${prefix}${name}`, header ? "header" : "body", content, text);
   switch (action.name) {
     case "DUNNO":
     case "OK":

@@ -262,6 +262,8 @@ export class ContentStage implements MimeHandler {
   #takeOwnHeader(field: Uint8Array, name: string): Promise<void> | undefined {
     const state = this.#state;
     noteHeader(this.#header, name, field);
+    // The first is ours: whoever hands mail to cleanup has put it there.
+    if (name === "received" && this.#header.received === 1) state.receivedAt = state.out.position;
     if (state.notesUtf8 && (state.sendOptions & SENDOPT_SMTPUTF8_HEADER) === 0) {
       if (!isPlain(field) && isUtf8(field)) {
         state.sendOptions |= SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_REQUESTED;
@@ -324,6 +326,7 @@ export class ContentStage implements MimeHandler {
       });
       for (const line of made) this.#putField(line);
     }
+    state.headerEnd = state.out.position;
     state.log.info(`${state.queueId}: message-id=${printable(this.#header.messageId) || "<>"}`);
     // RFC 5322 section 2.1: an empty line separates the header from the body; one that is missing is put in.
     if (!separated) this.#putText(NOTHING, true);

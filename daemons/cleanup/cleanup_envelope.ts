@@ -143,11 +143,28 @@ export class EnvelopeStage {
     const { records, time } = state.out;
     appendRecord(records, RECORD.TIME, formatTime(this.#arrival || time));
     appendAttribute(records, "create_time", String(Math.floor(time / 1000)));
+    state.senderFrom = state.out.position;
     appendRecord(records, RECORD.FROM, sender);
+    state.senderTo = state.out.position;
     const { delayWarningTime } = state.rules;
     if (delayWarningTime === 0 || sender === "") return;
     const due = Math.floor((this.#arrival || time) / 1000) + delayWarningTime;
     appendRecord(records, RECORD.WARN, String(due).padStart(NUMBER_WIDTH));
+  }
+
+  /** Puts the record of another sender; its canonical form, or undefined when the message cannot be accepted now. */
+  async putOtherSender(address: string): Promise<string | undefined> {
+    const state = this.#state;
+    const maps = state.has(CLEANUP_FLAG.MAP);
+    const outcome = await this.#services.addresses.canonical("envelope_sender", address, maps);
+    if (state.over) return undefined;
+    if (outcome.kind === "retry") {
+      state.postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
+      return undefined;
+    }
+    this.#noteUtf8(outcome.address, SENDOPT_SMTPUTF8_SENDER);
+    appendRecord(state.out.records, RECORD.FROM, outcome.address);
+    return outcome.address;
   }
 
   /** Mail of a client that asked for SMTPUTF8, or cannot say so itself, needs it when an address is not ASCII. */
@@ -184,7 +201,7 @@ export class EnvelopeStage {
       if (name === "rewrite_context") this.#takeContext(value());
       else if (name === "encoding") state.encoding = value();
       else if (name === "sendopts") state.sendOptions |= parseDecimal(value(), 0xff) ?? 0;
-      else if (state.rules.inspection !== undefined) this.#noteForLog(name, value);
+      else if (state.notes) this.#note(name, value);
       appendRecord(state.out.records, RECORD.ATTRIBUTE, pair);
       if (state.recipients > 0) state.mixed = true;
     }
@@ -197,7 +214,8 @@ export class EnvelopeStage {
     state.headerContext = local ? "local" : state.rules.rewritesRemote ? "remote" : undefined;
   }
 
-  #noteForLog(name: string, value: () => string): void {
+  #note(name: string, value: () => string): void {
+    this.#state.local?.note(name, value);
     if (name === "log_message_origin") this.#state.origin = value();
     else if (name === "log_protocol_name") this.#state.protocol = value();
     else if (name === "log_helo_name") this.#state.helo = value();
@@ -214,7 +232,7 @@ export class EnvelopeStage {
     const { addresses, aliases, senderBcc, recipientBcc } = this.#services;
     const maps = state.has(CLEANUP_FLAG.MAP);
     const copies = state.has(CLEANUP_FLAG.BCC) && (senderBcc ?? recipientBcc) !== undefined;
-    if (!copies && (aliases === undefined || !maps)) {
+    if (!copies && (aliases === undefined || !maps) && state.local === undefined) {
       const known = addresses.known("envelope_recipient", address, maps);
       if (known !== undefined) {
         state.firstRecipient ??= known;
@@ -239,6 +257,8 @@ export class EnvelopeStage {
     if (state.over) return;
     if (outcome.kind === "retry") return state.postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
     state.firstRecipient ??= outcome.address;
+    await state.local?.recipient(outcome.address);
+    if (state.over) return;
     await this.#expand(outcome.address, pending.original || address, pending);
     if (copies && !state.over) {
       await this.#putCopy(this.#services.recipientBcc, "recipient_bcc_maps", outcome.address);
@@ -293,12 +313,26 @@ export class EnvelopeStage {
     if (hasControl(address)) {
       return state.log.warning(`${state.queueId}: control character in BCC address: ${printable(address)}`);
     }
+    await this.add(address, String(NOTIFY.NEVER), "");
+  }
+
+  /** Adds a recipient that the sender did not name. @param notify NOTIFY bits as text, or empty */
+  async add(address: string, notify: string, dsnOriginal: string): Promise<void> {
+    const state = this.#state;
     const maps = state.has(CLEANUP_FLAG.MAP);
     const outcome = await this.#services.addresses.canonical("envelope_recipient", address, maps);
     if (state.over) return;
     if (outcome.kind === "retry") return state.postpone(CLEANUP_STATUS.WRITE, "", outcome.why);
-    const pending = { original: "", dsnOriginal: "", notify: String(NOTIFY.NEVER) };
-    await this.#expand(outcome.address, outcome.address, pending, true);
+    await this.#expand(outcome.address, outcome.address, { original: "", dsnOriginal, notify }, true);
+  }
+
+  /** A recipient was cancelled: one that is added later is no duplicate of it. */
+  forget(original: string): void {
+    const wanted = asciiLower(original);
+    for (const key of this.#known) {
+      const [address, named] = key.split("\0");
+      if ((named ?? address) === wanted) this.#known.delete(key);
+    }
   }
 
   #putRecipient(address: string, original: string, pending: Pending): void {
@@ -329,7 +363,7 @@ export class EnvelopeStage {
 }
 
 /** True when text that stands in the envelope has a control character: it could end a line elsewhere. */
-function hasControl(text: string): boolean {
+export function hasControl(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit < SPACE || unit === DEL) return true;

@@ -10,15 +10,21 @@ import { CR, LF } from "../../lib/vstring/ascii.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { appendAttribute, QMGR_READ_ALL, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
-import { appendRecord, RECORD, RecordCursor } from "../../lib/mail/record.ts";
+import { appendRecord, BadRecordError, RECORD, RecordCursor } from "../../lib/mail/record.ts";
 // Server skeleton
-import { CLEANUP_FLAG, CLEANUP_STATUS, ENVELOPE_LIMIT } from "../../lib/proto/protocols.ts";
+import type { RequestValues } from "../../lib/ipc/protocol.ts";
+import { type CLEANUP, CLEANUP_FLAG, CLEANUP_STATUS, ENVELOPE_LIMIT } from "../../lib/proto/protocols.ts";
 import type { LineLookup } from "../../lib/proto/proxymap_client.ts";
 // This program
 import { ContentStage } from "./cleanup_content.ts";
 import { takeDecision } from "./cleanup_decision.ts";
 import { type AddressServices, EnvelopeStage } from "./cleanup_envelope.ts";
-import type { QueueFileOutput } from "./cleanup_output.ts";
+import { filterMessage, type FilterSource, LentFilters } from "./cleanup_milter.ts";
+import { MilterEditor } from "./cleanup_milter_edit.ts";
+import type { LocalFilterMaker } from "./cleanup_milter_local.ts";
+import type { RelayAnswer, RelayReply } from "./cleanup_milter_stream.ts";
+import { type MessageMarks, MessageText } from "./cleanup_milter_text.ts";
+import type { QueueFileOutput, Range } from "./cleanup_output.ts";
 import type { CleanupRules } from "./cleanup_rules.ts";
 import { MessageState } from "./cleanup_state.ts";
 import type { ExpansionTrace } from "./cleanup_trace.ts";
@@ -26,6 +32,8 @@ import type { ExpansionTrace } from "./cleanup_trace.ts";
 /** Whom a message's stages ask. */
 export interface MessageServices extends AddressServices {
   readonly lines: LineLookup;
+  /** Filters of mail that does not come by SMTP; undefined: there are none. */
+  readonly localFilters: LocalFilterMaker | undefined;
 }
 
 type Phase = "envelope" | "content" | "extracted" | "done";
@@ -40,6 +48,7 @@ export class CleanupMessage {
   #phase: Phase = "envelope";
   #dataOffset = 0;
   #contentEnd = 0;
+  #filters: FilterSource | undefined;
 
   constructor(
     out: QueueFileOutput,
@@ -53,6 +62,90 @@ export class CleanupMessage {
     this.#services = services;
     this.#trace = trace;
     this.#envelope = new EnvelopeStage(this.#state, services, trace);
+    if (this.#state.has(CLEANUP_FLAG.MILTER)) this.#expectFilters();
+  }
+
+  /** The message will be looked at: by the filters of smtpd's session, or by our own. */
+  #expectFilters(): void {
+    const state = this.#state;
+    if (!state.has(CLEANUP_FLAG.SMTP_REPLY)) {
+      const local = this.#services.localFilters?.open(state);
+      if (local === undefined) return;
+      state.local = this.#filters = local;
+    }
+    state.notes = true;
+    state.out.detour();
+  }
+
+  /** Takes the filters that smtpd lends. Throws a `BadRecordError` when none are expected. */
+  lend(lent: RequestValues<typeof CLEANUP, "milters">, reply: RelayReply): void {
+    if (!this.#state.has(CLEANUP_FLAG.SMTP_REPLY) || this.#filters !== undefined) {
+      throw new BadRecordError("Cannot take filters: none are expected");
+    }
+    this.#filters = new LentFilters(lent, this.queueId, reply);
+  }
+
+  /** What smtpd says of a lent filter's connection. */
+  taken(filter: number, answer: RelayAnswer): void {
+    if (this.#filters instanceof LentFilters) this.#filters.taken(filter, answer);
+  }
+
+  /** Lets the filters look at the message when it is whole; undefined where there are none. */
+  filter(): Promise<void> | undefined {
+    const source = this.#filters;
+    return source === undefined ? undefined : this.#runFilters(source);
+  }
+
+  async #runFilters(source: FilterSource): Promise<void> {
+    const state = this.#state;
+    state.flags |= source.flags;
+    if (!state.over && this.#phase === "done") {
+      const text = new MessageText(state.out, this.#marks(), state.rules.lineLengthLimit);
+      if (state.returned === "") await this.#showFilters(source, text);
+      if (!state.over) await this.#rebuild(text);
+    }
+    if (!state.abandoned) await source.end();
+  }
+
+  async #showFilters(source: FilterSource, text: MessageText): Promise<void> {
+    const state = this.#state;
+    await source.begin();
+    if (state.over) return;
+    const editor = new MilterEditor(state, text, {
+      envelope: this.#envelope,
+      lines: this.#services.lines,
+      checksHeaders: state.rules.checksMilterHeaders,
+    });
+    await filterMessage(state, source, text, editor);
+    if (state.returned !== "" && !state.over) editor.addReturn();
+  }
+
+  #marks(): MessageMarks {
+    const { senderFrom: from, senderTo: to, receivedAt: received, headerEnd } = this.#state;
+    return {
+      sender: { from, to },
+      received,
+      dataOffset: this.#dataOffset,
+      headerEnd,
+      contentEnd: this.#contentEnd,
+    };
+  }
+
+  /** Puts the message together as the filters have left it. */
+  async #rebuild(text: MessageText): Promise<void> {
+    const state = this.#state;
+    if (state.recipients === 0) {
+      // Nobody is left to get it, as in Postfix, where the queue manager finds that out.
+      state.log.info(`${state.queueId}: milter-discard: no recipients left`);
+      state.flags |= CLEANUP_FLAG.DISCARD;
+      return;
+    }
+    const { head, content, tail } = text.whole;
+    if (!text.changed && state.out.whole) return;
+    if (text.changed) state.contentLength = await text.contentLength();
+    await state.out.rebuild([...head, ...content, ...tail], () => state.abandoned);
+    this.#dataOffset = lengthOf(head);
+    this.#contentEnd = this.#dataOffset + lengthOf(content);
   }
 
   get queueId(): string {
@@ -232,7 +325,12 @@ export class CleanupMessage {
   abandon(): void {
     if (this.#state.abandoned) return;
     this.#state.abandoned = true;
+    this.#filters?.abandon();
     this.#trace.drop(this.queueId);
     this.#state.out.abandon();
   }
+}
+
+function lengthOf(ranges: readonly Range[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from, 0);
 }

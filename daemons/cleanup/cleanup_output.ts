@@ -49,13 +49,23 @@ export class QueueFileMaker implements Disposable {
 
   /** Creates an empty file. */
   create(): QueueFileOutput {
+    const { file, time } = this.#temporary("write");
+    return this.#identified(file, time);
+  }
+
+  /** Creates a file for what is not a message yet; it has a temporary name, which a start removes. */
+  scratch(): SafeFile {
+    return this.#temporary("both").file;
+  }
+
+  #temporary(access: "write" | "both"): { readonly file: SafeFile; readonly time: number } {
     const incoming = this.#queue.directory("incoming");
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
       const time = this.#microseconds();
       // Each right that is asked for costs the runtime a look at every part of the path.
       const path = `${incoming}/${temporaryName(time, processId())}`;
-      const made = safeCreate(path, QUEUE_FILE_READY, "write");
-      if (made.kind === "created") return this.#identified(made.file, time);
+      const made = safeCreate(path, QUEUE_FILE_READY, access);
+      if (made.kind === "created") return { file: made.file, time };
     }
     throw new Error(`Cannot create queue file: no free name in "${incoming}"`);
   }
@@ -63,8 +73,7 @@ export class QueueFileMaker implements Disposable {
   #identified(file: SafeFile, time: number): QueueFileOutput {
     try {
       const id = makeQueueId(time, file.stat().inode, this.#longIds);
-      const buffer = this.#buffers.pop() ?? new ByteBuilder(WRITE_SIZE * 8, 2048);
-      return new QueueFileOutput(id, file, this, Math.floor(time / 1000), buffer);
+      return new QueueFileOutput(id, file, this, Math.floor(time / 1000), this.buffer());
     } catch (error) {
       file.close();
       removeFile(file.path);
@@ -107,6 +116,11 @@ export class QueueFileMaker implements Disposable {
     }
   }
 
+  /** An empty buffer. */
+  buffer(): ByteBuilder {
+    return this.#buffers.pop() ?? new ByteBuilder(WRITE_SIZE * 8, 2048);
+  }
+
   /** Takes a buffer back. */
   recycle(buffer: ByteBuilder): void {
     if (this.#buffers.length < SPARE_BUFFERS && buffer.capacity <= SPARE_SIZE) {
@@ -134,6 +148,12 @@ export class QueueFileMaker implements Disposable {
   }
 }
 
+/** A part of what was written, by offsets. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** One queue file that is being written. */
 export class QueueFileOutput {
   readonly id: QueueId;
@@ -141,8 +161,11 @@ export class QueueFileOutput {
   readonly time: number;
   readonly #file: SafeFile;
   readonly #maker: QueueFileMaker;
-  readonly #out: ByteBuilder;
+  #out: ByteBuilder;
   #written = 0;
+  /** What does not stay in memory goes to a file of its own, `#scratch`, until the message is put together. */
+  #detours = false;
+  #scratch: SafeFile | undefined;
 
   constructor(id: QueueId, file: SafeFile, maker: QueueFileMaker, time: number, buffer: ByteBuilder) {
     this.id = id;
@@ -175,9 +198,76 @@ export class QueueFileOutput {
   }
 
   #flush(): void {
-    this.#file.write(this.#out.view());
+    if (this.#detours) (this.#scratch ??= this.#maker.scratch()).writeAt(this.#written, this.#out.view());
+    else this.#file.write(this.#out.view());
     this.#written += this.#out.length;
     this.#out.clear();
+  }
+
+  /**
+   * From now on the message is written so that it can be read and put together anew: who asks for this calls `rebuild`
+   * before `commit`. A short message stays in memory, a long one is written twice.
+   */
+  detour(): void {
+    this.#detours = true;
+  }
+
+  /** Reads from an offset of what was written so far; returns the bytes read, 0 at the end. */
+  readAt(buffer: Uint8Array, offset: number): number {
+    if (offset < this.#written) {
+      const most = Math.min(buffer.length, this.#written - offset);
+      return this.#scratch!.read(buffer.subarray(0, most), offset);
+    }
+    const from = offset - this.#written;
+    const found = this.#out.view().subarray(from, from + buffer.length);
+    buffer.set(found);
+    return found.length;
+  }
+
+  /** Overwrites bytes that were written. */
+  patch(offset: number, bytes: Uint8Array): void {
+    if (offset < this.#written) this.#scratch!.writeAt(offset, bytes);
+    else this.#out.patch(offset - this.#written, bytes);
+  }
+
+  /**
+   * Makes the message of parts of what was written. A crash on the way leaves files that are no messages.
+   *
+   * @param stop true when the message is given up meanwhile
+   */
+  async rebuild(ranges: readonly Range[], stop: () => boolean): Promise<void> {
+    if (this.whole) return this.#rebuildInMemory(ranges);
+    const buffer = new Uint8Array(WRITE_SIZE);
+    for (const { from, to } of ranges) {
+      for (let at = from; at < to;) {
+        const count = this.readAt(buffer.subarray(0, Math.min(buffer.length, to - at)), at);
+        this.#file.write(buffer.subarray(0, count));
+        at += count;
+        // A long message is many writes: others have their turn between them.
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        if (stop()) return;
+      }
+    }
+    this.#out.clear();
+    this.#written = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+    this.#dropScratch();
+    this.#detours = false;
+  }
+
+  #rebuildInMemory(ranges: readonly Range[]): void {
+    const old = this.#out;
+    this.#out = this.#maker.buffer();
+    for (const { from, to } of ranges) this.#out.slice(old.view(), from, to);
+    this.#maker.recycle(old);
+    this.#detours = false;
+  }
+
+  #dropScratch(): void {
+    const scratch = this.#scratch;
+    if (scratch === undefined) return;
+    this.#scratch = undefined;
+    scratch.close();
+    removeFile(scratch.path);
   }
 
   /**
@@ -211,6 +301,7 @@ export class QueueFileOutput {
   abandon(): void {
     this.#file.close();
     removeFile(this.#file.path);
+    this.#dropScratch();
     this.#maker.recycle(this.#out);
   }
 }

@@ -39,6 +39,8 @@ export interface CleanupRules {
   /** Bytes; longer header lines become several records. */
   readonly lineLengthLimit: number;
   readonly dropHeaders: ReadonlySet<string>;
+  /** Headers that filters make are looked up (milter_header_checks). */
+  readonly checksMilterHeaders: boolean;
   /** Bytes; 0: no limit. */
   readonly messageSizeLimit: number;
   /** Seconds after which the sender is told of a delay; 0: never. */
@@ -66,6 +68,7 @@ export function rulesFrom(settings: CleanupSettings): CleanupRules {
     hopcountLimit: settings.hopcount_limit,
     inspection: inspectionFrom(settings),
     lineLengthLimit: settings.line_length_limit,
+    checksMilterHeaders: settings.milter_header_checks.length > 0,
     dropHeaders: new Set(settings.message_drop_headers.map((name) => asciiLower(name))),
     messageSizeLimit: settings.message_size_limit,
     delayWarningTime: settings.delay_warning_time,

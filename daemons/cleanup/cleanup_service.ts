@@ -16,12 +16,16 @@ import type { BounceClient } from "../../lib/proto/bounce_client.ts";
 import { type CLEANUP, CLEANUP_STATUS, type QMGR } from "../../lib/proto/protocols.ts";
 import type { LineLookup, MapLookup } from "../../lib/proto/proxymap_client.ts";
 import type { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+// Wire protocols
+import type { MilterConnect } from "../../lib/milter/milter.ts";
 // Rewriting
 import { AliasExpander } from "../../lib/rewrite/alias_expander.ts";
 import { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 // This program
 import type { InFlowDelay } from "./cleanup_flow.ts";
 import { CleanupMessage, type MessageServices } from "./cleanup_message.ts";
+import { LocalFilterMaker } from "./cleanup_milter_local.ts";
+import type { RelayReply } from "./cleanup_milter_stream.ts";
 import { QueueFileMaker } from "./cleanup_output.ts";
 import { type CleanupRules, type CleanupSettings, rulesFrom } from "./cleanup_rules.ts";
 import { ExpansionTrace } from "./cleanup_trace.ts";
@@ -40,6 +44,8 @@ export interface CleanupParts {
   readonly queueKey: string;
   /** Boot id of the system. */
   readonly bootId: string;
+  /** Connects to filters. */
+  readonly connect: MilterConnect;
   /** Reports an error of one message; the sandbox's refusals are named as such. */
   trouble(what: string, error: unknown): void;
 }
@@ -73,6 +79,7 @@ export class CleanupService implements Disposable {
       senderBcc: whenSet("sender_bcc_maps"),
       recipientBcc: whenSet("recipient_bcc_maps"),
       lines: maps,
+      localFilters: LocalFilterMaker.from(settings, parts.log, parts.connect),
     };
   }
 
@@ -89,6 +96,12 @@ export class CleanupService implements Disposable {
         return this.#guard(exchange, () => this.#open(exchange)?.take(message.records));
       case "finish":
         return this.#guard(exchange, () => this.#finish(exchange));
+      case "milters": {
+        const reply: RelayReply = (type, fields) => exchange.reply(type, fields);
+        return this.#guard(exchange, () => (this.#open(exchange)?.lend(message, reply), undefined));
+      }
+      case "milterDone":
+        return (exchange.state as CleanupMessage | undefined)?.taken(message.filter, message);
     }
   }
 
@@ -118,6 +131,15 @@ export class CleanupService implements Disposable {
 
   #finish(exchange: Exchange): undefined {
     const made = this.#open(exchange);
+    const filtered = made?.filter();
+    if (filtered === undefined) return this.#commit(exchange, made);
+    // What the filters answer comes over the same exchange: it must not wait for this.
+    filtered.then(() => {
+      if (!exchange.cancelled) this.#commit(exchange, made);
+    }).catch((error) => this.#failed(exchange, error));
+  }
+
+  #commit(exchange: Exchange, made: CleanupMessage | undefined): undefined {
     // Past this point a client that goes away changes nothing: the message may be committed already.
     exchange.onCancel = undefined;
     made?.finish((status, reason) => {

@@ -22,6 +22,14 @@ const OWN_HEADERS = 4096;
 /** Most copies that checks may ask for, of one message. */
 const BCC_LIMIT = 1000;
 
+/** Who is told of the envelope while it is read. */
+export interface EnvelopeListener {
+  /** An attribute of the message. */
+  note(name: string, value: () => string): void;
+  /** A recipient in canonical form, before aliases. */
+  recipient(address: string): Promise<void>;
+}
+
 /** One message under way. */
 export class MessageState {
   readonly out: QueueFileOutput;
@@ -55,6 +63,15 @@ export class MessageState {
   filter = "";
   redirect = "";
   readonly bcc: string[] = [];
+  /** Where the sender's record, our own Received header and the end of the header stand; for filters. */
+  senderFrom = 0;
+  senderTo = 0;
+  receivedAt: number | undefined;
+  headerEnd = 0;
+  /** Attributes are noted for the log and for filters. */
+  notes: boolean;
+  /** Filters of mail that does not come by SMTP, which are told of the envelope as it comes. */
+  local: EnvelopeListener | undefined;
   /** Content with two bytes for each line end (RFC 1870 section 4). */
   #textSize = 0;
   /** Content as the user sees it, bytes. */
@@ -65,6 +82,7 @@ export class MessageState {
     this.flags = rules.smtputf8 ? flags : flags & ~CLEANUP_FLAG.AUTOUTF8;
     this.rules = rules;
     this.log = log;
+    this.notes = rules.inspection !== undefined;
   }
 
   get queueId(): string {
@@ -150,14 +168,31 @@ export class MessageState {
     this.log.info(text === "" ? line : `${line}: ${printable(text)}`);
   }
 
+  /** Logs what a filter has decided. */
+  logMilter(action: string, stage: string, text: string): void {
+    const { protocol, helo } = this;
+    let line = `${this.queueId}: ${action}: ${stage} ${this.#client()}: ${text};${this.#envelope()}`;
+    if (protocol !== "") line += ` proto=${printable(protocol)}`;
+    if (helo !== "") line += ` helo=<${printable(helo)}>`;
+    this.log.info(line);
+  }
+
   /** Logs what is wrong with the structure of the content. */
   logFault(fault: string, text: Uint8Array): void {
     this.log.info(`${this.queueId}: reject: mime-error ${fault}: ${printable(text)} ${this.#whose()}`);
   }
 
   #whose(): string {
+    return `${this.#client()};${this.#envelope()}`;
+  }
+
+  #client(): string {
+    return `from ${printable(this.origin) || "local"}`;
+  }
+
+  #envelope(): string {
     const { sender, firstRecipient } = this;
-    let text = `from ${printable(this.origin) || "local"};`;
+    let text = "";
     if (sender !== undefined) text += ` from=<${printable(quoteAddress(sender))}>`;
     if (firstRecipient !== undefined) text += ` to=<${printable(quoteAddress(firstRecipient))}>`;
     return text;

@@ -13,12 +13,17 @@
  *   program that makes queue files. While qmgr says that mail comes in faster than it is taken, each message waits for
  *   in_flow_delay before it is begun.
  *
+ *   When a message is whole, filters (milters) are told its content: those of the SMTP session, whose connections smtpd
+ *   lends for that, or those of non_smtpd_milters, for which cleanup makes up a session. Each filter sees what the one
+ *   before it has left. What it changes is done when it has ended, all of it or nothing, and the queue file is put
+ *   together anew before it is committed; a message that does not fit into memory is written twice for that.
+ *
  *   The body of a message is passed through as it came and looked at by nobody, unless there is a table of checks or a
  *   strict_* rule. Then all lines of a chunk are looked up at once, through proxymap.
  *
  * SECURITY
  *   Reads message content from strangers, through smtpd. It may write incoming/, hold/ and journal/ and nothing else,
- *   runs nothing and reaches no network; tables are with proxymap, which matches patterns in linear time and a moment
+ *   runs nothing and reaches no network but the address and port of each filter that non_smtpd_milters names; tables are with proxymap, which matches patterns in linear time and a moment
  *   at a time. Stray CR and LF are replaced before anything is stored; control characters in the envelope
  *   are refused. It is trusted with every message that comes in.
  *
@@ -35,7 +40,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No milters. The action DELAY, which Postfix has in its source and not in its programs, does not exist. Content is
+ *   The action DELAY, which Postfix has in its source and not in its programs, does not exist. Content is
  *   not converted (force_mime_input_conversion), and no characters are stripped or refused in it.
  *
  * @module
@@ -44,6 +49,7 @@
 import { BOUNCE, CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../lib/proto/protocols.ts";
 import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
+import { milterConnector } from "../../lib/milter/milter_connect.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 // This program
 import { InFlowDelay } from "./cleanup_flow.ts";
@@ -63,6 +69,7 @@ await runIpcDaemon(SERVICE, CLEANUP, (context) => {
     inFlow: new InFlowDelay(qmgr, settings.in_flow_delay),
     queueKey: context.queueKey,
     bootId: context.bootId,
+    connect: milterConnector((name) => context.socketOf(name)),
     trouble: (what, error) => context.trouble(what, error),
   });
   return (exchange, message) => service.handle(exchange, message);

@@ -20,8 +20,9 @@
  * left out. A host name in an answer that is no host name (RFC 952, RFC 1123) is left out and logged. Counts, sizes,
  * pointers and aliases are bounded. The process may reach one address and port, and no file.
  *
- * What it says is as true as the resolver and the way to it: `authenticated` means that the resolver says so. Where
- * that matters (DANE), the resolver must be on this host or behind a protected way.
+ * What it says is as true as the resolver and the way to it: `authenticated` means that a resolver on this host (a loopback
+ * address) says so. One elsewhere is not believed in this, as anybody on the way could say it: DANE needs a resolver that
+ * validates on this host.
  *
  * ## Standards
  * RFC 1035 (DNS), RFC 2181 (clarifications), RFC 2308 (negative caching), RFC 2782 (SRV), RFC 5452 (forgery

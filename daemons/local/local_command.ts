@@ -17,7 +17,7 @@ import { type DeliveryRecipient, type MailboxDeliveryJob } from "../../lib/serve
 import { expandNames, filtered } from "../../lib/server/local_names.ts";
 // This program
 import { type LocalSettings } from "./local_settings.ts";
-import { type Action } from "./local_state.ts";
+import { type Action } from "../../lib/server/local_state.ts";
 
 /** A command to run. */
 export type CommandAction = Extract<Action, { kind: "command" }>;

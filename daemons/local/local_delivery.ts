@@ -15,13 +15,14 @@ import {
   probedMailbox,
   type RecipientOutcome,
 } from "../../lib/server/mailbox_agent.ts";
+import { type LocalSources } from "../../lib/server/local_sources.ts";
 // This program
 import { deliverToCommand } from "./local_command.ts";
-import { LocalExpansion, NOWHERE } from "./local_expansion.ts";
+import { LocalExpansion, NOWHERE } from "../../lib/server/local_expansion.ts";
 import { forward, forwardBatches, type Submit } from "./local_forward.ts";
 import { passOn, type Transports } from "./local_pass.ts";
-import { type LocalSettings, type LocalSources } from "./local_settings.ts";
-import { type Action } from "./local_state.ts";
+import { type LocalSettings } from "./local_settings.ts";
+import { type Action } from "../../lib/server/local_state.ts";
 
 /** Mailboxes of one recipient that are written at once. */
 const PARALLEL_LIMIT = 10;

@@ -19,7 +19,7 @@ import { CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "../../lib/proto/
 // Server skeleton
 import { type DeliveryRecipient, type MailboxDeliveryJob } from "../../lib/server/mailbox_agent.ts";
 // This program
-import { type Action } from "./local_state.ts";
+import { type Action } from "../../lib/server/local_state.ts";
 import { type LocalSettings } from "./local_settings.ts";
 
 /** An address that the message is sent on to. */

@@ -58,9 +58,7 @@
  * @module
  */
 // Tables
-import { openAliasTable, openTable } from "../../lib/table/open.ts";
-import { aliasSearch, keySearch } from "../../lib/table/search.ts";
-import { type Table } from "../../lib/table/table.ts";
+import { openTable } from "../../lib/table/open.ts";
 // Wire protocols
 import { type Request } from "../../lib/ipc/protocol.ts";
 import { type ServerExchange } from "../../lib/ipc/server.ts";
@@ -73,15 +71,13 @@ import { type Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { type MailboxDeliveryJob, serveDelivery } from "../../lib/server/mailbox_agent.ts";
 import { MailboxHelperPool } from "../../lib/server/mailbox_helper.ts";
+import { makeResolver } from "../../lib/server/local_resolve.ts";
+import { type LocalSources, openLocalTables } from "../../lib/server/local_sources.ts";
 import { statusFilter } from "../../lib/server/status_filter.ts";
 // This program
 import { deliverLocally } from "./local_delivery.ts";
-import { makeResolver } from "./local_resolve.ts";
-import { type LocalSources, type UserMaps } from "./local_settings.ts";
 import { SERVICE } from "./service.ts";
 
-/** Aliases are searched by exactly the name given: the order of name and extension is this program's. */
-const WHOLE_NAME = { delimiters: "", ownerRequestSpecial: false, doubleBounceSender: "" };
 /** Seconds between two looks at idle helpers. */
 const HOUSEKEEPING = 1;
 
@@ -90,16 +86,7 @@ function start(context: Context<typeof SERVICE>) {
   const { settings, log, serviceName } = context;
   const how = { log, refused: (error: unknown) => context.trouble("table", error), soft: true };
   const maps = () => new MapClient(context.client(PROXYMAP, "proxymap"), settings);
-  const aliases = openTables("alias_maps", settings.alias_maps, maps, (spec) => openAliasTable(spec, how));
-  // Names of the password file are case-sensitive; local parts come folded.
-  const users = [openTable("unix:passwd.byname", { ...how, paranoid: true, foldKeys: false })];
-  const open = (parameter: UserMaps | "local_delivery_status_filter", paranoid: boolean) =>
-    openTables(parameter, settings[parameter], maps, (spec) => openTable(spec, { ...how, paranoid }));
-  const userMaps: Readonly<Record<UserMaps, readonly Table[]>> = {
-    fallback_transport_maps: open("fallback_transport_maps", false),
-    mailbox_command_maps: open("mailbox_command_maps", true),
-    mailbox_transport_maps: open("mailbox_transport_maps", false),
-  };
+  const lookups = openLocalTables(settings, how, maps);
   const helpers = new MailboxHelperPool({
     start: (request) => context.startHelper(request),
     limit: settings.mailbox_helper_limit,
@@ -110,9 +97,7 @@ function start(context: Context<typeof SERVICE>) {
   const resolver = makeResolver(context.client(REWRITE, "rewrite"));
   const sourcesOf = (job: MailboxDeliveryJob): LocalSources => ({
     ...resolver,
-    alias: (name) => aliasSearch(aliases, name, WHOLE_NAME),
-    passwd: (user) => keySearch(users, user),
-    forUser: (maps, user) => keySearch(userMaps[maps], user),
+    ...lookups,
     read: (request) => helpers.read(request),
     wasDeliveredTo: (address) => job.source.wasDeliveredTo(address),
     warn: (text) => log.warning(`${job.request.queueId}: ${text}`),
@@ -120,7 +105,12 @@ function start(context: Context<typeof SERVICE>) {
   const trouble = (what: string, error: unknown) => context.trouble(what, error);
   const filter = statusFilter(
     "local_delivery_status_filter",
-    open("local_delivery_status_filter", false),
+    openTables(
+      "local_delivery_status_filter",
+      settings.local_delivery_status_filter,
+      maps,
+      (spec) => openTable(spec, { ...how, paranoid: false }),
+    ),
     (text) => log.warning(text),
   );
   const agent = { settings, log, serviceName, helpers, trouble, filter };

@@ -90,7 +90,13 @@ export class MasterService {
     const working = [...this.#children].filter((child) => !child.retiring);
     if (working.length === 0 || working.some((child) => child.busy < FULL)) return;
     if (this.#children.size + this.#starting < this.limit) this.#start();
-    else if (performance.now() - this.#warnedFull > 1_000_000) {
+    else this.#full(working);
+  }
+
+  /** Tells processes that all are full and there may be no more. */
+  #full(working: readonly MasterChild[]): void {
+    for (const child of working) child.tell({ word: "stress" });
+    if (performance.now() - this.#warnedFull > 1_000_000) {
       this.#warnedFull = performance.now();
       this.#host.log.warning(
         `service "${this.name}" has reached its process limit "${this.limit}": new clients may experience noticeable delays`,

@@ -2,36 +2,31 @@
  * The supervisor: all services of one configuration, their start, reload and end.
  */
 // Utility
-import { type Configuration, loadConfiguration, type ServiceEntry } from "../../lib/config/configuration.ts";
+import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
 import { describeProblem, type Problem } from "../../lib/config/problem.ts";
 import { type Logger, makeLogger } from "../../lib/log/log.ts";
-import {
-  type BoundListener,
-  findUser,
-  killGroup,
-  openHandedConnection,
-  ownGroup,
-  startProcess,
-} from "../../lib/safe/process.ts";
+import { type BoundListener, findUser, startProcess } from "../../lib/safe/process.ts";
 import { readTextFile, removeFile } from "../../lib/safe/file.ts";
 // Server skeleton
 import { mendQueue, prepareQueue } from "../../lib/server/prepare_queue.ts";
-import { type AnyHelperTask, HEARTBEAT_INTERVAL, type Status } from "../../lib/server/boot.ts";
+import { HEARTBEAT_INTERVAL } from "../../lib/server/boot.ts";
 import { auditEnvironment, type CodeLocation, daemonEnvironment } from "../../lib/server/hardening.ts";
 import { hasSeparateUsers, type Identity, serviceIdentity } from "../../lib/server/identity.ts";
 import { type Endpoint, type Plan, Planner } from "../../lib/server/sandbox.ts";
 import type { Service } from "../../lib/server/service.ts";
 import { pipeIdentity } from "../../lib/server/local_command.ts";
 import { findDecisionProblems } from "../../lib/server/check_configuration.ts";
+import { findMilterProblems } from "../../lib/server/check_milters.ts";
 import { findTableProblems } from "../../lib/server/check_tables.ts";
+import { findFilterProblems } from "../../lib/server/filter_reach.ts";
 import { findSaslProblems } from "../../lib/server/sasl_reach.ts";
+import { findClientTlsProblems } from "../../lib/server/tls_client_files.ts";
 import { findTlsProblems } from "../../lib/server/tls_files.ts";
 import { systemFacts } from "../../lib/server/system_facts.ts";
 // This program
 import { COMMANDS, SERVICES } from "../services.ts";
 import { type ChildOptions, MasterChild } from "./master_child.ts";
-import { NamedThings } from "./master_author.ts";
-import { HelperRequests } from "./master_request.ts";
+import { helperPath, MasterHelpers } from "./master_helpers.ts";
 import { MasterService, samePlan, type ServiceHost } from "./master_service.ts";
 import {
   bindEndpoint,
@@ -43,8 +38,6 @@ import {
 
 /** How often silence is looked for, milliseconds. */
 const WATCH_INTERVAL = 5000;
-/** Each service that has helpers keeps mailbox_helper_limit of them; as many again may be on their way out. */
-const HELPERS_PER_LIMIT = 2;
 /** Of the programs that local and pipe run. */
 const PROGRAM_UMASK = 0o077;
 /** What a stop waits for before it kills, milliseconds. */
@@ -69,13 +62,7 @@ export class Supervisor implements ServiceHost {
   readonly #code: CodeLocation;
   readonly #errors: "inherit" | number;
   readonly #services = new Map<string, MasterService>();
-  readonly #helpers = new Map<MasterChild, AnyHelperTask>();
-  /** Spawn services, whose programs may have to be killed. */
-  readonly #programs = new WeakMap<MasterChild, AnyHelperTask>();
-  /** What users' files name, as the helpers that read them say. */
-  readonly #named = new NamedThings();
-  /** By service. */
-  readonly #requests = new Map<string, HelperRequests>();
+  readonly #helpers: MasterHelpers;
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   #configuration: Configuration;
   #planner: Planner;
@@ -101,6 +88,17 @@ export class Supervisor implements ServiceHost {
     this.#configuration = this.#load();
     this.#log = loggerFor(this.#configuration);
     this.#planner = this.#makePlanner(this.#configuration);
+    this.#helpers = this.#makeHelpers();
+  }
+
+  #makeHelpers(): MasterHelpers {
+    return new MasterHelpers({
+      current: () => ({ log: this.#log, configuration: this.#configuration, planner: this.#planner }),
+      services: this.#services,
+      inTurn: (work) => this.#inTurn(work),
+      spawn: (plan, descriptors, options) => this.#spawn(plan, descriptors, options),
+      identityOf: (task) => this.#identity("recipient", task),
+    });
   }
 
   /** The log, in the form that the configuration wants. */
@@ -125,7 +123,7 @@ export class Supervisor implements ServiceHost {
     const served = [...this.#services.values()].flatMap((service) =>
       [...service.children].map((child) => ({ service: service.name, child }))
     );
-    return [...served, ...[...this.#helpers.keys()].map((child) => ({ service: child.service, child }))];
+    return [...served, ...this.#helpers.running.map((child) => ({ service: child.service, child }))];
   }
 
   /**
@@ -221,7 +219,7 @@ export class Supervisor implements ServiceHost {
     }
     this.#configuration = configuration;
     this.#log = loggerFor(configuration);
-    this.#requests.clear();
+    this.#helpers.reload();
     this.#planner = planner;
     const kept = new Set(this.#kept(plans, fresh));
     for (const [name, service] of [...this.#services]) {
@@ -303,12 +301,12 @@ export class Supervisor implements ServiceHost {
     const made = new MasterChild(plan.service, child, {
       log: this.log,
       security: (from, text) => this.#security(from, text),
-      startHelper: (from, request) => this.#startHelper(from, request),
-      names: (from, items) => this.#takeNames(from, items),
-      killGroup: (from, leader) => this.#killGroup(from, leader),
+      startHelper: (from, request) => this.#helpers.start(from, request),
+      names: (from, items) => this.#helpers.takeNames(from, items),
+      killGroup: (from, leader) => this.#helpers.killGroup(from, leader),
     }, options);
     const { helper } = plan.boot;
-    if (plan.service.runsProgram && helper !== undefined) this.#programs.set(made, helper);
+    if (plan.service.runsProgram && helper !== undefined) this.#helpers.startsProgram(made, helper);
     return made;
   }
 
@@ -321,8 +319,11 @@ export class Supervisor implements ServiceHost {
       ...found,
       ...(configuration === undefined ? [] : [
         ...findTableProblems(configuration),
+        ...findMilterProblems(configuration),
+        ...findFilterProblems(configuration, SERVICES),
         ...findTlsProblems(configuration, SERVICES),
         ...findSaslProblems(configuration, SERVICES),
+        ...findClientTlsProblems(configuration, SERVICES),
       ]),
     ];
     const errors = problems.filter((problem) => problem.severity === "error");
@@ -357,93 +358,6 @@ export class Supervisor implements ServiceHost {
     const count = (this.securityEvents.get(child.service) ?? 0) + 1;
     this.securityEvents.set(child.service, count);
     this.log.warning(`security event ${count} of ${child.service} pid ${child.pid}: ${text}`);
-  }
-
-  #startHelper(from: MasterChild, request: Extract<Status, { word: "helper" }>): void {
-    const service = [...this.#services.values()].find((one) => one.children.has(from));
-    const token = String(request.token);
-    const refuse = (why: string) => {
-      this.log.warning(`${from.service} pid ${from.pid}: ${why}`);
-      from.tell({ word: "helper", token, why });
-    };
-    if (service === undefined || !service.plan.service.startsHelpers || !isToken(token)) {
-      return refuse("Cannot start mailbox helper: this service starts none");
-    }
-    const askers = [...this.#services.values()].filter(({ plan }) => plan.service.startsHelpers).length;
-    const most = HELPERS_PER_LIMIT * askers * this.#configuration.settings.mailbox_helper_limit;
-    if (this.#helpers.size >= most) return refuse(`Cannot start mailbox helper: there are ${most}`);
-    const { endpoint, entry } = service.plan;
-    if (endpoint.kind !== "unix") return refuse("Cannot start mailbox helper: service has no socket");
-    this.#requestsOf(entry).check(request.task).then(async (checked) => {
-      if (checked.kind === "refused") return refuse(checked.why);
-      const command = checked.task.kind === "program" ? "program" : "mailbox";
-      await this.#connectHelper(
-        this.#planner.helperPlan(command, entry, checked.task),
-        helperPath(endpoint.path),
-        token,
-      );
-      from.tell({ word: "helper", token, why: "" });
-    }).catch((error) => refuse(error instanceof Error ? error.message : String(error)));
-  }
-
-  #requestsOf(entry: ServiceEntry): HelperRequests {
-    const known = this.#requests.get(entry.name);
-    if (known !== undefined) return known;
-    const made = new HelperRequests(this.#configuration, entry, this.#named, this.log);
-    this.#requests.set(entry.name, made);
-    return made;
-  }
-
-  /** The helper that a child is, if it is one. */
-  #taskOf(child: MasterChild): AnyHelperTask | undefined {
-    return this.#helpers.get(child) ?? this.#programs.get(child);
-  }
-
-  /** A helper has read a file of its user's, or of root's, and says what stands in it. */
-  #takeNames(child: MasterChild, items: unknown): void {
-    const task = this.#taskOf(child);
-    if (task?.kind === "files") this.#named.record(task.author, items);
-    else if (task?.kind === "mailbox" && task.files !== undefined) {
-      this.#named.record(findUser(task.user)?.uid ?? task.uid, items);
-    }
-  }
-
-  /** A program helper's program took too long. */
-  #killGroup(child: MasterChild, leader: unknown): void {
-    const task = this.#taskOf(child);
-    if (task?.kind !== "program" || !Number.isSafeInteger(leader)) return;
-    const group = leader as number;
-    // Where all run as one user the system would not keep a helper from having us killed.
-    if (group <= 1 || group === ownGroup()) return;
-    const identity = this.#identity("recipient", task);
-    killGroup(group, identity).catch((error) =>
-      this.log.warning(`${error instanceof Error ? error.message : error}`)
-    );
-  }
-
-  /** Connects to the asking daemon and gives the connection to the helper: its only way to the world. */
-  #connectHelper(plan: Plan, path: string, token: string): Promise<void> {
-    return this.#inTurn(async () => {
-      const connection = await openHandedConnection(path, `${token}\n`);
-      try {
-        const child = await this.#spawn(plan, [connection.descriptor], {
-          retiring: () => {},
-          alive: () => {},
-          ended: (one, how) => {
-            connection.close();
-            this.#helpers.delete(one);
-            if (!one.expected && how.signal !== "") {
-              this.log.warning(`process ${one.service} pid ${one.pid} killed by signal ${how.signal}`);
-            }
-          },
-        });
-        this.#helpers.set(child, plan.boot.helper!);
-        child.follow();
-      } catch (error) {
-        connection.close();
-        throw error;
-      }
-    });
   }
 
   #watch(): void {
@@ -506,14 +420,6 @@ function unlinkSockets({ plan, helperListener }: MasterService, successor?: Plan
 
 function portsFirst(a: Endpoint, b: Endpoint): number {
   return Number(a.kind === "unix") - Number(b.kind === "unix");
-}
-
-function helperPath(path: string): string {
-  return `${path}.helpers`;
-}
-
-function isToken(token: string): boolean {
-  return token.length <= 20 && [...token].every((digit) => digit >= "0" && digit <= "9");
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {

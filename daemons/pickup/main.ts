@@ -17,12 +17,16 @@
  * a queue file to be processed again. What cleanup and the queue manager had added to it is left out, Milters do not
  * see it again, and the log shows its old id (`orig_id=`).
  *
+ * `authorized_submit_users` says whose files are taken, `local_login_sender_maps` which senders their owners may have;
+ * sendmail and postdrop say so at once, but anybody can write a file without them. A file that is not allowed is moved
+ * to corrupt/ with a warning; one that a table cannot tell of now stays.
+ *
  * ## Security
  * maildrop/ is writable for everybody, so names, links, modes, content and timing of everything in it are hostile.
  * The owner of a file is the proven identity of its sender, and the only one: the file says nothing about clients or
- * logins that is believed. Only regular files with one link, a queue id for a name and the ready bit are opened, and
- * what was opened is compared with what was looked at. Directories, links, FIFOs and sockets are never opened or
- * removed. Every record is bounded and checked; envelope text with NUL, CR or LF ends the file's chances. It must
+ * logins that is believed. /etc/passwd gives the owner's login name where these two parameters ask for it. Only
+ * regular files with one link, a queue id for a name and the ready bit are opened, and what was opened is compared
+ * with what was looked at. Directories, links, FIFOs and sockets are never opened or removed. Every record is bounded and checked; envelope text with NUL, CR or LF ends the file's chances. It must
  * never be trusted to write anywhere but maildrop/ and corrupt/.
  *
  * ## Standards
@@ -33,21 +37,25 @@
  * that are not regular or have several links, that are older than a day; a cleanup that cannot take mail.
  *
  * ## Parameters
- * hash_queue_depth, hash_queue_names, line_length_limit, mail_name, myhostname, queue_directory,
- * content_filter, receive_override_options.
+ * authorized_submit_users, content_filter, double_bounce_sender, empty_address_local_login_sender_maps_lookup_key, hash_queue_depth,
+ * hash_queue_names, line_length_limit, local_login_sender_maps, mail_name, myhostname, owner_request_special,
+ * queue_directory, receive_override_options, recipient_delimiter.
  *
  * ## Known limits
- * authorized_submit_users and local_login_sender_maps are not applied. Who may post may fill the
- * disk: limits per user are the file system's quotas.
+ * Who may post may fill the disk: limits per user are the file system's quotas.
  *
  * @module
  */
+// Safe primitives
+import { findLogin } from "../../lib/safe/login.ts";
 // Mail
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 // Server skeleton
-import { CLEANUP, PICKUP } from "../../lib/proto/protocols.ts";
+import { CLEANUP, PICKUP, PROXYMAP } from "../../lib/proto/protocols.ts";
+import { MapClient } from "../../lib/proto/proxymap_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runIpcDaemon } from "../../lib/server/daemon.ts";
+import { allowsEverybody } from "../../lib/server/submit_access.ts";
 // This program
 import { PickupService } from "./pickup_service.ts";
 import { SERVICE } from "./service.ts";
@@ -58,6 +66,10 @@ function start(context: Context<typeof SERVICE>): () => Promise<void> {
   const pickup = new PickupService({
     queue: new QueueDirectory(settings.queue_directory, settings.hash_queue_names, settings.hash_queue_depth),
     cleanup: context.client(CLEANUP, "cleanup"),
+    maps: allowsEverybody(settings)
+      ? undefined
+      : new MapClient(context.client(PROXYMAP, "proxymap"), settings),
+    loginOf: (uid) => findLogin(uid)?.name,
     log: context.log,
     settings,
   });

@@ -113,7 +113,7 @@ export async function sendMaildropMessage(
   file: MaildropFile,
   sink: RecordSink,
   recordLimit: number,
-  begin: (facts: MessageFacts) => readonly string[],
+  begin: (facts: MessageFacts) => readonly string[] | Promise<readonly string[]>,
 ): Promise<void> {
   const copier = new MessageCopier(file, sink, recordLimit);
   await copier.copy(ENVELOPE);
@@ -124,8 +124,9 @@ export async function sendMaildropMessage(
   copier.passContent();
   await copier.copy(EXTRACTED);
   copier.endFile();
+  const lines = await begin(facts);
   await sink.record(RECORD.MESSAGE, "");
-  for (const line of begin(facts)) await sink.line(line);
+  for (const line of lines) await sink.line(line);
   copier.position = content;
   await copier.copy(CONTENT);
   await sink.record(RECORD.EXTRACTED, "");

@@ -19,6 +19,9 @@ import { BadRecordError, RECORD } from "../../lib/mail/record.ts";
 import { submitMessage } from "../../lib/proto/cleanup_client.ts";
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type CLEANUP, CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
+import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
+// Server skeleton
+import { mayPost, maySendAs, type SubmitAccessSettings } from "../../lib/server/submit_access.ts";
 // This program
 import { receivedHeader } from "./pickup_received.ts";
 import { type MaildropFile, openMaildropFile } from "./pickup_file.ts";
@@ -30,7 +33,7 @@ const CONCURRENCY = 20;
 const WARNED_LIMIT = 1000;
 
 /** The parameters that pickup works by. */
-export interface PickupSettings {
+export interface PickupSettings extends SubmitAccessSettings {
   readonly line_length_limit: number;
   readonly mail_name: string;
   readonly myhostname: string;
@@ -43,8 +46,17 @@ export interface PickupSettings {
 export interface PickupParts {
   readonly queue: QueueDirectory;
   readonly cleanup: IpcClient<typeof CLEANUP>;
+  /** The tables of authorized_submit_users and local_login_sender_maps; undefined where everybody may post as anybody. */
+  readonly maps: MapLookup | undefined;
+  /** The login name of a uid. */
+  readonly loginOf: (uid: number) => string | undefined;
   readonly log: Logger;
   readonly settings: PickupSettings;
+}
+
+/** A file that cannot be judged now. */
+class NotNowError extends Error {
+  override name = "NotNowError";
 }
 
 /** Takes files from maildrop/. */
@@ -100,6 +112,7 @@ export class PickupService {
       return await this.#submit(id, path, file);
     } catch (error) {
       if (error instanceof BadRecordError) return this.#setAside(id, file, error.message);
+      if (error instanceof NotNowError) return this.#keep(id, error.message);
       // A read error, a directory that cannot be written: this file's trouble, not that of the others.
       if (!(error instanceof SystemError) || isSandboxRefusal(error)) throw error;
       this.#warnOnce(`${id}: ${error.message}`);
@@ -113,7 +126,8 @@ export class PickupService {
     const submission = await submitMessage(cleanup, flags, async (sink) => {
       // Also what was requeued is filtered, but by what is configured now (postsuper -r).
       if (settings.content_filter !== "") await sink.record(RECORD.FILTER, settings.content_filter);
-      await sendMaildropMessage(file, sink, settings.line_length_limit, (facts) => {
+      await sendMaildropMessage(file, sink, settings.line_length_limit, async (facts) => {
+        if (!file.requeued) await this.#authorize(file, facts.sender);
         log.info(originLine(sink.queueId, id, file, facts));
         return receivedHeader(settings, file.uid, sink.queueId, Date.now());
       });
@@ -126,8 +140,24 @@ export class PickupService {
     if ((submission.status & (CLEANUP_STATUS.BAD | CLEANUP_STATUS.RECIPIENT)) !== 0) {
       return this.#setAside(id, file, why);
     }
-    log.warning(`maildrop file ${id} stays for a later attempt: ${printable(why)}`);
+    return this.#keep(id, why);
+  }
+
+  #keep(id: QueueId, why: string): boolean {
+    this.#parts.log.warning(`maildrop file ${id} stays for a later attempt: ${printable(why)}`);
     return false;
+  }
+
+  /** Throws unless the owner of the file may post, and as this sender: sendmail and postdrop are not the only way. */
+  async #authorize({ uid }: MaildropFile, sender: string): Promise<void> {
+    const { settings, maps, queue, loginOf } = this.#parts;
+    if (maps === undefined) return;
+    const privileged = uid === 0 || uid === lookAt(queue.directory("maildrop"))?.uid;
+    const submitter = { uid, login: loginOf(uid), privileged };
+    const posts = await mayPost(submitter, maps, settings);
+    const verdict = posts.kind === "allowed" ? await maySendAs(submitter, sender, maps, settings) : posts;
+    if (verdict.kind === "refused") throw new BadRecordError(verdict.why);
+    if (verdict.kind === "retry") throw new NotNowError(verdict.why);
   }
 
   /** Moves a file that is no message to corrupt/, where an administrator may look at it. */

@@ -44,7 +44,6 @@
  * owner_request_special, parent_domain_matches_subdomains, proxy_interfaces, recipient_delimiter.
  *
  * ## Known limits
- * Restriction lists that master.toml overrides for one service: their tables must be named in main.toml as well.
  * Case is folded for ASCII letters only. Addresses of inet_interfaces are those at start. unix:passwd.byname reads
  * /etc/passwd and asks no directory service.
  *

@@ -60,9 +60,7 @@ export function deliveryRequest({ message, recipients, queue }: Entry) {
     saslMethod: attribute("sasl_method", FIELDS.saslMethod),
     saslUsername: attribute("sasl_username", FIELDS.saslUsername),
     saslSender: attribute("sasl_sender", FIELDS.saslSender),
-    // Where the message came from a client by itself, this is where its story begins: smtpd need not write that down.
-    logIdent: attribute("log_ident", FIELDS.logIdent) ||
-      (envelope.attributes.has("log_client_address") ? message.id : ""),
+    logIdent: attribute("log_ident", FIELDS.logIdent) || message.id,
     rewriteContext: envelope.attributes.get("rewrite_context") === "remote" ? "remote" : "local",
     probe: message.probe,
     recipients,

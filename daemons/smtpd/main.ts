@@ -7,28 +7,41 @@
  *   to cleanup as records. It says 250 after the message only when cleanup says that it is on the disk. One process
  *   serves many sessions.
  *
+ *   Filters (milters) that smtpd_milters and smtpd_milter_maps name are told of the connection and of each command, and may
+ *   refuse it. The content is told them by cleanup, to which smtpd lends their connections for the length of a message.
+ *
  *   When something went wrong in a session that notify_classes names (data, policy, protocol, resource, software), its
  *   transcript is mailed to error_notice_recipient; passwords and message text are not in it.
  *
+ *   STARTTLS, or TLS from the first byte on (smtpd_tls_wrappermode), with the certificate of smtpd_tls_chain_files. After
+ *   the handshake another session begins: nothing that was said in the clear is left of the first. AUTH by Dovecot, saslauthd
+ *   or the sasl daemon (smtpd_sasl_type).
+ *
  * SECURITY
- *   Reads bytes from strangers. It has no permission for TCP at all (the listening socket is inherited), for files,
- *   or to run anything: it reaches cleanup, trivial-rewrite, proxymap, dns, flush and anvil over their sockets. It must never be
+ *   Reads bytes from strangers. It has no permission for TCP (the listening socket is inherited) but for the address and
+ *   port of each policy server, filter and SASL backend that the configuration names, none for files, or to run anything: it reaches
+ *   cleanup, trivial-rewrite, proxymap, dns, flush, anvil and verify over their sockets. Private keys come from master on
+ *   standard input. It sees the passwords of those who log in by PLAIN and LOGIN, and none that is stored. It must never be
  *   trusted with more. Input is bounded by line_length_limit, sessions by smtpd_session_limit, silence by
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
- *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3461 (DSN), RFC 6152
- *   (8BITMIME), RFC 7505 (null MX)
+ *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 3461
+ *   (DSN), RFC 3848 (ESMTPSA), RFC 4954 (AUTH), RFC 6152 (8BITMIME), RFC 7505 (null MX), RFC 8314 (submissions), RFC 3030
+ *   (CHUNKING), RFC 6531 (SMTPUTF8), RFC 9422 (LIMITS)
  *
  * DIAGNOSTICS
- *   "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", as Postfix. (A configuration that would
+ *   "ID: milter-reject: ...", "milter-hold", "milter-discard" for what filters decide, "milter NAME: ..." for one that
+ *   fails; "connect from", "ID: client=", "NOQUEUE: reject: ...", "disconnect from", "... TLS connection established from ...",
+ *   "SSL_accept error from", "SASL ... authentication failed: ...", as Postfix. Behind a refusal stand
+ *   a short id and the rule that decided, with its file and line: `postern explain --reply ID` tells its story. (A configuration that would
  *   relay for strangers is refused when it is loaded.)
  *
  * PARAMETERS
  *   See service.ts.
  *
  * LIMITS
- *   No TLS, no AUTH, no SMTPUTF8 extension, no milters. Refusals are delayed until RCPT, as with smtpd_delay_reject = yes.
+ *   BINARYMIME is not offered. A chunk that is more than half over message_size_limit ends the session.
  *
  * @module
  */
@@ -44,11 +57,16 @@ import { RewriteClient } from "../../lib/proto/rewrite_client.ts";
 import { queryAddress } from "../../lib/proto/verify_client.ts";
 import type { Context } from "../../lib/server/context.ts";
 import { runStreamDaemon, type StreamService } from "../../lib/server/daemon.ts";
+// Utility
+import { encodeText } from "../../lib/vstring/byte_builder.ts";
+// Wire protocols
+import type { ProxiedEnds } from "../../lib/smtp/haproxy.ts";
+import { readProxyHeader } from "../../lib/smtp/proxy_arrival.ts";
 // Access
+import { lookUpNames } from "../../lib/access/peer_name.ts";
 import { canonicalAddress, isLoopback, type Peer } from "../../lib/access/peer.ts";
 import { PolicyServers } from "../../lib/access/policy_server.ts";
 // This program
-import { lookUpNames } from "./smtpd_peer.ts";
 import { Server } from "./smtpd_server.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import { Session } from "./smtpd_session.ts";
@@ -62,7 +80,7 @@ const EARLY_LIMIT = 4096;
 /** Connections above smtpd_session_limit that are told so instead of being left waiting. */
 const REFUSED_SESSIONS = 100;
 
-/** Finds out who the client is and runs its session. */
+/** Takes a connection, by way of whoever has taken it first. */
 function serve(
   server: Server,
   services: SmtpdServices,
@@ -70,9 +88,47 @@ function serve(
   channel: Channel,
   done: () => void,
 ): void {
-  const address = canonicalAddress(channel.remoteAddress);
-  const serverAddress = canonicalAddress(channel.localAddress);
-  let early: Uint8Array = new Uint8Array(0);
+  const { settings } = services;
+  const proxied = services.passed === true || settings.smtpd_upstream_proxy_protocol !== "";
+  if (!proxied) return welcome(server, services, gate, channel, endsOf(channel), NOTHING, done);
+  readProxyHeader(channel, settings.smtpd_upstream_proxy_timeout * 1000, (arrival) => {
+    if (arrival.kind === "gone") return done();
+    if (arrival.kind === "arrived" && (arrival.ends !== undefined || !services.passed)) {
+      return welcome(server, services, gate, channel, arrival.ends ?? endsOf(channel), arrival.rest, done);
+    }
+    const why = arrival.kind === "bad" ? arrival.why : "a client without an address";
+    server.log.warning(`proxy header from [${channel.remoteAddress || "postscreen"}]: ${why}`);
+    channel.write(encodeText(`421 4.3.0 ${settings.myhostname} Server local error\r\n`));
+    channel.finish();
+    done();
+  });
+}
+
+const NOTHING: Uint8Array = new Uint8Array(0);
+
+/** The ends of a connection that the client made itself. */
+function endsOf(channel: Channel): ProxiedEnds {
+  return {
+    clientAddress: channel.remoteAddress,
+    clientPort: channel.remotePort,
+    serverAddress: channel.localAddress,
+    serverPort: channel.localPort,
+  };
+}
+
+/** Finds out who the client is and runs its session. */
+function welcome(
+  server: Server,
+  services: SmtpdServices,
+  gate: InputGate,
+  channel: Channel,
+  ends: ProxiedEnds,
+  rest: Uint8Array,
+  done: () => void,
+): void {
+  const address = canonicalAddress(ends.clientAddress);
+  const serverAddress = canonicalAddress(ends.serverAddress);
+  let early = rest;
   let gone = false;
   let ended = false;
   // In wrapper mode the first byte is the handshake's.
@@ -96,9 +152,9 @@ function serve(
       name: names.name,
       reverseName: names.reverseName,
       address,
-      port: channel.remotePort,
+      port: ends.clientPort,
       serverAddress,
-      serverPort: channel.localPort,
+      serverPort: ends.serverPort,
       nameTrouble: names.trouble,
       ours: isLoopback(address) || address === serverAddress,
     };
@@ -137,6 +193,9 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const policy = new PolicyServers(settings, { stream: connectTo }, context.log);
   const services: SmtpdServices = {
     settings,
+    stressed: context.stressed,
+    passed: context.passed,
+    socketOf: (service) => context.socketOf(service),
     origin: (parameter) => context.origin(parameter),
     warning: (text) => context.log.warning(text),
     probe: verify === undefined ? undefined : (address) => queryAddress(verify, address),
@@ -153,6 +212,7 @@ function start(context: Context<typeof SERVICE>): StreamService {
   const cleanup = context.client(CLEANUP, "cleanup");
   const server = new Server(services, cleanup, context.log, (what, error) => context.trouble(what, error));
   const gate = new InputGate();
+  context.onStress(() => server.stress());
   context.every(1, () => server.checkDeadlines());
   return {
     sessionLimit: settings.smtpd_session_limit + REFUSED_SESSIONS,

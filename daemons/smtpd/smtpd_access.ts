@@ -2,14 +2,13 @@
  * What the restriction lists say at each step of a session, and what they leave behind for the next one.
  */
 // Utility
-import { equalsIgnoreCase } from "../../lib/vstring/ascii.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Internal protocols
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import { type Question, type Refusal, type Ruling, type Stage, Standing } from "../../lib/access/policy.ts";
-import { AccessLists, resolveRecipient } from "../../lib/access/recipient_policy.ts";
+import { AccessLists, isPostmaster, resolveRecipient } from "../../lib/access/recipient_policy.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { logRefusal, logRule } from "./smtpd_refusal.ts";
@@ -118,7 +117,7 @@ export class AccessControl {
 
   /** The reply that refuses the sender of a transaction that is not the session's yet, if something does. */
   async checkSender(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
-    const question = { ...this.#question(session, "MAIL"), ...this.#ofMail(transaction) };
+    const question = this.#question(session, "MAIL", this.#ofMail(transaction));
     const standing = session.access.next();
     const refused = await this.#lists.checkSender(question, standing);
     transaction.standing = standing;
@@ -138,14 +137,16 @@ export class AccessControl {
     stage: "RCPT" | "VRFY",
     recipient: string,
   ): Promise<ReplyText | undefined> {
-    // RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say.
-    if (equalsIgnoreCase(recipient, "postmaster")) return undefined;
+    if (isPostmaster(recipient)) return undefined;
     const { transaction } = session;
     // Behind a recipient that was taken the message has an id, which logs and policy servers are told.
     if (transaction !== undefined && transaction.recipients.length > 0) await transaction.queueId();
     const sender = transaction?.sender ?? "";
     const resolved = await resolveRecipient(this.#services.rewrite, session.local, sender, recipient);
-    const question = this.#question(session, stage, recipient, resolved);
+    const question = this.#question(session, stage, {
+      recipient: quoteAddress(recipient),
+      resolved: typeof resolved === "string" ? undefined : resolved,
+    });
     if (typeof resolved === "string") return this.#refuse(session, question, { reply: resolved });
     const standing = transaction?.standing.next() ?? session.access.next();
     const refused = await this.#judge(question, resolved, standing);
@@ -163,7 +164,7 @@ export class AccessControl {
 
   /** The reply that refuses ETRN for a domain, if something does. */
   async checkEtrn(session: Session, domain: string): Promise<ReplyText | undefined> {
-    const question = { ...this.#question(session, "ETRN"), etrnDomain: domain };
+    const question = this.#question(session, "ETRN", { etrnDomain: domain });
     const standing = session.access.next();
     const { client, helo, etrn } = this.#lists;
     const lists = this.#settings.smtpd_delay_reject ? [client, helo, etrn] : [etrn];
@@ -180,13 +181,12 @@ export class AccessControl {
     transaction: Transaction,
     end: boolean,
   ): Promise<ReplyText | undefined> {
-    const question: Question = {
-      ...this.#question(session, end ? "END-OF-MESSAGE" : "DATA"),
+    const question = this.#question(session, end ? "END-OF-MESSAGE" : "DATA", {
       ...this.#ofMail(transaction),
       // What is said here is said of all recipients alike.
       recipient: transaction.recipients.length === 1 ? quoteAddress(transaction.recipients[0]!) : undefined,
       recipientCount: transaction.recipients.length,
-    };
+    });
     const standing = transaction.standing.next();
     standing.deferIfPermit = undefined;
     const refused = await this.#lists.checkContent(end ? "endOfData" : "data", question, standing);
@@ -207,7 +207,8 @@ export class AccessControl {
     };
   }
 
-  #question(session: Session, stage: Stage, recipient?: string, resolved?: Resolved | ReplyText): Question {
+  /** @param known what is known beside what the session tells */
+  #question(session: Session, stage: Stage, known: Partial<Question> = {}): Question {
     const { transaction } = session;
     const mail = transaction === undefined
       ? { sender: undefined, size: 0, queueId: "", instance: this.#instances }
@@ -220,8 +221,8 @@ export class AccessControl {
       helo: session.greeting?.name ?? "",
       protocol: session.protocol,
       ...mail,
-      recipient: recipient === undefined ? undefined : quoteAddress(recipient),
-      resolved: typeof resolved === "string" ? undefined : resolved,
+      recipient: undefined,
+      resolved: undefined,
       recipientCount: 0,
       pipelined: session.pipelined,
       tls: session.tls,
@@ -229,6 +230,7 @@ export class AccessControl {
       saslSender: transaction?.options?.submitter,
       warn: (refusal: Refusal) => logRefusal(session, "reject_warning", question, refusal),
       note: (word: string, text: string) => logRule(session, word, question, text),
+      ...known,
     };
     return question;
   }

@@ -2,6 +2,7 @@
  * AUTH (RFC 4954), and AUTH= of MAIL.
  */
 // Utility
+import type { InputLine } from "../../lib/stream/input_buffer.ts";
 import { asciiUpper, splitBlanks } from "../../lib/vstring/ascii.ts";
 import { decodeBase64, encodeBase64 } from "../../lib/vstring/base64.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
@@ -15,6 +16,9 @@ import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
+
+/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
+export type Answer = InputLine | { readonly kind: "gone" };
 
 /** Text of a mechanism, a reason or a login name in the log, UTF-16 units. */
 const LOGGED = 100;
@@ -47,7 +51,9 @@ export function auth(session: Session, argument: Uint8Array): ReplyText | Promis
   if (session.sasl !== undefined) return REPLY.authTwice;
   const [mechanism, initial, ...rest] = splitBlanks(decodeText(argument));
   if (mechanism === undefined || rest.length > 0) return REPLY.authSyntax;
-  return authenticate(session, asciiUpper(mechanism), initial);
+  const refused = session.anvil.countAuth();
+  if (!(refused instanceof Promise)) return refused ?? authenticate(session, asciiUpper(mechanism), initial);
+  return refused.then((reply) => reply ?? authenticate(session, asciiUpper(mechanism), initial));
 }
 
 async function authenticate(
@@ -126,9 +132,8 @@ function refuse(
     : `535 5.7.8 Error: authentication failed: ${why}`;
 }
 
-/** What MAIL says of the submitter, as it was sent; undefined when it was said before. */
-export function readSubmitter(session: Session, value: string, before: string): string | undefined {
-  if (before !== "") return undefined;
+/** What MAIL says of the submitter, as it was sent. */
+export function readSubmitter(session: Session, value: string): string {
   // RFC 4954 section 5: what is no address in xtext counts as "<>", and so does what a client says that nobody knows.
   const valid = value.length <= SENDER_LIMIT && (decodeXtext(value) ?? "") !== "";
   return valid && session.sasl !== undefined ? printable(value, SENDER_LIMIT) : "<>";

@@ -1,14 +1,14 @@
 /**
  * What a session knows of its client beside the connection.
  */
-// Utility
-import type { InputLine } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Standing } from "../../lib/access/policy.ts";
 import type { TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import type { ClientAccount } from "./smtpd_anvil.ts";
+import type { ClientErrors } from "./smtpd_errors.ts";
 import type { CommandCounts } from "./smtpd_counts.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
 import type { Transcript } from "./smtpd_transcript.ts";
 
 /** What a session remembers besides its transaction. */
@@ -29,17 +29,15 @@ export interface ClientStanding {
   readonly noLogin: boolean;
 }
 
-/** What a client answers when it is asked for something that is no command; a line is valid during the call only. */
-export type Answer = InputLine | { readonly kind: "gone" };
-
 /** What a session takes over from the one in whose place it comes: our own counts, and nothing that was said before. */
 export interface Inherited {
-  /** What the restrictions on clients have left behind; undefined: they have not been asked of this client. */
+  /** What restrictions on the client have left behind; undefined where it is another client now. */
   readonly client: Standing | undefined;
   readonly tls: TlsFacts | undefined;
   readonly anvil: ClientAccount;
   readonly counts: CommandCounts;
-  readonly errors: number;
-  readonly junk: number;
+  readonly errors: ClientErrors;
   readonly transcript: Transcript | undefined;
+  /** The filters of the same client. */
+  readonly milters: SessionMilters | undefined;
 }

@@ -3,7 +3,7 @@
  * has replied itself.
  */
 // Utility
-import { asciiLower, asciiUpper, COLON, isAlpha, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
+import { asciiLower, asciiUpper, COLON, isBlank, parseDecimal } from "../../lib/vstring/ascii.ts";
 import { decodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { headerNameLength } from "../../lib/mail/header.ts";
@@ -16,6 +16,7 @@ import { bdat } from "./smtpd_bdat.ts";
 import { ehloReply } from "./smtpd_ehlo.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
+import { cleanupFlagsOf, heloWithMilters, mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { startTls } from "./smtpd_tls.ts";
@@ -38,14 +39,15 @@ export interface Command {
 
 /** A command line taken apart, or what else it is. */
 export type CommandLine =
-  | { readonly kind: "command"; readonly verb: string; readonly argument: Uint8Array }
+  | {
+    readonly kind: "command";
+    readonly verb: string;
+    readonly argument: Uint8Array;
+    /** The line is a header: message text, and no SMTP. */
+    readonly header: boolean;
+  }
   | { readonly kind: "badUtf8" }
-  | { readonly kind: "empty" }
-  /** Not SMTP: another protocol's command, or message text. */
-  | { readonly kind: "foreign" };
-
-/** Commands of other protocols: whoever sends one does not speak SMTP (smtpd_forbidden_commands). */
-const FOREIGN: ReadonlySet<string> = new Set(["CONNECT", "GET", "POST"]);
+  | { readonly kind: "empty" };
 
 /** Takes a command line apart: the verb ends at the first blank. */
 export function readCommand(line: Uint8Array): CommandLine {
@@ -56,13 +58,11 @@ export function readCommand(line: Uint8Array): CommandLine {
   if (!isUtf8(line)) return { kind: "badUtf8" };
   if (end === start) return { kind: "empty" };
   const verb = asciiUpper(decodeText(line.subarray(start, end)));
-  if (FOREIGN.has(verb) || !isAlpha(line[start]!) || headerNameLength(line, start, end) > 0) {
-    return { kind: "foreign" };
-  }
+  const header = headerNameLength(line, start, end) > 0;
   while (end < line.length && isBlank(line[end]!)) end++;
   let tail = line.length;
   while (tail > end && isBlank(line[tail - 1]!)) tail--;
-  return { kind: "command", verb, argument: line.subarray(end, tail) };
+  return { kind: "command", verb, argument: line.subarray(end, tail), header };
 }
 
 /** The command of a verb in capitals. */
@@ -117,7 +117,7 @@ function heloName(argument: Uint8Array): string {
 
 function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): Result {
   if (argument.length === 0) return `501 Syntax: ${verb} hostname`;
-  session.countJunk();
+  session.errors.junk();
   // RFC 5321 section 4.1.4: a later HELO or EHLO ends the transaction like RSET.
   session.resetTransaction();
   session.greeting = { name: heloName(argument), esmtp: verb === "EHLO" };
@@ -127,8 +127,9 @@ function greet(session: Session, argument: Uint8Array, verb: "HELO" | "EHLO"): R
 function helo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "HELO");
   const welcome = `250 ${session.server.settings.myhostname}`;
-  if (refused !== undefined || !session.server.access.judgesHelo) return refused ?? welcome;
-  return judgeHelo(session, "HELO").then((reply) => reply ?? welcome);
+  if (refused !== undefined) return refused;
+  if (!session.server.access.judgesHelo) return heloWithMilters(session, "HELO", welcome);
+  return judgeHelo(session, "HELO").then((reply) => reply ?? heloWithMilters(session, "HELO", welcome));
 }
 
 /** Where the HELO name is judged at once, a refused one has not been said. */
@@ -141,8 +142,9 @@ async function judgeHelo(session: Session, verb: "HELO" | "EHLO"): Promise<Reply
 function ehlo(session: Session, argument: Uint8Array): Result {
   const refused = greet(session, argument, "EHLO");
   if (refused !== undefined) return refused;
-  if (!session.server.access.judgesHelo) return ehloReply(session);
-  return judgeHelo(session, "EHLO").then((reply) => reply ?? ehloReply(session));
+  const welcome = () => heloWithMilters(session, "EHLO", ehloReply(session));
+  if (!session.server.access.judgesHelo) return welcome();
+  return judgeHelo(session, "EHLO").then((reply) => reply ?? welcome());
 }
 
 function mail(session: Session, argument: Uint8Array): Result {
@@ -159,9 +161,10 @@ function mail(session: Session, argument: Uint8Array): Result {
   if (path.utf8 && !asked && settings.strict_smtputf8) return REPLY.needsUtf8;
   const refused = session.anvil.countMessage();
   const said = session.server.kept(argument);
-  return refused instanceof Promise
+  const result = refused instanceof Promise
     ? refused.then((reply) => reply ?? mailFrom(session, path, said))
     : refused ?? mailFrom(session, path, said);
+  return session.milters === undefined ? result : mailWithMilters(session, session.milters, argument, result);
 }
 
 /** MAIL whose syntax is right. */
@@ -223,7 +226,7 @@ function startTransaction(session: Session, transaction: Transaction): ReplyText
   session.transaction = transaction;
   // Those who are ours mostly send what they begin: the queue file is made while they name the recipients. For
   // strangers, who mostly are refused, it waits for a recipient that is taken.
-  if (session.trusted) transaction.open(session.server.cleanup, session.server.cleanupFlags);
+  if (session.trusted) transaction.open(session.server.cleanup, cleanupFlagsOf(session));
   return REPLY.mailOk;
 }
 
@@ -268,9 +271,7 @@ function mailParameter(
     return undefined;
   }
   if (keyword === "AUTH") {
-    const submitter = readSubmitter(session, value ?? "", options.submitter);
-    if (submitter === undefined) return REPLY.mailAuthTwice;
-    options.submitter = submitter;
+    options.submitter = readSubmitter(session, value ?? "");
     return undefined;
   }
   return unsupported(parameter);
@@ -290,8 +291,8 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   const refused = session.anvil.countRecipient();
   const said = session.server.kept(argument);
   return refused instanceof Promise
-    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path, said))
-    : refused ?? rcptTo(session, transaction, path, said);
+    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path, argument, said))
+    : refused ?? rcptTo(session, transaction, path, argument, said);
 }
 
 /** RCPT whose syntax is right. */
@@ -299,6 +300,7 @@ function rcptTo(
   session: Session,
   transaction: Transaction,
   path: Extract<PathResult, { kind: "path" }>,
+  argument: Uint8Array,
   said: string,
 ): Result {
   const { settings } = session.server;
@@ -323,16 +325,20 @@ function rcptTo(
     // The transaction may have ended while the question was open.
     if (session.transaction !== transaction) return REPLY.needMail;
     transaction.add(path.address, options);
-    transaction.open(session.server.cleanup, session.server.cleanupFlags);
+    transaction.open(session.server.cleanup, cleanupFlagsOf(session));
     return REPLY.rcptOk;
   };
-  const take = (): Result => {
+  const take = (): ReplyText | Promise<ReplyText> => {
     const offered = transaction.offerRecipient?.(said);
     return offered === undefined ? accept() : offered.then((refusal) => refusal ?? accept());
   };
   const { access } = session.server;
-  if (access.knownRecipient(session, path.address)) return take();
-  return access.checkRecipient(session, "RCPT", path.address).then((refusal) => refusal ?? take());
+  const known = access.knownRecipient(session, path.address);
+  if (known && session.milters === undefined) return take();
+  const check = known ? undefined : access.checkRecipient(session, "RCPT", path.address);
+  return session.milters === undefined
+    ? check!.then((refusal) => refusal ?? take())
+    : rcptWithMilters(session.milters, path.address, argument, check, take);
 }
 
 function data(session: Session, argument: Uint8Array): Result {
@@ -344,7 +350,7 @@ function data(session: Session, argument: Uint8Array): Result {
     return transaction === undefined ? REPLY.needRcpt : REPLY.noRecipients;
   }
   // Mostly the id has come by now and nothing has to be asked.
-  if (transaction.id !== "" && session.server.access.dataFree) {
+  if (transaction.id !== "" && session.server.access.dataFree && session.milters === undefined) {
     const sent = sendEnvelope(session, transaction);
     if (sent !== undefined) return sent.then(() => session.inviteText(transaction));
     return session.inviteText(transaction);
@@ -353,20 +359,20 @@ function data(session: Session, argument: Uint8Array): Result {
 }
 
 function rset(session: Session): Result {
-  session.countJunk();
+  session.errors.junk();
   session.resetTransaction();
   return REPLY.ok;
 }
 
 function noop(session: Session): Result {
-  session.countJunk();
+  session.errors.junk();
   return REPLY.ok;
 }
 
 /** VRFY says only whether mail would be taken, in the client's own words, and touches no transaction. */
 function vrfy(session: Session, argument: Uint8Array): Result {
   const { settings } = session.server;
-  session.countJunk();
+  session.errors.junk();
   if (settings.disable_vrfy_command) return REPLY.vrfyDisabled;
   if (argument.length === 0) return "501 5.5.4 Syntax: VRFY address";
   const target = wrapped(argument);

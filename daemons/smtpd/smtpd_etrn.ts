@@ -19,7 +19,7 @@ const WARNED_LIMIT = 100;
 
 /** Runs the command. */
 export function etrn(session: Session, argument: Uint8Array): ReplyText | Promise<ReplyText> {
-  session.countJunk();
+  session.errors.junk();
   if (session.server.settings.smtpd_helo_required && session.greeting === undefined) {
     return REPLY.etrnHeloFirst;
   }

@@ -21,6 +21,8 @@ export class LocalClients {
   matches(peer: Peer, trusted: boolean): boolean | Promise<boolean> {
     const tables: string[] = [];
     for (const item of this.#items) {
+      // What stands for everybody needs no question: Postfix's submission services have it.
+      if (item.startsWith("static:")) return true;
       if (item.includes(":")) tables.push(item);
       else if (item === "permit_inet_interfaces" ? peer.ours : item === "permit_mynetworks" && trusted) {
         return true;

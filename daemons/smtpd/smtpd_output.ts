@@ -32,16 +32,9 @@ export class Output {
     return reply;
   }
 
-  /**
-   * Resolves when a reply may go out: its footer is known, and a client that has erred often has waited for it. Undefined
-   * when that is so now.
-   */
-  prepare(session: Session, reply: ReplyText | undefined, errors: number): Promise<void> | undefined {
-    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = session.server.settings;
-    const pause = errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time;
-    const footer = reply === undefined ? undefined : session.server.footer?.prepare(said(session, reply));
-    if (pause === 0) return footer;
-    return new Promise<void>((resolve) => setTimeout(resolve, pause * 1000)).then(() => footer);
+  /** Resolves when the footer of a reply is known; undefined when it is, or there is none. */
+  prepare(session: Session, reply: ReplyText | undefined): Promise<void> | undefined {
+    return reply === undefined ? undefined : session.server.footer?.prepare(said(session, reply));
   }
 
   /** Sends what was gathered. */

@@ -58,7 +58,6 @@ export const REPLY = {
   authTooLong: "500 5.5.6 SASL response limit exceeded",
   authAborted: "501 5.7.0 Authentication aborted",
   authDone: "235 2.7.0 Authentication successful",
-  mailAuthTwice: "503 5.5.4 Error: multiple AUTH= options",
   notImplemented: "502 5.5.1 Error: command not implemented",
   synchronization: "554 5.5.0 Error: SMTP protocol synchronization",
   notSmtp: "221 2.7.0 Error: I can break rules, too. Goodbye.",

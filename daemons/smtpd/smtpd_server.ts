@@ -11,7 +11,9 @@ import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
+import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
+import { CommandWords } from "../../lib/access/command_words.ts";
 import type { Peer } from "../../lib/access/peer.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
@@ -19,6 +21,7 @@ import { AccessControl } from "./smtpd_access.ts";
 import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
+import { SmtpdMilters } from "./smtpd_milter.ts";
 import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";
@@ -31,17 +34,22 @@ import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
 import type { MailOptions } from "./smtpd_dsn.ts";
 import { type CleanupService, Transaction } from "./smtpd_transaction.ts";
 
+/** How long stress is remembered, milliseconds (Postfix: 1000 seconds). */
+const STRESS_TIME = 1_000_000;
+
 /** Lists of clients that may have tables in them. */
 type ClientList =
   | "mynetworks"
   | "smtpd_authorized_verp_clients"
   | "smtpd_authorized_xclient_hosts"
   | "smtpd_authorized_xforward_hosts"
-  | "smtpd_client_event_limit_exceptions";
+  | "smtpd_client_event_limit_exceptions"
+  | "smtpd_sasl_exceptions_networks";
 
 /** The shared part of one process. */
 export class Server {
-  readonly settings: SmtpdSettings;
+  /** Others under stress. */
+  settings: SmtpdSettings;
   readonly log: Logger;
   readonly cleanup: CleanupService;
   /** Undefined where TLS is off. */
@@ -54,11 +62,18 @@ export class Server {
   readonly keepsTranscripts: boolean;
   /** How long a client may take. */
   readonly patience: DeadlineRule;
+  /** Clients are handed over by postscreen. */
+  readonly passed: boolean;
+  readonly words: CommandWords;
   readonly #services: SmtpdServices;
+  /** Until when the stress of a moment ago counts, by `performance.now()`. */
+  #stressEnd = 0;
   readonly #trusted: MatchList;
   readonly #local: LocalClients;
   /** What cleanup does with mail that comes in here. */
   readonly cleanupFlags: number;
+  /** Undefined where no client has filters. */
+  readonly milters: SmtpdMilters | undefined;
   readonly #unlimited: MatchList;
   readonly #accounts: Accounts;
   readonly #bareNewlineAllowed: MatchList;
@@ -86,11 +101,13 @@ export class Server {
   ) {
     const { settings } = services;
     this.settings = settings;
-    this.patience = {
-      timeout: settings.smtpd_timeout * 1000,
-      perRequest: settings.smtpd_per_request_deadline,
-      minimumRate: settings.smtpd_min_data_rate,
-    };
+    this.passed = services.passed === true;
+    this.words = new CommandWords({
+      noop: { parameter: "smtpd_noop_commands", items: settings.smtpd_noop_commands },
+      forbidden: { parameter: "smtpd_forbidden_commands", items: settings.smtpd_forbidden_commands },
+      filter: { parameter: "smtpd_command_filter", items: settings.smtpd_command_filter },
+    }, services.maps);
+    this.patience = new Patience(this);
     this.bareNewlineReply = `${settings.smtpd_forbid_bare_newline_reject_code} 5.5.2 ` +
       `${settings.myhostname} Error: bare <LF> received`;
     this.log = log;
@@ -119,6 +136,7 @@ export class Server {
     this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
     this.cleanupFlags = receiveFlags(settings.receive_override_options) |
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
+    this.milters = SmtpdMilters.from(services, log);
     this.keepsTranscripts = wantsTranscripts(settings.notify_classes);
     this.#verpClients = clients("smtpd_authorized_verp_clients", settings.smtpd_authorized_verp_clients);
     this.#xclientHosts = clients("smtpd_authorized_xclient_hosts", settings.smtpd_authorized_xclient_hosts);
@@ -160,14 +178,9 @@ export class Server {
     };
   }
 
-  /** True for a client that AUTH is kept from; a promise when a table has to be asked. Trouble means: it is. */
+  /** True for a client that AUTH is kept from; a promise when a table has to be asked. */
   #mayNotLogIn(peer: Peer): boolean | Promise<boolean> {
-    if (this.sasl === undefined || this.settings.smtpd_sasl_exceptions_networks.length === 0) return false;
-    const key = `${peer.name} ${peer.address}`;
-    const verdict = matchLiteral(this.#noLogin, listSubject("address", key));
-    if (verdict !== "ask") return verdict === "match";
-    return this.#services.maps.find("smtpd_sasl_exceptions_networks", "list", key)
-      .then((found) => found.kind !== "missing");
+    return this.sasl !== undefined && this.#isIn("smtpd_sasl_exceptions_networks", this.#noLogin, peer);
   }
 
   /** True for a client in a list; a promise when a table has to be asked. Trouble means: it is not. */
@@ -226,13 +239,27 @@ export class Server {
     return this.settings.smtputf8_enable && !this.hiddenKeywords.has("SMTPUTF8");
   }
 
+  /** "host[address]", with its port where that is logged: a client as all logs name it. */
+  nameOf({ name, address, port }: Peer): string {
+    return `${name}[${address}]${this.settings.smtpd_client_port_logging ? `:${port}` : ""}`;
+  }
+
   /** Registers a session; gives the reply for a client that is turned away. */
   admit(session: Session): Admission {
     this.#sessions.add(session);
     if (this.#sessions.size > this.settings.smtpd_session_limit) {
+      this.stress();
       return `421 4.3.2 ${this.settings.myhostname} Error: all server ports are busy`;
     }
     return session.anvil.connect();
+  }
+
+  /** More clients come than can be served: for a while the settings are those for stress. */
+  stress(): void {
+    const { stressed } = this.#services;
+    if (stressed === undefined) return;
+    this.settings = stressed;
+    this.#stressEnd = performance.now() + STRESS_TIME;
   }
 
   /** Mails a session's transcript to the postmaster; that it fails is only logged, as the session is over. */
@@ -270,6 +297,12 @@ export class Server {
     return this.#clock.format(time);
   }
 
+  /** Where an address leads; undefined when nobody can tell now. */
+  async resolve(sender: string, address: string): Promise<Resolved | undefined> {
+    const outcome = await this.#services.rewrite.resolve(sender, address);
+    return outcome.kind === "resolved" ? outcome : undefined;
+  }
+
   /** Asks for the delivery of what waits for a domain. */
   async flushSite(domain: string): Promise<FlushStatus> {
     const { flush } = this.#services;
@@ -284,7 +317,32 @@ export class Server {
 
   /** Ends the sessions of clients that have been silent for too long; to be called every second. */
   checkDeadlines(): void {
+    if (this.#stressEnd > 0 && performance.now() > this.#stressEnd) {
+      this.#stressEnd = 0;
+      this.settings = this.#services.settings;
+    }
     for (const session of [...this.#sessions]) if (session.late) session.timeout();
+  }
+}
+
+/** How long a client may take, by the settings of the moment. */
+class Patience implements DeadlineRule {
+  readonly #server: Pick<Server, "settings">;
+
+  constructor(server: Pick<Server, "settings">) {
+    this.#server = server;
+  }
+
+  get timeout(): number {
+    return this.#server.settings.smtpd_timeout * 1000;
+  }
+
+  get perRequest(): boolean {
+    return this.#server.settings.smtpd_per_request_deadline;
+  }
+
+  get minimumRate(): number {
+    return this.#server.settings.smtpd_min_data_rate;
   }
 }
 

@@ -6,7 +6,6 @@
 import type { Logger } from "../../lib/log/log.ts";
 import { asciiLower } from "../../lib/vstring/ascii.ts";
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 import type { Channel } from "../../lib/safe/channel.ts";
 import type { Handshake } from "../../lib/safe/tls_server.ts";
 import { Deadline } from "../../lib/stream/deadline.ts";
@@ -18,35 +17,41 @@ import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
 import { type ClientAccount, UNLIMITED } from "./smtpd_anvil.ts";
-import { type Command, COUNTED, findCommand, readCommand, runCommand } from "./smtpd_commands.ts";
-import type { Answer, ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
+import type { Answer } from "./smtpd_auth.ts";
+import { type Command, COUNTED, runCommand } from "./smtpd_commands.ts";
+import type { ClientStanding, Greeting, Inherited } from "./smtpd_client.ts";
+import { ClientErrors } from "./smtpd_errors.ts";
 import { CommandCounts } from "./smtpd_counts.ts";
+import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
+import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
 import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
-import { recordBuffer } from "./smtpd_data.ts";
 import { Transcript } from "./smtpd_transcript.ts";
 import { endText, refusesBareNewline } from "./smtpd_text.ts";
+import { channelEvents, handshakeRule } from "./smtpd_tls.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 import type { ForwardFacts } from "./smtpd_xforward.ts";
 
 /** Bytes of input that wait while a command is looked at; more stops reading from the client. */
 const INPUT_LIMIT = 64 * 1024;
-/** Bytes of text that the log shows of what a client sent too early. */
-const EARLY_SAMPLE = 100;
+
 type Phase = "connecting" | "handshake" | "command" | "busy" | "asking" | "data" | "chunk" | "closed";
 
 /** A session. */
 export class Session {
   readonly server: Server;
   readonly peer: Peer;
+  /** "host[address]", as all logs name the client. */
+  readonly client: string;
   readonly trusted: boolean;
   /** Headers of the client's mail are completed as those of mail from here (local_header_rewrite_clients). */
   local: boolean;
   readonly log: Logger;
   /** What the client does is counted here. */
-  readonly anvil: ClientAccount;
+  anvil: ClientAccount;
   /** Undefined in the clear. */
   readonly tls: TlsFacts | undefined;
   /** Undefined while nobody has logged in. */
@@ -60,6 +65,8 @@ export class Session {
   pipelined = false;
   greeting: Greeting | undefined;
   transaction: Transaction | undefined;
+  /** Undefined: nobody filters this client's mail. */
+  milters: SessionMilters | undefined;
   /** Where the next message comes from, as XFORWARD says. */
   forwarded: ForwardFacts | undefined;
   /** Where the message is that comes in chunks. */
@@ -78,12 +85,12 @@ export class Session {
   #quit = false;
   /** What the client did last, as the log names it. */
   #where = "CONNECT";
-  #errors = 0;
-  #junk = 0;
+  /** How often the client has erred. */
+  readonly errors: ClientErrors;
   #deadline: Deadline;
   readonly #counts: CommandCounts;
   /** For the records of one message after the other. */
-  #records: ByteBuilder | undefined;
+  records: ByteBuilder | undefined;
   /** Undefined unless the postmaster wants to know of errors. */
   readonly #transcript: Transcript | undefined;
   /** Why the session ended early, or empty. */
@@ -99,6 +106,7 @@ export class Session {
   ) {
     this.server = server;
     this.peer = peer;
+    this.client = server.nameOf(peer);
     this.standing = standing;
     this.trusted = standing.trusted;
     this.local = standing.local;
@@ -109,17 +117,12 @@ export class Session {
     this.#deadline = new Deadline(server.patience);
     this.access = new SessionAccess(before?.client);
     this.tls = before?.tls;
+    this.milters = before?.milters?.serve(this);
     this.#counts = before?.counts ?? new CommandCounts();
-    this.#errors = before?.errors ?? 0;
-    this.#junk = before?.junk ?? 0;
+    this.errors = before?.errors ?? new ClientErrors(server);
     this.#transcript = before?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
     this.#output = new Output(channel, this.#transcript);
-  }
-
-  /** "host[address]", as all logs name the client. */
-  get client(): string {
-    return `${this.peer.name}[${this.peer.address}]`;
   }
 
   /** True when the client has taken too long for what it is to send. */
@@ -127,7 +130,7 @@ export class Session {
     return this.#phase !== "busy" && this.#deadline.left <= 0;
   }
 
-  /** Greets the client; what it sent before that is held against it. */
+  /** Greets the client; what it sent before that is held against it, unless postscreen has looked already. */
   begin(early: Uint8Array): void {
     this.log.info(`connect from ${this.client}`);
     this.#deadline.start();
@@ -137,9 +140,7 @@ export class Session {
     admission.then(
       (refusal) => {
         if (this.#phase !== "connecting") return;
-        const sent = this.#input.view();
-        this.#input.consume(sent.length);
-        this.#admitted(refusal, sent);
+        this.#admitted(refusal, this.#input.take());
       },
       (error) => this.server.failed(this, error),
     );
@@ -158,7 +159,7 @@ export class Session {
     if (wrapper) return this.#beginHandshake(early);
     if (early.length > 0) this.pipelined = true;
     // RFC 5321 section 3.1 and 4.3.1: a client waits for the greeting before it sends anything.
-    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining) {
+    if (early.length > 0 && this.server.settings.smtpd_forbid_unauth_pipelining && !this.server.passed) {
       this.#improperPipelining("CONNECT", early);
       return this.#flush();
     }
@@ -166,31 +167,28 @@ export class Session {
     this.judge();
   }
 
-  /** Asks the restrictions on clients, where they judge before the greeting. */
+  /** Says the banner, or what restrictions and filters say of the client instead. */
   judge(): void {
-    if (!this.server.access.judgesClients) return this.#welcome(undefined);
+    const opening = openingOf(this);
+    if (opening === undefined) return this.#greet(undefined);
     this.#phase = "busy";
-    this.server.access.checkClient(this).then(
-      (refused) => {
-        if (this.#phase !== "busy") return;
-        this.#phase = "command";
-        this.#welcome(refused);
-      },
+    opening.then(
+      (reply) => this.isOver ? this.milters?.quit() : this.#greet(reply),
       (error) => this.server.failed(this, error),
     );
   }
 
-  /** Says the banner, or what refuses the client. */
-  #welcome(refused: ReplyText | undefined): void {
+  #greet(refused: ReplyText | undefined): void {
+    this.#phase = "command";
     this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#flush();
     this.#resume();
   }
 
   /** Answers STARTTLS and begins the handshake. */
-  startTls(): void {
+  startTls(): undefined {
     // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
-    if (this.#input.length > 0) return this.#improperPipelining(this.#where, this.#input.view());
+    if (this.#input.length > 0) return void this.#improperPipelining(this.#where, this.#input.view());
     this.#counts.accepted("starttls");
     this.reply(REPLY.startTls);
     this.#flush();
@@ -200,20 +198,21 @@ export class Session {
   #beginHandshake(early: Uint8Array): void {
     this.resetTransaction();
     this.#phase = "handshake";
-    // One budget for all of it: a client that sends a byte now and then must not hold its place.
-    const timeout = this.server.settings.smtpd_starttls_timeout * 1000;
-    this.#deadline = new Deadline({ timeout, perRequest: true, minimumRate: Infinity });
+    this.#deadline = new Deadline(handshakeRule(this.server.settings));
     this.#handshake = this.server.tls!.accept(this.client, this.#channel, early, {
-      secure: (channel, tls) => this.#goOnSecurely(channel, tls),
+      secure: (channel, tls, resumed) => this.#goOnSecurely(channel, tls, resumed),
       failed: () => this.closed(),
     });
   }
 
   /** Another session takes over behind the handshake: of this one nothing is left but our own counts. */
-  #goOnSecurely(channel: Channel, tls: TlsFacts): void {
+  #goOnSecurely(channel: Channel, tls: TlsFacts, resumed: boolean): void {
     if (this.#phase !== "handshake") return channel.destroy();
     const next = this.giveWay(this.peer, this.standing, tls, channel);
-    if (this.#where === "CONNECT") next.judge();
+    // What costs is the handshake that a ticket spares.
+    const refused = resumed ? undefined : this.anvil.countTls();
+    if (!(refused instanceof Promise)) return next.#goOn(refused);
+    refused.then((reply) => next.#goOn(reply), (error) => this.server.failed(next, error));
   }
 
   /** Lets another session take over, of another client or on another channel; nothing of this one's state goes with it. */
@@ -227,24 +226,29 @@ export class Session {
     this.#flush();
     this.#phase = "closed";
     const next = new Session(this.server, peer, standing, channel, this.#done, {
-      // What restrictions have said of another client does not hold for this one.
       client: peer === this.peer ? this.access.client : undefined,
       tls,
       anvil: this.anvil,
       counts: this.#counts,
-      errors: this.#errors,
-      junk: this.#junk,
+      errors: this.errors,
       transcript: this.#transcript,
+      milters: this.milters?.handOver(peer),
     });
     this.server.replace(this, next);
-    channel.start({
-      data: (bytes) => next.data(bytes),
-      ended: () => next.ended(),
-      closed: () => next.closed(),
-    });
-    next.#phase = "command";
+    channel.start(channelEvents(next));
+    next.#phase = "busy";
     next.#where = this.#where;
     return next;
+  }
+
+  /** TLS stands: the greeting in wrapper mode, commands elsewhere. */
+  #goOn(refused: ReplyText | undefined): void {
+    if (this.isOver) return;
+    this.#phase = "command";
+    if (refused !== undefined) this.reply(refused);
+    else if (this.#where === "CONNECT") return this.judge();
+    if (this.isOver) this.#flush();
+    else this.#resume();
   }
 
   /** Takes bytes from the client. */
@@ -314,14 +318,10 @@ export class Session {
     if (endsSession(this.#output.add(this, text))) this.#phase = "closed";
   }
 
-  /** Counts a command that brings no mail; too many of them are errors. */
-  countJunk(): void {
-    if (this.#junk++ > this.server.settings.smtpd_junk_command_limit) this.#errors++;
-  }
-
   /** Throws the transaction away. */
   resetTransaction(): void {
     this.#transcript?.flush();
+    if (this.transaction !== undefined) this.milters?.abort();
     this.transaction?.abort();
     this.transaction = undefined;
     this.chunks = "none";
@@ -331,11 +331,6 @@ export class Session {
   /** As the log names it. */
   get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
-  }
-
-  /** Where the records of a message are gathered, one message after the other. */
-  get records(): ByteBuilder {
-    return this.#records ??= recordBuffer();
   }
 
   /** Answers DATA, and reads message text from then on. */
@@ -398,17 +393,32 @@ export class Session {
 
   #runLine(line: Uint8Array): boolean {
     this.#transcript?.heard(line);
-    const parsed = readCommand(line);
-    if (parsed.kind === "badUtf8") return this.#refuse(REPLY.badUtf8);
-    if (parsed.kind === "empty") return this.#refuse(REPLY.badSyntax);
-    if (parsed.kind === "foreign") {
-      this.log.warning(`non-SMTP command from ${this.client}: ${printable(line, EARLY_SAMPLE)}`);
+    const read = readLine(this, line);
+    if (!(read instanceof Promise)) return this.#runRead(read);
+    this.#await(read, (found) => found !== undefined && this.#runRead(found));
+    return false;
+  }
+
+  /** Waits for an answer about what the client has sent, and goes on with it. */
+  #await<T>(answer: Promise<T>, then: (value: T) => boolean): void {
+    this.#phase = "busy";
+    answer.then((value) => {
+      if (this.#phase === "busy") this.#phase = "command";
+      if (!this.isOver && then(value)) this.#resume();
+      else this.#flush();
+    }, (error) => this.server.failed(this, error));
+  }
+
+  #runRead(read: ReadLine): boolean {
+    if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
+    const { line, command, argument, forbidden } = read;
+    if (forbidden) {
+      this.log.warning(`non-SMTP command from ${this.client}: ${sample(line)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
       this.#phase = "closed";
       return false;
     }
-    const command = findCommand(parsed.verb);
     this.#where = command?.name ?? "UNKNOWN";
     // RFC 2920 section 3.1: EHLO, DATA, VRFY, NOOP and QUIT are the last of a group; RFC 5321 alone allows no groups.
     const last = command?.last === true || this.greeting?.esmtp !== true;
@@ -427,7 +437,7 @@ export class Session {
       this.#counts.came(asciiLower(command.name));
       return this.#finish(asciiLower(command.name), REPLY.needTls);
     }
-    return this.#execute(command, parsed.argument);
+    return this.#execute(command, argument);
   }
 
   #execute(command: Command, argument: Uint8Array): boolean {
@@ -435,15 +445,7 @@ export class Session {
     this.#counts.came(name);
     const result = runCommand(this, command, argument);
     if (!(result instanceof Promise)) return this.#finish(name, result);
-    this.#phase = "busy";
-    result.then(
-      (reply) => {
-        if (this.#phase === "busy") this.#phase = "command";
-        if (this.#finish(name, reply)) this.#resume();
-        else this.#flush();
-      },
-      (error) => this.server.failed(this, error),
-    );
+    this.#await(result, (reply) => this.#finish(name, reply));
     return false;
   }
 
@@ -460,15 +462,18 @@ export class Session {
   #finish(name: string, reply: ReplyText | undefined): boolean {
     if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
-    const wait = this.#output.prepare(this, reply, this.#errors);
-    if (wait === undefined) return this.#conclude(name, reply);
+    const { delay } = this.errors;
+    const footer = this.#output.prepare(this, reply);
+    if (delay === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
-    wait.then(() => {
+    const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
-    });
+    };
+    if (delay > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), delay);
+    else footer!.then(conclude);
     return false;
   }
 
@@ -483,12 +488,11 @@ export class Session {
       this.#phase = "closed";
     }
     if (this.isOver) return false;
-    if (refused) this.#errors++;
-    const { settings } = this.server;
-    if (this.#errors < settings.smtpd_hard_error_limit) return true;
+    if (refused) this.errors.refused();
+    if (!this.errors.tooMany) return true;
     this.log.info(`too many errors after ${this.#where} from ${this.client}`);
     this.#abortReason = "too many errors";
-    this.reply(`421 4.7.0 ${settings.myhostname} Error: too many errors`);
+    this.reply(`421 4.7.0 ${this.server.settings.myhostname} Error: too many errors`);
     return false;
   }
 
@@ -502,6 +506,7 @@ export class Session {
   }
 
   #pause(): void {
+    if (this.#paused) return;
     this.#paused = true;
     this.#channel.pause();
   }
@@ -547,31 +552,20 @@ export class Session {
   }
 
   #endData(transaction: Transaction, command: "data" | "bdat" = "data"): void {
-    this.#phase = "busy";
     this.#where = "END-OF-MESSAGE";
     this.transaction = undefined;
     this.forwarded = undefined;
-    endText(this, transaction, command).then((outcome) => {
-      if (outcome.accepted) {
-        this.#errors = 0;
-        this.#junk = 0;
+    this.#await(endText(this, transaction, command), ({ accepted, reply }) => {
+      if (accepted) {
+        this.errors.forgive();
         this.#transcript?.accepted();
       }
-      this.#closeData(command, outcome.reply);
-    }, (error) => this.server.failed(this, error));
-  }
-
-  /** Answers a message. */
-  #closeData(command: "data" | "bdat", reply: ReplyText): void {
-    if (this.#phase !== "busy") return;
-    this.#phase = "command";
-    if (this.#finish(command, reply)) this.#resume();
-    else this.#flush();
+      return this.#finish(command, reply);
+    });
   }
 
   #improperPipelining(after: string, input: Uint8Array): void {
-    const sample = printable(input, EARLY_SAMPLE);
-    this.log.info(`improper command pipelining after ${after} from ${this.client}: ${sample}`);
+    this.log.info(`improper command pipelining after ${after} from ${this.client}: ${sample(input)}`);
     this.reply(REPLY.synchronization);
     this.#phase = "closed";
   }
@@ -590,6 +584,7 @@ export class Session {
       this.server.sendTranscript(this.#transcript, this.client, this.#abortReason);
     }
     this.resetTransaction();
+    this.milters?.quit();
     // A client that has taken its leave sends no more; any other is listened to until it has seen the last reply.
     if (this.#quit && this.#input.length === 0) this.#channel.close();
     else this.#channel.finish();

@@ -21,10 +21,16 @@ export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 /** Who answers questions, and what this program is told. */
 export interface SmtpdServices extends Services {
   readonly settings: SmtpdSettings;
+  /** The settings while clients come faster than they can be served; undefined: the same. */
+  readonly stressed?: SmtpdSettings;
+  /** Clients are handed over by postscreen. */
+  readonly passed?: boolean;
   /** Name of the service in master.toml. */
   readonly serviceName: string;
   /** Undefined where master.toml has no anvil service. */
   readonly anvil?: AnvilService | undefined;
+  /** The path of a service's socket that filters are named by; without it there are no filters of our own. */
+  readonly socketOf?: (service: string) => string | undefined;
   /** Undefined where master.toml has no flush service. */
   readonly flush?: FlushConnection | undefined;
   /** Undefined where TLS is off. */

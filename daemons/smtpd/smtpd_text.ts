@@ -7,6 +7,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 import type { SaslFacts } from "../../lib/access/session_facts.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import { recordBuffer } from "./smtpd_data.ts";
 import { receivedLines } from "./smtpd_received.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
@@ -25,6 +26,8 @@ export async function openText(session: Session, transaction: Transaction): Prom
     session.resetTransaction();
     return REPLY.queueFileError;
   }
+  const filtered = await session.milters?.data();
+  if (filtered !== undefined || session.transaction !== transaction) return filtered;
   const refused = await transaction.offerText?.();
   if (refused !== undefined || session.transaction !== transaction) return refused;
   await sendEnvelope(session, transaction);
@@ -60,7 +63,7 @@ export function sendEnvelope(session: Session, transaction: Transaction): Promis
   const origin = forwarded === undefined ? "" : originText(forwarded);
   session.log.info(`${transaction.id || "NOQUEUE"}: client=${session.client}${login}${origin}`);
   const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
-  return transaction.beginData(facts, limits, received, session.records);
+  return transaction.beginData(facts, limits, received, session.records ??= recordBuffer());
 }
 
 /** What the log tells of where a message was before. */
@@ -77,8 +80,17 @@ function loginText(sasl: SaslFacts | undefined, submitter: string): string {
   return `, sasl_method=${printable(sasl.method)}, sasl_username=${printable(sasl.username)}${sender}`;
 }
 
-/** What becomes of a message whose text has come. */
+/** What becomes of a message whose text has come; its filters are told that it is over. */
 export function endText(
+  session: Session,
+  transaction: Transaction,
+  command: "data" | "bdat",
+): Promise<Outcome> {
+  const outcome = judgeText(session, transaction, command);
+  return session.milters === undefined ? outcome : outcome.finally(() => session.milters?.abort());
+}
+
+function judgeText(
   session: Session,
   transaction: Transaction,
   command: "data" | "bdat",
@@ -89,9 +101,9 @@ export function endText(
   if (reader.bareNewline && refusesBareNewline(session, "DATA")) {
     return Promise.resolve(refuse(transaction, bareNewlineReply));
   }
-  if (access.endFree || reader.tooBig) return commit(transaction, command);
+  if (access.endFree || reader.tooBig) return commit(session, transaction, command);
   return access.checkContent(session, transaction, true).then((refused) =>
-    refused === undefined ? commit(transaction, command) : refuse(transaction, refused)
+    refused === undefined ? commit(session, transaction, command) : refuse(transaction, refused)
   );
 }
 
@@ -100,10 +112,14 @@ function refuse(transaction: Transaction, reply: ReplyText): Outcome {
   return { reply, accepted: false };
 }
 
-function commit(transaction: Transaction, command: "data" | "bdat"): Promise<Outcome> {
-  if (command === "data" || transaction.relayed) return transaction.commit();
+function commit(
+  { milters }: Session,
+  transaction: Transaction,
+  command: "data" | "bdat",
+): Promise<Outcome> {
+  if (command === "data" || transaction.relayed) return transaction.commit(milters);
   const { size } = transaction.reader!;
-  return transaction.commit().then(({ reply, accepted }) => ({
+  return transaction.commit(milters).then(({ reply, accepted }) => ({
     reply: accepted ? reply.replace("queued", `${size} bytes queued`) : reply,
     accepted,
   }));
@@ -111,7 +127,8 @@ function commit(transaction: Transaction, command: "data" | "bdat"): Promise<Out
 
 /** True when a line that ended in LF alone is refused; it is logged also where the administrator asked for a note. */
 export function refusesBareNewline(session: Session, where: string): boolean {
-  const verdict = session.server.bareNewline(session.peer);
+  // Who has logged in is a mail program of ours, as those in mynetworks are, and smuggles nothing.
+  const verdict = session.sasl === undefined ? session.server.bareNewline(session.peer) : "accept";
   if (verdict !== "accept") session.log.info(`bare <LF> received after ${where} from ${session.client}`);
   return verdict === "reject";
 }

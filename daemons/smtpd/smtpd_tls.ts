@@ -3,11 +3,12 @@
  * itself; another one takes over.
  */
 // Safe primitives
-import type { Channel } from "../../lib/safe/channel.ts";
+import type { Channel, ChannelEvents } from "../../lib/safe/channel.ts";
 import type { Certificate, FingerprintDigest } from "../../lib/safe/certificate.ts";
 import { type Handshake, TlsServer, type TlsSession } from "../../lib/safe/tls_server.ts";
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
+import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Wire protocols
 import { findIdentity, serverTlsLevel, type ServerTlsMaterial } from "../../lib/tls/server_material.ts";
@@ -29,7 +30,7 @@ const VERBOSE = 2;
 
 /** What a handshake comes to, once. */
 export interface TlsEvents {
-  secure(channel: Channel, facts: TlsFacts): void;
+  secure(channel: Channel, facts: TlsFacts, resumed: boolean): void;
   failed(): void;
 }
 
@@ -102,7 +103,7 @@ export class SmtpdTls {
         const facts = this.#factsOf(session);
         this.#logSession(client, session, facts);
         const refusal = this.#refusal(facts);
-        if (refusal === undefined) return events.secure(secure, facts);
+        if (refusal === undefined) return events.secure(secure, facts, session.resumed);
         this.#log.info(`NOQUEUE: abort: TLS from ${client}: ${refusal}`);
         secure.destroy();
         events.failed();
@@ -169,15 +170,33 @@ export class SmtpdTls {
 }
 
 /** STARTTLS: answers, and hands the connection to the handshake. */
-export function startTls(session: Session, argument: Uint8Array): ReplyText | undefined {
+export function startTls(
+  session: Session,
+  argument: Uint8Array,
+): ReplyText | undefined | Promise<ReplyText | undefined> {
   const { tls, hiddenKeywords } = session.server;
   // RFC 3207 section 4: STARTTLS has no parameters.
   if (argument.length > 0) return REPLY.startTlsSyntax;
   if (session.tls !== undefined) return REPLY.tlsActive;
   if (tls === undefined || hiddenKeywords.has("STARTTLS")) return REPLY.notImplemented;
   if (!tls.available) return REPLY.tlsUnavailable;
-  session.startTls();
-  return undefined;
+  const refused = session.anvil.checkTls();
+  if (!(refused instanceof Promise)) return refused ?? session.startTls();
+  return refused.then((reply) => reply ?? session.startTls());
+}
+
+/** What a connection tells its session. */
+export function channelEvents(session: Session): ChannelEvents {
+  return {
+    data: (bytes) => session.data(bytes),
+    ended: () => session.ended(),
+    closed: () => session.closed(),
+  };
+}
+
+/** How long a handshake may take: one budget for all of it, so that a byte now and then does not hold a client's place. */
+export function handshakeRule({ smtpd_starttls_timeout }: SmtpdSettings): DeadlineRule {
+  return { timeout: smtpd_starttls_timeout * 1000, perRequest: true, minimumRate: Infinity };
 }
 
 /** True when EHLO offers STARTTLS. */

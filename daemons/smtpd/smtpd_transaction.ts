@@ -4,6 +4,7 @@
  */
 // Utility
 import type { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
+import { parseDecimal } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
@@ -22,6 +23,8 @@ import type { ForwardFacts } from "./smtpd_xforward.ts";
 import { DataReader } from "./smtpd_data.ts";
 import { type MailOptions, ORCPT_LIMIT, type RecipientOptions } from "./smtpd_dsn.ts";
 import { appendEffects, prependedLines } from "./smtpd_effects.ts";
+import type { SessionMilters } from "./smtpd_milter.ts";
+import { MilterRelay } from "./smtpd_milter_relay.ts";
 import { REPLY } from "./smtpd_reply.ts";
 
 /** Records that go out in one chunk, bytes. */
@@ -72,6 +75,8 @@ export class Transaction {
   #queueId: Promise<string> | undefined;
   #outcome: Promise<Outcome> | undefined;
   #over = false;
+  /** The filters' connections, while cleanup tells them the content. */
+  #relay: MilterRelay | undefined;
   reader: DataReader | undefined;
 
   constructor(sender: string, options?: Readonly<MailOptions>) {
@@ -101,17 +106,19 @@ export class Transaction {
     let settle: (outcome: Outcome) => void = () => {};
     this.#queueId = new Promise((resolve) => gotId = resolve);
     this.#outcome = new Promise((resolve) => settle = resolve);
-    const end = (outcome: Outcome) => {
+    const end = (outcome: Outcome, whole: boolean) => {
       this.#over = true;
+      this.#relay?.end(whole);
       gotId("");
       settle(outcome);
     };
     this.#exchange = cleanup.open(
       (reply) => {
         if (reply.is === "queueId") gotId(this.#id = reply.queueId);
-        else end(toOutcome(reply.status, reply.reason, this.#id));
+        else if (reply.is === "status") end(toOutcome(reply.status, reply.reason, this.#id), true);
+        else this.#relay?.take(reply);
       },
-      () => end({ reply: REPLY.queueFileError, accepted: false }),
+      () => end({ reply: REPLY.queueFileError, accepted: false }, false),
     );
     const utf8 = this.options?.utf8 === true ? CLEANUP_FLAG.SMTPUTF8 : 0;
     this.#exchange.send("begin", { flags: flags | utf8 });
@@ -169,7 +176,7 @@ export class Transaction {
   }
 
   /** Ends the message and waits for cleanup's word: after an accepting one the message is on the disk. */
-  commit(): Promise<Outcome> {
+  commit(milters?: SessionMilters): Promise<Outcome> {
     const reader = this.reader!;
     if (reader.tooBig) {
       this.abort();
@@ -179,6 +186,10 @@ export class Transaction {
     appendEffects(reader.records, this.standing.effects.slice(this.#effectsSent));
     appendRecord(reader.records, RECORD.END, "");
     reader.flush();
+    if (milters !== undefined && !this.#over) {
+      this.#relay = new MilterRelay(milters, this.#exchange!);
+      this.#relay.offer();
+    }
     this.#exchange!.send("finish", {});
     return this.#outcome!;
   }
@@ -187,6 +198,7 @@ export class Transaction {
   abort(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#relay?.end(false);
     this.#exchange?.cancel();
   }
 
@@ -278,7 +290,13 @@ const STATUS_REPLIES: readonly [number, ReplyText][] = [
 function toOutcome(status: number, reason: string, queueId: string): Outcome {
   if (status === CLEANUP_STATUS.OK) return { reply: `250 2.0.0 Ok: queued as ${queueId}`, accepted: true };
   const [bit, reply] = STATUS_REPLIES.find(([bit]) => (status & bit) !== 0) ?? [0, REPLY.queueFileError];
+  if (isSmtpReply(reason)) return { reply: reason, accepted: false };
   // For these two cleanup says itself what is wrong, with a status code in front.
   const told = (bit === CLEANUP_STATUS.CONTENT || bit === CLEANUP_STATUS.DEFER) && reason !== "";
   return { reply: told ? `${reply.slice(0, 3)} ${printable(reason)}` : reply, accepted: false };
+}
+
+/** A filter's own words, which cleanup has made safe: a reply code in the place of a status code. */
+function isSmtpReply(reason: string): boolean {
+  return parseDecimal(reason.slice(0, 3)) !== undefined && (reason[3] === " " || reason[3] === "-");
 }

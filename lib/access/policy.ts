@@ -30,6 +30,7 @@ export type AccessSettings = Settings<
   | "local_recipient_maps"
   | "maps_rbl_reject_code"
   | "multi_recipient_bounce_reject_code"
+  | "mynetworks"
   | "myorigin"
   | "non_fqdn_reject_code"
   | "parent_domain_matches_subdomains"

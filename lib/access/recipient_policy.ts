@@ -4,6 +4,8 @@
  *
  * @module
  */
+// Utility
+import { equalsIgnoreCase } from "../vstring/ascii.ts";
 // Mail
 import { isVerifySender } from "../mail/verify_sender.ts";
 // Internal protocols
@@ -103,6 +105,11 @@ function asRuling(verdict: Verdict, rule: Rule, question: Question): Ruling {
   const outcome = reply === undefined ? "dunno" : "reject";
   question.trace?.({ rule, outcome, ...(reply === undefined ? {} : { reply }) });
   return reply === undefined ? undefined : { reply, rule };
+}
+
+/** RFC 5321 section 4.5.1: postmaster without a domain is taken, whatever the restrictions say. */
+export function isPostmaster(address: string): boolean {
+  return equalsIgnoreCase(address, "postmaster");
 }
 
 /**

@@ -4,6 +4,8 @@
 // Utility
 import type { RestrictionName } from "../config/restriction_names.ts";
 import { parseDecimal } from "../vstring/ascii.ts";
+// Tables
+import { isTableSpec } from "../table/spec.ts";
 // Access
 import { ACCESS_ROWS } from "./access_check.ts";
 import { DNS_LIST_ROWS } from "./dns_list.ts";
@@ -80,6 +82,18 @@ const sleep: Row = (_, argument): Run => {
   return () => new Promise((resolve) => setTimeout(() => resolve(DUNNO), seconds * 1000));
 };
 
+/** The client is in mynetworks. Of a table in it that fails nobody can tell: whom it would let in is not refused for good. */
+const permitMynetworks: Row = ({ services }) => {
+  const { maps, settings } = services;
+  const asks = settings.mynetworks.some((item) => isTableSpec(item.startsWith("!") ? item.slice(1) : item));
+  const ask = async ({ client, peer }: Question): Promise<Verdict> => {
+    const found = await maps.find("mynetworks", "list", `${peer.name} ${peer.address}`);
+    if (found.kind === "retry") return { kind: "deferIfReject", reply: lookupFailure(client) };
+    return found.kind === "found" ? OK : DUNNO;
+  };
+  return (q) => q.trusted ? OK : asks ? ask(q) : DUNNO;
+};
+
 /** Any of the certificate's fingerprints is in relay_clientcerts. */
 async function permitCertificate({ maps }: Services, { tls }: Question): Promise<Verdict> {
   const certificate = tls?.certificate;
@@ -112,7 +126,7 @@ export const ROWS: Readonly<Record<RestrictionName, Row>> = {
   }),
   sleep,
   permit_inet_interfaces: by((_, { peer }) => peer.ours ? OK : DUNNO),
-  permit_mynetworks: by((_, { trusted }) => trusted ? OK : DUNNO),
+  permit_mynetworks: permitMynetworks,
   permit_sasl_authenticated: by((_, { sasl }) => sasl !== undefined && sasl.username !== "" ? OK : DUNNO),
   permit_tls_all_clientcerts: by((_, { tls }) => tls?.certificate?.trusted === true ? OK : DUNNO),
   permit_tls_clientcerts: by(permitCertificate),

@@ -38,6 +38,7 @@ export const RULE_PARAMETERS = [
 const REWRITE_CLIENTS: readonly string[] = [
   "permit_inet_interfaces",
   "permit_mynetworks",
+  "permit_sasl_authenticated",
   "check_address_map",
 ];
 

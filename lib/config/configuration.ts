@@ -135,7 +135,21 @@ export function settingsFor<K extends ParameterName>(
       if (service.type === "unix" && isOwn(scope, name)) all.add(name);
     }
   }
-  return collect(scope, all) as Settings<K>;
+  const settings = collect(scope, all) as Settings<K>;
+  return entry.command === "proxymap" ? withAllRules(configuration, settings) : settings;
+}
+
+/** proxymap looks into the tables of every smtpd's rules, also of those that master.toml gives to one alone. */
+export function withAllRules<S extends object>(configuration: Configuration, settings: S): S {
+  const servers = configuration.services.filter(({ command }) => command === "smtpd");
+  const lists = [...RESTRICTION_PARAMETERS, "smtpd_restriction_classes"].filter((name) => name in settings);
+  const all = lists.map((name) => {
+    const values = [configuration.scope, ...servers.map((server) => configuration.scopeOf(server))]
+      .map((scope) => scope.value(name) as readonly string[]);
+    const distinct = new Map(values.map((value) => [value.join("\n"), value]));
+    return [name, Object.freeze([...distinct.values()].flat())];
+  });
+  return Object.freeze({ ...settings, ...Object.fromEntries(all) });
 }
 
 /** True when a transport's parameter is set, or has a default of its own. */
@@ -251,6 +265,7 @@ function hasError(problems: readonly Problem[]): boolean {
 
 /** Parameters that name a transport, `transport` or `transport:nexthop`. */
 const TRANSPORT_NAMES = [
+  "best_mx_transport",
   "default_transport",
   "fallback_transport",
   "local_transport",

@@ -17,6 +17,8 @@ export interface ServiceEntry {
   /** As written: "25", "127.0.0.1:2525", "cleanup". */
   readonly name: string;
   readonly type: "inet" | "unix";
+  /** Type pass of master.cf: a unix socket whose clients are handed over by postscreen. */
+  readonly pass?: true;
   /** In the private rather than the public directory; always false for inet. */
   readonly private: boolean;
   /** Name of the daemon. */
@@ -124,7 +126,8 @@ function readService(
   for (const key of Object.keys(table)) {
     if (!KEYS.includes(key)) report.error(key, `unknown key "${key}" of a service`, didYouMean(key, KEYS));
   }
-  const type = readType(table, report);
+  const pass = table["type"] === "pass";
+  const type = pass ? "unix" : readType(table, report);
   const name = readString(table, "name", report);
   const command = readCommand(table, commands, report);
   const isPrivate = readPrivate(table, type, report);
@@ -132,6 +135,8 @@ function readService(
   const wakeup = readWakeup(table, report);
   const listen = type === "inet" && name !== undefined ? readListen(name, report) : undefined;
   if (type === "unix" && name !== undefined) checkSocketName(name, report);
+  // Who may connect to it says who the client is, and is believed.
+  if (pass && !isPrivate) report.error("private", "a service of type pass must be private");
   const parameters = readOverrides(file, index, table, transports, problems, report);
   const pipe = readArguments(table, command, report);
   if (wrong || name === undefined || type === undefined || command === undefined) return undefined;
@@ -140,6 +145,7 @@ function readService(
     type,
     command,
     private: isPrivate,
+    ...(pass ? { pass } : {}),
     ...wakeup,
     parameters,
     place: file.place("service", index),
@@ -194,7 +200,7 @@ function readString(table: Table, key: string, report: Report): string | undefin
 function readType(table: Table, report: Report): "inet" | "unix" | undefined {
   const type = readString(table, "type", report);
   if (type === undefined || type === "inet" || type === "unix") return type;
-  report.error("type", `unknown service type "${type}"`, 'use "inet" or "unix"');
+  report.error("type", `unknown service type "${type}"`, 'use "inet", "unix" or "pass"');
   return undefined;
 }
 

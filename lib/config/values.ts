@@ -70,7 +70,7 @@ export function parseValue(row: Parameter, text: string): Parsed<AnyValue> {
     case "templates":
       return parseText(row, text);
     case "integer":
-      return inRange(row, parseDecimal(trimBlanks(text)), text);
+      return inRange(row, parseInteger(row, trimBlanks(text)), text);
     case "boolean":
       return parseBoolean(text);
     case "duration":
@@ -110,6 +110,13 @@ function inRange(row: Parameter, number: number | undefined, text: string): Pars
     return wrong(`must be at most ${row.max}${unit}, got "${text}"`);
   }
   return found(number);
+}
+
+/** Numbers below 0 are for parameters that may be so low. */
+function parseInteger(row: Parameter, text: string): number | undefined {
+  if (row.min === undefined || row.min >= 0 || !text.startsWith("-")) return parseDecimal(text);
+  const amount = parseDecimal(text.slice(1));
+  return amount === undefined ? undefined : -amount;
 }
 
 /** Unit of a number without one: that of the default, as in Postfix. */

@@ -16,7 +16,16 @@ import {
 import { isHostName } from "./name.ts";
 
 /** How a lookup ended. ok with no records: the name exists without such records (NODATA). */
-export type AnswerCode = "ok" | "nxdomain" | "servfail" | "refused" | "timeout" | "malformed" | "other";
+export type AnswerCode =
+  | "ok"
+  | "nxdomain"
+  | "servfail"
+  | "refused"
+  | "timeout"
+  | "malformed"
+  /** Its aliases lead in a circle. */
+  | "loop"
+  | "other";
 
 /** One record as callers see it: the fields of the DNS protocol in lib/proto. */
 export interface AnswerRecord {
@@ -66,8 +75,8 @@ export function readAnswer(message: DnsMessage, name: string, type: QueryType, h
     return { kind: "answer", answer: failed(code, name), rejected: [] };
   }
   const chain = followAliases(message.answers, asciiLower(name), type, hops);
-  if (chain === undefined) {
-    return { kind: "answer", answer: failed("malformed", name), rejected: ["CNAME loop"] };
+  if (typeof chain === "string") {
+    return { kind: "answer", answer: failed(chain, name), rejected: ["CNAME loop"] };
   }
   const wanted = message.answers.filter((record) =>
     record.type === RECORD_TYPE[type] && record.name === chain.name
@@ -132,13 +141,13 @@ interface Chain {
   readonly ttl: number;
 }
 
-/** Follows the CNAMEs of a message; undefined when the chain is too long or holds a name that is no host name. */
+/** Follows the CNAMEs of a message; "malformed" when the chain is too long or holds a name that is no host name. */
 function followAliases(
   records: readonly DnsRecord[],
   start: string,
   type: QueryType,
   hopsBefore: number,
-): Chain | undefined {
+): Chain | "malformed" | "loop" {
   let chain: Chain = { name: start, hops: hopsBefore, ttl: 0x7fffffff };
   if (type === "CNAME") return chain;
   const aliases = new Map<string, DnsRecord>();
@@ -150,7 +159,9 @@ function followAliases(
   for (;;) {
     const alias = aliases.get(chain.name);
     if (alias === undefined || alias.data.kind !== "host") return chain;
-    if (chain.hops >= CNAME_LIMIT || !isTarget(alias.data.host, type)) return undefined;
+    // The chain begins at the start: whoever comes back to it, or goes on for longer than there are aliases, is in a circle.
+    if (alias.data.host === start || chain.hops - hopsBefore > aliases.size) return "loop";
+    if (chain.hops >= CNAME_LIMIT || !isTarget(alias.data.host, type)) return "malformed";
     chain = { name: alias.data.host, hops: chain.hops + 1, ttl: Math.min(chain.ttl, alias.ttl) };
   }
 }

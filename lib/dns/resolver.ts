@@ -5,7 +5,7 @@
  * @module
  */
 import { asciiLower, parseDecimal, splitBlanks } from "../vstring/ascii.ts";
-import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
+import { formatIpAddress, parseIpAddress, parseIpv4 } from "../vstring/ip_address.ts";
 import { printable } from "../vstring/printable.ts";
 import { type Answer, failed, readAnswer } from "./answer.ts";
 import { AnswerCache } from "./cache.ts";
@@ -160,12 +160,23 @@ export class Resolver {
       }
       if (last.kind === "malformed") return last;
       if (last.kind === "silent") continue;
+      if (!isOnThisHost(server)) {
+        last = { kind: "message", message: { ...last.message, authenticated: false } };
+      }
       const settled = last.message.rcode === RCODE.OK || last.message.rcode === RCODE.NXDOMAIN;
       // Another server may be in better health; the same one would say the same again.
       if (settled || attempt + 1 >= this.#servers.length) return last;
     }
     return last;
   }
+}
+
+/**
+ * RFC 4035 section 4.9.3: what a resolver says of validation is to be believed only where nobody can change it on its way.
+ * Loopback is the one way of which that is known here.
+ */
+function isOnThisHost({ address }: DnsServer): boolean {
+  return address === "::1" || parseIpv4(address)?.[0] === 127;
 }
 
 /** Servers from "address", "address:port", "[ipv6]:port", several separated by blanks or commas; throws on others. */

@@ -45,6 +45,8 @@ const STATUS_OF_CODE: ReadonlyMap<string, string> = new Map([
   ["ENOMEM", "4.3.0"],
   ["ENOLCK", "4.3.0"],
   ["EBUSY", "4.3.0"],
+  // A folder of a Maildir on a file system of its own: the mailbox is set up wrong, the mail is not.
+  ["EXDEV", "4.2.0"],
   ["EINTR", "4.3.0"],
   ["ETIMEDOUT", "4.3.0"],
 ]);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { asciiUpper } from "../vstring/ascii.ts";
 import { encodeText } from "../vstring/byte_builder.ts";
 
 const PLUS = 0x2b;
@@ -18,6 +19,21 @@ export function encodeXtext(text: string): string {
     out += byte > 0x20 && byte < DEL && byte !== PLUS && byte !== EQUAL
       ? String.fromCharCode(byte)
       : "+" + HEX[byte >> 4]! + HEX[byte & 15]!;
+  }
+  return out;
+}
+
+/**
+ * The text as utf-8-addr-unitext (RFC 6533 section 3): what is outside ASCII stays, and what a parameter value may not
+ * hold is \x{HEX}. For servers with SMTPUTF8 only.
+ */
+export function encodeUnitext(text: string): string {
+  let out = "";
+  for (const char of text) {
+    const code = char.codePointAt(0)!;
+    const plain = code > 0x20 && code !== DEL && code !== PLUS && code !== EQUAL && char !== "\\" &&
+      !(code > DEL && code < 0xa0);
+    out += plain ? char : `\\x{${asciiUpper(code.toString(16))}}`;
   }
   return out;
 }

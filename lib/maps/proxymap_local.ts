@@ -8,7 +8,7 @@
 import { formatIpAddress } from "../vstring/ip_address.ts";
 import { equalsIgnoreCase } from "../vstring/ascii.ts";
 // Tables
-import { parseIpNetwork } from "../table/ip_network.ts";
+import { parseIpAddress, parseIpNetwork } from "../table/ip_network.ts";
 import { matchDomainList, type MatchList } from "../table/match_list.ts";
 import { MISSING, type Outcome } from "../table/table.ts";
 // Mail
@@ -51,5 +51,7 @@ export function addressSet(items: readonly string[], system: () => readonly stri
 /** One text for an address, whatever way it was written; IPv4 in IPv6 form is IPv4. */
 function normalAddress(text: string): string | undefined {
   const parsed = parseIpNetwork(text);
-  return parsed.kind === "bad" ? undefined : formatIpAddress(parsed.network.address);
+  if (parsed.kind === "bad") return undefined;
+  const plain = formatIpAddress(parsed.network.address);
+  return formatIpAddress(parseIpAddress(plain) ?? parsed.network.address);
 }

@@ -103,7 +103,9 @@ export class ProxymapTables {
     if (known !== undefined) return known;
     const items = this.#settings[parameter] ?? [];
     const kind = listKind(parameter);
-    const specs = tableSpecs(items).filter((spec) => !SERVERS_ONLY.includes(parameter) || asksServer(spec));
+    const specs = [...new Set(tableSpecs(items))].filter((spec) =>
+      !SERVERS_ONLY.includes(parameter) || asksServer(spec)
+    );
     const opened = {
       tables: specs.map((spec) => this.#table(spec, parameter)),
       list: kind === undefined ? undefined : this.#list(parameter, kind, items),

@@ -8,14 +8,28 @@ import type { ClientExchange, IpcClient, IpcError } from "../ipc/client.ts";
 import type { Reply } from "../ipc/protocol.ts";
 import { appendRecord, RECORD, recordSize } from "../mail/record.ts";
 import { ByteBuilder, encodeText } from "../vstring/byte_builder.ts";
-import { CHUNK_LIMIT, type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_STATUS } from "./protocols.ts";
+import {
+  CHUNK_LIMIT,
+  type CLEANUP,
+  CLEANUP_EXTERNAL,
+  CLEANUP_FLAG,
+  CLEANUP_INTERNAL,
+  CLEANUP_STATUS,
+} from "./protocols.ts";
 
 /** Where mail comes from: the words of smtputf8_autodetect_classes. */
-export type MailSource = "bounce" | "forward" | "notify" | "sendmail" | "smtpd" | "verify";
+export type MailSource = "bounce" | "forward" | "notify" | "qmqpd" | "sendmail" | "smtpd" | "verify";
 
 /** The flag for mail of a source that cleanup finds out of whether it needs SMTPUTF8; 0 where it does not. */
 export function utf8Flag(autodetectClasses: readonly string[], source: MailSource): number {
   return autodetectClasses.includes(source) || autodetectClasses.includes("all") ? CLEANUP_FLAG.AUTOUTF8 : 0;
+}
+
+/** What is done with mail that the mail system makes itself; internal_mail_filter_classes lets it be filtered. */
+export function internalFlags(filterClasses: readonly string[], source: "bounce" | "notify"): number {
+  return filterClasses.includes(source)
+    ? CLEANUP_INTERNAL | CLEANUP_FLAG.FILTER | CLEANUP_FLAG.MILTER
+    : CLEANUP_INTERNAL;
 }
 
 /** What is done with mail from outside, but for what receive_override_options leaves out. */
@@ -61,6 +75,8 @@ export class SubmissionOverError extends Error {
 const LINE_LIMIT = 2048;
 /** Seconds that cleanup may take for its first and for its last answer, and to take more when its window is full. */
 const ANSWER_TIMEOUT = 100;
+/** The same for the last answer where filters may look at the message, each for its content_timeout. */
+const FILTER_TIMEOUT = 3600;
 
 /** How a message is submitted. */
 export interface SubmissionOptions {
@@ -100,6 +116,8 @@ class OutgoingMessage implements RecordSink {
   readonly #lineLimit: number;
   #result: Submission | undefined;
   #wake: (() => void) | undefined;
+  /** Seconds for the last answer. */
+  #patience = ANSWER_TIMEOUT;
 
   constructor(client: CleanupClient, lineLimit: number) {
     this.#lineLimit = lineLimit;
@@ -108,6 +126,7 @@ class OutgoingMessage implements RecordSink {
 
   /** Opens the message; false when cleanup refuses it. */
   async begin(flags: number): Promise<boolean> {
+    if ((flags & CLEANUP_FLAG.MILTER) !== 0) this.#patience = FILTER_TIMEOUT;
     this.#exchange.send("begin", { flags });
     await this.#waitFor(() => this.queueId !== "");
     return this.#result === undefined;
@@ -140,7 +159,7 @@ class OutgoingMessage implements RecordSink {
     if (this.#result === undefined) {
       this.#flush();
       this.#exchange.send("finish", {});
-      await this.#waitFor(() => false);
+      await this.#waitFor(() => false, this.#patience);
     }
     return this.result();
   }
@@ -166,17 +185,17 @@ class OutgoingMessage implements RecordSink {
     clearTimeout(timer);
   }
 
-  #deadline(): ReturnType<typeof setTimeout> {
+  #deadline(seconds = ANSWER_TIMEOUT): ReturnType<typeof setTimeout> {
     return setTimeout(() => {
       this.#exchange.cancel();
       this.#settle(this.#trouble("cleanup did not answer in time"));
-    }, ANSWER_TIMEOUT * 1000);
+    }, seconds * 1000);
   }
 
   /** Waits until `done` or until there is a result. */
-  #waitFor(done: () => boolean): Promise<void> {
+  #waitFor(done: () => boolean, seconds?: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#deadline();
+      const timer = this.#deadline(seconds);
       this.#wake = () => {
         if (this.#result === undefined && !done()) return;
         clearTimeout(timer);
@@ -194,6 +213,10 @@ class OutgoingMessage implements RecordSink {
         return this.#wake?.();
       case "status":
         return this.#settle({ status: reply.status, reason: reply.reason, queueId: this.queueId });
+      case "milterClose":
+      case "milterRead":
+      case "milterWrite":
+        return; // who lends no filters is asked for none
       default:
         reply satisfies never;
     }

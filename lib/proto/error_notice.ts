@@ -14,14 +14,20 @@ import { mailerDaemon, wrapLine } from "../mail/dsn.ts";
 import { formatTime } from "../mail/queue_file.ts";
 import { RECORD } from "../mail/record.ts";
 // Internal protocols
-import { type CleanupClient, type RecordSink, submitMessage, utf8Flag } from "./cleanup_client.ts";
-import { CLEANUP_INTERNAL } from "./protocols.ts";
+import {
+  type CleanupClient,
+  internalFlags,
+  type RecordSink,
+  submitMessage,
+  utf8Flag,
+} from "./cleanup_client.ts";
 
 /** Parameters that shape the message. */
 export type NoticeSettings = Settings<
   | "double_bounce_sender"
   | "error_notice_recipient"
   | "header_from_format"
+  | "internal_mail_filter_classes"
   | "line_length_limit"
   | "mail_name"
   | "myhostname"
@@ -87,7 +93,8 @@ export async function sendNotice(
     await sink.record(RECORD.EXTRACTED, "");
     await sink.record(RECORD.END, "");
   };
-  const flags = CLEANUP_INTERNAL | utf8Flag(settings.smtputf8_autodetect_classes, "notify");
+  const flags = internalFlags(settings.internal_mail_filter_classes, "notify") |
+    utf8Flag(settings.smtputf8_autodetect_classes, "notify");
   const done = await submitMessage(cleanup, flags, produce, { lineLimit: line_length_limit });
   return done.status === 0 ? undefined : done.reason || `cleanup status ${done.status}`;
 }

@@ -6,6 +6,9 @@
  */
 import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/protocol.ts";
 import { NOTIFY_MOST } from "../mail/notify.ts";
+import { FILTER_LIMIT, LENT_FILTER, MACRO, MACRO_LIMIT, MACRO_VALUE_LIMIT } from "./milter_fields.ts";
+
+export { CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "./cleanup_bits.ts";
 
 /** Longest envelope address that any daemon handles, bytes. RFC 5321 section 4.5.3.1 asks for 254; SMTPUTF8 and quoting get room. */
 export const ADDRESS_LIMIT = 1024;
@@ -24,63 +27,58 @@ export const ENVELOPE_LIMIT = 16384;
 /** Most lines that proxymap is asked about at once, and the longest of them, bytes. */
 export const LINES_LIMIT = 1024;
 export const LINE_LIMIT = 1024 * 1024;
+/** Longest key and value in a cache, bytes. */
+export const CACHE_KEY_LIMIT = 1024;
+export const CACHE_VALUE_LIMIT = 4096;
 /** Most recipients in one delivery request. */
 export const REQUEST_RECIPIENT_LIMIT = 10000;
 
 /**
  * cleanup: takes a message as records of the queue file format and makes the queue file.
  * begin -> (queueId); records* ; finish -> status. A client that breaks off sends cancel, or just goes away.
+ *
+ * smtpd has the connections with the milters of its client. It says `milters` before `finish`; then cleanup tells them
+ * the content through it: each milterWrite and milterRead is answered by one milterDone.
  */
 export const CLEANUP = protocol({
   name: "cleanup",
-  version: 1,
+  version: 2,
   requests: {
     /** Opens a message. `flags` are CLEANUP_FLAG bits. */
     begin: { fields: { flags: integer(0xffff) } },
     /** Whole records: type byte, length, data; see lib/mail/record.ts. */
     records: { fields: { records: bytes(CHUNK_LIMIT) }, flow: true },
+    /** The filters that want to see the content, what was agreed on with them, and values of macros. */
+    milters: {
+      fields: {
+        /** CLEANUP_FLAG bits that filters have added: HOLD, DISCARD. */
+        flags: integer(0xffff),
+        filters: list(FILTER_LIMIT, LENT_FILTER),
+        macros: list(MACRO_LIMIT, { ...MACRO, value: text(MACRO_VALUE_LIMIT) }),
+      },
+    },
+    /** What was written or read; `why` is not empty when the filter is lost. */
+    milterDone: {
+      fields: {
+        filter: integer(FILTER_LIMIT),
+        what: choice("written", "read"),
+        bytes: bytes(CHUNK_LIMIT),
+        why: text(REASON_LIMIT),
+      },
+    },
     /** The E record has been sent: commit and answer. */
     finish: { fields: {} },
   },
   replies: {
     queueId: { fields: { queueId: text(QUEUE_ID_LIMIT) } },
+    milterWrite: { fields: { filter: integer(FILTER_LIMIT), bytes: bytes(CHUNK_LIMIT) } },
+    milterRead: { fields: { filter: integer(FILTER_LIMIT) } },
+    /** The filter has failed: it is told nothing more. */
+    milterClose: { fields: { filter: integer(FILTER_LIMIT) } },
     /** `status` is a set of CLEANUP_STATUS bits, 0 for success; `reason` may be empty. */
     status: { fields: { status: integer(0xffff), reason: text(REASON_LIMIT) }, last: true },
   },
 });
-
-/** What a client of cleanup wants done to its message. */
-export const CLEANUP_FLAG = {
-  BOUNCE: 1, // cleanup itself returns the message on a content error
-  FILTER: 2, // header and body checks
-  HOLD: 4,
-  DISCARD: 8,
-  BCC: 16,
-  MAP: 32, // canonical, virtual alias, masquerade
-  MILTER: 64,
-  SMTPUTF8: 128,
-  AUTOUTF8: 256, // mail that needs SMTPUTF8 is found out
-} as const;
-
-/** Mail from outside the mail system. */
-export const CLEANUP_EXTERNAL = CLEANUP_FLAG.FILTER | CLEANUP_FLAG.MILTER | CLEANUP_FLAG.BCC |
-  CLEANUP_FLAG.MAP;
-/** Mail that the mail system makes itself: bounces, forwarded mail, probes. */
-export const CLEANUP_INTERNAL = CLEANUP_FLAG.MAP;
-
-/** What cleanup says of a message; 0 is success. Postfix's CLEANUP_STAT bits. */
-export const CLEANUP_STATUS = {
-  OK: 0,
-  BAD: 1, // internal protocol error
-  WRITE: 2, // queue file write error
-  SIZE: 4, // message too big
-  CONTENT: 8, // content rejected
-  HOPS: 16, // too many hops
-  RECIPIENT: 64, // no recipients
-  PROXY: 128,
-  DEFER: 512, // temporary failure
-  NOPERM: 1024,
-} as const;
 
 /** trivial-rewrite: address rewriting and resolution. */
 export const REWRITE = protocol({
@@ -409,7 +407,7 @@ export const DNS = protocol({
     answer: {
       fields: {
         /** ok: records may be empty (NODATA). Everything else is for the caller to tell apart. */
-        rcode: choice("ok", "nxdomain", "servfail", "refused", "timeout", "malformed", "other"),
+        rcode: choice("ok", "nxdomain", "servfail", "refused", "timeout", "malformed", "loop", "other"),
         /** DNSSEC-validated, as a trusted resolver says. */
         authenticated: flag(),
         /** Seconds; the least of the answer's. */
@@ -542,8 +540,7 @@ export const MAILBOX = protocol({
 });
 
 /**
- * anvil: how much one client does at all servers of a service. An exchange is one connection of a client: it lasts until
- * the server cancels it or goes away. Answers come in the order of the questions.
+ * anvil: how much one client does at all servers of a service. An exchange is one connection of a client, and ends with it.
  */
 export const ANVIL = protocol({
   name: "anvil",
@@ -551,7 +548,6 @@ export const ANVIL = protocol({
   requests: {
     /** First in each exchange. `client` is an address, or a network with its prefix length. */
     connect: { fields: { service: text(255), client: text(64) } },
-    /** The client does something more. */
     count: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
     /** How often it did, and counts nothing. */
     look: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
@@ -560,5 +556,40 @@ export const ANVIL = protocol({
     /** Connections of the client now, this one included, and in this unit of time. */
     connected: { fields: { count: integer(), rate: integer() } },
     rate: { fields: { rate: integer() } },
+  },
+});
+
+/** dnsblog: what a DNS block list says of a client. No addresses: not listed. `failed`: nobody knows. `ttl`: seconds. */
+export const DNSBLOG = protocol({
+  name: "dnsblog",
+  version: 1,
+  repeatable: true,
+  requests: { look: { fields: { domain: text(255), address: text(64) } } },
+  replies: {
+    listed: {
+      fields: { addresses: list(100, { address: text(64) }), ttl: integer(), failed: flag() },
+      last: true,
+    },
+  },
+});
+
+const CACHE_PLACE = { map: text(100), key: text(CACHE_KEY_LIMIT) } as const;
+
+/**
+ * proxywrite: caches that outlive their daemons, for daemons that may write no file. A map is named by the parameter that
+ * says where it is. What is put is on the disk a moment later, or not at all: a cache is no record.
+ */
+export const CACHE = protocol({
+  name: "cache",
+  version: 1,
+  repeatable: true,
+  requests: {
+    get: { fields: CACHE_PLACE },
+    /** `expires`: seconds since 1970, when it may be forgotten. */
+    put: { fields: { ...CACHE_PLACE, value: text(CACHE_VALUE_LIMIT), expires: integer() }, oneway: true },
+  },
+  replies: {
+    found: { fields: { value: text(CACHE_VALUE_LIMIT) }, last: true },
+    missing: { fields: {}, last: true },
   },
 });

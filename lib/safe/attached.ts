@@ -7,11 +7,20 @@
  */
 import { SystemError } from "./error.ts";
 
-/** Runs a program on our own standard streams and with our environment; returns its exit status. */
-export async function runAttached(program: string, args: readonly string[]): Promise<number> {
+/**
+ * Runs a program on our own standard streams and with our environment; returns its exit status.
+ *
+ * @param environment variables beside those
+ */
+export async function runAttached(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<number> {
   try {
     const child = new Deno.Command(program, {
       args: [...args],
+      env: environment,
       stdin: "inherit",
       stdout: "inherit",
       stderr: "inherit",

@@ -33,13 +33,19 @@ const BACKLOG = 511;
 /** One connected stream socket. */
 export class Channel {
   readonly #socket: net.Socket;
+  readonly #below: net.Socket | undefined;
   #events: ChannelEvents | undefined;
   #over = false;
   #linger: ReturnType<typeof setTimeout> | undefined;
 
-  /** Only this module makes one. */
-  constructor(socket: net.Socket) {
+  /**
+   * Only lib/safe makes one.
+   *
+   * @param below the connection itself, where `socket` is TLS on it
+   */
+  constructor(socket: net.Socket, below?: net.Socket) {
     this.#socket = socket;
+    this.#below = below;
     socket.setNoDelay(true);
     socket.on("error", (error) => this.#end(describe(error)));
     socket.on("close", () => {
@@ -76,11 +82,13 @@ export class Channel {
 
   /** Stops reading, so that the peer is slowed down. */
   pause(): void {
-    this.#socket.pause();
+    if (this.#below === undefined) this.#socket.pause();
+    else readingOf(this.#below)?.readStop();
   }
 
   resume(): void {
-    this.#socket.resume();
+    if (this.#below === undefined) this.#socket.resume();
+    else readingOf(this.#below)?.readStart();
   }
 
   /** Address of the peer, for TCP; empty for unix sockets. */
@@ -100,6 +108,11 @@ export class Channel {
     return this.#socket.localPort ?? 0;
   }
 
+  /** Sends what waits and then no more; what the peer sends still comes. */
+  endOutput(): void {
+    this.#socket.end();
+  }
+
   /**
    * Sends what waits, then closes. A peer that does not fetch it, or does not close its side, is cut off after a
    * while: its socket is not ours to keep.
@@ -109,7 +122,7 @@ export class Channel {
     this.#socket.end();
     // What still comes in is thrown away: closing with unread input would reset the connection, and the peer might
     // never see the last reply.
-    this.#socket.resume();
+    this.resume();
     this.#linger ??= setTimeout(() => this.#socket.destroy(), LINGER);
   }
 
@@ -149,6 +162,14 @@ export class Channel {
     // An end from the peer leaves our half open: nobody here uses a half-open connection.
     if (!this.#socket.destroyed) this.#socket.end(() => this.#socket.destroy());
   }
+}
+
+/**
+ * What reads from the system for a connection that TLS is on. A TLS socket that is paused goes on reading and keeps all of
+ * it in memory, and does not always go on when it is resumed (tests/platform); so its connection is stopped in its place.
+ */
+function readingOf(socket: net.Socket): { readStop(): void; readStart(): void } | null {
+  return (socket as unknown as { _handle: { readStop(): void; readStart(): void } | null })._handle;
 }
 
 /** A listener that was inherited, accepting until it is closed. */

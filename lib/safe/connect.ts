@@ -29,12 +29,15 @@ export class NetworkError extends Error {
 
 const TIMED_OUT = "Connection timed out";
 
+/** The part of the runtime's streams that a connection stands on. */
+export type RawStream = Pick<Deno.Conn, "read" | "write" | "close">;
+
 /** A stream as it was opened, with the addresses of its ends. */
-export type OpenStream = Pick<Deno.Conn, "read" | "write" | "close" | "localAddr" | "remoteAddr">;
+export type OpenStream = RawStream & Pick<Deno.Conn, "localAddr" | "remoteAddr">;
 
 /** One connected stream. One read and one write may be under way at once. */
 export class Connection {
-  readonly #conn: OpenStream;
+  #conn: RawStream;
   readonly localAddress: string;
   readonly remoteAddress: string;
   /** When the current wait ends, by `performance.now()`; infinite while nobody waits. */
@@ -62,13 +65,29 @@ export class Connection {
     this.#expires = Infinity;
   }
 
+  /**
+   * Puts another stream on top of the one in use, as TLS; nothing may be under way. Throws `NetworkError` for what goes
+   * wrong below, and what `make` throws.
+   */
+  async layer(make: (below: RawStream) => Promise<RawStream>): Promise<void> {
+    try {
+      this.#conn = await make(this.#conn);
+    } catch (error) {
+      throw this.#timedOut ? this.#failure(error) : error;
+    }
+  }
+
   /** Reads into `buffer`: the bytes read, or null when the peer has closed. Throws `NetworkError`. */
   async read(buffer: Uint8Array): Promise<number | null> {
+    let count: number | null;
     try {
-      return await this.#conn.read(buffer);
+      count = await this.#conn.read(buffer);
     } catch (error) {
       throw this.#failure(error);
     }
+    // A stream on top of another ends in good order when we close it.
+    if (count === null && this.#timedOut) throw new NetworkError("timeout", TIMED_OUT);
+    return count;
   }
 
   /** Writes all of `bytes`. Throws `NetworkError`. */

@@ -15,7 +15,7 @@ import {
 } from "node:crypto";
 
 /** Digests that are made here. */
-export type DigestName = "md5" | "sha1" | "sha256" | "sha512";
+export type DigestName = "md5" | "sha1" | "sha256" | "sha384" | "sha512";
 
 /** Memory that scrypt may take beyond what its parameters ask for, bytes. */
 const SCRYPT_SPARE = 1024 * 1024;

@@ -112,28 +112,32 @@ export class TlsServer {
     return { cancel };
   }
 
-  #take(socket: tls.TLSSocket | Socket): HandshakeEvents | undefined {
-    // The socket below has no public name; a handshake that could not begin hands over that socket itself.
-    const below = (socket as { readonly _parent?: Socket })._parent ?? socket;
+  #take(below: Socket): HandshakeEvents | undefined {
     const events = this.#waiting.get(below);
     this.#waiting.delete(below);
     return events;
   }
 
   #secured(socket: tls.TLSSocket): void {
-    const events = this.#take(socket);
+    const below = belowOf(socket);
+    const events = this.#take(below);
     if (events === undefined) return void socket.destroy();
     // From here on a client may end its side and still read, as without TLS.
     socket.allowHalfOpen = true;
-    events.secure(new Channel(socket), sessionOf(socket));
+    events.secure(new Channel(socket, below), sessionOf(socket));
   }
 
   #failed(socket: tls.TLSSocket | Socket, why: string): void {
-    const events = this.#take(socket);
+    const events = this.#take(belowOf(socket));
     if (events === undefined) return;
     socket.destroy();
     events.failed(why);
   }
+}
+
+/** The connection that TLS is on, which has no public name; a handshake that could not begin has the connection itself. */
+function belowOf(socket: tls.TLSSocket | Socket): Socket {
+  return (socket as { readonly _parent?: Socket })._parent ?? socket;
 }
 
 function chooser(

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { argon2Verify } from "hash-wasm";
+import { argon2id, argon2Verify } from "hash-wasm";
 
 /** Most memory, KiB, passes and lanes that a hash may ask for. */
 const MEMORY_LIMIT = 262_144;
@@ -26,4 +26,22 @@ export function isArgon2(text: string): boolean {
 /** True when the password is that of the hash. */
 export function checkArgon2(password: Uint8Array, hash: string): Promise<boolean> {
   return argon2Verify({ password, hash });
+}
+
+/** Work of a new hash: KiB of memory and passes. */
+const MEMORY = 65_536;
+const PASSES = 3;
+const HASH_SIZE = 32;
+
+/** A new hash in PHC form. */
+export function makeArgon2(password: Uint8Array, salt: Uint8Array): Promise<string> {
+  return argon2id({
+    password,
+    salt,
+    parallelism: 1,
+    iterations: PASSES,
+    memorySize: MEMORY,
+    hashLength: HASH_SIZE,
+    outputType: "encoded",
+  });
 }

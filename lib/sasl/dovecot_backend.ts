@@ -37,6 +37,8 @@ const REASON_LIMIT = 300;
 /** Largest request id: Dovecot's are 32 bits. */
 const ID_LIMIT = 0x7fffffff;
 const READ_SIZE = 16_384;
+/** How long an answer may take: Dovecot makes addresses wait, up to 15 seconds, from which wrong passwords come. */
+const ANSWER_TIMEOUT = 3 * SASL_TIMEOUT;
 const LOST = "Connection lost to authentication server";
 
 /** Dovecot as a backend. */
@@ -122,6 +124,7 @@ class DovecotSession {
   #spid = false;
   #minor = 0;
   #next = 1;
+  #heard = 0;
 
   private constructor(connection: Connection) {
     this.#connection = connection;
@@ -160,7 +163,8 @@ class DovecotSession {
   #ask(id: number, line: string): Promise<SaslStep> {
     if (!this.open) return Promise.resolve({ kind: "trouble", why: LOST });
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#end(new ProtocolError("no answer in time")), SASL_TIMEOUT);
+      const asked = performance.now();
+      const timer = setTimeout(() => this.#late(id, asked), ANSWER_TIMEOUT);
       this.#waiting.set(id, (step) => {
         clearTimeout(timer);
         this.#waiting.delete(id);
@@ -168,6 +172,13 @@ class DovecotSession {
       });
       this.#send(line);
     });
+  }
+
+  /** No answer has come: of a Dovecot that says nothing at all any more the connection is given up. */
+  #late(id: number, asked: number): void {
+    if (this.#heard < asked) return this.#end(new ProtocolError("no answer in time"));
+    this.#waiting.get(id)?.({ kind: "trouble", why: "Authentication timed out" });
+    if (this.open && this.#minor >= 1) this.#send(`CANCEL\t${id}\n`);
   }
 
   #send(line: string): void {
@@ -180,6 +191,7 @@ class DovecotSession {
       for (;;) {
         const count = await this.#connection.read(buffer);
         if (count === null) throw new ProtocolError(LOST);
+        this.#heard = performance.now();
         this.#input.push(buffer.slice(0, count));
         for (;;) {
           const line = this.#input.line(LINE_LIMIT);

@@ -20,7 +20,9 @@ import {
 /** Checks a password. */
 export type CheckPassword = (username: string, password: Uint8Array) => Promise<SaslStep>;
 
+/** The mechanisms; both send the password as it is. */
 export const PLAIN: Mechanism = { name: "PLAIN", properties: new Set(["plaintext"]) };
+/** See PLAIN. */
 export const LOGIN: Mechanism = { name: "LOGIN", properties: new Set(["plaintext"]) };
 
 const EMPTY = new Uint8Array(0);

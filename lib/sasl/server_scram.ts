@@ -26,6 +26,7 @@ export type FindKeys = (
   username: string,
 ) => { readonly name: string; readonly keys: ScramKeys; readonly known: boolean };
 
+/** The mechanism: the password stays with the client, and the server proves itself too. */
 export const SCRAM: Mechanism = { name: "SCRAM-SHA-256", properties: new Set(["mutual-auth"]) };
 
 /** Bytes of the server's part of the nonce. */

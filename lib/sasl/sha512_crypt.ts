@@ -10,7 +10,7 @@ import { digest } from "../safe/digest.ts";
 /** Rounds where the hash names none, and the most that are done here; each round is a digest. */
 const DEFAULT_ROUNDS = 5000;
 const LEAST_ROUNDS = 1000;
-export const ROUNDS_LIMIT = 500_000;
+const ROUNDS_LIMIT = 500_000;
 /** Rounds after which others get a turn. */
 const TURN = 2000;
 const SALT_LIMIT = 16;

@@ -4,8 +4,8 @@
  *
  * @module
  */
-
 import type { PipeAttributes } from "../config/pipe_attributes.ts";
+import type { ClientTlsMaterial } from "../tls/client_material.ts";
 import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
 /** Descriptor of the first listening socket, or of a helper's one connection; more listeners follow it. */
@@ -18,6 +18,10 @@ export interface Boot {
   /** Name in master.toml, as "relay" for a command "smtp". */
   readonly service: string;
   readonly settings: { readonly [parameter: string]: unknown };
+  /** Settings that are others while clients come faster than they can be served (parameter stress). */
+  readonly stressed?: { readonly [parameter: string]: unknown };
+  /** Its clients are handed over by postscreen (a service of type pass). */
+  readonly passed?: true;
   /** Absolute socket paths by service name: those that it may connect to and no others. */
   readonly sockets: { readonly [service: string]: string };
   /** Listening sockets, from descriptor 3 on; behind them the one on which mailbox helpers arrive, if there is one. */
@@ -40,6 +44,8 @@ export interface Boot {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; only these two have it. */
   readonly queueKey?: string;
+  /** Authorities, key and certificates of a daemon that opens TLS connections. */
+  readonly clientTls?: ClientTlsMaterial;
   /** Keys and certificates, for a daemon that terminates TLS where TLS is on. */
   readonly tls?: ServerTlsMaterial;
   /** What a pipe agent's program is and how it wants its mail. */
@@ -133,6 +139,8 @@ export type HelperRequest =
 export type Control =
   /** Take no new work, finish what there is, end. */
   | { readonly word: "retire" }
+  /** All processes that the service may have are full. */
+  | { readonly word: "stress" }
   /** The wake-up timer of the service. */
   | { readonly word: "wakeup" }
   /** Answer to a request for a helper: empty `why` when it has been started. */
@@ -157,7 +165,7 @@ export function formatLine(message: Control | Status): string {
   return JSON.stringify(message) + "\n";
 }
 
-const CONTROL_WORDS = ["retire", "wakeup", "helper"];
+const CONTROL_WORDS = ["retire", "stress", "wakeup", "helper"];
 const STATUS_WORDS = ["ready", "alive", "retiring", "security", "helper", "names", "killGroup"];
 
 /** Reads a control line; undefined when it is none. */

@@ -11,8 +11,11 @@ import type { Problem } from "../config/problem.ts";
 // Server skeleton
 import { findUnsafeFiles } from "./check_files.ts";
 import { findAliasLoops } from "./check_loops.ts";
+import { findMilterProblems } from "./check_milters.ts";
+import { findProgramProblems } from "./check_programs.ts";
 import { findLostRules } from "./check_rules.ts";
 import { findTableProblems } from "./check_tables.ts";
+import { findFilterProblems } from "./filter_reach.ts";
 import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
@@ -21,6 +24,7 @@ import { findProxyProblems } from "./proxy_reach.ts";
 import { findSaslProblems } from "./sasl_reach.ts";
 import { findTlsProblems } from "./tls_files.ts";
 import { systemGateways } from "./system_facts.ts";
+import { findClientTlsProblems } from "./tls_client_files.ts";
 
 /** Largest expect.toml, bytes. */
 const EXPECT_LIMIT = 4 * 1024 * 1024;
@@ -41,6 +45,10 @@ export async function findProblems(
     ...findLostRules(configuration),
     ...findUnsafeFiles(configuration),
     ...findAliasLoops(configuration),
+    ...findFilterProblems(configuration, services),
+    ...findMilterProblems(configuration),
+    ...findClientTlsProblems(configuration, services),
+    ...findProgramProblems(configuration),
     ...findPolicyProblems(configuration),
     ...findProxyProblems(configuration),
     ...await findDecisionProblems(configuration, services),

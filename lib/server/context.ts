@@ -11,6 +11,7 @@ import type { Protocol } from "../ipc/protocol.ts";
 import { MAILBOX } from "../proto/protocols.ts";
 import type { Channel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
+import { type ClientTlsMaterial, NO_MATERIAL } from "../tls/client_material.ts";
 import { exitProcess, inputLines, onUncaughtError, writeOutputText } from "../safe/stdio.ts";
 import {
   type Boot,
@@ -32,6 +33,10 @@ const TOKEN_LIMIT = 64;
 /** A daemon's view of the world. */
 export interface Context<S extends Service> {
   readonly settings: Settings<S["parameters"][number]>;
+  /** The settings while clients come faster than they can be served; the same where nothing depends on that. */
+  readonly stressed: Settings<S["parameters"][number]>;
+  /** Its clients are handed over by postscreen. */
+  readonly passed: boolean;
   readonly log: Logger;
   /** Name in master.toml. */
   readonly serviceName: string;
@@ -40,6 +45,8 @@ export interface Context<S extends Service> {
   readonly bootId: string;
   /** What cleanup proves itself to qmgr with; empty for all others. */
   readonly queueKey: string;
+  /** What a daemon that opens TLS connections has for it. */
+  readonly clientTls: ClientTlsMaterial;
   /** Of a pipe agent: its program and how that wants its mail. */
   readonly pipe: PipeAttributes | undefined;
   /** Services that serve the delivery protocol. */
@@ -52,10 +59,16 @@ export interface Context<S extends Service> {
   client<P extends Protocol>(protocol: P, service: string): IpcClient<P>;
   /** True when the service runs here and may be reached. */
   reaches(service: string): boolean;
+  /** Path of the service's socket, for those that speak no internal protocol on it. */
+  socketOf(service: string): string | undefined;
   /** Runs `work` every so many seconds; an error in it is fatal. */
   every(seconds: number, work: () => void | Promise<void>): void;
   /** Runs `work` when master's wake-up timer for the service fires. */
   onWakeup(work: () => void | Promise<void>): void;
+  /** Runs `work` whenever all processes of the service are full. */
+  onStress(work: () => void): void;
+  /** The process keeps counts: it is not replaced after max_use requests, and is idle so many seconds before it ends. */
+  keepCounts(seconds: number): void;
   /** Asks master for a helper process; throws with master's reason. */
   startHelper(task: HelperRequest): Promise<IpcClient<typeof MAILBOX>>;
   /** Ends the process after an error that nothing here can mend. */
@@ -75,12 +88,19 @@ export class Process<S extends Service> implements Context<S> {
   readonly boot: Boot;
   readonly log: Logger;
   readonly settings: Settings<S["parameters"][number]>;
+  readonly stressed: Settings<S["parameters"][number]>;
+  readonly passed: boolean;
   readonly serviceName: string;
   readonly hostName: string;
   readonly bootId: string;
   readonly queueKey: string;
+  readonly clientTls: ClientTlsMaterial;
   readonly pipe: PipeAttributes | undefined;
   readonly transports: readonly string[];
+  /** Requests after which it is replaced, 0 for never, and seconds without work after which it ends. */
+  maxUse: number;
+  maxIdle: number;
+  readonly #onStress: (() => void)[] = [];
   readonly tls: ServerTlsMaterial | undefined;
   readonly #clients = new Map<string, IpcClient<Protocol>>();
   readonly #wakeups: (() => void | Promise<void>)[] = [];
@@ -97,10 +117,17 @@ export class Process<S extends Service> implements Context<S> {
   constructor(command: string, boot: Boot) {
     this.boot = boot;
     this.settings = Object.freeze({ ...boot.settings }) as Settings<S["parameters"][number]>;
+    this.stressed = Object.freeze({ ...boot.settings, ...boot.stressed }) as Settings<
+      S["parameters"][number]
+    >;
+    this.passed = boot.passed === true;
+    this.maxUse = boot.maxUse;
+    this.maxIdle = boot.maxIdle;
     this.serviceName = boot.service;
     this.hostName = boot.log.hostName;
     this.bootId = boot.bootId;
     this.queueKey = boot.queueKey ?? "";
+    this.clientTls = boot.clientTls ?? NO_MATERIAL;
     this.pipe = boot.pipe;
     this.transports = boot.transports;
     this.tls = boot.tls;
@@ -139,12 +166,25 @@ export class Process<S extends Service> implements Context<S> {
     return this.boot.sockets[service] !== undefined;
   }
 
+  socketOf(service: string): string | undefined {
+    return this.boot.sockets[service];
+  }
+
   every(seconds: number, work: () => void | Promise<void>): void {
     setInterval(() => this.#run(work), seconds * 1000);
   }
 
   onWakeup(work: () => void | Promise<void>): void {
     this.#wakeups.push(work);
+  }
+
+  onStress(work: () => void): void {
+    this.#onStress.push(work);
+  }
+
+  keepCounts(seconds: number): void {
+    this.maxUse = 0;
+    this.maxIdle = Math.max(this.maxIdle, seconds);
   }
 
   fatal(why: string): never {
@@ -244,6 +284,9 @@ export class Process<S extends Service> implements Context<S> {
     switch (control.word) {
       case "retire":
         return this.retire();
+      case "stress":
+        for (const work of this.#onStress) work();
+        return;
       case "wakeup":
         for (const work of this.#wakeups) this.#run(work);
         return;

@@ -174,7 +174,7 @@ function keepHouse<S extends Service>(process: Process<S>, service: S, house: Ho
   const replaceable = service.endsWhenIdle || service.skeleton === "stream";
   const look = () => {
     const used = house.used();
-    const { maxUse, maxIdle } = process.boot;
+    const { maxUse, maxIdle } = process;
     if (house.busy() > 0 || used !== lastUsed) idleSince = performance.now();
     lastUsed = used;
     if (maxUse > 0 && used >= maxUse) retire();

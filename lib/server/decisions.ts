@@ -8,7 +8,7 @@
 // Safe primitives
 import { systemAddresses } from "../safe/process.ts";
 // Utility
-import { type Configuration, type ServiceEntry, settingsFor } from "../config/configuration.ts";
+import { type Configuration, type ServiceEntry, settingsFor, withAllRules } from "../config/configuration.ts";
 import { PARAMETER_NAMES, type ParameterName, type Settings } from "../config/parameters.ts";
 import type { Scope } from "../config/scope.ts";
 import { localClient } from "../ipc/local.ts";
@@ -26,7 +26,7 @@ import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import { isLoopback, type Peer } from "../access/peer.ts";
 import type { Question, Ruling, Services, Step } from "../access/policy.ts";
-import { AccessLists, checkRecipient, resolveRecipient } from "../access/recipient_policy.ts";
+import { AccessLists, checkRecipient, isPostmaster, resolveRecipient } from "../access/recipient_policy.ts";
 import { type ReplyText, soften } from "../access/reply.ts";
 import { isOurs } from "../access/restriction_rows.ts";
 // Maps
@@ -44,7 +44,13 @@ export interface View {
   readonly address: string;
   /** Its verified name, or "unknown". */
   readonly name: string;
+  /** The name of its address, verified or not; left out: as `name`. */
+  readonly reverseName?: string;
+  /** Its names cannot be looked up now. */
+  readonly nameTrouble?: boolean;
   readonly helo: string;
+  /** The name under which it has logged in; empty or left out: it has not. */
+  readonly sasl?: string;
   /** Internal form; empty for the null sender. */
   readonly sender: string;
   /** As the client sends it, without the brackets. */
@@ -95,6 +101,9 @@ export interface DecisionOptions {
 
 const ACCEPTED: ReplyText = "250 2.1.5 Ok";
 
+/** The mechanism that a login is taken to have come by. */
+const LOGIN_METHOD = "PLAIN";
+
 const SILENT: Logger = {
   info: () => {},
   warning: () => {},
@@ -138,7 +147,7 @@ export class Decisions {
   ) {
     this.#configuration = configuration;
     this.#options = options;
-    const settings = this.settingsOf("proxymap");
+    const settings = withAllRules(configuration, this.settingsOf("proxymap"));
     const reads = services.get("proxymap")?.reads ?? [];
     const searched = searchedParameters(reads as Parameters<typeof searchedParameters>[0]);
     // Unless somebody says how, tables on servers are not asked: check must not hang on them, nor need their passwords.
@@ -243,9 +252,12 @@ export class Decisions {
       recipient: quoteAddress(recipient),
       resolved,
       warn: () => {},
+      ...(view.sasl ? { sasl: { method: LOGIN_METHOD, username: view.sasl } } : {}),
       ...(trace === undefined ? {} : { trace }),
     };
-    const refusal = await checkRecipient(new AccessLists(services), question, resolved);
+    const refusal = isPostmaster(recipient)
+      ? undefined
+      : await checkRecipient(new AccessLists(services), question, resolved);
     const accepted = refusal === undefined;
     const relayed = accepted && !isOurs(question);
     return { reply: said(refusal?.reply ?? ACCEPTED), accepted, trusted, resolved, relayed, refusal };
@@ -262,16 +274,16 @@ function requestId(...request: readonly string[]): string {
   return JSON.stringify(request);
 }
 
-function makePeer({ address, name }: View): Peer {
+function makePeer({ address, name, reverseName = name, nameTrouble = false }: View): Peer {
   const local = isLoopback(address);
   return {
     name,
-    reverseName: name,
+    reverseName,
     address,
     port: 0,
     serverAddress: local ? address : "",
     serverPort: 0,
-    nameTrouble: false,
+    nameTrouble,
     ours: local,
   };
 }

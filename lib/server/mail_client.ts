@@ -15,9 +15,12 @@ import type { Request } from "../ipc/protocol.ts";
 import { QueueDirectory } from "../mail/queue_directory.ts";
 import { DnsClient } from "../proto/dns_client.ts";
 import { noticeLines, type NoticeSettings, sendNotice } from "../proto/error_notice.ts";
-import { CLEANUP, DELIVERY, DNS, PROXYMAP, REWRITE } from "../proto/protocols.ts";
+import { CacheClient } from "../proto/cache_client.ts";
+import { CACHE, CLEANUP, DELIVERY, DNS, PROXYMAP, REWRITE } from "../proto/protocols.ts";
 import { MapClient } from "../proto/proxymap_client.ts";
 import { RewriteClient } from "../proto/rewrite_client.ts";
+import type { StsLookup } from "../proto/sts_client.ts";
+import type { TlsReporter } from "../proto/tlsrpt_client.ts";
 // Wire protocols
 import { ClientAgent, type DeliveryExchange } from "../smtp/client_agent.ts";
 import { SessionCache } from "../smtp/client_cache.ts";
@@ -25,7 +28,12 @@ import type { PassOn } from "../smtp/client_delivery.ts";
 import type { ClientPolicy } from "../smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../smtp/client_recipients.ts";
 import type { OutgoingRules, RewriteServices } from "../smtp/client_rewrite.ts";
+import { ClientLogin, type SaslConfiguration } from "../smtp/client_sasl.ts";
+import { RefusedLogins } from "../smtp/client_sasl_cache.ts";
 import type { ClientTables } from "../smtp/client_tables.ts";
+import { ClientTls } from "../smtp/client_tls.ts";
+import { TlsPolicyFinder } from "../smtp/client_tls_policy.ts";
+import type { TlsConfiguration } from "../smtp/client_tls_settings.ts";
 // Server skeleton
 import type { Context } from "./context.ts";
 import type { Service } from "./service.ts";
@@ -47,6 +55,13 @@ export interface ClientProgram {
   readonly rules: (services: () => RewriteServices) => OutgoingRules | undefined;
   /** Tables about servers; `maps` is called only where there are some. */
   readonly tables: (maps: () => MapClient) => ClientTables | undefined;
+  readonly tls: TlsConfiguration;
+  /** Undefined where MTA-STS policies are not asked for. */
+  readonly sts?: StsLookup | undefined;
+  /** Undefined where nobody wants to know what became of TLS. */
+  readonly reporter?: TlsReporter | undefined;
+  /** Undefined where nobody logs in. */
+  readonly sasl: SaslConfiguration | undefined;
 }
 
 /** Makes the agent of a program and gives what serves a request. */
@@ -71,6 +86,8 @@ export function mailClient(
     dns: tables?.filterDns(dns) ?? dns,
     native: systemHosts,
     cache,
+    tls: clientTls(context, program, maps, dns),
+    login: program.sasl === undefined ? undefined : clientLogin(context, program.sasl, maps()),
     log,
     random: Math.random,
     rules: program.rules(services),
@@ -81,6 +98,37 @@ export function mailClient(
     trouble: (what, error) => context.trouble(what, error),
   }, queue);
   return (exchange, request) => agent.handle(exchange, request);
+}
+
+/** What logs in, and remembers where that was refused. */
+function clientLogin(context: ProgramContext, sasl: SaslConfiguration, maps: MapClient): ClientLogin {
+  const { cache, cacheTime = 0 } = sasl;
+  if (cache === undefined) return new ClientLogin(sasl, maps);
+  if (!context.reaches("proxywrite")) {
+    context.log.warning(`${cache} is not used: master.toml has no service "proxywrite"`);
+    return new ClientLogin(sasl, maps);
+  }
+  const client = new CacheClient(context.client(CACHE, "proxywrite"), cache);
+  return new ClientLogin(sasl, maps, new RefusedLogins(client, cacheTime));
+}
+
+/** What finds the TLS policies of servers, and obeys them. */
+function clientTls(
+  { log }: ProgramContext,
+  { policy, tls, sts, reporter }: ClientProgram,
+  maps: () => MapClient,
+  dns: DnsClient,
+): ClientTls {
+  const finder = new TlsPolicyFinder({
+    configuration: tls,
+    myHostName: policy.myHostName,
+    maps: tls.policyTables === undefined ? undefined : maps(),
+    // A filter of replies is about where mail goes; what DANE trusts is what the resolver said.
+    dns,
+    sts,
+    warn: (text) => log.warning(text),
+  });
+  return new ClientTls(tls, finder, log, reporter);
 }
 
 /** Tells the postmaster of conversations; that it fails is only logged, as the mail is dealt with. */

@@ -126,6 +126,7 @@ function trustedGateway(configuration: Configuration, entry: ServiceEntry, view:
 
 /** No stranger reaches a port that is bound on loopback addresses only. */
 function isLoopbackOnly(configuration: Configuration, entry: ServiceEntry): boolean {
+  if (entry.pass) return false;
   if (entry.type !== "inet") return true;
   const host = entry.listen?.host;
   const hosts = host === undefined ? configuration.settings.inet_interfaces : [host];

@@ -12,10 +12,14 @@ import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { AnyHelperTask, Boot } from "./boot.ts";
 import { type CodeLocation, hardeningFlags } from "./hardening.ts";
+import { filterGrants, filterMay } from "./filter_reach.ts";
+import { filterNames, milterGrants } from "./milter_reach.ts";
+import { httpsReach } from "./https_reach.ts";
 import { policyGrants } from "./policy_reach.ts";
 import { programTask } from "./program_task.ts";
 import { proxyGrants } from "./proxy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
+import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
 import { saslReach } from "./sasl_reach.ts";
 import { serverTlsMaterial } from "./tls_files.ts";
@@ -119,7 +123,8 @@ export class Planner {
     const helper = service.runsProgram ? programTask(this.#configuration, entry) : undefined;
     if (helper !== undefined) grants.push(...this.#taskGrants(entry, helper));
     const reach = this.#reach(service, settings, entry);
-    grants.push(...reach.grants);
+    grants.push(...reach.grants, ...milterGrants(this.#configuration, entry, service.milters ?? []));
+    grants.push(...filterGrants(this.#configuration, entry, service));
     if (service.asksProxyFilter) grants.push(...proxyGrants(this.#configuration, entry, settings));
     if (service.asksPolicyServers) grants.push(...policyGrants(this.#configuration, entry));
     if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
@@ -222,7 +227,10 @@ export class Planner {
   }
 
   #heapLimit(entry: ServiceEntry): number {
-    return settingsFor(this.#configuration, entry, ["daemon_heap_limit"]).daemon_heap_limit;
+    const { daemon_heap_limit: limit } = settingsFor(this.#configuration, entry, ["daemon_heap_limit"]);
+    const service = this.#services.get(entry.command);
+    const declared = service === undefined ? undefined : filterMay(this.#configuration, entry, service);
+    return declared === undefined ? limit : Math.min(limit, declared.memory);
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
@@ -245,9 +253,11 @@ export class Planner {
 
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects, asksPolicyServers, asksProxyFilter } = this.#services.get(client.command)!;
+    const { runAs, connects, connectsFor, milters = [], asksPolicyServers, asksProxyFilter } = this.#services
+      .get(client.command)!;
     if (runAs !== "postern-net") return false;
-    if (this.#connectsTo(connects, entry)) return true;
+    const others = [...Object.keys(connectsFor ?? {}), ...filterNames(this.#configuration, client, milters)];
+    if (this.#connectsTo([...connects, ...others], entry)) return true;
     // Servers that are no daemons of ours, or speak as such: they are named by their sockets.
     if (this.#services.get(entry.command)!.skeleton !== "stream") return false;
     const path = `unix:${this.#socketPath(entry)}`;
@@ -276,8 +286,9 @@ export class Planner {
     const sockets = new Map<string, string>();
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
+    connects.push(...filterNames(this.#configuration, own, service.milters ?? []));
     for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      if (parameters.some((one) => this.#isSet(one, own))) connects.push(name);
+      if (parameters.some((one) => this.#isSet(one, own))) connects.push(this.#serviceName(name, own));
     }
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
@@ -286,6 +297,13 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** The service that a declaration names; `$parameter` stands for the transport that the parameter names. */
+  #serviceName(name: string, entry: ServiceEntry): string {
+    if (!name.startsWith("$") || name === "$transports") return name;
+    const parameter = name.slice(1) as ParameterName;
+    return String(settingsFor(this.#configuration, entry, [parameter])[parameter]).split(":")[0]!;
   }
 
   /** @param condition a parameter's name, or "name=word" for a list that has the word */
@@ -317,6 +335,8 @@ export class Planner {
     return {
       service: entry.name,
       settings,
+      ...this.#stressed(entry, service),
+      ...(entry.pass ? { passed: true } : {}),
       sockets: Object.fromEntries(sockets),
       listeners: listenerCount(this.endpoint(entry)),
       transports: this.#configuration.services.filter((other) => this.#delivers(other)).map((other) =>
@@ -334,8 +354,23 @@ export class Planner {
       ...(service.command === "pipe" && entry.pipe !== undefined ? { pipe: entry.pipe } : {}),
       ...this.#places(entry, service),
       ...(tls === undefined ? {} : { tls }),
+      ...(service.opensTls && this.#queueKey !== ""
+        ? { clientTls: clientTlsMaterial(this.#configuration, entry) }
+        : {}),
       ...(service.knowsQueueKey ? { queueKey: this.#queueKey } : {}),
     };
+  }
+
+  /** The settings that stress changes, for daemons that know it. */
+  #stressed(entry: ServiceEntry, service: Service): Pick<Boot, "stressed"> {
+    if (!service.parameters.includes("stress")) return {};
+    const parameters = new Map([...entry.parameters, ["stress", { text: "yes", ...entry.place }] as const]);
+    const calm = this.#settings(entry, service);
+    const stressed = Object.entries(this.#settings({ ...entry, parameters }, service));
+    const differing = stressed.filter(([name, value]) =>
+      JSON.stringify(value) !== JSON.stringify(calm[name])
+    );
+    return { stressed: Object.fromEntries(differing) };
   }
 
   /** Where the rules stand that the service goes by, so that it can name them. */
@@ -415,6 +450,12 @@ export class Planner {
       }
       case "smtp":
         return this.#smtpReach(service, settings, entry);
+      case "https":
+        return httpsReach(
+          settings["https_port"] as number,
+          settings["https_trusted_addresses"] as readonly string[],
+          (name) => this.#origin(name),
+        );
       case "tables":
         return { grants: service.reads.flatMap((item) => this.#serverGrants(item, entry)), denials: [] };
     }
@@ -459,7 +500,13 @@ function socketGrants(sockets: ReadonlyMap<string, string>, service: Service): G
       ? `service.ts: serverTablesBy ${name}, as a table is on a server`
       : service.connectsFor?.[name] !== undefined
       ? `service.ts: connectsFor ${name}, as one of its parameters is set`
-      : `service.ts: connects ${service.connects.includes(name) ? name : `$transports (${name})`}`;
+      : service.connects.includes(name)
+      ? `service.ts: connects ${name}`
+      : service.milters !== undefined
+      ? `service.ts: milters, of which filter:${name} is one`
+      : service.connects.includes("$transports")
+      ? `service.ts: connects $transports (${name})`
+      : `service.ts: connectsFor ${name}, as a parameter names it`;
     return [
       { kind: "net", object: `unix:${path}`, because },
       { kind: "read", object: path, because },

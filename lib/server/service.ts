@@ -29,6 +29,7 @@ export interface Service {
   readonly serverTablesBy?: string;
   /**
    * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol".
+   * "$parameter" stands for the transport that a parameter names, as `transport` or `transport:nexthop`.
    */
   readonly connectsFor?: {
     readonly [service: string]: readonly (ParameterName | `${ParameterName}=${string}`)[];
@@ -43,9 +44,13 @@ export interface Service {
   /**
    * Network beyond sockets that it inherits. none; resolver: the resolver's address and port; smtp: the ports that
    * the configured transports use, private networks refused unless routed there by name; tables: the servers of the
-   * tables that it reads, host and port or socket each.
+   * tables that it reads, host and port or socket each; https: https_port anywhere but in private networks.
    */
-  readonly inet: "none" | "resolver" | "smtp" | "tables";
+  readonly inet: "none" | "resolver" | "smtp" | "tables" | "https";
+  /** The parameter that names a file which says itself what the program may touch: a filter's. */
+  readonly declares?: ParameterName;
+  /** Parameters that name filters (milters), which it connects to; of tables, what they have for a key. */
+  readonly milters?: readonly ParameterName[];
   /** It speaks with the filter that smtpd_proxy_filter names, at exactly that address. */
   readonly asksProxyFilter?: true;
   /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
@@ -72,6 +77,8 @@ export interface Service {
   readonly terminatesTls?: true;
   /** When the mail system stops it ends behind the others, as it has to see what they left. */
   readonly endsLast?: true;
+  /** It opens TLS connections to servers: it is handed the authorities, its key and its certificates. */
+  readonly opensTls?: true;
   /** It uses an npm package, so its process may load npm code from the cache. */
   readonly npm?: true;
   /** The parameters that it is told. A password or key reaches only those that name it here. */

@@ -171,7 +171,6 @@ function settingGrants(
   entry: ServiceEntry,
   origin: (name: string) => string,
 ): Grant[] {
-  const grants: Grant[] = [];
   const own = settingsFor(configuration, entry, [
     "disable_dns_lookups",
     "inet_interfaces",
@@ -184,35 +183,37 @@ function settingGrants(
     "use_srv_lookup",
   ]) as Readonly<Record<string, unknown>>;
   const of = <T>(suffix: string) => own[`${command}_${suffix}`] as T;
+  const because = (name: string) => `${name} (${origin(name)})`;
   const bind = bindPolicy({ inet_interfaces: own["inet_interfaces"] as readonly string[] }, {
     smtp_bind_address: of("bind_address"),
     smtp_bind_address6: of("bind_address6"),
     smtp_bind_address_enforce: of("bind_address_enforce"),
   });
-  for (const [address, name] of [[bind.ipv4, "bind_address"], [bind.ipv6, "bind_address6"]] as const) {
-    if (address === undefined) continue;
-    const object = address.includes(":") ? `[${address}]:0` : `${address}:0`;
-    grants.push({ kind: "net", object, because: `${command}_${name} (${origin(`${command}_${name}`)})` });
-  }
   const ways = hostLookupWays(
     own["disable_dns_lookups"] === true,
     of("dns_support_level"),
     of("host_lookup"),
   );
-  if (ways.includes("native")) {
-    const because = `${command}_host_lookup (${origin(`${command}_host_lookup`)})`;
-    grants.push({ kind: "read", object: HOSTS_FILE, because });
-  }
   const ports = parseKnownPorts(own["known_tcp_ports"] as readonly string[]);
   const services = command === "smtp" ? own["use_srv_lookup"] as readonly string[] : [];
-  for (const port of services.flatMap((name) => parsePort(name, ports) ?? [])) {
-    grants.push({
+  return [
+    ...bindGrants(bind.ipv4, because(`${command}_bind_address`)),
+    ...bindGrants(bind.ipv6, because(`${command}_bind_address6`)),
+    ...ways.includes("native")
+      ? [{ kind: "read" as const, object: HOSTS_FILE, because: because(`${command}_host_lookup`) }]
+      : [],
+    ...services.flatMap((name) => parsePort(name, ports) ?? []).map((port): Grant => ({
       kind: "net",
       object: `0.0.0.0/0:${port}`,
-      because: `use_srv_lookup (${origin("use_srv_lookup")})`,
-    });
-  }
-  return grants;
+      because: because("use_srv_lookup"),
+    })),
+  ];
+}
+
+/** The local end of a connection is bound to a port that the system chooses. */
+function bindGrants(address: string | undefined, because: string): Grant[] {
+  if (address === undefined) return [];
+  return [{ kind: "net", object: address.includes(":") ? `[${address}]:0` : `${address}:0`, because }];
 }
 
 /**

@@ -11,11 +11,14 @@ import { printable } from "../vstring/printable.ts";
 // Wire protocols
 import { type Failure, localFailure, StreamError } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
-import { ClientSession, introduce, type Introduction } from "./client_session.ts";
+import { ClientSession, type Introduction } from "./client_session.ts";
+import type { Introduced } from "./client_tls_session.ts";
 import { ClientTranscript } from "./client_transcript.ts";
 
 /** What connecting needs. */
 export interface ConnectTools extends Introduction {
+  /** Introduces us, over TLS and with a login as it may be. Throws `StreamError`. */
+  readonly introduce: (session: ClientSession, by: Introduction) => Promise<Introduced>;
   /** What is said is kept for the postmaster. */
   readonly keepsTranscripts: boolean;
   /** Log line without the message's id: it is about a host. */
@@ -32,6 +35,8 @@ export type Opened =
     readonly failure: Failure;
     /** The connection, where there is one: say goodbye to it. */
     readonly session: ClientSession | undefined;
+    /** TLS broke: it may be done without where it is not demanded. */
+    readonly brokenTls?: boolean;
   };
 
 /** Connects to a host and introduces us. */
@@ -44,13 +49,14 @@ export async function openSession(host: Host, tools: ConnectTools): Promise<Open
     transcript: tools.keepsTranscripts ? new ClientTranscript() : undefined,
   });
   try {
-    const failure = await introduce(session, tools);
-    return failure === undefined ? { kind: "ready", session } : { kind: "failed", failure, session };
+    const introduced = await tools.introduce(session, tools);
+    if (introduced.kind === "ready") return { kind: "ready", session };
+    return { kind: "failed", failure: introduced.failure, session, brokenTls: introduced.tls !== undefined };
   } catch (error) {
     session.close();
     if (!(error instanceof StreamError)) throw error;
     // What breaks before any mail was offered is the site's trouble.
-    return { kind: "failed", failure: error.failure, session };
+    return { kind: "failed", failure: error.failure, session, brokenTls: session.security !== undefined };
   }
 }
 

@@ -8,10 +8,10 @@ import { asciiLower } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 import type { Logger } from "../log/log.ts";
 import type { SessionCache } from "./client_cache.ts";
-import { openSession } from "./client_connect.ts";
+import { type Opened, openSession } from "./client_connect.ts";
 import type { MessageContent } from "./client_content.ts";
 import { type Destination, parseDestination, parseDestinations } from "./client_destination.ts";
-import { type Failure, localFailure } from "./client_failure.ts";
+import { type Failure, isLoop, localFailure } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
 import { destinationKey, endpointKey, PLAIN_TERMS, type SessionTerms } from "./client_key.ts";
 import { lookUpHosts } from "./client_lookup.ts";
@@ -25,8 +25,12 @@ import {
   RequestRecipients,
 } from "./client_recipients.ts";
 import { LookupTroubleError, type OutgoingRules, OutgoingText } from "./client_rewrite.ts";
-import type { ClientSession } from "./client_session.ts";
+import type { ClientSession, Introduction } from "./client_session.ts";
 import type { ClientTables } from "./client_tables.ts";
+import type { ClientLogin } from "./client_sasl.ts";
+import { type ClientTls, tlsTerms } from "./client_tls.ts";
+import type { DestinationTls, HostTls } from "./client_tls_policy.ts";
+import type { Introduced } from "./client_tls_session.ts";
 import { type ClientMessage, Transaction, type TransactionEnd } from "./client_transaction.ts";
 import type { Emit } from "./mime_downgrade.ts";
 
@@ -37,6 +41,9 @@ export interface DeliveryTools {
   /** Addresses of a name by the system's file of host names. */
   readonly native: (name: string) => readonly string[];
   readonly cache: SessionCache;
+  readonly tls: ClientTls;
+  /** Undefined where nobody logs in. */
+  readonly login?: ClientLogin | undefined;
   readonly log: Logger;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -84,10 +91,14 @@ export class ClientDelivery {
   /** Addresses of the envelope that are others outside. */
   readonly #mapped = new Map<string, string>();
   #cancelled = false;
+  /** What is wanted of the destination in hand. */
+  #wanted: DestinationTls = { kind: "invalid", why: "" };
   /** Some session went its orderly way: the destination works, whatever it said. */
   #orderly = false;
   /** The destination in hand is the first one of the request. */
   #first = true;
+  /** A server turned out to be ourselves. */
+  #looped = false;
   /** A session of this request was kept. */
   #kept = false;
   /** What the failure before the next attempt will be logged as. */
@@ -158,30 +169,43 @@ export class ClientDelivery {
   async #tryDestination(stop: Stop): Promise<"next" | "final"> {
     const { destination } = stop;
     const used = new Set<string>();
+    this.#wanted = await this.#tools.tls.destination(destination);
     const reuse = await this.#reuse(stop);
-    if (reuse) await this.#useKept(() => destinationKey(destination.text, this.#terms()), stop, used);
+    if (reuse) await this.#useKept(() => destinationKey(destination.text, this.#terms(stop)), stop, used);
     if (!this.#goesOn()) return "final";
     const found = await this.#findHosts(stop);
     if (found.kind === "failed") {
-      const { bestMxTransport } = this.#tools.policy;
-      if (found.loop && bestMxTransport !== "" && await this.#passOn()) return "final";
-      this.#failAll(this.#configured(stop, found.failure), undefined);
+      const failure = this.#configured(stop, found.failure);
+      if (found.loop && !failure.soft && await this.#passOn()) return "final";
+      // What has no host here may have one at the next destination; only at the end is a final failure final.
+      this.#failAll({ ...failure, elsewhere: true }, undefined);
       return found.final ? "final" : "next";
     }
     await this.#tryHosts(stop, found.hosts.filter((host) => !used.has(host.address)), reuse);
-    return found.final ? "final" : "next";
+    // Another destination would make a loop worse.
+    return found.final || this.#looped ? "final" : "next";
   }
 
   /** True when connections to the destination are kept, and kept ones used. */
-  async #reuse({ destination }: Stop): Promise<boolean> {
-    const { policy, cache, tables } = this.#tools;
-    if (policy.reuse.enabled && cache.busy(destination.text)) return true;
-    return destination.kind === "inet" && await tables?.keepsConnections(destination.host) === true;
+  async #reuse(stop: Stop): Promise<boolean> {
+    if (this.#isBusy(stop)) return true;
+    const { destination } = stop;
+    return destination.kind === "inet" &&
+      await this.#tools.tables?.keepsConnections(destination.host) === true;
+  }
+
+  #isBusy({ destination }: Stop): boolean {
+    const { policy, cache } = this.#tools;
+    return policy.reuse.enabled && cache.busy(destination.text);
   }
 
   /** What a connection for this message has to be like, beside its address. */
-  #terms(): SessionTerms {
-    return PLAIN_TERMS;
+  #terms({ destination }: Stop, host?: Host): SessionTerms {
+    const { login } = this.#tools;
+    const tls = { ...PLAIN_TERMS, ...tlsTerms(this.#wanted, destination, host) };
+    if (login === undefined) return tls;
+    const boundTo = `${destination.text} ${host?.name ?? ""}`;
+    return { ...tls, login: login.terms(this.#request.sender), boundTo };
   }
 
   /** This host is the best one for the mail: another transport takes it (best_mx_transport). */
@@ -252,22 +276,67 @@ export class ClientDelivery {
         return;
       }
       this.#logPassedOver();
-      if (reuse && await this.#useKept(() => endpointKey(host, this.#terms()), stop, new Set())) {
+      if (reuse && await this.#useKept(() => endpointKey(host, this.#terms(stop, host)), stop, new Set())) {
         sessions++;
         continue;
       }
-      const attempt = await this.#open(host);
-      if (attempt === undefined) continue;
-      sessions++;
-      await this.#transact(attempt, stop, reuse);
+      const tls = await this.#tools.tls.host(this.#wanted, stop.destination, host);
+      if (tls.kind === "failed") this.#failAll(tls.failure, undefined);
+      else if (await this.#tryHost(stop, host, tls, reuse)) sessions++;
     }
   }
 
-  /** Connects and introduces us; undefined when that failed, which is on the books then. */
-  async #open(host: Host): Promise<Attempt | undefined> {
+  /**
+   * One host: over TLS as its policy says, and where that breaks and may be done without, once more in the clear.
+   *
+   * @returns true when the message was offered to it
+   */
+  async #tryHost(stop: Stop, host: Host, tls: HostTls, reuse: boolean): Promise<boolean> {
+    let offered = false;
+    for (const clear of [false, true]) {
+      const opened = await this.#open(stop, host, tls, clear);
+      let broken = opened.kind === "failed" && opened.brokenTls === true;
+      if (opened.kind === "ready") {
+        offered = true;
+        const { session } = opened;
+        const end = await this.#transact({ session, connected: Date.now() }, stop, reuse);
+        broken = end.failure?.blame === "stream" && session.security !== undefined;
+      }
+      if (!broken || !this.#goesOn() || !this.#tools.tls.mayGoClear(tls, this.#request)) break;
+      // What is sent with a password is not sent to whoever broke TLS.
+      if (await this.#logsIn(stop, host)) break;
+      this.#logPassedOver();
+    }
+    return offered;
+  }
+
+  async #logsIn({ destination }: Stop, host: Host): Promise<boolean> {
+    const found = await this.#tools.login?.find(destination, host, this.#request.sender);
+    return found !== undefined && found.kind !== "none";
+  }
+
+  /** From the greeting to where mail may be sent: over TLS as it may be, and logged in. Throws `StreamError`. */
+  async #introduce(
+    session: ClientSession,
+    by: Introduction,
+    { destination }: Stop,
+    tls: HostTls,
+    clear: boolean,
+  ): Promise<Introduced> {
+    const { login, policy } = this.#tools;
+    const introduced = await this.#tools.tls.introduce(session, destination, tls, by, clear);
+    if (introduced.kind !== "ready" || login === undefined) return introduced;
+    const found = await login.find(destination, session.host, this.#request.sender);
+    const failure = await login.login(session, found, policy.timeouts.hello);
+    return failure === undefined ? introduced : { kind: "failed", failure };
+  }
+
+  /** Connects and introduces us; a failure is on the books then. */
+  async #open(stop: Stop, host: Host, tls: HostTls, clear: boolean): Promise<Opened> {
     const { policy, log, tables, trouble, notify } = this.#tools;
     const { queueId, arrivalTime } = this.#request;
     const opened = await openSession(host, {
+      introduce: (session, by) => this.#introduce(session, by, stop, tls, clear),
       policy,
       tables,
       arrival: arrivalTime,
@@ -277,18 +346,14 @@ export class ClientDelivery {
       keepsTranscripts: notify !== undefined,
       trouble,
     });
-    const { session } = opened;
-    const connected = Date.now();
-    if (opened.kind === "ready") return { session: opened.session, connected };
-    this.#failAll(
-      opened.failure,
-      session && { session, connected },
-      session === undefined ? "logged" : undefined,
-    );
-    if (session === undefined) return undefined;
+    if (opened.kind === "ready") return opened;
+    const { session, failure } = opened;
+    const attempt = session && { session, connected: Date.now() };
+    this.#failAll(failure, attempt, session === undefined ? "logged" : undefined);
+    if (session === undefined) return opened;
     this.#tellPostmaster(session);
     await session.quit(policy);
-    return undefined;
+    return opened;
   }
 
   /** Offers the message to a server and keeps or ends the session. */
@@ -316,7 +381,9 @@ export class ClientDelivery {
         warn: (text) => log.warning(`${this.#request.queueId}: ${text}`),
       },
     );
-    const end = await transaction.run(reuse);
+    // By now there may be more mail for the destination than when this delivery began.
+    const keep = reuse || this.#isBusy(stop);
+    const end = await transaction.run(keep);
     if (end.stale) return end;
     this.#orderly ||= end.orderly;
     if (end.failure !== undefined) {
@@ -324,7 +391,7 @@ export class ClientDelivery {
     }
     this.#warnOfNoise(session);
     this.#tellPostmaster(session);
-    if (reuse && session.sound) this.#keep(session, stop);
+    if (keep && session.sound) this.#keep(session, stop);
     else await session.quit(policy);
     return end;
   }
@@ -333,9 +400,12 @@ export class ClientDelivery {
    * Keeps a session by its address, and the first good one of the request by the destination too: so that hosts that
    * are dead are not tried again and again, and a fallback is never taken for the destination.
    */
-  #keep(session: ClientSession, { destination, fallback }: Stop): void {
-    const keys = [endpointKey(session.host, this.#terms())];
-    if (this.#first && !fallback && !this.#kept) keys.push(destinationKey(destination.text, this.#terms()));
+  #keep(session: ClientSession, stop: Stop): void {
+    const { destination, fallback } = stop;
+    const keys = [endpointKey(session.host, this.#terms(stop, session.host))];
+    if (this.#first && !fallback && !this.#kept) {
+      keys.push(destinationKey(destination.text, this.#terms(stop)));
+    }
     this.#kept = true;
     this.#tools.cache.keep(keys, session);
   }
@@ -398,6 +468,7 @@ export class ClientDelivery {
   }
 
   #failAll(failure: Failure, attempt: Attempt | undefined, logged?: "logged"): void {
+    if (attempt !== undefined && isLoop(failure)) this.#looped = true;
     for (const number of this.#recipients.open) this.#failOne(number, failure, attempt);
     if (logged !== undefined) this.#unlogged = "";
   }

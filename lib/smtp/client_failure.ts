@@ -89,6 +89,11 @@ function judged(blame: Blame, server: ServerLabel, reply: Reply, text: string): 
   }
 }
 
+/** True for a failure that says that the mail comes back to us (RFC 3463: routing loop detected). */
+export function isLoop({ status }: Failure): boolean {
+  return status === "5.4.6" || status === "4.4.6";
+}
+
 /** The same failure, one that passes. The code's class follows, as it must. */
 export function softened(failure: Failure): Failure {
   return failure.soft ? failure : { ...failure, soft: true, status: `4${failure.status.slice(1)}` };

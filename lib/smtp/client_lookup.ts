@@ -8,7 +8,7 @@ import { printable } from "../vstring/printable.ts";
 import { toAsciiName } from "../mail/domain.ts";
 import { isForbiddenAddress, isLoopbackAddress } from "./address_policy.ts";
 import type { Destination } from "./client_destination.ts";
-import type { Failure } from "./client_failure.ts";
+import { type Failure, isLoop } from "./client_failure.ts";
 import { type Host, orderHosts } from "./client_hosts.ts";
 import { findHost, type Found, type LookupTools, notFound, siteFailure } from "./client_names.ts";
 import type { ClientPolicy } from "./client_policy.ts";
@@ -49,7 +49,7 @@ export async function lookUpHosts(destination: InetDestination, tools: LookupToo
 }
 
 function failed(failure: Failure, final: boolean): HostLookup {
-  return { kind: "failed", failure, final, loop: failure.status === LOOP_STATUS };
+  return { kind: "failed", failure, final, loop: isLoop(failure) };
 }
 
 async function findAddresses(destination: InetDestination, tools: LookupTools): Promise<Found> {

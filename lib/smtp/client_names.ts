@@ -115,6 +115,8 @@ export function lookupFailure(name: string, type: string, answer: ClientAnswer):
         "4.4.3",
         nameServiceError(name, type, "Malformed or unexpected name server reply"),
       );
+    case "loop":
+      return siteFailure(false, "5.4.4", `Name server loop for ${printable(name)}`);
     case "policy": {
       const text = `Error looking up name=${printable(name)} type=${type}`;
       return siteFailure(true, "4.7.0", `${text}: DNS reply filter drops all results`);

@@ -118,6 +118,8 @@ export class RequestRecipients {
   failed(number: number, failure: Failure, attempt: Attempt | undefined): boolean {
     const open = this.#open.get(number);
     if (open === undefined) return false;
+    // One host has said that it may take the recipient later: that another one never will does not end that hope.
+    if (failure.elsewhere === true && !failure.soft && open.failure?.soft === true) return true;
     open.failure = failure;
     open.attempt = attempt;
     const softens = this.#policy.softBounce && !this.#request.probe;

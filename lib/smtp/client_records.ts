@@ -5,6 +5,7 @@
  * @module
  */
 import { printable } from "../vstring/printable.ts";
+import { softened } from "./client_failure.ts";
 import { ADDRESS_LIST_LIMIT } from "./client_hosts.ts";
 import {
   type ClientAnswer,
@@ -105,14 +106,16 @@ export function orderServers<R extends Pick<ServerRecord, "priority" | "weight">
   return ordered;
 }
 
-/** Any address found hides what went wrong with the others; without one, the failure that may pass wins. */
+/**
+ * Any address found hides what went wrong with the others; without one, the last failure is told, and passes when any
+ * of them may.
+ */
 function mergeFound(nothing: string, found: readonly Found[], tools: LookupTools): Found {
   const hosts = found.flatMap((each) => "hosts" in each ? each.hosts : []);
   if (hosts.length > 0) return { hosts: hosts.slice(0, ADDRESS_LIST_LIMIT) };
   const failures = found.flatMap((each) => "failure" in each ? [each.failure] : []);
-  const failure = failures.find((each) => each.soft) ?? failures[failures.length - 1]!;
+  const failure = failures[failures.length - 1]!;
   tools.warn(nothing);
-  return tools.policy.deferIfNoAddress && !failure.soft
-    ? { failure: { ...failure, soft: true, status: `4${failure.status.slice(1)}` } }
-    : { failure };
+  const passes = failures.some((each) => each.soft) || tools.policy.deferIfNoAddress;
+  return { failure: passes ? softened(failure) : failure };
 }

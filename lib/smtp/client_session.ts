@@ -5,6 +5,7 @@
  * @module
  */
 import { type Connection, NetworkError } from "../safe/connect.ts";
+import { startTls, TlsError, type TlsHandshake, type TlsHandshakeOptions } from "../safe/tls_client.ts";
 import { ByteBuilder } from "../vstring/byte_builder.ts";
 import { equalsIgnoreCase, splitBlanks } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
@@ -13,6 +14,7 @@ import { type Host, hostLabel, relayLabel } from "./client_hosts.ts";
 import { isMasked, pixWorkarounds } from "./client_pix.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 import type { ClientTables } from "./client_tables.ts";
+import type { SessionSecurity } from "./client_tls_session.ts";
 import { type Features, NO_FEATURES, parseEhlo } from "./ehlo.ts";
 import type { ClientTranscript } from "./client_transcript.ts";
 import { type Reply, ReplyError, ReplyParser } from "./reply.ts";
@@ -42,6 +44,8 @@ export class ClientSession {
   /** What is to be sent next. */
   readonly out = new ByteBuilder(WRITE_LIMIT, 2048);
   features: Features = NO_FEATURES;
+  /** How the connection is encrypted; undefined in the clear. */
+  security: SessionSecurity | undefined;
   /** The end of a message goes in a packet of its own, after a pause (smtp_pix_workarounds). */
   delaysEnd = false;
   /** Deliveries that this connection has been used for. */
@@ -154,6 +158,36 @@ export class ClientSession {
   }
 
   /**
+   * Goes on over TLS, and forgets what the server said of itself (RFC 3207 section 4.2).
+   *
+   * @throws TlsError when it cannot; the connection is of no use then
+   * @throws NetworkError when its time is over
+   */
+  async secure(options: TlsHandshakeOptions, timeoutMs: number): Promise<TlsHandshake> {
+    try {
+      // What came in the clear behind the reply to STARTTLS was put there by somebody in the middle, to be taken for a
+      // reply of the server that comes under TLS (CVE-2021-38371). No honest server speaks before the handshake.
+      if (this.#start < this.#end || !this.#parser.idle) {
+        throw new TlsError("data in the clear behind the reply to STARTTLS");
+      }
+      const handshake = await startTls(this.#connection, options, timeoutMs);
+      this.features = NO_FEATURES;
+      return handshake;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** True when the server speaks although it is not its turn; what it says is read later. */
+  async speaksEarly(): Promise<boolean> {
+    const reading = this.#reading ??= this.#connection.read(this.#input);
+    // One turn of the event loop: what has arrived by now is there then.
+    const quiet = new Promise<false>((resolve) => setTimeout(() => resolve(false), 0));
+    return await Promise.race([reading.then(() => true, () => true), quiet]);
+  }
+
+  /**
    * Listens while nobody uses the connection: a server that says something unasked or leaves makes it useless.
    *
    * @param gone called at most once, when it can no longer be used
@@ -245,7 +279,22 @@ export async function introduce(session: ClientSession, by: Introduction): Promi
   const plain = isMasked(greeting) && await workAround(session, by);
   const offers = words.some((word) => equalsIgnoreCase(word, "ESMTP"));
   const extended = policy.ehlo === "always" || (policy.ehlo === "banner" && offers);
-  if (policy.dialect === "lmtp" || (extended && !plain)) {
+  return await sayHello(session, by, extended && !plain);
+}
+
+/**
+ * Says who we are and learns what the server can; again behind STARTTLS. Throws `StreamError`.
+ *
+ * @param extended with EHLO, and HELO only to a server that does not know it
+ */
+export async function sayHello(
+  session: ClientSession,
+  by: Introduction,
+  extended: boolean,
+): Promise<Failure | undefined> {
+  const { policy } = by;
+  const timeout = policy.timeouts.hello;
+  if (policy.dialect === "lmtp" || extended) {
     const verb = policy.dialect === "lmtp" ? "LHLO" : "EHLO";
     const reply = await session.ask(
       `${verb} ${policy.helloName}`,

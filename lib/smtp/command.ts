@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { isAscii } from "../vstring/ascii.ts";
+import { equalsIgnoreCase, isAscii } from "../vstring/ascii.ts";
 import { NOTIFY } from "../mail/notify.ts";
 import { envelopeText, quoteAddress } from "../mail/address.ts";
-import { encodeXtext } from "../mail/xtext.ts";
+import { encodeUnitext, encodeXtext } from "../mail/xtext.ts";
 import type { Features } from "./ehlo.ts";
 
 /** What MAIL says. */
@@ -47,6 +47,8 @@ const NOTIFY_WORDS: readonly (readonly [number, string])[] = [
 /** RFC 3461 section 4.4 (ENVID, 100 characters) and 4.2 (ORCPT, 500): what is longer is not sent. */
 const ENVID_LIMIT = 100;
 const ORCPT_LIMIT = 500;
+/** RFC 6533 section 3: the type of addresses outside ASCII. */
+const UTF8_TYPE = "utf-8";
 
 /** `<address>`, or undefined when the address cannot stand in a command. */
 export function formatPath(address: string, style: PathStyle): string | undefined {
@@ -80,7 +82,7 @@ export function formatRcpt(values: RcptValues, features: Features, style: PathSt
   if (path === undefined) return undefined;
   let line = `RCPT TO:${path}`;
   if (!features.dsn) return line;
-  const original = originalRecipient(values);
+  const original = originalRecipient(values, features);
   if (original !== "" && original.length <= ORCPT_LIMIT) line += ` ORCPT=${original}`;
   const words = NOTIFY_WORDS.filter(([bit]) => (values.notify & bit) !== 0).map(([, word]) => word);
   // RFC 3461 section 4.1: NEVER stands alone.
@@ -89,14 +91,16 @@ export function formatRcpt(values: RcptValues, features: Features, style: PathSt
 }
 
 /** RFC 3461 section 4.2: the type, ";", and the address as xtext; made from the original recipient if none was given. */
-function originalRecipient(values: RcptValues): string {
+function originalRecipient(values: RcptValues, features: Features): string {
   const given = values.dsnOriginalRecipient;
-  if (given !== "") {
-    const semicolon = given.indexOf(";");
-    return semicolon > 0 && isAscii(given)
-      ? `${encodeXtext(given.slice(0, semicolon))};${encodeXtext(given.slice(semicolon + 1))}`
-      : "";
-  }
   const original = values.originalRecipient;
-  return original !== "" && isAscii(original) ? `rfc822;${encodeXtext(quoteAddress(original))}` : "";
+  if (given === "" && original === "") return "";
+  const semicolon = given.indexOf(";");
+  if (given !== "" && semicolon <= 0) return "";
+  const type = given === "" ? (isAscii(original) ? "rfc822" : UTF8_TYPE) : given.slice(0, semicolon);
+  const address = given === "" ? quoteAddress(original) : given.slice(semicolon + 1);
+  if (isAscii(address)) return `${encodeXtext(type)};${encodeXtext(address)}`;
+  return features.smtputf8 && equalsIgnoreCase(type, UTF8_TYPE)
+    ? `${UTF8_TYPE};${encodeUnitext(address)}`
+    : "";
 }

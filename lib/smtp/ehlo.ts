@@ -15,6 +15,9 @@ export interface Features {
   readonly dsn: boolean; // RFC 3461
   readonly smtputf8: boolean; // RFC 6531
   readonly size: boolean; // RFC 1870
+  readonly startTls: boolean; // RFC 3207
+  /** Mechanisms behind AUTH, upper case. */
+  readonly mechanisms: readonly string[]; // RFC 4954
   /** Attributes that it takes with XFORWARD, upper case. */
   readonly xforward: ReadonlySet<string>;
   /** Largest message that it takes, bytes; 0 when it did not say or has no limit. */
@@ -30,6 +33,8 @@ export const NO_FEATURES: Features = {
   dsn: false,
   smtputf8: false,
   size: false,
+  startTls: false,
+  mechanisms: [],
   xforward: new Set(),
   sizeLimit: 0,
 };
@@ -62,6 +67,8 @@ export function parseEhlo(lines: readonly string[], discard: readonly string[] =
     dsn: offered.has("DSN"),
     smtputf8,
     size: offered.has("SIZE"),
+    startTls: offered.has("STARTTLS"),
+    mechanisms: (offered.get("AUTH") ?? []).map(asciiUpper),
     xforward: new Set((offered.get("XFORWARD") ?? []).map(asciiUpper)),
     // RFC 1870 section 3: a limit of zero, or none, says nothing; a number that is no number neither.
     sizeLimit: parseDecimal(offered.get("SIZE")?.[0] ?? "") ?? 0,

@@ -39,9 +39,21 @@ export class InputBuffer {
     return this.#bytes.length;
   }
 
+  /** True when the line that is coming is longer than the limit already: all but that has been passed over. */
+  overlong(limit: number): boolean {
+    return this.#skipping || this.#bytes.length > limit + 1;
+  }
+
   /** What waits. */
   view(): Uint8Array {
     return this.#bytes;
+  }
+
+  /** Takes all that waits. */
+  take(): Uint8Array {
+    const bytes = this.#bytes;
+    this.#bytes = NOTHING;
+    return bytes;
   }
 
   /** Uses up the first `count` bytes. */

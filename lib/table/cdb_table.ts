@@ -6,14 +6,14 @@
  * @module
  */
 // Safe primitives
-import { isSandboxRefusal } from "../safe/error.ts";
 import { openLinked, type SafeFile } from "../safe/file.ts";
 // Utility
 import { decodeText, encodeText } from "../vstring/byte_builder.ts";
 import { asciiLower, NUL } from "../vstring/ascii.ts";
 // Tables
 import { CdbReader } from "./cdb.ts";
-import { CHECK_INTERVAL, type FileTableSetting } from "./file_table.ts";
+import type { FileTableSetting } from "./file_table.ts";
+import { Reload } from "./reload.ts";
 import { MISSING, type Outcome, type Table, TableError } from "./table.ts";
 
 /** What stands behind the name of the source file. */
@@ -33,26 +33,24 @@ export class CdbTable implements Table {
   readonly #setting: FileTableSetting;
   readonly #fold: boolean;
   #open: OpenFile | undefined;
-  /** The last reason why the file could not be used; told once, not every five seconds. */
-  #trouble = "";
-  #nextCheck: number;
+  readonly #reload: Reload;
 
   /** Opens the file, `setting.path`. Throws a TableError, unless the setting is soft. */
   constructor(setting: FileTableSetting, foldKeys: boolean) {
     this.spec = setting.spec;
     this.#setting = setting;
     this.#fold = foldKeys;
-    this.#nextCheck = setting.files.now() + CHECK_INTERVAL;
-    const trouble = this.#load();
-    if (trouble === undefined) return;
-    if (!setting.soft) throw trouble;
-    this.#say(trouble);
+    this.#reload = new Reload(setting, {
+      load: () => this.#load(),
+      kept: () => this.#open === undefined ? undefined : "the file that was open before",
+    });
+    this.#reload.begin();
   }
 
   lookup(key: string): Outcome {
-    this.#refresh();
+    this.#reload.refresh();
     const open = this.#open;
-    if (open === undefined) return { kind: "retry", why: this.#trouble };
+    if (open === undefined) return { kind: "retry", why: this.#reload.trouble };
     const name = encodeText(this.#fold ? asciiLower(key) : key);
     try {
       const value = open.reader.find(name) ?? withoutNul(open.reader.find(withNul(name)));
@@ -74,24 +72,7 @@ export class CdbTable implements Table {
   close(): void {
     this.#open?.file.close();
     this.#open = undefined;
-    this.#nextCheck = 0;
-  }
-
-  #refresh(): void {
-    const now = this.#setting.files.now();
-    if (now < this.#nextCheck) return;
-    this.#nextCheck = now + CHECK_INTERVAL;
-    const trouble = this.#load();
-    if (trouble === undefined) this.#trouble = "";
-    else this.#say(trouble);
-  }
-
-  #say(trouble: TableError): void {
-    if (trouble.message === this.#trouble) return;
-    this.#trouble = trouble.message;
-    const rest = this.#open === undefined ? "" : " -- going on with the file that was open before";
-    this.#setting.log?.error(trouble.message + rest);
-    if (isSandboxRefusal(trouble.cause)) this.#setting.refused?.(trouble.cause);
+    this.#reload.expire();
   }
 
   /** Opens the file that has the name now, unless it is the open one; the reason when it cannot be used. */

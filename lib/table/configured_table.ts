@@ -7,7 +7,7 @@
 // Safe primitives
 import { isSandboxRefusal } from "../safe/error.ts";
 // Tables
-import { CHECK_INTERVAL } from "./file_table.ts";
+import { CHECK_INTERVAL } from "./reload.ts";
 import type { Opening } from "./opening.ts";
 import { type Outcome, type Table, TableError } from "./table.ts";
 

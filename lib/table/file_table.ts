@@ -6,17 +6,15 @@
  * @module
  */
 // Safe primitives
-import { isSandboxRefusal } from "../safe/error.ts";
 import { lookAt, readTextFile } from "../safe/file.ts";
 // Utility
 import type { Logger } from "../log/log.ts";
 // Tables
+import { Reload } from "./reload.ts";
 import { describeProblem, type Outcome, type Table, TableError, type Warn } from "./table.ts";
 
 /** Longest table file, bytes. */
 export const TABLE_FILE_LIMIT = 128 * 1024 * 1024;
-/** A file is looked at again no sooner than after so many milliseconds, however many look-ups there are. */
-export const CHECK_INTERVAL = 5000;
 /** A file that was written less than so many milliseconds before it was read may have changed since unseen. */
 const SETTLE_TIME = 2000;
 
@@ -50,6 +48,7 @@ export interface FileFormat<Content> {
   parse(text: string, warn: Warn): Content;
   find(content: Content, key: string): Outcome;
   list?(content: Content): Iterable<readonly [string, string]>;
+  values?(content: Content): Iterable<string>;
   /** Tells the line of the entry that `find` gives for a key. Called once for a text, when a line is first asked for. */
   locate?(content: Content, text: string): (key: string) => number | undefined;
 }
@@ -74,15 +73,14 @@ export class FileTable<Content> implements Table {
   readonly partialKeys: boolean;
   /** Only where the format can list them. */
   readonly entries?: () => Iterable<readonly [string, string]>;
+  readonly values?: () => Iterable<string>;
   readonly #format: FileFormat<Content>;
   readonly #setting: FileTableSetting;
   #content: { readonly value: Content } | undefined;
   #text: string | undefined;
   #locate: ((key: string) => number | undefined) | undefined;
   #version: string | undefined;
-  /** The last reason why the file could not be used; told once, not every five seconds. */
-  #trouble = "";
-  #nextCheck: number;
+  readonly #reload: Reload;
 
   /** Reads the file. Throws a TableError, unless the setting is soft. */
   constructor(format: FileFormat<Content>, setting: FileTableSetting) {
@@ -90,18 +88,21 @@ export class FileTable<Content> implements Table {
     this.partialKeys = format.partialKeys;
     this.#format = format;
     this.#setting = setting;
-    this.#nextCheck = setting.files.now() + CHECK_INTERVAL;
-    const { list } = format;
+    const { list, values } = format;
     if (list !== undefined) this.entries = () => this.#content === undefined ? [] : list(this.#content.value);
-    const trouble = this.#load();
-    if (trouble === undefined) return;
-    if (!setting.soft) throw trouble;
-    this.#say(trouble);
+    if (values !== undefined) {
+      this.values = () => this.#content === undefined ? [] : values(this.#content.value);
+    }
+    this.#reload = new Reload(setting, {
+      load: () => this.#load(),
+      kept: () => this.#content === undefined ? undefined : "the content that was read before",
+    });
+    this.#reload.begin();
   }
 
   lookup(key: string): Outcome {
-    this.#refresh();
-    if (this.#content === undefined) return { kind: "retry", why: this.#trouble };
+    this.#reload.refresh();
+    if (this.#content === undefined) return { kind: "retry", why: this.#reload.trouble };
     return this.#format.find(this.#content.value, key);
   }
 
@@ -110,24 +111,6 @@ export class FileTable<Content> implements Table {
     this.#locate ??= this.#format.locate(this.#content.value, this.#text!);
     const line = this.#locate(key);
     return line === undefined ? undefined : `${this.#setting.path}:${line}`;
-  }
-
-  /** Reads the file again if it has changed, at most once in CHECK_INTERVAL. */
-  #refresh(): void {
-    const now = this.#setting.files.now();
-    if (now < this.#nextCheck) return;
-    this.#nextCheck = now + CHECK_INTERVAL;
-    const trouble = this.#load();
-    if (trouble === undefined) this.#trouble = "";
-    else this.#say(trouble);
-  }
-
-  #say(trouble: TableError): void {
-    if (trouble.message === this.#trouble) return;
-    this.#trouble = trouble.message;
-    const rest = this.#content === undefined ? "" : " -- going on with the content that was read before";
-    this.#setting.log?.error(trouble.message + rest);
-    if (isSandboxRefusal(trouble.cause)) this.#setting.refused?.(trouble.cause);
   }
 
   /** Takes the file's content over if it is new; the reason when it cannot be used. */

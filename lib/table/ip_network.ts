@@ -38,7 +38,8 @@ export type ParsedNetwork =
 
 /**
  * A network as lists and cidr tables write it: `192.0.2.0/24`, `[2001:db8::]/32`, `[2001:db8::/32]`, or a single
- * address. Host bits that are not zero are an error: they show that something else was meant.
+ * address. Host bits that are not zero are an error: they show that something else was meant. A network of IPv6 holds no
+ * IPv4 address, not even one in `::ffff:0:0/96`: as a client's address is IPv4 whatever its form, nobody is in that.
  */
 export function parseIpNetwork(pattern: string): ParsedNetwork {
   const parts = splitNetwork(pattern);
@@ -62,7 +63,7 @@ export function parseIpNetwork(pattern: string): ParsedNetwork {
       why: `non-null host address bits in "${pattern}", perhaps you should use "${should}" instead`,
     };
   }
-  return { kind: "network", network: unmapNetwork(cleared, bits) };
+  return { kind: "network", network: { address: cleared, bits } };
 }
 
 function splitNetwork(pattern: string): { address: string; length: string | undefined } | undefined {
@@ -79,12 +80,6 @@ function splitNetwork(pattern: string): { address: string; length: string | unde
   const slash = whole.indexOf("/");
   if (slash < 0) return { address: whole, length: undefined };
   return { address: whole.slice(0, slash), length: whole.slice(slash + 1) };
-}
-
-/** A network inside `::ffff:0:0/96` is a network of IPv4. */
-function unmapNetwork(address: Uint8Array, bits: number): IpNetwork {
-  const ipv4 = address.length === 16 && bits >= 96 ? unmap(address) : address;
-  return ipv4.length === address.length ? { address, bits } : { address: ipv4, bits: bits - 96 };
 }
 
 /** The address with all but its first `bits` bits cleared. */

@@ -6,6 +6,7 @@
 import mysql from "mysql2";
 // Tables
 import type { SqlLogin, SqlRows, SqlSession } from "./servers.ts";
+import { beginSession } from "./sql_session.ts";
 
 /** What the driver's call-backs get. */
 type DriverError = (Error & { fatal?: boolean; code?: string }) | null;
@@ -58,20 +59,9 @@ export async function openMysql(login: SqlLogin): Promise<SqlSession> {
     broken = true;
     connection.destroy();
   };
-  try {
-    // Texts are written with backslashes (sql_table.ts): a server that takes these for text must be told.
-    await query("SET SESSION sql_mode = REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', '')");
-  } catch (error) {
-    close();
-    throw error;
-  }
-  return {
-    query,
-    close,
-    get broken() {
-      return broken;
-    },
-  };
+  // Texts are written with backslashes (sql_table.ts): a server that takes these for text must be told.
+  const first = "SET SESSION sql_mode = REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', '')";
+  return await beginSession(first, { query, close, broken: () => broken });
 }
 
 /** The rows of a SELECT, or of the first result set of a procedure. */

@@ -27,7 +27,7 @@ import { parseUnixFile, UNIX_FILES } from "./unix_table.ts";
 
 const OPENERS: Readonly<Record<string, (opening: Opening) => Table>> = {
   cdb: openCdb,
-  cidr: (opening) => openRules(opening, CIDR_SYNTAX, findCidr),
+  cidr: (opening) => openRules(opening, CIDR_SYNTAX, findCidr, ruleResults),
   debug: openDebug,
   fail: (opening) => new FailTable(opening.spec),
   inline: (opening) => new InlineTable(opening.spec, opening.name, opening.fold, opening.warn),
@@ -143,6 +143,11 @@ function openUnix(opening: Opening): Table {
   });
 }
 
+/** The results of rules whose results are texts. */
+function ruleResults<T>(rules: readonly Rule<T, string>[]): string[] {
+  return rules.flatMap((rule) => rule.kind === "result" ? [rule.result] : []);
+}
+
 function findKey(content: ReadonlyMap<string, string>, key: string): Outcome {
   const value = content.get(key);
   return value === undefined ? MISSING : { kind: "found", value };
@@ -153,17 +158,20 @@ function openRules<T, R>(
   opening: Opening,
   syntax: RuleSyntax<T, R>,
   find: (rules: readonly Rule<T, R>[], key: string, hit?: (rule: Rule<T, R>) => void) => Outcome,
+  values?: (rules: readonly Rule<T, R>[]) => Iterable<string>,
 ): Table {
   const { spec, name, warn } = opening;
   if (name.startsWith("{")) {
     const rules = parseInlineRules(unbrace(name), spec, syntax, warn);
-    return { spec, partialKeys: false, lookup: (key) => find(rules, key) };
+    const table = { spec, partialKeys: false, lookup: (key: string) => find(rules, key) };
+    return values === undefined ? table : { ...table, values: () => values(rules) };
   }
   const file = filePath(opening);
   return openFile(opening, file, {
     partialKeys: false,
     parse: (text, warn) => parseRuleFile(text, spec, file, syntax, warn),
     find,
+    ...(values === undefined ? {} : { values }),
     locate: (rules) => (key) => {
       let line: number | undefined;
       find(rules, key, (rule) => line = rule.line);

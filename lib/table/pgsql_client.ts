@@ -8,6 +8,7 @@ import postgres from "postgres";
 import { decodeText } from "../vstring/byte_builder.ts";
 // Tables
 import type { SqlLogin, SqlRows, SqlSession } from "./servers.ts";
+import { beginSession } from "./sql_session.ts";
 
 /**
  * Opens a session.
@@ -59,17 +60,5 @@ export async function openPgsql(login: SqlLogin): Promise<SqlSession> {
     broken = true;
     sql.end({ timeout: 0 }).catch(() => {});
   };
-  try {
-    await query("SELECT 1");
-  } catch (error) {
-    close();
-    throw error;
-  }
-  return {
-    query,
-    close,
-    get broken() {
-      return broken;
-    },
-  };
+  return await beginSession("SELECT 1", { query, close, broken: () => broken });
 }

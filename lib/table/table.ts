@@ -28,6 +28,8 @@ export interface Table {
   placeOf?(key: string): string | undefined;
   /** Every key and its value, for types that can list them. */
   entries?(): Iterable<readonly [key: string, value: string]>;
+  /** Every value that it can give, for types that cannot list their keys. */
+  values?(): Iterable<string>;
   /** Ends the connections of a table on a server; the next look-up opens new ones. */
   close?(): void;
 }

@@ -36,7 +36,7 @@ const CHECKS: Readonly<Record<string, string>> = {
   "REL-34": denied("victim%evil.test@relay.test"),
   "REL-35": DENIED,
   "REL-37": DENIED,
-  "REL-38": "503 5.5.1 Error: need MAIL command",
+  "REL-38": DENIED,
   "REL-40": DENIED,
 };
 
@@ -45,7 +45,8 @@ testEveryCase("REL", CHECKS, { "REL-41": "own test: a table has to fail" });
 for (const [id, reply] of Object.entries(CHECKS)) {
   Deno.test(`${id}: is refused at RCPT, and DATA behind it`, async () => {
     await using host = attackHost({ settings: { myhostname: '"mx.test"' } });
-    const input = caseInput(id).replace(/\{\|\}DATA[^]*$/, "");
+    // Each command waits for its reply: what may not stand in a group is refused for that alone.
+    const input = caseInput(id).replace(/\{\|\}DATA[^]*$/, "").replaceAll("\r\n", "\r\n{|}");
     const played = await play(host, `${input}{|}DATA\r\n{|}{H}relayed{EOD}`);
     assert.ok(played.replies.includes(reply), played.replies.join(" | "));
     assert.ok(!played.replies.some((one) => one.startsWith("354")), played.replies.join(" | "));

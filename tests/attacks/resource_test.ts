@@ -39,13 +39,14 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "RES-02": "tests/daemons/smtpd/smtpd_session_test.ts: a byte now and then",
   "RES-04": "own test: many clients",
   "RES-13": "own test: many sessions",
-  "RES-14": "tests/daemons/smtpd/smtpd_process_test.ts: a client that ends its output",
-  "RES-16":
-    "smtpd may not look at the file system; a full disk is cleanup's 451 (tests/daemons/cleanup/cleanup_disk_test.ts)",
-  "RES-17": "the same: no file can be made, 451",
-  "RES-19": "the queue manager: tests/daemons/qmgr",
-  "RES-20": "TLS is not offered yet",
-  "RES-22": "the PROXY protocol is not spoken yet",
+  "RES-14": "tests/daemons/smtpd/smtpd_process_test.ts: RES-14: a client that ends its output",
+  "RES-16": "does not apply: smtpd may not look at the file system; a full disk is cleanup's 451 (RES-17)",
+  "RES-17":
+    "tests/faults/machine_test.ts: queue, log and mailboxes on one disk that fills up: 4xx, nothing is lost; tests/daemons/cleanup/cleanup_disk_test.ts",
+  "RES-19": "tests/daemons/qmgr/qmgr_scheduler_test.ts: a message to one waits a second, not for the list",
+  "RES-20": "tests/daemons/smtpd/smtpd_tls_test.ts",
+  "RES-22":
+    "tests/lib/smtp/haproxy_test.ts: a line of version 1 has 107 bytes at most, a header of version 2 has 536",
   "RES-23": "own test: the log",
   "RES-25": "own test: one-byte segments",
 };

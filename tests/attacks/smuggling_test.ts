@@ -89,8 +89,9 @@ const CHECKS: Readonly<Record<string, Check>> = {
 /** Cases that have a test of their own below, or that are not smtpd's, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "SMG-23": "own test: the place of the buffer's edge is varied",
-  "SMG-34": "sendmail and the SMTP client: tests/system",
-  "SMG-35": "sendmail and the SMTP client: tests/system",
+  "SMG-34": "tests/lib/smtp/dot_stuffing_test.ts: RFC 5321 section 2.3.8: stray CR and LF become spaces",
+  "SMG-35":
+    "tests/lib/smtp/dot_stuffing_test.ts: a lone dot; no input whatever makes an end of data before the end",
   "SMG-37": "own test: what is read depends on the segments",
   "SMG-40": "own test: the input goes on behind the message",
 };

@@ -5,6 +5,7 @@ import { SmtpClient } from "../dialogues/smtp_client.ts";
 import { CaptureSink } from "../support/capture_sink.ts";
 import { filesBelow, Postern } from "../support/postern.ts";
 import { facts } from "./explain_support.ts";
+import { testNeeding } from "../support/tools.ts";
 import { until } from "./mail_system.ts";
 
 const HELO = "client.test";
@@ -40,9 +41,23 @@ function ends(log: string, id: string): string[] {
   });
 }
 
-/** The same as `explain` has it. */
-function expected({ address, delivery, transport }: EndFacts): string {
-  return `${address} ${outcome(delivery, transport)}`;
+/** The same as `explain` has it; what local forwards has a line in the log of the message that it makes. */
+function expected({ address, delivery, transport }: EndFacts): string[] {
+  if (delivery.kind !== "local") return [`${address} ${outcome(delivery, transport)}`];
+  return delivery.steps.flatMap((step) => {
+    switch (step.kind) {
+      case "mailbox":
+      case "file":
+      case "command":
+      case "discarded":
+        return [`${step.address} sent local`];
+      case "bounced":
+      case "deferred":
+        return [`${step.address} ${step.kind} ${step.text}`];
+      default:
+        return [];
+    }
+  });
 }
 
 function outcome(delivery: Delivery, transport: string): string {
@@ -62,8 +77,9 @@ function outcome(delivery: Delivery, transport: string): string {
     case "bounced":
     case "deferred":
       return `${delivery.kind} ${delivery.text}`;
+    case "local":
     case "service":
-      return "sent somewhere";
+      throw new Error(`no test has ${delivery.kind} here`);
     default:
       return delivery satisfies never;
   }
@@ -82,11 +98,16 @@ async function compare(system: Postern, letter: Letter): Promise<boolean> {
   assert.equal(told.smtp?.reply, reply, context);
   assert.equal(told.smtp?.accepted, id !== undefined, context);
   if (id === undefined) return false;
-  const all = told.recipients.flatMap((each) => each.ends);
-  const unique = [...new Set(all.map(expected))].sort();
+  const all = told.recipients.filter(({ role }) => role !== "forwarded").flatMap((each) => each.ends);
+  const unique = [...new Set(all.flatMap(expected))].sort();
   await until(() => ends(system.log(), id).length >= unique.length);
   assert.deepEqual(ends(system.log(), id).sort(), unique, context);
   for (const { delivery } of all) {
+    for (const step of delivery.kind === "local" ? delivery.steps : []) {
+      if (step.kind === "mailbox") {
+        assert.ok(Deno.statSync(step.path).size > 0, `${context}: nothing in ${step.path}`);
+      }
+    }
     if (delivery.kind !== "mailbox") continue;
     const mailbox = delivery.format === "maildir" ? `${delivery.path}/new` : delivery.path;
     assert.ok(filesBelow(mailbox).length > 0, `${context}: nothing in ${mailbox}`);
@@ -163,6 +184,7 @@ const LETTERS: readonly Letter[] = [
   ["s@slow.test", "a@example.test"],
   ["s@x.test", "x@[192.0.2.1]"],
   ["s@x.test", "nodomain"],
+  ["s@spam.test", "Postmaster"],
 ];
 
 Deno.test("what explain says of an address is what happens to mail for it", async () => {
@@ -208,4 +230,48 @@ Deno.test("what explain says for a client that may relay, with copies and masque
     ["s@spam.test", "x@elsewhere.test"],
   ];
   for (const letter of letters) await compare(system, letter);
+});
+
+/** Login names that are not root's, for mailboxes in a spool of the test's own. */
+function users(): [string, string] {
+  const lines = Deno.readTextFileSync("/etc/passwd").split("\n").map((line) => line.split(":"));
+  const [one, two] = lines.filter(([, , uid]) => uid !== undefined && uid !== "0").map(([name]) => name!);
+  return [one!, two!];
+}
+
+testNeeding(["root"], "what explain says of local aliases and users is what happens", async () => {
+  const [one, two] = users();
+  await using system = await Postern.make({
+    settings: {
+      mydestination: '["here.test"]',
+      alias_maps: '["texthash:$config_directory/aliases"]',
+      local_recipient_maps: '["$alias_maps", "unix:passwd.byname"]',
+      notify_classes: "[]",
+      recipient_delimiter: '"+"',
+    },
+  });
+  const spool = `${system.paths.root}/spool`;
+  Deno.mkdirSync(spool);
+  Deno.chmodSync(spool, 0o1777);
+  Deno.chmodSync(system.paths.root, 0o755);
+  system.set({ mail_spool_directory: `"${spool}"` });
+  const aliases = `team: ${one}, ${two}\nnested: team, ${one}\nbroken: ${one}, nobody.here\n` +
+    `away: a@example.test\nempty: /dev/null\nround: round2\nround2: round\npostmaster: ${one}\n`;
+  await writeTables(system, { aliases });
+  await system.start();
+  const letters: readonly Letter[] = [
+    ["s@x.test", `${one}@here.test`],
+    ["s@x.test", `${one.toUpperCase()}+ext@HERE.test`],
+    ["s@x.test", "team@here.test"],
+    ["", "nested@here.test"],
+    ["", "broken@here.test"],
+    ["s@x.test", "away@here.test"],
+    ["s@x.test", "empty@here.test"],
+    ["", "round@here.test"],
+    ["s@x.test", "nobody.here@here.test"],
+    ["s@x.test", "Postmaster"],
+  ];
+  let taken = 0;
+  for (const letter of letters) if (await compare(system, letter)) taken++;
+  assert.equal(taken, letters.length - 1);
 });

@@ -166,10 +166,10 @@ const SETTINGS: readonly (readonly [string, string, string, RegExp | undefined])
     /main\.cf:5: place: set in \[variables\]/,
   ],
   [
-    "myorigin = ${data_directory}",
-    'data_directory = "/var/lib/postfix"',
+    "myorigin = ${sample_directory}",
+    'sample_directory = "/etc/postfix"',
     "Carried over in another form",
-    /data_directory: set in/,
+    /sample_directory: set in/,
   ],
   ["place = example.org", "", "Left out, as nothing is lost", /main\.cf:4: place: no value refers to it/],
   ["relayhost", "", "Not supported", /main\.cf:4: line: missing '='/],
@@ -321,16 +321,17 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
   ],
   [
     "smtps inet n - y - - smtpd -o smtpd_tls_wrappermode=yes",
-    "",
-    "Not supported",
-    /smtps\/inet: it demands TLS \(smtpd_tls_wrappermode\)/,
+    'name = "smtps"\ntype = "inet"\nprivate = false\ncommand = "smtpd"\n' +
+    "parameters = { smtpd_tls_wrappermode = true }\n",
+    "Carried over",
+    /smtps\/inet$/,
   ],
   [
     "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd -o smtpd_banner=$myhostname",
-    'name = "smtp"\ntype = "inet"\nprivate = false\ncommand = "smtpd"\nparameters = ' +
-    '{ smtpd_session_limit = 1, smtpd_banner = "$myhostname" }\n',
-    "Not supported",
-    /smtp\/inet: there is no postscreen: smtpd takes its port/,
+    'name = "smtp"\ntype = "inet"\nprivate = false\ncommand = "postscreen"\n\n[[service]]\n' +
+    'name = "smtpd"\ntype = "pass"\ncommand = "smtpd"\nparameters = { smtpd_banner = "$myhostname" }\n',
+    "Carried over in another form",
+    /proxywrite\/unix: postscreen needs this service/,
   ],
   [
     "pickup fifo n - y 30 1 pickup",

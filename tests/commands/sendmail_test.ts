@@ -180,3 +180,19 @@ Deno.test(ORDINARY, { ignore: UID !== 0 }, async () => {
   const stat = Deno.statSync(system.queue.path("maildrop", id));
   assert.deepEqual([stat.uid, stat.mode! & 0o777], [65534, 0o744]);
 });
+
+Deno.test("a sender that the user may not have is refused at once, with nothing left in maildrop", async () => {
+  const login = Deno.env.get("USER") ?? new TextDecoder().decode(
+    new Deno.Command("id", { args: ["-un"] }).outputSync().stdout,
+  ).trim();
+  const main = `local_login_sender_maps = ["inline:{{${login} = me@example.test @own.test}}"]\n`;
+  using system = new ScratchSystem(main);
+  const message = "Subject: x\n\nText.\n";
+  for (const [sender, status] of [["me@example.test", 0], ["a@own.test", 0], ["a@other.test", 77]] as const) {
+    const before = system.queue.names("maildrop").length;
+    const ran = await system.run("sendmail", ["-f", sender, "r@example.test"], message);
+    assert.equal(ran.status, status, ran.err);
+    assert.equal(system.queue.names("maildrop").length - before, status === 0 ? 1 : 0);
+    if (status !== 0) assert.match(ran.err, /User \S+ is not allowed to send as <a@other\.test>/);
+  }
+});

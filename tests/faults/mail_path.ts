@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { milterConnector } from "../../lib/milter/milter_connect.ts";
 import { BounceService } from "../../daemons/bounce/bounce_service.ts";
 import { SERVICE as BOUNCE_SERVICE } from "../../daemons/bounce/service.ts";
 import { CleanupService } from "../../daemons/cleanup/cleanup_service.ts";
@@ -66,6 +67,7 @@ export class MailPath implements Disposable {
     const service = (name: "bounce" | "defer" | "trace") =>
       directClient(new BounceService(name, bounce, this.cleanupClient, log).handle);
     this.cleanup = new CleanupService({
+      connect: milterConnector(() => undefined),
       settings: cleanup,
       log,
       rewrite: new RewriteClient({
@@ -101,8 +103,16 @@ export class MailPath implements Disposable {
     this.pickup = new PickupService({
       queue,
       cleanup: this.cleanupClient,
+      maps: undefined,
+      loginOf: () => undefined,
       log,
       settings: {
+        authorized_submit_users: ["static:anyone"],
+        double_bounce_sender: "double-bounce",
+        empty_address_local_login_sender_maps_lookup_key: "<>",
+        local_login_sender_maps: ["static:*"],
+        owner_request_special: true,
+        recipient_delimiter: "",
         line_length_limit: 2048,
         mail_name: "Postern",
         myhostname: "mx.test",

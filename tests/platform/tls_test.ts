@@ -76,15 +76,15 @@ class Handshaker implements Disposable {
   }
 }
 
-/** What openssl's client comes to: its output and that of the server. */
+/** Its standard input ends when the server has said hello, or when it has ended itself. */
+const S_CLIENT = `out=$(mktemp)
+(for i in $(seq 400); do sleep 0.05; grep -q hello "$out" && break; [ -e "$out.over" ] && break; done) |
+  (timeout 30 openssl s_client -connect "127.0.0.1:$0" "$@" >"$out" 2>&1; : >"$out.over")
+cat "$out"; rm -f "$out" "$out.over"`;
+
+/** What openssl's client comes to: all of its output. */
 async function sClient(port: number, ...args: string[]): Promise<string> {
-  const ended = await runProgram("sh", [
-    "-c",
-    'port=$0; (sleep 0.4) | timeout 20 openssl s_client -connect "127.0.0.1:$port" "$@"',
-    String(port),
-    ...args,
-  ]);
-  return ended.output + ended.errors;
+  return (await runProgram("sh", ["-c", S_CLIENT, String(port), ...args])).output;
 }
 
 async function until(done: () => boolean): Promise<void> {
@@ -264,5 +264,72 @@ testNeeding(
     assert.equal(read.subjectName, "x)\r\nX-Inj: 1\nCN=evil");
     const hosts = ["x.test", "X.TEST", "a.w.test", "a.b.w.test", "w.test", "y.test", "evil", ""];
     assert.deepEqual(hosts.filter((host) => read.isFor(host)), ["x.test", "X.TEST", "a.w.test"]);
+  },
+);
+
+testNeeding(
+  ["openssl"],
+  "tls: a channel that is paused stops its peer, and goes on where it stopped",
+  async () => {
+    using made = new Certificates();
+    const one = made.make("one.test");
+    const server = new TlsServer({
+      identity: identity(one),
+      oldest: "TLSv1.2",
+      newest: "TLSv1.3",
+      asksCertificate: false,
+      authorities: "",
+    });
+    const total = 60_000_000;
+    let received = 0;
+    let paused: Channel | undefined;
+    const over = Promise.withResolvers<void>();
+    const listener = net.createServer(
+      { allowHalfOpen: true },
+      (socket) =>
+        void server.accept(new SafeChannel(socket), NOTHING, {
+          secure: (channel) =>
+            channel.start({
+              data: (bytes) => {
+                received += bytes.length;
+                if (paused !== undefined || received < 1_000_000) return;
+                paused = channel;
+                channel.pause();
+              },
+              ended: () => {
+                channel.finish();
+                over.resolve();
+              },
+              closed: () => over.resolve(),
+            }),
+          failed: (why) => over.reject(new Error(why)),
+        }),
+    );
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    const { port } = listener.address() as net.AddressInfo;
+    const client = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+    client.on("error", () => {});
+    client.resume();
+    const chunk = new Uint8Array(1_000_000);
+    const send = async () => {
+      for (let sent = 0; sent < total; sent += chunk.length) {
+        if (!client.write(chunk)) await new Promise((resolve) => client.once("drain", resolve));
+      }
+      client.end();
+    };
+    const sending = send();
+    await until(() => paused !== undefined);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const before = received;
+    // What had been read already, and what the system keeps for a connection; not all that the client has.
+    assert.ok(before < total / 2, `${before} of ${total} bytes`);
+    assert.ok(client.writableLength > 0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.equal(received, before);
+    paused!.resume();
+    await Promise.all([sending, over.promise]);
+    assert.equal(received, total);
+    listener.close();
+    client.destroy();
   },
 );

@@ -123,6 +123,7 @@ function problemsOf(blocks: readonly Block[]): string[] {
   const directory = Deno.makeTempDirSync({ prefix: "postern-example-" });
   try {
     for (const entry of Deno.readDirSync(join(ROOT, "conf"))) {
+      if (entry.isDirectory) continue;
       Deno.copyFileSync(join(ROOT, "conf", entry.name), join(directory, entry.name));
     }
     for (const { file, added, text } of blocks) {

@@ -5,6 +5,8 @@
  * @module
  */
 import { freePort, until } from "../commands/mail_system.ts";
+import { withChildren } from "./postfix.ts";
+import { killProcess } from "./postern.ts";
 
 /** Its users and their passwords. */
 export const DOVECOT_USERS: Readonly<Record<string, string>> = {
@@ -126,6 +128,10 @@ service auth {
 }
 service anvil {
   chroot =
+  # Nobody waits for having failed before.
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
 }
 `,
     );
@@ -136,8 +142,12 @@ service anvil {
     const master = this.#master;
     if (master === undefined) return;
     this.#master = undefined;
+    const pids = withChildren(master.pid);
     master.kill("SIGTERM");
     await master.status;
+    for (const pid of pids) killProcess(pid);
+    // A socket that is left over would look like a Dovecot that is up.
+    Deno.removeSync(this.socket);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

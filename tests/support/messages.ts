@@ -111,6 +111,9 @@ export class KeepingCleanup {
         }
         exchange.reply("status", { status: this.status, reason: this.reason });
         return;
+      case "milters":
+      case "milterDone":
+        throw new Error("whoever is tested with this has no filters");
       default:
         message satisfies never;
     }

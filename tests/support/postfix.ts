@@ -13,12 +13,12 @@ export interface PostfixOptions {
   readonly below?: string;
   /** Parameters of main.cf; `$root` stands for the root folder. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Lines of master.cf behind the others; `$root` as above. */
+  readonly services?: string;
   /** Further smtpd services, each with parameters of its own, on the ports of `ports`. */
   readonly servers?: readonly Readonly<Record<string, string>>[];
   /** Address of the only name server that it knows; its port is 53. */
   readonly resolver?: string;
-  /** Lines of master.cf behind the others; `$root` as above. */
-  readonly services?: string;
 }
 
 const POSTFIX = "/usr/sbin/postfix";
@@ -79,7 +79,7 @@ export class Postfix implements AsyncDisposable {
   /** A configuration; nothing runs. */
   static make(options: PostfixOptions = {}): Postfix {
     const made = new Postfix(options);
-    made.#write(options.settings ?? {}, options.servers ?? [], options.services ?? "");
+    made.#write(options);
     return made;
   }
 
@@ -120,11 +120,7 @@ export class Postfix implements AsyncDisposable {
     if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
   }
 
-  #write(
-    settings: Readonly<Record<string, string>>,
-    servers: readonly Readonly<Record<string, string>>[],
-    services: string,
-  ): void {
+  #write({ settings = {}, servers = [], services = "" }: PostfixOptions): void {
     for (const directory of ["etc", "spool", "data", "mail"]) Deno.mkdirSync(`${this.root}/${directory}`);
     Deno.chmodSync(`${this.root}/mail`, 0o777);
     const parameters = {
@@ -157,10 +153,8 @@ export class Postfix implements AsyncDisposable {
       );
       return `127.0.0.1:${port} inet n - n - - smtpd\n${own.join("")}`;
     });
-    Deno.writeTextFileSync(
-      `${this.#configuration}/master.cf`,
-      smtpd.join("") + SERVICES + services.replaceAll("$root", this.root),
-    );
+    const others = SERVICES + services.replaceAll("$root", this.root);
+    Deno.writeTextFileSync(`${this.#configuration}/master.cf`, smtpd.join("") + others);
     new Deno.Command("chown", { args: ["postfix", `${this.root}/data`] }).outputSync();
     // postsuper writes to it before postlogd runs, as user postfix.
     Deno.writeTextFileSync(`${this.root}/mail.log`, "");

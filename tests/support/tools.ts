@@ -6,6 +6,8 @@
  */
 
 import { postgresBin } from "./databases.ts";
+import { DOVECOT, DOVECOT_LMTP } from "./dovecot_lmtp.ts";
+import { EXIM } from "./exim.ts";
 
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
@@ -13,11 +15,24 @@ const NEEDS = {
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
+  dovecot: () => isFile(DOVECOT),
+  "dovecot-lmtp": () => isFile(DOVECOT) && isFile(DOVECOT_LMTP),
+  exim: () => isFile(EXIM),
+  unshare: () => inPath("unshare") && runs("unshare", "-m", "true"),
   strace: () => inPath("strace") && runs("strace", "-o", "/dev/null", "true"),
   cdb: () => inPath("cdb"),
+  curl: () => inPath("curl"),
+  msmtp: () => inPath("msmtp"),
+  sslscan: () => inPath("sslscan"),
+  saslauthd: () => isFile("/usr/sbin/saslauthd"),
+  haproxy: () => isFile("/usr/sbin/haproxy"),
+  clamav: () => isFile("/usr/sbin/clamd") && isFile("/usr/sbin/clamav-milter"),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
+  opendkim: () => inPath("opendkim"),
+  opendmarc: () => inPath("opendmarc"),
   "dovecot-lda": () => isFile("/usr/lib/dovecot/dovecot-lda"),
+  ldns: () => inPath("ldns-signzone"),
   maildrop: () => inPath("maildrop"),
   procmail: () => inPath("procmail"),
   spamc: () => inPath("spamc"),
@@ -29,14 +44,18 @@ const NEEDS = {
   postfwd: () => isFile("/usr/sbin/postfwd1"),
   postgrey: () => isFile("/usr/sbin/postgrey"),
   postgres: () => postgresBin() !== undefined,
+  rspamd: () => inPath("rspamd"),
   slapd: () => isFile("/usr/sbin/slapd"),
+  spamassassin: () => isFile("/usr/sbin/spamd") && isFile("/usr/sbin/spamass-milter"),
   sqlite3: () => inPath("sqlite3"),
+  unbound: () => isFile("/usr/sbin/unbound"),
   "postfix-cdb": () => isFile("/usr/lib/postfix/postfix-cdb.so"),
   "postfix-ldap": () => isFile("/usr/lib/postfix/postfix-ldap.so"),
   "postfix-mysql": () => isFile("/usr/lib/postfix/postfix-mysql.so"),
   "postfix-pcre": () => isFile("/usr/lib/postfix/postfix-pcre.so"),
   "postfix-pgsql": () => isFile("/usr/lib/postfix/postfix-pgsql.so"),
   "postfix-sqlite": () => isFile("/usr/lib/postfix/postfix-sqlite.so"),
+  "python3-milter": () => runs("/usr/bin/python3", "-c", "import Milter"),
   python3: () => runs("python3", "-c", "import smtplib"),
 } as const;
 

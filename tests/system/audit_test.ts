@@ -3,6 +3,8 @@ import { createSocket, type Socket } from "node:dgram";
 import { freePort, until } from "../commands/mail_system.ts";
 import { SmtpClient } from "../dialogues/smtp_client.ts";
 import { utf8 } from "../support/bytes.ts";
+import { Certificates } from "../support/certificates.ts";
+import { TlsClient } from "../support/tls_client.ts";
 import { decode, filesBelow, Postern } from "../support/postern.ts";
 import { sendWithPython } from "../support/smtplib.ts";
 
@@ -42,13 +44,33 @@ class Resolver implements AsyncDisposable {
 
 const ADDRESS_RECORD = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
 const TYPE_A = 1;
+const TYPE_TXT = 16;
+/** An MTA-STS record, so that its policy is asked for, and who wants reports: of a web server that is not there. */
+const STS = "v=STSv1; id=1;";
+const TLSRPT = "v=TLSRPTv1; rua=mailto:two@example.test,https://mta-sts.elsewhere.test/";
+
+function textRecord(value: string): number[] {
+  const text = utf8(value);
+  return [0xc0, 12, 0, TYPE_TXT, 0, 1, 0, 0, 0, 60, 0, text.length + 1, text.length, ...text];
+}
+const LOOPBACK = [127, 0, 0, 1];
 
 /** RFC 1035 section 4.1: the question again, and behind it the record, if there is one. */
 function answerTo(query: Uint8Array): Uint8Array {
   let end = 12;
   while (query[end] !== 0) end += query[end]! + 1;
-  const exists = !decode(query.subarray(12, end)).includes("nowhere");
-  const record = exists && query[end + 2] === TYPE_A ? ADDRESS_RECORD : [];
+  const name = decode(query.subarray(12, end));
+  const isPolicy = name.includes("mta-sts") && name.includes("elsewhere");
+  const isOwn = name.includes("elsewhere");
+  const exists = !name.includes("nowhere");
+  const address = isOwn ? [...ADDRESS_RECORD.slice(0, -4), ...LOOPBACK] : ADDRESS_RECORD;
+  const type = query[end + 2];
+  const text = isPolicy ? STS : name.includes("_tls") ? TLSRPT : "";
+  const record = exists && type === TYPE_A
+    ? address
+    : text !== "" && type === TYPE_TXT
+    ? textRecord(text)
+    : [];
   const counts = [0, 1, 0, record.length === 0 ? 0 : 1, 0, 0, 0, 0];
   const flags = [0x81, exists ? 0x80 : 0x83];
   return Uint8Array.from([
@@ -62,9 +84,13 @@ function answerTo(query: Uint8Array): Uint8Array {
 
 /** Declared, and used by nothing here, for the reason that stands with it. ROOT is the system's folder. */
 const UNUSED: Readonly<Record<string, string>> = {
+  "qmqpd net unix:ROOT/queue/private/dns": "a client on this host has a name without a look-up",
+  "qmqpd read ROOT/queue/private/dns": "as above",
+  "qmqpd write ROOT/queue/private/dns": "as above",
   "lmtp net 0.0.0.0/0:24":
     "the standard port: only a public address may be reached there without being named",
   "smtp net 0.0.0.0/0:25": "the standard port, as with lmtp",
+  "sts write ROOT/queue/sts": "a policy is kept when a web server has given one (tests/daemons/sts)",
   "program run /bin/cat": "the runtime writes no record of a program that it starts (tests/daemons/program)",
   "program run /bin/sh": "as above",
   "spawn run /usr/bin/cat": "as above (tests/daemons/spawn)",
@@ -78,15 +104,22 @@ Deno.test("the daemons use what they declare, and declare what they use", async 
     await using resolver = new Resolver();
     await using peer = await Postern.make();
     await using lmtp = new LmtpSink();
+    const gates = { screened: freePort(), qmqp: freePort() };
     await using postern = await Postern.make({
       environment: { POSTERN_AUDIT_DIRECTORY: audit },
-      services: (text) => text + PIPE + ASKED,
+      services: (text) => text + PIPE + ASKED + gateServices(gates),
     });
     configure(postern, peer, { resolver: await resolver.port, lmtp: lmtp.port });
+    using certificates = new Certificates();
+    postern.set({
+      smtpd_tls_security_level: '"may"',
+      smtpd_tls_chain_files: `["${certificates.make("postern.test").chain}"]`,
+    });
     await peer.start();
     await postern.start();
     const described: Described[] = JSON.parse((await postern.run(["sandbox", "--json"])).output);
     await exercise(postern);
+    await exerciseGates(gates);
     await postern.stop();
     const used = readAudit(audit);
     const commands = [...new Set(described.map(({ command }) => command))];
@@ -103,6 +136,51 @@ Deno.test("the daemons use what they declare, and declare what they use", async 
     Deno.removeSync(audit, { recursive: true });
   }
 });
+
+/** The ports of postscreen and qmqpd. */
+interface Gates {
+  readonly screened: number;
+  readonly qmqp: number;
+}
+
+/** The services that are comments in the sample, on ports of their own. */
+function gateServices({ screened, qmqp }: Gates): string {
+  const port = (number: number, command: string) =>
+    `name = "127.0.0.1:${number}"\ntype = "inet"\nprivate = false\ncommand = "${command}"\n`;
+  const unix = (command: string) => `name = "${command}"\ntype = "unix"\ncommand = "${command}"\n`;
+  const pass = 'name = "smtpd"\ntype = "pass"\ncommand = "smtpd"\n';
+  return [
+    "",
+    port(screened, "postscreen"),
+    pass,
+    unix("dnsblog"),
+    unix("proxywrite"),
+    unix("tlsproxy"),
+    port(qmqp, "qmqpd"),
+  ]
+    .join("\n[[service]]\n");
+}
+
+/** A client that is screened before it goes in, and a message by QMQP. */
+async function exerciseGates({ screened, qmqp }: Gates): Promise<void> {
+  {
+    using hasty = await TlsClient.connect(screened);
+    hasty.send("EHLO c.test\r\n");
+    assert.match(await hasty.reply(), /250-STARTTLS/);
+    await hasty.startTls();
+    assert.match(await hasty.say("EHLO c.test"), /^250-/);
+  }
+  for (let i = 0; i < 2; i++) {
+    using client = await SmtpClient.connect(screened);
+    assert.match(await client.reply(), /220 postern\.test/);
+    assert.equal(await client.say("QUIT"), "221 2.0.0 Bye");
+  }
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: qmqp });
+  const parts = ["Subject: qmqp\n\ntext\n", "one@example.test", "x@discard.test"];
+  const content = parts.map((part) => `${part.length}:${part},`).join("");
+  await connection.write(utf8(`${content.length}:${content},`));
+  assert.match(await new Response(connection.readable).text(), /^\d+:KOk: queued as /);
+}
 
 /** Debian's smtp-sink, which speaks LMTP. */
 class LmtpSink implements AsyncDisposable {
@@ -171,12 +249,16 @@ function configure(
     aliases: 'list: one@example.test, two@far.test\nfailing: x@error.test\nprogram: "|cat > /dev/null"\n',
     virtual: "alias@example.test one@example.test\n",
     generic: "one@example.test outside\n",
+    // crypt(3)'s for "Hello world!".
+    passwords:
+      "user:{SHA512-CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1\n",
     checks: "/^X-Hold:/ HOLD\n",
     transport: [
       `far.test smtp:[127.0.0.1]:${peer.port}`,
       `dead.test smtp:[127.0.0.1]:${freePort()}`,
       `lmtp.test lmtp:inet:127.0.0.1:${ports.lmtp}`,
       "lmtp-name.test lmtp:inet:nowhere.test",
+      `elsewhere.test smtp:elsewhere.test:${peer.port}`,
       "discard.test discard:",
       "error.test error:5.1.1 gone for good",
       "pipe.test pipe:",
@@ -186,6 +268,18 @@ function configure(
   };
   for (const [name, text] of Object.entries(tables)) Deno.writeTextFileSync(`${configuration}/${name}`, text);
   Deno.mkdirSync(`${root}/spool`);
+  // A day that is over, whose report is due.
+  Deno.mkdirSync(`${root}/queue/tlsrpt`, { mode: 0o700 });
+  const day = [["elsewhere.test", [{
+    policy: "no-policy-found",
+    strings: [],
+    patterns: [],
+    successes: 1,
+    failures: 0,
+    details: [],
+  }]]];
+  const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+  Deno.writeTextFileSync(`${root}/queue/tlsrpt/${yesterday}`, JSON.stringify(day), { mode: 0o600 });
   postern.set({
     myhostname: '"postern.test"',
     // A directory in each of them has to be looked for before a file is moved there.
@@ -205,13 +299,30 @@ function configure(
     smtpd_sender_restrictions: '["reject_unknown_sender_domain"]',
     smtpd_recipient_restrictions: `['inline:{discard.test=reject_unverified_recipient}']`,
     address_verify_poll_delay: '"1s"',
+    smtpd_sasl_auth_enable: "true",
+    smtpd_sasl_type: '"passwords"',
+    smtpd_sasl_password_file: '"$config_directory/passwords"',
     header_checks: '["regexp:$config_directory/checks"]',
+    // This host's own clients are screened, and named in a table.
+    postscreen_access_list: '["inline:{192.0.2.1=permit}"]',
+    postscreen_greet_wait: '"1s"',
+    postscreen_greet_action: '"enforce"',
+    postscreen_dnsbl_sites: '["list.test=127.0.0.2"]',
+    qmqpd_authorized_clients: '["inline:{127.0.0.1=yes}"]',
     // This host's own clients are counted too.
     smtpd_client_event_limit_exceptions: "[]",
+    smtp_tls_sts: "true",
+    smtp_tlsrpt_enable: "true",
+    https_port: String(freePort()),
+    https_trusted_addresses: '["127.0.0.1"]',
+    local_login_sender_maps: '["static:{* <>}"]',
     smtp_generic_maps: '["texthash:$config_directory/generic"]',
     lmtp_generic_maps: '["texthash:$config_directory/generic"]',
   });
-  peer.set({ virtual_mailbox_domains: '["far.test", "relay.test"]', virtual_mailbox_maps: '["static:box"]' });
+  peer.set({
+    virtual_mailbox_domains: '["far.test", "relay.test", "elsewhere.test"]',
+    virtual_mailbox_maps: '["static:box"]',
+  });
 }
 
 const LOCAL = [
@@ -222,9 +333,19 @@ const LOCAL = [
   "failing@local.test",
   "program@local.test",
 ];
-const ELSEWHERE = ["far", "relay", "nowhere", "dead", "lmtp", "lmtp-name", "discard", "retry", "pipe"].map((
-  name,
-) => `x@${name}.test`);
+const ELSEWHERE = [
+  "far",
+  "relay",
+  "nowhere",
+  "elsewhere",
+  "dead",
+  "lmtp",
+  "lmtp-name",
+  "discard",
+  "retry",
+  "pipe",
+]
+  .map((name) => `x@${name}.test`);
 
 /** A login name that is not root's: a mailbox of root's is not delivered to. */
 function someUser(): string {
@@ -257,6 +378,7 @@ async function exercise(postern: Postern): Promise<void> {
   assert.equal((await postern.run([...sendmail, "one@example.test"], held)).status, 0);
   assert.ok(await until(() => postern.queued("hold").length === 1), postern.log());
   assert.equal((await postern.run(["postqueue", "-f"])).status, 0);
+  await postern.untilLogged(/report on elsewhere\.test for .* to mta-sts/);
   // In the mailbox: directly, by three aliases, two reports of failures, one of success and one of an expansion.
   await postern.mail("one", 8);
   assert.ok(await until(() => postern.queued("corrupt").length === 2), postern.log());
@@ -279,6 +401,8 @@ async function exerciseFlush(postern: Postern, tries: () => number, settled: () 
     await client.reply();
     await client.send("EHLO c.test\r\n");
     await client.reply();
+    // "user" with "Hello world!"
+    assert.match(await client.say("AUTH PLAIN AHVzZXIASGVsbG8gd29ybGQh"), /^235 /);
     await client.send("ETRN dead.test\r\n");
     assert.equal(await client.reply(), "250 Queuing started");
   }

@@ -150,6 +150,7 @@ function figures(rate: number, finals: number[]): Figures {
     rss: 40,
     pss: 20,
     probe,
+    reused: 0,
     daemons: { qmgr: rate },
   };
 }

@@ -4,7 +4,7 @@ import { AnvilCounts, CLIENT_LIMIT, EVENTS } from "../../../daemons/anvil/anvil_
 /** Counts with a unit of a minute on a clock of the test. */
 class Counted {
   now = 1_000_000;
-  readonly counts = new AnvilCounts(60, () => this.now);
+  readonly counts = new AnvilCounts(60, () => this.now, () => this.now);
 
   /** The report, with times as seconds after the beginning. */
   report(): string[] {

@@ -31,6 +31,7 @@ const SETTINGS: Omit<BounceSettings, "queue_directory"> = {
   hash_queue_depth: 1,
   hash_queue_names: ["deferred", "defer"],
   header_from_format: "standard",
+  internal_mail_filter_classes: [],
   line_length_limit: 2048,
   mail_name: "Postfix",
   maximal_queue_lifetime: 5 * 86400,

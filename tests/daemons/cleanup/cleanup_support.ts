@@ -6,6 +6,7 @@ import { appendAttribute } from "../../../lib/mail/queue_file.ts";
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
 import { type CLEANUP, CLEANUP_EXTERNAL, CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
 import type { LineLookup, MapLookup, MapOutcome } from "../../../lib/proto/proxymap_client.ts";
+import { milterConnector } from "../../../lib/milter/milter_connect.ts";
 import { RewriteClient } from "../../../lib/proto/rewrite_client.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
 import { configure, settingsOf } from "../smtpd/mail_host.ts";
@@ -72,6 +73,7 @@ export class CleanupHost implements Disposable {
       maps: tables(options),
       queueKey: "key",
       bootId: "boot",
+      connect: milterConnector(() => undefined),
       trace: {
         call: (type, fields) => {
           this.traced.push({ type, fields });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { deliverLocally } from "../../../daemons/local/local_delivery.ts";
 import { type Submit } from "../../../daemons/local/local_forward.ts";
-import { type LocalSettings, type LocalSources } from "../../../daemons/local/local_settings.ts";
+import { type LocalSettings } from "../../../daemons/local/local_settings.ts";
+import { type LocalSources } from "../../../lib/server/local_sources.ts";
 import { type ServerExchange } from "../../../lib/ipc/server.ts";
 import { type Logger } from "../../../lib/log/log.ts";
 import { type MailboxOutcome, outcomeOf } from "../../../lib/mail/mailbox_outcome.ts";

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { ALIAS_DEPTH_LIMIT, LocalExpansion } from "../../../daemons/local/local_expansion.ts";
+import { ALIAS_DEPTH_LIMIT, LocalExpansion } from "../../../lib/server/local_expansion.ts";
 import { forwardBatches } from "../../../daemons/local/local_forward.ts";
-import { type LocalSettings, type LocalSources } from "../../../daemons/local/local_settings.ts";
-import { type Action } from "../../../daemons/local/local_state.ts";
-import { parseUser, userMailbox } from "../../../daemons/local/local_user.ts";
+import { type LocalSettings } from "../../../daemons/local/local_settings.ts";
+import { type LocalSources } from "../../../lib/server/local_sources.ts";
+import { type Action } from "../../../lib/server/local_state.ts";
+import { parseUser, userMailbox } from "../../../lib/server/local_user.ts";
 import { type Author, type HelperRequest } from "../../../lib/server/boot.ts";
 import { type HelperFile } from "../../../lib/server/mailbox_helper.ts";
 import { parseTargets, targetLines, targetName } from "../../../lib/server/local_target.ts";

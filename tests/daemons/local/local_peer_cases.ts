@@ -72,7 +72,7 @@ const COMMANDS: readonly PeerCase[] = [
   command("the message is not read and the command fails", "exit 67", {
     body: Array(3000).fill("x".repeat(70)),
   }),
-  command("time limit", "sleep 20", { otherText: true }),
+  command("time limit", "sleep 60", { otherText: true }),
   command("what the message looks like", "cat > $out/$id.txt", {
     body: ["From here", ">From there", ".dot", "", "last"],
   }),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { FILE_LIMIT } from "../../../daemons/mailbox/mailbox_files.ts";
+import { FILE_LIMIT } from "../../../lib/server/target_files.ts";
 import { type FilesTask } from "../../../lib/server/boot.ts";
 import { type HelperFile, MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
 import { until } from "../../commands/mail_system.ts";

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
 import { records } from "../../commands/maildrop_support.ts";
+import type { MapLookup } from "../../../lib/proto/proxymap_client.ts";
+import { testNeeding } from "../../support/tools.ts";
 import { PickupBench } from "./pickup_support.ts";
 
 const UID = Deno.uid()!;
@@ -384,3 +386,52 @@ Deno.test(
     ]);
   },
 );
+
+/** A table that has one value for every key, or none. */
+const having = (value: string | undefined): MapLookup => ({
+  find: () =>
+    Promise.resolve(value === undefined ? { kind: "missing" } : { kind: "found", value, extension: "" }),
+});
+
+Deno.test("a file whose owner may not have its sender is set aside, as anybody can write one without sendmail", async () => {
+  const settings = { local_login_sender_maps: ["inline:{alice=alice}"] };
+  await using bench = await PickupBench.start({ settings, login: "mallory", maps: having(undefined) });
+  bench.queue.drop("ABC123", records(...HONEST));
+  await bench.pickup.scan();
+  assert.deepEqual(bench.messages, []);
+  assert.deepEqual(bench.queue.names("maildrop"), []);
+  assert.deepEqual(bench.queue.names("corrupt"), ["ABC123"]);
+  const why = `User mallory(${UID}) is not allowed to send as <alice>: moved to the corrupt queue`;
+  assert.deepEqual(bench.log, [`warning: maildrop file ABC123, uid=${UID}: ${why}`]);
+});
+
+Deno.test("a file whose owner may have its sender is taken", async () => {
+  const settings = { local_login_sender_maps: ["inline:{alice=alice}"] };
+  await using bench = await PickupBench.start({ settings, login: "alice", maps: having("alice") });
+  bench.queue.drop("ABC123", records(...HONEST));
+  await bench.pickup.scan();
+  assert.equal(bench.messages.length, 1);
+});
+
+Deno.test("a file that a table cannot tell of now stays", async () => {
+  const maps: MapLookup = { find: () => Promise.resolve({ kind: "retry", why: "table is away" }) };
+  const settings = { local_login_sender_maps: ["inline:{alice=alice}"] };
+  await using bench = await PickupBench.start({ settings, login: "alice", maps });
+  bench.queue.drop("ABC123", records(...HONEST));
+  await bench.pickup.scan();
+  assert.deepEqual(bench.messages, []);
+  assert.deepEqual(bench.queue.names("maildrop"), ["ABC123"]);
+  assert.match(bench.log.join("\n"), /stays for a later attempt: local_login_sender_maps: table is away/);
+});
+
+testNeeding(["root"], "a user who may not post posts nothing, root always may", async () => {
+  const settings = { authorized_submit_users: ["alice"] };
+  await using bench = await PickupBench.start({ settings, login: "mallory", maps: having(undefined) });
+  bench.queue.drop("ABC123", records(...HONEST));
+  bench.queue.drop("ABC124", records(...HONEST));
+  Deno.chownSync(bench.queue.path("maildrop", "ABC123"), 65534, 65534);
+  await bench.pickup.scan();
+  assert.equal(bench.messages.length, 1);
+  assert.deepEqual(bench.queue.names("corrupt"), ["ABC123"]);
+  assert.match(bench.log.join("\n"), /User mallory\(65534\) is not allowed to submit mail/);
+});

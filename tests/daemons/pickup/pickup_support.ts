@@ -11,6 +11,8 @@ import type { Logger } from "../../../lib/log/log.ts";
 import { QueueDirectory } from "../../../lib/mail/queue_directory.ts";
 import { RecordCursor } from "../../../lib/mail/record.ts";
 import { CLEANUP } from "../../../lib/proto/protocols.ts";
+import type { MapLookup } from "../../../lib/proto/proxymap_client.ts";
+import type { SubmitAccessSettings } from "../../../lib/server/submit_access.ts";
 import { listenStream } from "../../../lib/safe/tcp_server.ts";
 import { ScratchQueue } from "../../commands/maildrop_support.ts";
 
@@ -21,6 +23,13 @@ export interface TakenMessage {
   finished: boolean;
 }
 
+/** What pickup knows of those who may post. */
+export interface PickupAccess {
+  readonly maps?: MapLookup;
+  readonly login?: string;
+  readonly settings?: Partial<SubmitAccessSettings>;
+}
+
 /** pickup with everything around it. */
 export class PickupBench implements AsyncDisposable {
   readonly queue = new ScratchQueue();
@@ -29,10 +38,16 @@ export class PickupBench implements AsyncDisposable {
   /** What cleanup says at the end. */
   status = 0;
   pickup!: PickupService;
+  readonly #access: PickupAccess;
   #stop: () => void = () => {};
 
-  static async start(): Promise<PickupBench> {
-    const bench = new PickupBench();
+  private constructor(access: PickupAccess) {
+    this.#access = access;
+  }
+
+  /** @param access what pickup is told of those who may post; default: everybody may */
+  static async start(access: PickupAccess = {}): Promise<PickupBench> {
+    const bench = new PickupBench(access);
     const path = bench.queue.path("public", "cleanup");
     const server = new IpcServer(CLEANUP, (exchange, message) => {
       switch (message.is) {
@@ -77,7 +92,16 @@ export class PickupBench implements AsyncDisposable {
       queue: new QueueDirectory(bench.queue.root, ["deferred", "defer"], 1),
       cleanup,
       log,
+      maps: bench.#access.maps,
+      loginOf: () => bench.#access.login,
       settings: {
+        authorized_submit_users: ["static:anyone"],
+        double_bounce_sender: "double-bounce",
+        empty_address_local_login_sender_maps_lookup_key: "<>",
+        local_login_sender_maps: ["static:*"],
+        owner_request_special: true,
+        recipient_delimiter: "+",
+        ...bench.#access.settings,
         line_length_limit: 2048,
         mail_name: "Postern",
         myhostname: "mail.example.test",

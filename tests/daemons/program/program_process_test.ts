@@ -159,6 +159,14 @@ Deno.test("A program that cannot be started is a failure that says why", async (
   assert.equal(away.how, "failed");
 });
 
+Deno.test("Of a program whose helper was killed nothing is known", async () => {
+  await using bench = new Bench();
+  const end = bench.run("cat > /dev/null; sleep 5");
+  assert.ok(await until(() => processesWith("cat > /dev/null; sleep 5").length > 0));
+  bench.processes.kill();
+  assert.equal((await end).how, "unknown");
+});
+
 Deno.test("One helper runs many at once, each fed its own", async () => {
   await using bench = new Bench();
   const pool = bench.pool({ args: ["-c", "sleep 0.2; cat"] });

@@ -10,15 +10,30 @@ import type { Answer, Script } from "../../lib/smtp/fake_server.ts";
 export interface Sequence {
   readonly name: string;
   readonly server: Script;
+  /** Transport with settings of its own; smtp or lmtp by default. */
+  readonly transport?: keyof typeof TRANSPORTS;
   /** Recipients; 1 by default. */
   readonly recipients?: number;
   /** Lines of the message behind its first header. */
   readonly lines?: readonly string[];
   /** The message is announced as 8-bit. */
   readonly eightBit?: true;
+  /** The message is offered with SMTPUTF8. */
+  readonly utf8?: true;
+  readonly from?: string;
   /** Ours is another result on purpose (docs/differences.md): what it begins with, for each recipient in turn. */
   readonly meant?: readonly string[];
 }
+
+/** Transports by name: what they have that the others have not. */
+export const TRANSPORTS = {
+  soft: { soft_bounce: true },
+  strict: { smtp_skip_5xx_greeting: false },
+  plain: { smtp_never_send_ehlo: true },
+  forward: { smtp_send_xforward_command: true },
+  careful: { smtp_discard_ehlo_keywords: ["PIPELINING", "SIZE"] },
+  bare: { smtp_quote_rfc821_envelope: false, smtp_line_length_limit: 100 },
+} as const;
 
 const CLOSE: Answer = { close: true };
 const SILENT: Answer = { silent: true };
@@ -77,7 +92,13 @@ function at(step: typeof STEPS[number], answer: Answer): Script {
 /** Codes of no class, which Postfix takes for a final refusal. */
 const CLASSLESS = ["1xx", "6xx", "0xx"];
 /** What is no reply: Postfix then takes the answer to the QUIT behind the message for the one to the message. */
-const NOISE = ["words", "a code that goes on", "a code with letters", "a short code", "an empty line"];
+export const NOISE: readonly string[] = [
+  "words",
+  "a code that goes on",
+  "a code with letters",
+  "a short code",
+  "an empty line",
+];
 const PROTOCOL_ERROR = "4.5.0 deferred (Protocol error: host ";
 
 /** What is meant to differ, for so many recipients. */
@@ -191,8 +212,71 @@ const OTHERS: readonly Sequence[] = [
   { name: "a long line and dots", server: {}, lines: ["", ".", "..", "x".repeat(2500), "."] },
 ];
 
+const REFUSALS = REPLIES.filter(([name]) => ["421", "450", "550", "gone"].includes(name));
+
+const SETTINGS: readonly Sequence[] = (["soft", "strict"] as const).flatMap((transport) =>
+  STEPS.flatMap((step) =>
+    REFUSALS.map(([name, answer]) => ({
+      name: `${transport}, ${step}: ${name}`,
+      server: at(step, answer),
+      transport,
+    }))
+  )
+);
+
+const OTHER_SETTINGS: readonly Sequence[] = [
+  { name: "never EHLO", server: {}, transport: "plain" },
+  {
+    name: "XFORWARD",
+    server: { keywords: ["XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE"] },
+    transport: "forward",
+  },
+  {
+    name: "XFORWARD refused",
+    server: { keywords: ["XFORWARD ADDR SOURCE"], answers: { XFORWARD: "550 5.7.0 no" } },
+    transport: "forward",
+  },
+  { name: "no XFORWARD", server: {}, transport: "forward" },
+  {
+    name: "keywords that are not believed",
+    server: { keywords: ["PIPELINING", "SIZE 5", "8BITMIME"] },
+    transport: "careful",
+  },
+  { name: "short lines", server: {}, lines: ["", "x".repeat(250)], transport: "bare" },
+];
+
+const WITH_UTF8 = { keywords: ["PIPELINING", "8BITMIME", "SMTPUTF8", "DSN"] };
+
+const UTF8: readonly Sequence[] = [
+  { name: "a sender outside ASCII", server: WITH_UTF8, utf8: true, from: "jürgen@sender.test" },
+  {
+    name: "a sender outside ASCII, a server without SMTPUTF8",
+    server: {},
+    utf8: true,
+    from: "jürgen@sender.test",
+  },
+  { name: "a header outside ASCII", server: WITH_UTF8, utf8: true, lines: ["X-Name: Jürgen", "", "text"] },
+  {
+    name: "a header outside ASCII, a server without SMTPUTF8",
+    server: {},
+    utf8: true,
+    lines: ["X-Name: Jürgen", "", "text"],
+  },
+  { name: "SMTPUTF8 for nothing, a server without", server: {}, utf8: true },
+  // Postfix says SMTPUTF8 although nothing needs it.
+  { name: "SMTPUTF8 for nothing", server: WITH_UTF8, utf8: true, meant: ["2.0.0 sent"] },
+];
+
 /** What a server of the SMTP transport does. */
-export const SMTP_SEQUENCES: readonly Sequence[] = [...EVERY_STEP, ...ONE_BY_ONE, ...SOME, ...OTHERS];
+export const SMTP_SEQUENCES: readonly Sequence[] = [
+  ...EVERY_STEP,
+  ...ONE_BY_ONE,
+  ...SOME,
+  ...OTHERS,
+  ...SETTINGS,
+  ...OTHER_SETTINGS,
+  ...UTF8,
+];
 
 const LMTP_FINALS: readonly (readonly Answer[])[] = [
   [OK, LATER, NO],

@@ -15,6 +15,7 @@ import type { Logger } from "../../../lib/log/log.ts";
 import { OwnAddresses } from "../../../lib/mail/own_address.ts";
 import type { DnsAnswer, DnsLookup } from "../../../lib/proto/dns_client.ts";
 import { ANVIL, CLEANUP, PROXYMAP, QMGR, REWRITE } from "../../../lib/proto/protocols.ts";
+import { milterConnector } from "../../../lib/milter/milter_connect.ts";
 import { MapClient } from "../../../lib/proto/proxymap_client.ts";
 import { RewriteClient } from "../../../lib/proto/rewrite_client.ts";
 import type { AnvilCounts } from "../../../daemons/anvil/anvil_counts.ts";
@@ -216,6 +217,7 @@ export class MailHost implements AsyncDisposable {
       maps: new MapClient(proxymap, cleanupSettings),
       queueKey: "key",
       bootId: "boot",
+      connect: milterConnector(() => undefined),
       trace: {
         call: (_type, fields) => {
           this.traced.push((fields as { recipient: string }).recipient);
@@ -233,7 +235,9 @@ export class MailHost implements AsyncDisposable {
     const origin = (parameter: string) => this.configuration.origin(parameter);
     const services = {
       settings,
+      stressed: settingsOf(configure({ ...options.settings, stress: '"yes"' }), SMTPD_SERVICE.parameters),
       origin,
+      warning: (text: string) => logger.warning(text),
       serviceName: "smtp",
       anvil: options.anvil && this.#anvil(options.anvil),
       maps,

@@ -3,7 +3,10 @@ import { AnvilCounts } from "../../../daemons/anvil/anvil_counts.ts";
 import { UNLIMITED } from "../../../daemons/smtpd/smtpd_anvil.ts";
 import { until } from "../../commands/mail_system.ts";
 import { SmtpClient } from "../../dialogues/smtp_client.ts";
+import { Certificates } from "../../support/certificates.ts";
 import { Postern } from "../../support/postern.ts";
+import { TlsClient } from "../../support/tls_client.ts";
+import { testNeeding } from "../../support/tools.ts";
 import { MailHost, settled } from "./mail_host.ts";
 
 const BANNER = "220 mx.test ESMTP Postern";
@@ -262,3 +265,36 @@ Deno.test("limits: an anvil that dies is started again, and sessions go on meanw
   assert.ok(await until(() => system.pids("anvil").length === 1));
   for (const client of [...clients, ...later.clients]) client.close();
 });
+
+testNeeding(
+  ["openssl"],
+  "limits: new TLS sessions beyond their rate end, and then STARTTLS is refused",
+  async () => {
+    using made = new Certificates();
+    await using system = await Postern.start({
+      settings: {
+        ...SERVERS.settings,
+        smtpd_tls_security_level: '"may"',
+        smtpd_tls_chain_files: `["${made.make("mx.test").chain}"]`,
+        smtpd_client_new_tls_session_rate_limit: "1",
+      },
+    });
+    const greeted = async () => {
+      const client = await TlsClient.connect(system.port);
+      await client.reply();
+      await client.say("EHLO x");
+      return client;
+    };
+    using first = await greeted();
+    await first.startTls({ maxVersion: "TLSv1.2" });
+    assert.match(await first.say("EHLO x"), /^250-/);
+    using second = await greeted();
+    await second.startTls({ maxVersion: "TLSv1.2" });
+    const client = "localhost[127.0.0.1]";
+    assert.equal(await second.reply(), `421 4.7.0 localhost Error: too many new TLS sessions from ${client}`);
+    assert.equal(await second.reply(), "");
+    using third = await greeted();
+    assert.equal(await third.say("STARTTLS"), `454 4.7.0 Error: too many new TLS sessions from ${client}`);
+    await system.untilLogged(`New TLS session rate limit exceeded: 2 from ${client} for service`);
+  },
+);

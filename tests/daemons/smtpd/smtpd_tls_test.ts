@@ -371,3 +371,45 @@ testNeeding(
     assert.deepEqual(system.mailbox("one"), []);
   },
 );
+
+testNeeding(
+  ["openssl"],
+  "RES-20: a client that begins too many TLS sessions, or logs in too often, is told so",
+  async () => {
+    using made = new Certificates();
+    await using system = await start(made.make("mx.test"), {
+      smtpd_client_new_tls_session_rate_limit: "2",
+      smtpd_client_auth_rate_limit: "1",
+      smtpd_client_event_limit_exceptions: "[]",
+      smtpd_sasl_auth_enable: "true",
+      smtpd_sasl_type: '"saslauthd"',
+    });
+    const session = async () => {
+      const client = await TlsClient.connect(system.port);
+      await client.reply();
+      await client.say("EHLO x");
+      return client;
+    };
+    for (let i = 0; i < 2; i++) {
+      using client = await session();
+      await client.startTls();
+      assert.match(await client.say("EHLO x"), /^250-/);
+      if (i === 0) continue;
+      assert.equal(await client.say("AUTH PLAIN"), "334 ");
+      assert.match(await client.say("*"), /^501 /);
+      assert.equal(await client.say("AUTH PLAIN"), "450 4.7.1 Error: too many AUTH commands from 127.0.0.1");
+    }
+    using third = await session();
+    await third.startTls();
+    assert.match(
+      await third.say("EHLO x"),
+      /^421 4\.7\.0 \S+ Error: too many new TLS sessions from localhost\[127\.0\.0\.1\]$/,
+    );
+    using fourth = await session();
+    assert.equal(
+      await fourth.say("STARTTLS"),
+      "454 4.7.0 Error: too many new TLS sessions from localhost[127.0.0.1]",
+    );
+    assert.match(await fourth.say("NOOP"), /^250 /);
+  },
+);

@@ -220,6 +220,7 @@ testNeeding(["root", "postfix"], "transcripts are those of Debian's Postfix", as
       myhostname: '"mx.test"',
       myorigin: '"example.test"',
       notify_classes: '["protocol", "policy"]',
+      smtpd_discard_ehlo_keywords: '["chunking", "smtputf8"]',
     },
   });
   for (const lines of SESSIONS) {

@@ -89,6 +89,20 @@ Deno.test("policy: a line end in a value is no further attribute", () => {
   assert.ok(text.includes("helo_name=x?action=OK??\n"));
 });
 
+Deno.test("INJ-13: an equals sign in an address is part of its attribute's value", async () => {
+  const question: Question = { ...QUESTION, sender: "a=b@ext.test", recipient: "r=x@local.test" };
+  const lines = policyRequest(question, "").split("\n");
+  assert.ok(lines.includes("sender=a=b@ext.test") && lines.includes("recipient=r=x@local.test"));
+  assert.equal(lines.length, policyRequest(QUESTION, "").split("\n").length);
+});
+
+Deno.test("JSX-08: an answer that names what everything inherits is none, and changes nothing", async () => {
+  const { actions, warnings } = await ask(() => "__proto__=x\naction=OK\nconstructor=y\n\n");
+  assert.deepEqual(actions, [SETTINGS.smtpd_policy_service_default_action]);
+  assert.match(warnings[0]!, /: unexpected attribute __proto__=x in an answer$/);
+  assert.equal(({} as Record<string, unknown>)["x"], undefined);
+});
+
 Deno.test("policy: connections are kept, and given up after so many requests", async () => {
   const kept = await ask(() => "action=OK\n\n", 5);
   assert.deepEqual([kept.connections, kept.actions.length], [1, 5]);

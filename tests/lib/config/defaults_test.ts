@@ -128,6 +128,9 @@ for (
 
 /** Rows whose default is not Debian's 3.7: our own paths and names, newer Postfix, or decided by the level. */
 const DIFFERENT: ReadonlySet<string> = new Set([
+  "smtp_tls_dane_insecure_mx_policy",
+  "smtp_tls_fingerprint_digest",
+  "smtp_tls_security_level",
   "smtpd_authorized_verp_clients", // $authorized_verp_clients, of Postfix 2.0, is not honoured; both are empty
   "address_verify_map", // a file of our own
   "address_verify_poll_count", // $stress is not there
@@ -140,13 +143,21 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "default_database_type",
   "lmtp_delivery_status_filter", // $default_delivery_status_filter is for all agents and is not honoured; both are empty
   "lmtp_per_request_deadline",
+  "lmtp_tls_fingerprint_digest",
   "mail_name",
   "mail_owner",
   "max_use",
+  "milter_default_action", // 3.12's, newer than Debian's
+  "milter_macro_v", // $mail_version, which only a running Postfix has, is left out
   "mydomain",
   "myhostname",
   "mynetworks",
   "mynetworks_style",
+  "postscreen_allowlist_interfaces", // the old names of these three are not honoured
+  "postscreen_denylist_action",
+  "postscreen_dnsbl_allowlist_threshold",
+  "postscreen_dnsbl_max_ttl",
+  "postscreen_cache_map",
   "proxy_read_maps",
   "queue_directory",
   "relay_domains",
@@ -157,8 +168,6 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "smtpd_client_event_limit_exceptions",
   "smtpd_forbid_bare_newline",
   "smtpd_forbid_unauth_pipelining",
-  "smtpd_hard_error_limit",
-  "smtpd_junk_command_limit",
   "smtpd_per_request_deadline",
   "smtpd_relay_before_recipient_restrictions",
   "smtpd_relay_restrictions",

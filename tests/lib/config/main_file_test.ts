@@ -9,9 +9,9 @@ const FAULTS: readonly (readonly [string, string, readonly string[]])[] = [
   ["a name that is near to none", "\nsomething_quite_else = 1", [
     'error: /c/main.toml:2: unknown parameter "something_quite_else" (variables of your own belong in [variables])',
   ]],
-  ["a parameter of Postfix that is not honoured", '# c\nsmtpd_milters = "inet:localhost:1"', [
-    'error: /c/main.toml:2: "smtpd_milters" is a Postfix parameter that Postern does not support: it does not speak to mail filters (milters) ' +
-    "(leave it out, or filter in front of Postern)",
+  ["a parameter of Postfix that is not honoured", '# c\nsmtpd_tls_CApath = "/etc/ssl"', [
+    'error: /c/main.toml:2: "smtpd_tls_CApath" is a Postfix parameter that Postern does not support: its TLS library, rustls, has no such setting ' +
+    "(leave it out)",
   ]],
   ["a transport parameter of no service", "slw-smtp_destination_recipient_limit = 5", [
     'error: /c/main.toml:1: unknown parameter "slw-smtp_destination_recipient_limit": master.toml has no service ' +

@@ -29,7 +29,7 @@ const FAULTS: readonly (readonly [string, string, readonly string[]])[] = [
     'error: /c/master.toml:2: "name": expected a string in quotes',
   ]],
   ["an unknown type", 'name = "x"\ntype = "fifo"\ncommand = "smtp"', [
-    'error: /c/master.toml:3: unknown service type "fifo" (use "inet" or "unix")',
+    'error: /c/master.toml:3: unknown service type "fifo" (use "inet", "unix" or "pass")',
   ]],
   ["a port that is none", 'name = "smpt"\ntype = "inet"\ncommand = "smtpd"', [
     'error: /c/master.toml:2: "smpt": expected a port or host:port',
@@ -49,6 +49,9 @@ const FAULTS: readonly (readonly [string, string, readonly string[]])[] = [
   ]],
   ["a private port", 'name = "25"\ntype = "inet"\nprivate = true\ncommand = "smtpd"', [
     "error: /c/master.toml:4: a service of type inet cannot be private",
+  ]],
+  ["a public socket of type pass", 'name = "smtpd"\ntype = "pass"\nprivate = false\ncommand = "smtpd"', [
+    "error: /c/master.toml:4: a service of type pass must be private",
   ]],
   ["private that is no switch", GOOD + 'private = "n"', [
     'error: /c/master.toml:5: "private": expected true or false',

@@ -20,9 +20,9 @@ interface FakeDnsServer {
 }
 
 /** A server; `tcp` undefined: nobody listens there. */
-async function fakeDns(udp: Behaviour, tcp?: Behaviour): Promise<FakeDnsServer> {
+async function fakeDns(udp: Behaviour, tcp?: Behaviour, address = "127.0.0.1"): Promise<FakeDnsServer> {
   const socket = dgram.createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => socket.bind(0, address, resolve));
   const port = socket.address().port;
   const server = { port, asked: [] as string[], ports: new Set<number>(), ids: new Set<number>() };
   const toBytes = (reply: packet.Packet | Uint8Array) =>
@@ -133,6 +133,25 @@ Deno.test("an answer is given, kept for its time, and asked for once", async () 
       assert.equal(resolver.cached, 1);
     },
   );
+});
+
+Deno.test("RFC 4035 section 4.9.3: validation is believed of a resolver on this host only", async (t) => {
+  const own = Deno.networkInterfaces().find(({ family, address }) =>
+    family === "IPv4" && !address.startsWith("127.")
+  );
+  for (const address of ["127.0.0.1", "127.0.0.53", ...(own === undefined ? [] : [own.address])]) {
+    await t.step(address, async () => {
+      const behave: Behaviour = (query) => [reply(query, ANSWERS, { flags: packet.AUTHENTIC_DATA })];
+      const server = await fakeDns(behave, undefined, address);
+      try {
+        const resolver = new Resolver([{ address, port: server.port }], () => {}, RESOLVER_LIMITS);
+        const answer = await resolver.query("d.test", "A");
+        assert.deepEqual([answer.rcode, answer.authenticated], ["ok", address.startsWith("127.")]);
+      } finally {
+        await server.stop();
+      }
+    });
+  }
 });
 
 for (
@@ -359,7 +378,7 @@ Deno.test("DNS-10: a chain of ten is followed, of eleven not, and a loop not at 
     { name: "e.test", type: "CNAME", ttl: 5, data: "d.test" },
   ];
   await withResolver((query) => [reply(query, loop)], undefined, async (resolver) => {
-    assert.equal((await resolver.query("d.test", "A")).rcode, "malformed");
+    assert.equal((await resolver.query("d.test", "A")).rcode, "loop");
   });
 });
 

@@ -11,6 +11,7 @@ const ERRORS: readonly (readonly [code: string, result: string, status: string])
   ["EFBIG", "bounced", "5.2.2"],
   ["EIO", "deferred", "4.3.0"],
   ["EROFS", "deferred", "4.3.0"],
+  ["EXDEV", "deferred", "4.2.0"],
   ["ENOENT", "deferred", "4.2.0"],
   ["EACCES", "bounced", "5.2.0"],
   ["", "bounced", "5.2.0"],

@@ -113,3 +113,20 @@ Deno.test("an accepted recipient has no refusal", async () => {
   assert.equal(decision.refusal, undefined);
   assert.equal(steps.at(-1)?.outcome, "dunno");
 });
+
+Deno.test("a table that master.toml names for one service is asked by that service", async () => {
+  const third = SECOND.replace('"587"', '"588"').replace(
+    '["permit_mynetworks", "reject"]',
+    `["check_client_access texthash:${directory}/clients"]`,
+  );
+  Deno.writeTextFileSync(`${directory}/clients`, "198.51.100.7 REJECT of 588\n");
+  const configuration = loadGood(MAIN, MASTER + third);
+  const ask = async (service: string) => {
+    const entry = configuration.services.find(({ name, command }) =>
+      command === "smtpd" && name === service
+    )!;
+    return (await new Decisions(configuration, SERVICES).ask(entry, { ...VIEW, sender: "" })).reply;
+  };
+  assert.match(await ask("588"), /^554 5\.7\.1 .*: Client host rejected: of 588$/);
+  assert.equal(await ask("25"), "250 2.1.5 Ok");
+});

@@ -10,7 +10,7 @@ import { type Mailbox, type MailboxDelivery } from "../../../lib/mail/mailbox_wr
 import { MailboxError } from "../../../lib/mail/mailbox_outcome.ts";
 import { MAILBOX } from "../../../lib/proto/protocols.ts";
 import { Channel } from "../../../lib/safe/channel.ts";
-import { type AnyHelperTask, type HelperTask } from "../../../lib/server/boot.ts";
+import { type HelperRequest, type HelperTask } from "../../../lib/server/boot.ts";
 import { MailboxHelperPool } from "../../../lib/server/mailbox_helper.ts";
 import { encodeText } from "../../../lib/vstring/byte_builder.ts";
 
@@ -50,7 +50,8 @@ class Helpers implements AsyncDisposable {
   silence = 100;
   readonly #directory = Deno.makeTempDirSync();
 
-  async start(task: AnyHelperTask): Promise<IpcClient<typeof MAILBOX>> {
+  async start(request: HelperRequest): Promise<IpcClient<typeof MAILBOX>> {
+    const task = request as HelperTask;
     this.starts.push(task.path);
     if (this.refusal !== undefined) throw new Error(this.refusal);
     const mailbox = this.mailboxes.get(task.path)!;
@@ -149,7 +150,7 @@ Deno.test(
   async () => {
     await using helpers = new Helpers();
     for (const path of ["/a", "/b"]) helpers.mailboxes.set(path, new MemoryMailbox());
-    const start = (asked: AnyHelperTask) => helpers.start(asked);
+    const start = (asked: HelperRequest) => helpers.start(asked);
     const helperPool = new MailboxHelperPool({ start, limit: 1, idle: 0, settled: 60_000, patience: 60_000 });
     await helperPool.deliver(task("/a"), message("x"));
     const waiting = Array.from({ length: 5 }, () => helperPool.deliver(task("/b"), message("x")));
@@ -170,7 +171,7 @@ Deno.test(
   async () => {
     await using helpers = new Helpers();
     for (const path of ["/a", "/b"]) helpers.mailboxes.set(path, new MemoryMailbox());
-    const start = (asked: AnyHelperTask) => helpers.start(asked);
+    const start = (asked: HelperRequest) => helpers.start(asked);
     const helperPool = new MailboxHelperPool({ start, limit: 1, idle: 10, settled: 60_000, patience: 20 });
     await helperPool.deliver(task("/a"), message("x"));
     assert.equal((await helperPool.deliver(task("/b"), message("x"))).result, "sent");
@@ -187,7 +188,7 @@ Deno.test(
       ["/base/a", "/base/b/c", "/basement"].map((path) => [path, new MemoryMailbox()]),
     );
     for (const [path, mailbox] of mailboxes) helpers.mailboxes.set(path, mailbox);
-    const start = (asked: AnyHelperTask) => helpers.start(asked);
+    const start = (asked: HelperRequest) => helpers.start(asked);
     const helperPool = new MailboxHelperPool({ start, limit: 10, idle: 10, sharedBelow: "/base" });
     for (const path of mailboxes.keys()) await helperPool.deliver(task(path), message(path));
     await helperPool.deliver(task("/base/a", "mbox"), message("again"));
@@ -347,7 +348,10 @@ Deno.test("An agent that goes silent in mid-message loses its delivery", OPTIONS
   helpers.mailboxes.set("/a", mailbox);
   const client = await helpers.start(task("/a"));
   const { promise, resolve } = Promise.withResolvers<string>();
-  const exchange = client.open((reply) => resolve(`${reply.status} ${reply.reason}`), () => {});
+  const exchange = client.open(
+    (reply) => reply.is === "outcome" && resolve(`${reply.status} ${reply.reason}`),
+    () => {},
+  );
   exchange.send("begin", { queueId: "4F2A", sender: "", path: "", format: "maildir" });
   await new Promise((resolve) => setTimeout(resolve, 100));
   assert.equal(mailbox.aborted, 1);

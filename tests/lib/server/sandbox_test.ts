@@ -114,6 +114,47 @@ Deno.test("smtpd's exact flags: unix sockets of the services that it declares, a
   assert.equal(args.at(-1), "/code/daemons/smtpd/main.ts");
 });
 
+/** What smtpd may reach by settings of SASL beyond what it may anyway. */
+function saslGrants(...lines: string[]): { net: string[]; read: string[]; path: unknown } {
+  const { args, boot } = plan("25", planner(`${MAIN}smtpd_sasl_auth_enable = true\n${lines.join("\n")}\n`));
+  const before = new Set([
+    ...granted(plan("25").args, "--allow-net"),
+    ...granted(plan("25").args, "--allow-read"),
+  ]);
+  const added = (flag: string) => granted(args, flag).filter((one) => !before.has(one));
+  return {
+    net: added("--allow-net"),
+    read: added("--allow-read"),
+    path: boot.settings["smtpd_sasl_path"],
+  };
+}
+
+Deno.test("smtpd may reach the one SASL backend that is configured: that socket, or that address and port", () => {
+  assert.deepEqual(saslGrants('smtpd_sasl_type = "dovecot"', 'smtpd_sasl_path = "private/auth"'), {
+    net: ["unix:/q/private/auth"],
+    read: ["/q/private/auth"],
+    path: "unix:/q/private/auth",
+  });
+  assert.deepEqual(saslGrants('smtpd_sasl_type = "dovecot"', 'smtpd_sasl_path = "inet:[::1]:12345"'), {
+    net: ["[::1]:12345"],
+    read: [],
+    path: "inet:[::1]:12345",
+  });
+  assert.deepEqual(saslGrants().net, ["unix:/run/saslauthd/mux"]);
+  assert.deepEqual(saslGrants('smtpd_sasl_type = "passwords"').net, []);
+  const { args } = plan("25", planner(`${MAIN}smtpd_sasl_type = "dovecot"\nsmtpd_sasl_path = "/run/x"\n`));
+  assert.deepEqual(args, plan("25").args, "without smtpd_sasl_auth_enable there is nobody to ask");
+});
+
+Deno.test("keys and certificates are read for processes that are started, and for those that terminate TLS alone", () => {
+  const main = `${MAIN}smtpd_tls_security_level = "may"\nsmtpd_tls_chain_files = ["/nowhere/at/all"]\n`;
+  // Nothing is started with this planner: it has no key, and reads none.
+  assert.equal(plan("25", planner(main)).boot.tls, undefined);
+  assert.deepEqual(plan("25", planner(main)).args, plan("25").args, "smtpd gets no grant for them");
+  const terminating = [...SERVICES.values()].filter((one) => one.terminatesTls).map(({ command }) => command);
+  assert.ok(terminating.includes("smtpd") && !terminating.includes("cleanup"));
+});
+
 Deno.test("discard gets no grant of any kind", () => {
   const { grants, args } = plan("discard");
   assert.deepEqual(grants, []);
@@ -303,7 +344,7 @@ Deno.test("a helper's plan: the one mailbox of its task, and for mbox its lock",
   const mbox = made.helperPlan("mailbox", entry, { ...task, path: "/var/mail/joe", format: "mbox" });
   assert.deepEqual(granted(mbox.args, "--allow-write"), ["/var/mail/joe", "/var/mail/joe.lock"]);
   assert.deepEqual(mbox.boot.sockets, {});
-  assert.equal(mbox.boot.helper?.path, "/var/mail/joe");
+  assert.equal(mbox.boot.helper?.kind === "mailbox" && mbox.boot.helper.path, "/var/mail/joe");
 });
 
 Deno.test("the plan of a shared helper: the directory of the mailboxes, and the parameter that says so", () => {

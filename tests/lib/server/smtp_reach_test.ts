@@ -113,3 +113,45 @@ Deno.test("every grant and denial says why", () => {
     assert.match(because, /\S/);
   }
 });
+
+/** The grants of a service beyond those of its routes. */
+function settingGrants(main: string): string[] {
+  const texts = new Map([["/c/main.toml", main], ["/c/master.toml", MASTER]]);
+  const { configuration } = loadConfiguration("/c", { hostName: "mx.test", addresses: [] }, {
+    commands: ["smtp", "lmtp"],
+    readText: (path) => texts.get(path) ?? "",
+  });
+  const entry = configuration!.services.find(({ name }) => name === "smtp");
+  return smtpReach(configuration!, "smtp", () => "here", entry).grants
+    .map(({ kind, object }) => `${kind} ${object}`).filter((grant) => grant !== "net 0.0.0.0/0:25");
+}
+
+const SETTINGS: readonly (readonly [main: string, grants: readonly string[]])[] = [
+  ["", []],
+  ['smtp_bind_address = "192.0.2.1"', ["net 192.0.2.1:0"]],
+  ['smtp_bind_address6 = "[2001:db8::1]"', ["net [2001:db8::1]:0"]],
+  ['inet_interfaces = ["192.0.2.1", "127.0.0.1"]', []],
+  ['inet_interfaces = ["192.0.2.1", "[2001:db8::1]"]', ["net 192.0.2.1:0", "net [2001:db8::1]:0"]],
+  ['inet_interfaces = ["127.0.0.1"]', []],
+  ['smtp_host_lookup = ["dns", "native"]', ["read /etc/hosts"]],
+  ["disable_dns_lookups = true", ["read /etc/hosts"]],
+  ['use_srv_lookup = ["submission"]', ["net 0.0.0.0/0:587"]],
+  ['use_srv_lookup = ["imap"]', []],
+];
+
+for (const [main, grants] of SETTINGS) {
+  Deno.test(`smtp is granted for ${main || "the defaults"}: ${grants.join(", ") || "nothing more"}`, () => {
+    assert.deepEqual(settingGrants(main), grants);
+  });
+}
+
+Deno.test("next hops of tables by sender count as those of transport_maps do", () => {
+  const made = reach(`
+    sender_dependent_relayhost_maps = ["inline:{{a@x.test=[192.0.2.7]:2626}, {b@x.test=DUNNO}}"]
+    sender_dependent_default_transport_maps = ["inline:{{c@x.test=smtp:[10.1.2.3]:2727}}"]
+  `);
+  const ports = objects(made.grants).filter((object) => object.startsWith("0.0.0.0/0:"));
+  assert.deepEqual(ports.sort(), ["0.0.0.0/0:25", "0.0.0.0/0:2626", "0.0.0.0/0:2727"]);
+  assert.deepEqual(opened(made), ["10.0.0.0/8"]);
+  assert.deepEqual([...made.nexthops].sort(), ["[10.1.2.3]:2727", "[192.0.2.7]:2626"]);
+});

@@ -290,6 +290,14 @@ Deno.test("mail whose best MX is this host goes to best_mx_transport, or back", 
   await once({ zone, request }, (delivered) => {
     assert.deepEqual(delivered.recipients.map(({ status }) => status), ["5.4.6", "5.4.6"]);
   });
+  // A relayhost that leads back to us was configured wrong: the mail waits.
+  const wrong = { bestMxTransport: "local", relayhost: "d.test" };
+  await once({ zone, tools, policy: wrong, request }, (delivered) => {
+    assert.deepEqual(delivered.recipients.map(({ result, status }) => `${result} ${status}`), [
+      "deferred 4.3.5",
+      "deferred 4.3.5",
+    ]);
+  });
 });
 
 const DELIVERED: Omit<RecipientReport, "offset"> = {

@@ -80,6 +80,11 @@ const CASES: readonly LookupCase[] = [
     failure: "soft 4.4.3 Malformed or unexpected name server reply",
   },
   {
+    name: "DNS-10: aliases in a circle are returned as Postfix returns them",
+    zone: { "d.test MX": "loop" },
+    failure: "hard 5.4.4 Name server loop for d.test",
+  },
+  {
     name: "ignore_mx_lookup_error looks the host up instead",
     zone: { "d.test MX": "servfail", "d.test A": A },
     policy: { ignoreMxErrors: true },
@@ -91,9 +96,9 @@ const CASES: readonly LookupCase[] = [
     hosts: ["b.test[192.0.2.10] 20"],
   },
   {
-    name: "without any address the failure that may pass wins",
+    name: "without any address the last failure is told, and passes when one of them may",
     zone: { "d.test MX": [[10, "a.test"], [20, "b.test"]], "a.test A": "timeout" },
-    failure: "soft 4.4.3 name=a.test type=A",
+    failure: "soft 4.4.4 name=b.test type=AAAA",
   },
   {
     name: "MX hosts that do not exist: returned, or deferred where smtp_defer_if_no_mx_address_found says so",

@@ -1,5 +1,6 @@
 /** Connections that are used again, several hosts, fallbacks, and who is tried after whom. @module */
 import assert from "node:assert/strict";
+import { testNeeding } from "../../support/tools.ts";
 import { destinationKey, endpointKey, PLAIN_TERMS } from "../../../lib/smtp/client_key.ts";
 import { makeBench } from "./delivery_bench.ts";
 import { fakeServer } from "./fake_server.ts";
@@ -158,6 +159,22 @@ Deno.test("a passing failure is tried at the next destination, recipient by reci
   }
 });
 
+Deno.test("what one destination defers, another one that does not exist does not return", async () => {
+  const busy = fakeServer({ answers: { RCPT: "450 4.2.1 later" } });
+  const first = `[127.0.0.1]:${busy.port}`;
+  try {
+    await using bench = makeBench({ trusted: new Set([first]) });
+    const delivered = await bench.deliver({ nexthop: `${first}, nowhere.test` });
+    assert.deepEqual(delivered.recipients.map((r) => [r.result, r.status]), [["deferred", "4.2.1"]]);
+    const other = await bench.deliver({ nexthop: `nowhere.test, ${first}` });
+    assert.deepEqual(other.recipients.map((r) => [r.result, r.status]), [["deferred", "4.2.1"]]);
+    const none = await bench.deliver({ nexthop: "nowhere.test, also.nowhere.test" });
+    assert.deepEqual(none.recipients.map((r) => [r.result, r.status]), [["bounced", "5.4.4"]]);
+  } finally {
+    await busy.stop();
+  }
+});
+
 Deno.test("a final refusal is not tried anywhere else", async () => {
   const first = fakeServer({ answers: { RCPT: "550 5.1.1 no" } });
   const second = fakeServer();
@@ -259,4 +276,34 @@ Deno.test("a connection is used again only with the same TLS policy, login and b
   ]);
   assert.equal(new Set(keys).size, keys.length);
   assert.equal(endpointKey(host, PLAIN_TERMS), endpointKey({ ...host }, { ...PLAIN_TERMS }));
+});
+
+testNeeding(["root"], "no other destination is tried when a server turned out to be ourselves", async () => {
+  const fallback = fakeServer();
+  const own = fakeServer({ answers: { EHLO: "250 client.test" } }, { hostname: "127.7.25.25", port: 25 });
+  // Loops are looked for on the mail port only, and before connecting where it is the destination's: an SRV record leads
+  // there from another one. The better host is dead, so that the loop is one that may pass.
+  const [first, second] = ["d.test:submission", `[127.0.0.1]:${fallback.port}`];
+  const zone = {
+    "_submission._tcp.d.test SRV": [[10, "dead.test", 0, 25], [20, "own.test", 0, 25]],
+    "dead.test A": ["127.7.25.26"],
+    "own.test A": ["127.7.25.25"],
+  } as const;
+  try {
+    await using bench = makeBench({
+      trusted: new Set([first, second]),
+      fallbackRelays: [second],
+      knownPorts: new Map([["submission", 587]]),
+      srv: { services: ["submission"], fallback: false, ignoreErrors: false },
+    }, zone);
+    const delivered = await bench.deliver({ nexthop: first });
+    assert.deepEqual(delivered.recipients.map((r) => [r.result, r.status, r.reason]), [
+      ["deferred", "4.4.6", "mail for own.test loops back to myself"],
+    ]);
+    assert.equal(own.connections, 1);
+    assert.equal(fallback.connections, 0);
+  } finally {
+    await own.stop();
+    await fallback.stop();
+  }
 });

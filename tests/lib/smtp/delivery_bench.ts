@@ -14,6 +14,7 @@ import type { Logger } from "../../../lib/log/log.ts";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../../../lib/smtp/client_recipients.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
+import { makeClientTls } from "./tls_bench.ts";
 
 export const QUEUE_ID = "4ZqYkT1zzz9x";
 
@@ -169,11 +170,13 @@ export function makeBench(
     flush: () => undefined,
   };
   const cache = new SessionCache(whole, (error) => errors.push(error));
+  const dns = new FakeDns(zone);
   const tools = {
     policy: whole,
-    dns: new FakeDns(zone),
+    dns,
     native: () => [],
     cache,
+    tls: makeClientTls({ level: "none" }, dns, log),
     log,
     random: () => 0,
     ...more(log),

@@ -9,7 +9,11 @@
 export type Answer =
   | string
   | { readonly close: true; readonly say?: string }
-  | { readonly silent: true };
+  | { readonly silent: true }
+  /** The same line again and again, until the client has gone. */
+  | { readonly endless: string }
+  /** A byte now and then. */
+  | { readonly drip: string; readonly every: number };
 
 export interface Script {
   readonly greeting?: Answer;
@@ -25,6 +29,8 @@ export interface Script {
   readonly cutDuringData?: { readonly after: number; readonly say: string };
   /** Sends every reply one byte at a time. */
   readonly byteWise?: boolean;
+  /** Hangs up when it has said so many bytes in all. */
+  readonly cutAfter?: number;
 }
 
 /** Where it listens; 127.0.0.1 and a port that the system chooses by default. */
@@ -40,6 +46,8 @@ export interface FakeServer {
   /** Whole texts as they came between DATA and the dot, dot and stuffing included. */
   readonly texts: Uint8Array[];
   connections: number;
+  /** Bytes that the server has said, over all connections. */
+  said: number;
   /** Milliseconds between the last bytes of a text and its final dot, when that came alone. */
   pauseBeforeEnd: number | undefined;
   /** Resolves when every connection has ended by itself. */
@@ -49,8 +57,12 @@ export interface FakeServer {
 
 const encoder = new TextEncoder();
 
-/** Starts a server. */
-export function fakeServer(script: Script = {}, place: Place = {}): FakeServer {
+/**
+ * Starts a server.
+ *
+ * @param script what it does; a function of the connection's number, from 0, for one that changes its mind
+ */
+export function fakeServer(script: Script | ((nth: number) => Script) = {}, place: Place = {}): FakeServer {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, ...place });
   const open = new Set<Deno.Conn>();
   const sessions: Promise<void>[] = [];
@@ -59,6 +71,7 @@ export function fakeServer(script: Script = {}, place: Place = {}): FakeServer {
     commands: [],
     texts: [],
     connections: 0,
+    said: 0,
     pauseBeforeEnd: undefined,
     idle: async () => void await Promise.all(sessions),
     stop: async () => {
@@ -70,11 +83,13 @@ export function fakeServer(script: Script = {}, place: Place = {}): FakeServer {
   };
   const accepting = (async () => {
     for await (const connection of listener) {
-      server.connections++;
+      const nth = server.connections++;
       connection.setNoDelay(true);
       open.add(connection);
       sessions.push(
-        new FakeSession(script, server, connection).run().catch(() => undefined).finally(() => {
+        new FakeSession(typeof script === "function" ? script(nth) : script, server, connection).run().catch(
+          () => undefined,
+        ).finally(() => {
           open.delete(connection);
           close(connection);
         }),
@@ -99,6 +114,7 @@ class FakeSession {
   #buffer = new Uint8Array(0);
   readonly #asked = new Map<string, number>();
   #accepted = 0;
+  #said = 0;
 
   constructor(script: Script, server: FakeServer, connection: Deno.Conn) {
     this.#script = script;
@@ -189,6 +205,17 @@ class FakeSession {
       await this.#say(answer);
       return true;
     }
+    if ("endless" in answer) {
+      const many = Array(100).fill(answer.endless).join("\r\n");
+      for (;;) await this.#say(many);
+    }
+    if ("drip" in answer) {
+      for (const byte of encoder.encode(`${answer.drip}\r\n`)) {
+        await this.#write(Uint8Array.of(byte));
+        await new Promise((resolve) => setTimeout(resolve, answer.every));
+      }
+      return true;
+    }
     if ("silent" in answer) {
       while (await this.#more());
       return false;
@@ -199,14 +226,20 @@ class FakeSession {
 
   async #say(text: string): Promise<void> {
     const bytes = encoder.encode(`${text}\r\n`);
-    if (!this.#script.byteWise) {
-      for (let done = 0; done < bytes.length;) done += await this.#connection.write(bytes.subarray(done));
-      return;
-    }
+    if (!this.#script.byteWise) return await this.#write(bytes);
     for (let i = 0; i < bytes.length; i++) {
-      await this.#connection.write(bytes.subarray(i, i + 1));
+      await this.#write(bytes.subarray(i, i + 1));
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    const left = (this.#script.cutAfter ?? Infinity) - this.#said;
+    const allowed = bytes.subarray(0, left);
+    for (let done = 0; done < allowed.length;) done += await this.#connection.write(allowed.subarray(done));
+    this.#said += allowed.length;
+    this.#server.said += allowed.length;
+    if (allowed.length < bytes.length) throw new Error("cut");
   }
 
   async #line(): Promise<string | undefined> {

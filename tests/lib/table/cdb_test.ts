@@ -9,7 +9,8 @@ import {
   type ReadAt,
 } from "../../../lib/table/cdb.ts";
 import { writeCdb } from "../../../lib/table/cdb_file.ts";
-import { CHECK_INTERVAL, SYSTEM_FILES } from "../../../lib/table/file_table.ts";
+import { SYSTEM_FILES } from "../../../lib/table/file_table.ts";
+import { CHECK_INTERVAL } from "../../../lib/table/reload.ts";
 import { openTable } from "../../../lib/table/open.ts";
 import { mustRun } from "../../support/databases.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";

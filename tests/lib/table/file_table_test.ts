@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { CHECK_INTERVAL, SYSTEM_FILES } from "../../../lib/table/file_table.ts";
+import { SYSTEM_FILES } from "../../../lib/table/file_table.ts";
+import { CHECK_INTERVAL } from "../../../lib/table/reload.ts";
 import { openTable } from "../../../lib/table/open.ts";
 import { MemoryFiles, MemoryLog } from "./table_support.ts";
 

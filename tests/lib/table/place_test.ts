@@ -1,7 +1,7 @@
 /** Where the entry of a text file stands that a look-up finds. @module */
 import assert from "node:assert/strict";
 import { openTable } from "../../../lib/table/open.ts";
-import { CHECK_INTERVAL } from "../../../lib/table/file_table.ts";
+import { CHECK_INTERVAL } from "../../../lib/table/reload.ts";
 import { MemoryFiles } from "./table_support.ts";
 
 const CASES: readonly (readonly [spec: string, text: string, key: string, place: string | undefined])[] = [

@@ -1,6 +1,6 @@
 /** Which of a table's servers is asked, when a session is opened anew, and when a configuration is read again. */
 import assert from "node:assert/strict";
-import { CHECK_INTERVAL } from "../../../lib/table/file_table.ts";
+import { CHECK_INTERVAL } from "../../../lib/table/reload.ts";
 import { openTable } from "../../../lib/table/open.ts";
 import type { SqlLogin, SqlRows, SqlSession, TableServers } from "../../../lib/table/servers.ts";
 import { WAITING_LIMIT } from "../../../lib/table/sql_table.ts";

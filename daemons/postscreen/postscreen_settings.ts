@@ -1,0 +1,12 @@
+/**
+ * What this program is told.
+ *
+ * @module
+ */
+// Utility
+import type { Settings } from "../../lib/config/parameters.ts";
+// This program
+import type { SERVICE } from "./service.ts";
+
+/** The settings that postscreen is told. */
+export type PostscreenSettings = Settings<(typeof SERVICE)["parameters"][number]>;

@@ -1,0 +1,31 @@
+import type { Service } from "../../lib/server/service.ts";
+
+export const SERVICE = {
+  command: "qmqpd",
+  purpose: "speaks QMQP with the clients that it is told of",
+  skeleton: "stream",
+  connects: ["cleanup", "dns", "proxymap"],
+  reads: [],
+  writes: [],
+  inet: "none",
+  runs: [],
+  runAs: "postern-net",
+  processLimit: 1,
+  endsWhenIdle: false,
+  parameters: [
+    "line_length_limit",
+    "mail_name",
+    "message_size_limit",
+    "myhostname",
+    "parent_domain_matches_subdomains",
+    "qmqpd_authorized_clients",
+    "qmqpd_client_port_logging",
+    "qmqpd_error_delay",
+    "qmqpd_session_limit",
+    "qmqpd_timeout",
+    "receive_override_options",
+    "smtputf8_autodetect_classes",
+    "soft_bounce",
+    "verp_delimiter_filter",
+  ],
+} as const satisfies Service;
