@@ -6,7 +6,7 @@
 // Safe primitives
 import { readTextFile } from "../lib/safe/file.ts";
 // Utility
-import { readPipeAttributes } from "../lib/config/pipe_attributes.ts";
+import { readPipeAttributes, readSpawnAttributes } from "../lib/config/pipe_attributes.ts";
 import type { Problem } from "../lib/config/problem.ts";
 import { isTable, readTomlFile, type Table } from "../lib/config/toml_file.ts";
 import { splitBlanks } from "../lib/vstring/ascii.ts";
@@ -25,7 +25,7 @@ export interface PlannedService {
   readonly private: boolean;
   readonly command: string;
   readonly wakeup?: string | undefined;
-  /** Of a pipe service. */
+  /** Of a pipe or spawn service. */
   readonly arguments?: readonly string[] | undefined;
 }
 
@@ -54,11 +54,6 @@ const UNNEEDED: ReadonlyMap<string, string> = new Map([
   ["postlogd", "daemons write the log themselves"],
   ["scache", "each client process keeps its own connections"],
   ["tlsmgr", "there is no TLS that it would serve"],
-]);
-
-/** What to do about a program that is not there. */
-const INSTEAD: ReadonlyMap<string, string> = new Map([
-  ["spawn", "start the program by inetd or systemd"],
 ]);
 
 /** Ports that master.toml knows by name. */
@@ -116,7 +111,7 @@ function planService(
     return void report.add("unneeded", place, subject, unneeded);
   }
   if (!COMMANDS.includes(command)) {
-    return lose(`there is no daemon "${command}"`, INSTEAD.get(command) ?? "leave it out");
+    return lose(`there is no daemon "${command}"`, "leave it out");
   }
   // Other daemons look for these by name and connect as the sample says.
   if (sample !== undefined && sample.command === command) {
@@ -133,12 +128,12 @@ function planService(
   const isPrivate = source.type === "unix" && source.private !== "n";
   const wakeup = wakeupOf(source);
   const planned: PlannedService = { source, name, type: source.type, private: isPrivate, command, wakeup };
-  if (command !== "pipe") return planned;
+  if (command !== "pipe" && command !== "spawn") return planned;
   const items = pipeArguments(source, place, subject, report);
   return items === undefined ? undefined : { ...planned, arguments: items };
 }
 
-/** The attributes of a pipe service, without those that it cannot have; undefined when it cannot be without them. */
+/** The attributes of a pipe or spawn service, without those that it cannot have; undefined when it cannot be without them. */
 function pipeArguments(
   source: CfService,
   place: string,
@@ -146,7 +141,7 @@ function pipeArguments(
   report: ImportReport,
 ): readonly string[] | undefined {
   const items = source.args.filter((word) => !word.startsWith("chroot="));
-  const read = readPipeAttributes(items);
+  const read = source.command === "spawn" ? readSpawnAttributes(items) : readPipeAttributes(items);
   if (read.kind === "bad") {
     return void report.add("unsupported", place, subject, read.why, read.cure ?? "write the service anew");
   }

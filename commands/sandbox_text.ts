@@ -73,7 +73,7 @@ function user({ service }: Plan, configuration: Configuration): string {
   if (!hasSeparateUsers(configuration)) return "the user who starts master";
   const { mail_owner, net_owner } = configuration.settings;
   return service.runAs === "recipient"
-    ? "the recipient"
+    ? service.runsProgram ? "the user of its arguments" : "the recipient"
     : service.runAs === "postern"
     ? mail_owner
     : net_owner;

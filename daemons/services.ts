@@ -18,6 +18,7 @@ import { SERVICE as local } from "./local/service.ts";
 import { SERVICE as mailbox } from "./mailbox/service.ts";
 import { SERVICE as pickup } from "./pickup/service.ts";
 import { SERVICE as pipe } from "./pipe/service.ts";
+import { SERVICE as policy } from "./policy/service.ts";
 import { SERVICE as postscreen } from "./postscreen/service.ts";
 import { SERVICE as program } from "./program/service.ts";
 import { SERVICE as proxymap } from "./proxymap/service.ts";
@@ -28,6 +29,7 @@ import { SERVICE as qmqpd } from "./qmqpd/service.ts";
 import { SERVICE as showq } from "./showq/service.ts";
 import { SERVICE as smtp } from "./smtp/service.ts";
 import { SERVICE as smtpd } from "./smtpd/service.ts";
+import { SERVICE as spawn } from "./spawn/service.ts";
 import { SERVICE as tlsproxy } from "./tlsproxy/service.ts";
 import { SERVICE as sts } from "./sts/service.ts";
 import { SERVICE as tlsrpt } from "./tlsrpt/service.ts";
@@ -52,6 +54,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     mailbox,
     pickup,
     pipe,
+    policy,
     postscreen,
     program,
     proxymap,
@@ -62,6 +65,7 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
     showq,
     smtp,
     smtpd,
+    spawn,
     tlsproxy,
     sts,
     tlsrpt,

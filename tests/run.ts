@@ -15,7 +15,7 @@ const ROOT = new URL("..", import.meta.url).pathname;
 /** Folders whose tests run whole mail systems, count processes or measure: their files run one after another. */
 const SERIAL: readonly string[] = ["attacks", "faults", "scripts", "system"];
 /** Folders without tests of their own. */
-const WITHOUT_TESTS: readonly string[] = ["support", "tmp", "dialogues"];
+const WITHOUT_TESTS: readonly string[] = ["support", "tmp"];
 /** What the tests use of a machine beside Deno. */
 const TOOLS: readonly Need[] = ["postfix", "swaks", "strace", "python3"];
 /** A group of tests that takes longer than this hangs, milliseconds. */

@@ -37,6 +37,7 @@ export const SERVICE = {
     rewrite: REWRITING,
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
+    proxywrite: ["lmtp_sasl_auth_cache_name"],
   },
   reads: ["queue/active"],
   writes: [],
@@ -114,6 +115,8 @@ export const SERVICE = {
     "lmtp_rcpt_timeout",
     "lmtp_reply_filter",
     "lmtp_rset_timeout",
+    "lmtp_sasl_auth_cache_name",
+    "lmtp_sasl_auth_cache_time",
     "lmtp_sasl_auth_enable",
     "lmtp_sasl_auth_soft_bounce",
     "lmtp_sasl_mechanism_filter",

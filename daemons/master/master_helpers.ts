@@ -33,6 +33,8 @@ export interface HelpersHost {
 export class MasterHelpers {
   readonly #host: HelpersHost;
   readonly #running = new Map<MasterChild, AnyHelperTask>();
+  /** Spawn services, whose programs may have to be killed. */
+  readonly #programs = new WeakMap<MasterChild, AnyHelperTask>();
   /** What users' files name, as the helpers that read them say. */
   readonly #named = new NamedThings();
   /** By service. */
@@ -87,9 +89,14 @@ export class MasterHelpers {
     }
   }
 
+  /** A child that is no helper runs a program. */
+  startsProgram(child: MasterChild, task: AnyHelperTask): void {
+    this.#programs.set(child, task);
+  }
+
   /** A helper's program took too long: the group that it leads is killed, as far as its user may. */
   killGroup(child: MasterChild, leader: unknown): void {
-    const task = this.#running.get(child);
+    const task = this.#running.get(child) ?? this.#programs.get(child);
     if (task?.kind !== "program" || !Number.isSafeInteger(leader)) return;
     const group = leader as number;
     // Where all run as one user the system would not keep a helper from having us killed.

@@ -298,13 +298,16 @@ export class Supervisor implements ServiceHost {
       ...(identity === undefined ? {} : { identity }),
     });
     child.write(JSON.stringify(plan.boot) + "\n");
-    return new MasterChild(plan.service, child, {
+    const made = new MasterChild(plan.service, child, {
       log: this.log,
       security: (from, text) => this.#security(from, text),
       startHelper: (from, request) => this.#helpers.start(from, request),
       names: (from, items) => this.#helpers.takeNames(from, items),
       killGroup: (from, leader) => this.#helpers.killGroup(from, leader),
     }, options);
+    const { helper } = plan.boot;
+    if (plan.service.runsProgram && helper !== undefined) this.#helpers.startsProgram(made, helper);
+    return made;
   }
 
   #load(): Configuration {

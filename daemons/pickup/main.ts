@@ -37,12 +37,12 @@
  * that are not regular or have several links, that are older than a day; a cleanup that cannot take mail.
  *
  * ## Parameters
- * authorized_submit_users, double_bounce_sender, empty_address_local_login_sender_maps_lookup_key, hash_queue_depth,
+ * authorized_submit_users, content_filter, double_bounce_sender, empty_address_local_login_sender_maps_lookup_key, hash_queue_depth,
  * hash_queue_names, line_length_limit, local_login_sender_maps, mail_name, myhostname, owner_request_special,
  * queue_directory, receive_override_options, recipient_delimiter.
  *
  * ## Known limits
- * No content_filter. Who may post may fill the disk: limits per user are the file system's quotas.
+ * Who may post may fill the disk: limits per user are the file system's quotas.
  *
  * @module
  */

@@ -14,7 +14,7 @@ import { printable } from "../../lib/vstring/printable.ts";
 import { quoteAddress } from "../../lib/mail/address.ts";
 import type { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
-import { BadRecordError } from "../../lib/mail/record.ts";
+import { BadRecordError, RECORD } from "../../lib/mail/record.ts";
 // Wire protocols
 import { submitMessage } from "../../lib/proto/cleanup_client.ts";
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
@@ -37,6 +37,7 @@ export interface PickupSettings extends SubmitAccessSettings {
   readonly line_length_limit: number;
   readonly mail_name: string;
   readonly myhostname: string;
+  readonly content_filter: string;
   readonly receive_override_options: readonly string[];
   readonly smtputf8_autodetect_classes: readonly string[];
 }
@@ -123,6 +124,8 @@ export class PickupService {
     const { cleanup, settings, log } = this.#parts;
     const flags = flagsFor(settings, file.requeued);
     const submission = await submitMessage(cleanup, flags, async (sink) => {
+      // Also what was requeued is filtered, but by what is configured now (postsuper -r).
+      if (settings.content_filter !== "") await sink.record(RECORD.FILTER, settings.content_filter);
       await sendMaildropMessage(file, sink, settings.line_length_limit, async (facts) => {
         if (!file.requeued) await this.#authorize(file, facts.sender);
         log.info(originLine(sink.queueId, id, file, facts));

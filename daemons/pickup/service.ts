@@ -21,6 +21,7 @@ export const SERVICE = {
   endsWhenIdle: true,
   parameters: [
     "authorized_submit_users",
+    "content_filter",
     "double_bounce_sender",
     "empty_address_local_login_sender_maps_lookup_key",
     "hash_queue_depth",

@@ -4,7 +4,7 @@
  *
  * DESCRIPTION
  *   postscreen, which strangers reach, owns no file: what it knows of clients (postscreen_cache_map) is in this process,
- *   and in a file below data_directory. A cache is in memory as a whole; what changes is appended to the file within a
+ *   and in a file below data_directory. So are the logins that servers refused (smtp_sasl_auth_cache_name). A cache is in memory as a whole; what changes is appended to the file within a
  *   second, and a file with more old lines than new ones is written anew. What has expired is forgotten every
  *   postscreen_cache_cleanup_interval.
  *
@@ -35,13 +35,18 @@ import { runIpcDaemon } from "../../lib/server/daemon.ts";
 import { Caches } from "./proxywrite_caches.ts";
 import { SERVICE } from "./service.ts";
 
+/** Logins that servers refused are remembered for months: once a day is enough, seconds. */
+const LOGIN_CLEANUP_INTERVAL = 86_400;
+
 await runIpcDaemon(SERVICE, CACHE, (context) => {
   const { settings, log } = context;
+  const logins = (["smtp_sasl_auth_cache_name", "lmtp_sasl_auth_cache_name"] as const)
+    .map((map) => ({ map, table: settings[map], cleanupInterval: LOGIN_CLEANUP_INTERVAL }));
   const caches = new Caches([{
     map: "postscreen_cache_map",
     table: settings.postscreen_cache_map,
     cleanupInterval: settings.postscreen_cache_cleanup_interval,
-  }], log);
+  }, ...logins], log);
   context.every(1, () => caches.keepHouse());
   context.onEnd(() => caches.keepHouse());
   context.onRetire(() => caches.keepHouse());

@@ -15,7 +15,9 @@ export const SERVICE = {
   endsWhenIdle: true,
   parameters: [
     "data_directory",
+    "lmtp_sasl_auth_cache_name",
     "postscreen_cache_cleanup_interval",
     "postscreen_cache_map",
+    "smtp_sasl_auth_cache_name",
   ],
 } as const satisfies Service;

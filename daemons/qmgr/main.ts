@@ -147,6 +147,7 @@ function makeManager(
     recipientLimit: settings.qmgr_message_recipient_limit,
     recipientMinimum: settings.qmgr_message_recipient_minimum,
     deferTransports: new Set(settings.defer_transports),
+    filterNexthop: settings.default_filter_nexthop,
     flush: flushClient(context),
     verify: context.reaches("verify") ? context.client(VERIFY, "verify") : undefined,
     extension: settings,

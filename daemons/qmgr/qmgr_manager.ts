@@ -10,7 +10,7 @@ import type { IpcClient, IpcError } from "../../lib/ipc/client.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import type { Logger } from "../../lib/log/log.ts";
 // Mail
-import { domainOf, type ExtensionRule, quoteAddress } from "../../lib/mail/address.ts";
+import { type ExtensionRule, quoteAddress } from "../../lib/mail/address.ts";
 import {
   QUEUE_FILE_EXPIRE,
   QUEUE_FILE_FLUSH,
@@ -43,7 +43,7 @@ import {
 } from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
-import { findRoute } from "./qmgr_route.ts";
+import { filterRoute, findRoute } from "./qmgr_route.ts";
 import { cutText } from "./qmgr_request.ts";
 import type { Outcome, Transport } from "./qmgr_transport.ts";
 
@@ -80,6 +80,8 @@ export interface ManagerOptions {
   readonly recipientLimit: number;
   readonly recipientMinimum: number;
   readonly deferTransports: ReadonlySet<string>;
+  /** Next hop of content filters that name none; empty: the recipient's domain. */
+  readonly filterNexthop: string;
   /** Keeps lists of what waits for a destination; undefined where there are none. */
   readonly flush: FlushClient | undefined;
   /** Who is told what probes have found; undefined where there is no such service. */
@@ -289,12 +291,8 @@ export class QueueManager {
 
   /** A content filter takes the place of the transport. */
   #override(message: ActiveMessage, resolved: { transport: string; nexthop: string; recipient: string }) {
-    const { filter } = message.envelope;
-    if (filter === "" || message.probe) return resolved;
-    const colon = filter.indexOf(":");
-    const transport = colon < 0 ? filter : filter.slice(0, colon);
-    const nexthop = colon < 0 ? "" : filter.slice(colon + 1);
-    return { transport, nexthop: nexthop || domainOf(resolved.recipient) };
+    if (message.envelope.filter === "" || message.probe) return resolved;
+    return filterRoute(message.envelope.filter, this.#options.filterNexthop, resolved.recipient);
   }
 
   #send(name: string, nexthop: string, message: ActiveMessage, recipient: EnvelopeRecipient): void {

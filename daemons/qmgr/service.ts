@@ -57,6 +57,7 @@ export const SERVICE = {
     "delay_warning_time",
     "destination_concurrency_feedback_debug",
     "disable_verp_bounces",
+    "default_filter_nexthop",
     "double_bounce_sender",
     "fast_flush_domains",
     "hash_queue_depth",

@@ -37,6 +37,7 @@ export const SERVICE = {
     rewrite: REWRITING,
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
+    proxywrite: ["smtp_sasl_auth_cache_name"],
     $best_mx_transport: ["best_mx_transport"],
     sts: ["smtp_tls_sts"],
     tlsrpt: ["smtp_tlsrpt_enable"],
@@ -133,6 +134,8 @@ export const SERVICE = {
     "smtp_rcpt_timeout",
     "smtp_reply_filter",
     "smtp_rset_timeout",
+    "smtp_sasl_auth_cache_name",
+    "smtp_sasl_auth_cache_time",
     "smtp_sasl_auth_enable",
     "smtp_sasl_auth_soft_bounce",
     "smtp_sasl_mechanism_filter",

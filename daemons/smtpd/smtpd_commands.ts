@@ -21,7 +21,7 @@ import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { startTls } from "./smtpd_tls.ts";
 import { openText, sendEnvelope } from "./smtpd_text.ts";
-import { Transaction } from "./smtpd_transaction.ts";
+import type { Transaction } from "./smtpd_transaction.ts";
 import { xclient } from "./smtpd_xclient.ts";
 import { xforward } from "./smtpd_xforward.ts";
 
@@ -160,24 +160,34 @@ function mail(session: Session, argument: Uint8Array): Result {
   const asked = path.parameters.some(({ keyword }) => keyword === "SMTPUTF8");
   if (path.utf8 && !asked && settings.strict_smtputf8) return REPLY.needsUtf8;
   const refused = session.anvil.countMessage();
+  const said = session.server.kept(argument);
   const result = refused instanceof Promise
-    ? refused.then((reply) => reply ?? mailFrom(session, path))
-    : refused ?? mailFrom(session, path);
+    ? refused.then((reply) => reply ?? mailFrom(session, path, said))
+    : refused ?? mailFrom(session, path, said);
   return session.milters === undefined ? result : mailWithMilters(session, session.milters, argument, result);
 }
 
 /** MAIL whose syntax is right. */
-function mailFrom(session: Session, path: Extract<PathResult, { kind: "path" }>): Result {
-  if (path.parameters.length === 0) return beginMail(session, path.address, undefined);
+function mailFrom(
+  session: Session,
+  path: Extract<PathResult, { kind: "path" }>,
+  said: string,
+): Result {
+  if (path.parameters.length === 0) return beginMail(session, path.address, undefined, said);
   const verp = path.parameters.some(({ keyword }) => keyword === "XVERP") &&
     session.server.allowsVerp(session.peer);
   return typeof verp === "boolean"
-    ? mailWith(session, path, verp)
-    : verp.then((may) => mailWith(session, path, may));
+    ? mailWith(session, path, verp, said)
+    : verp.then((may) => mailWith(session, path, may, said));
 }
 
 /** MAIL with parameters. */
-function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>, verp: boolean): Result {
+function mailWith(
+  session: Session,
+  path: Extract<PathResult, { kind: "path" }>,
+  verp: boolean,
+  said: string,
+): Result {
   const options: MailOptions = {
     eightBit: false,
     utf8: false,
@@ -194,11 +204,16 @@ function mailWith(session: Session, path: Extract<PathResult, { kind: "path" }>,
     const problem = taken === undefined ? mailParameter(session, parameter, options) : taken;
     if (problem !== undefined && problem !== "taken") return problem;
   }
-  return beginMail(session, path.address, options);
+  return beginMail(session, path.address, options, said);
 }
 
-function beginMail(session: Session, sender: string, options: MailOptions | undefined): Result {
-  const transaction = new Transaction(sender, options);
+function beginMail(
+  session: Session,
+  sender: string,
+  options: MailOptions | undefined,
+  said: string,
+): Result {
+  const transaction = session.server.newTransaction(session, sender, options, said);
   transaction.standing = session.access.next();
   const { access } = session.server;
   if (!access.judgesSender) return startTransaction(session, transaction);
@@ -274,9 +289,10 @@ function rcpt(session: Session, argument: Uint8Array): Result {
   if (path.kind === "bad") return badPath(path, REPLY.rcptSyntax, REPLY.badRecipient);
   if (path.utf8 && transaction.options?.utf8 !== true && settings.strict_smtputf8) return REPLY.needsUtf8;
   const refused = session.anvil.countRecipient();
+  const said = session.server.kept(argument);
   return refused instanceof Promise
-    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path, argument))
-    : refused ?? rcptTo(session, transaction, path, argument);
+    ? refused.then((reply) => reply ?? rcptTo(session, transaction, path, argument, said))
+    : refused ?? rcptTo(session, transaction, path, argument, said);
 }
 
 /** RCPT whose syntax is right. */
@@ -285,6 +301,7 @@ function rcptTo(
   transaction: Transaction,
   path: Extract<PathResult, { kind: "path" }>,
   argument: Uint8Array,
+  said: string,
 ): Result {
   const { settings } = session.server;
   if (path.address === "") return REPLY.badRecipient;
@@ -311,13 +328,17 @@ function rcptTo(
     transaction.open(session.server.cleanup, cleanupFlagsOf(session));
     return REPLY.rcptOk;
   };
+  const take = (): ReplyText | Promise<ReplyText> => {
+    const offered = transaction.offerRecipient?.(said);
+    return offered === undefined ? accept() : offered.then((refusal) => refusal ?? accept());
+  };
   const { access } = session.server;
   const known = access.knownRecipient(session, path.address);
-  if (known && session.milters === undefined) return accept();
+  if (known && session.milters === undefined) return take();
   const check = known ? undefined : access.checkRecipient(session, "RCPT", path.address);
   return session.milters === undefined
-    ? check!.then((refusal) => refusal ?? accept())
-    : rcptWithMilters(session.milters, path.address, argument, check, accept);
+    ? check!.then((refusal) => refusal ?? take())
+    : rcptWithMilters(session.milters, path.address, argument, check, take);
 }
 
 function data(session: Session, argument: Uint8Array): Result {

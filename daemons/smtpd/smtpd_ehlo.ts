@@ -50,6 +50,8 @@ function replyText(session: Session, offers: Offers): ReplyText {
     "DSN",
     ...(settings.smtputf8_enable ? ["SMTPUTF8"] : []),
     "CHUNKING",
+    // RFC 9422 section 4: a client that knows the most recipients of a message splits its list before it is refused.
+    ...(settings.smtpd_limits_enable ? [`LIMITS RCPTMAX=${settings.smtpd_recipient_limit}`] : []),
   ];
   const lines = [settings.myhostname, ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!))];
   return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");

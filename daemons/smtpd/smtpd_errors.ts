@@ -7,12 +7,13 @@ import type { SmtpdSettings } from "./smtpd_settings.ts";
 
 /** The errors of one client. */
 export class ClientErrors {
-  readonly #settings: SmtpdSettings;
+  readonly #server: { readonly settings: SmtpdSettings };
   #errors = 0;
   #junk = 0;
 
-  constructor(settings: SmtpdSettings) {
-    this.#settings = settings;
+  /** @param server whose settings are others under stress, also for sessions that are under way */
+  constructor(server: { readonly settings: SmtpdSettings }) {
+    this.#server = server;
   }
 
   /** A command was refused. */
@@ -22,7 +23,7 @@ export class ClientErrors {
 
   /** A command came that brings no mail; too many of them are errors. */
   junk(): void {
-    if (this.#junk++ > this.#settings.smtpd_junk_command_limit) this.#errors++;
+    if (this.#junk++ > this.#server.settings.smtpd_junk_command_limit) this.#errors++;
   }
 
   /** A message was taken in. */
@@ -33,12 +34,12 @@ export class ClientErrors {
 
   /** Milliseconds that the next reply waits. */
   get delay(): number {
-    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.#settings;
+    const { smtpd_soft_error_limit, smtpd_error_sleep_time } = this.#server.settings;
     return this.#errors < smtpd_soft_error_limit ? 0 : smtpd_error_sleep_time * 1000;
   }
 
   /** The client has erred too often. */
   get tooMany(): boolean {
-    return this.#errors >= this.#settings.smtpd_hard_error_limit;
+    return this.#errors >= this.#server.settings.smtpd_hard_error_limit;
   }
 }

@@ -26,13 +26,24 @@ export type ReadLine =
     /** Undefined: there is no such command. */
     readonly command: Command | undefined;
     readonly argument: Uint8Array;
-    readonly word: WordKind;
+    /** It is another protocol's. */
+    readonly forbidden: boolean;
   };
 
 /** The beginning of what a client sent, for the log. */
 export function sample(bytes: Uint8Array): string {
   return printable(bytes, SAMPLE);
 }
+/** What smtpd_noop_commands come to. */
+const NOTHING: Command = {
+  name: "NOOP",
+  last: false,
+  beforeTls: true,
+  run: (session) => {
+    session.errors.junk();
+    return REPLY.ok;
+  },
+};
 
 /** What lines get that are no command. */
 export const READ_REPLIES = { badUtf8: REPLY.badUtf8, empty: REPLY.badSyntax } as const;
@@ -52,10 +63,25 @@ function judge(session: Session, line: Uint8Array): ReadLine | Promise<ReadLine>
     ? "forbidden"
     : session.server.words.kindOf(parsed.verb, known !== undefined);
   const command = known ?? unknownCommand(session.milters, line);
-  const { kind, argument } = parsed;
-  if (!(word instanceof Promise)) return { kind, line, command, argument, word };
-  const kept = { kind, line: line.slice(), command, argument: argument.slice() };
-  return word.then((found) => ({ ...kept, word: found }));
+  const { argument } = parsed;
+  if (!(word instanceof Promise)) return toRead(line, command, argument, word);
+  const [keptLine, keptArgument] = [line.slice(), argument.slice()];
+  return word.then((found) => toRead(keptLine, command, keptArgument, found));
+}
+
+function toRead(
+  line: Uint8Array,
+  command: Command | undefined,
+  argument: Uint8Array,
+  word: WordKind,
+): ReadLine {
+  return {
+    kind: "command",
+    line,
+    command: word === "noop" ? NOTHING : command,
+    argument,
+    forbidden: word === "forbidden",
+  };
 }
 
 /** The line in the place of a line; undefined when the table fails, which ends the session. */

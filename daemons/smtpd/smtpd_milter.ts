@@ -147,10 +147,10 @@ export async function rcptWithMilters(
   recipient: string,
   argument: Uint8Array,
   ours: Promise<ReplyText | undefined> | undefined,
-  accept: () => ReplyText,
+  accept: () => ReplyText | Promise<ReplyText>,
 ): Promise<ReplyText> {
   const refusal = await ours;
-  if (refusal === undefined) return await milters.rcpt(recipient, argument) ?? accept();
+  if (refusal === undefined) return await milters.rcpt(recipient, argument) ?? await accept();
   await milters.rejectedRcpt(argument, refusal);
   return refusal;
 }

@@ -17,5 +17,6 @@ async function askOpening(session: Session): Promise<ReplyText | undefined> {
   const refused = access.judgesClients ? await access.checkClient(session) : undefined;
   if (refused !== undefined) return refused;
   session.milters = await milters?.open(session);
+  if (session.isOver) session.milters?.quit(); // the client has gone
   return session.milters?.greeting;
 }

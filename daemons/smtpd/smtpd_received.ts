@@ -43,10 +43,11 @@ export function receivedLines(info: ReceivedInfo, date: string): string[] {
   const from = `from ${printable(info.helo || peer.name, 255)} (${peer.name} [${address}])`;
   const by = `by ${info.hostName} (${info.mailName})`;
   const only = info.recipients.length === 1 ? info.recipients[0] : undefined;
-  const id = `id ${info.queueId}`;
+  // What a filter sees has no queue file yet.
+  const id = info.queueId === "" ? "" : ` id ${info.queueId}`;
   const lines = info.hideClient
-    ? [`Received: ${by} ${id}`]
-    : [`Received: ${from}`, ...proofLines(info), `\t${by} with ${withProtocol(info)} ${id}`];
+    ? [`Received: ${by}${id}`]
+    : [`Received: ${from}`, ...proofLines(info), `\t${by} with ${withProtocol(info)}${id}`];
   if (only === undefined) lines[lines.length - 1] += `; ${date}`;
   else lines.push(`\tfor <${printable(quoteAddress(only))}>; ${date}`);
   return lines;

@@ -26,10 +26,13 @@ import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import { commandText, proxyFilter, ProxyTransaction } from "./smtpd_proxy.ts";
+import type { ProxyFilter } from "./smtpd_proxy_conversation.ts";
 import type { SmtpdSasl } from "./smtpd_sasl.ts";
 import type { SmtpdTls } from "./smtpd_tls.ts";
 import { type Transcript, wantsTranscripts } from "./smtpd_transcript.ts";
-import type { CleanupService } from "./smtpd_transaction.ts";
+import type { MailOptions } from "./smtpd_dsn.ts";
+import { type CleanupService, Transaction } from "./smtpd_transaction.ts";
 
 /** How long stress is remembered, milliseconds (Postfix: 1000 seconds). */
 const STRESS_TIME = 1_000_000;
@@ -84,6 +87,8 @@ export class Server {
   readonly footer: RejectFooter | undefined;
   /** The restriction lists. */
   readonly access: AccessControl;
+  /** Who sees each message before it is taken; undefined: nobody. */
+  readonly #filter: ProxyFilter | undefined;
   readonly #sessions = new Set<Session>();
   readonly #clock = new DateClock();
   readonly #trouble: (what: string, error: unknown) => void;
@@ -140,6 +145,7 @@ export class Server {
       settings.smtpd_authorized_xforward_hosts,
     );
     this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
+    this.#filter = proxyFilter(settings);
     this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
   }
 
@@ -188,6 +194,26 @@ export class Server {
   /** The account of a client that is not without limits. */
   openAccount(peer: Peer): ClientAccount {
     return this.#accounts.open(peer);
+  }
+
+  /** What the client said behind MAIL and RCPT, as the filter is told it; empty where there is none. */
+  kept(argument: Uint8Array): string {
+    return this.#filter === undefined ? "" : commandText(argument);
+  }
+
+  /**
+   * Begins a transaction.
+   *
+   * @param argument of MAIL, as the client said it
+   */
+  newTransaction(
+    session: Session,
+    sender: string,
+    options: Readonly<MailOptions> | undefined,
+    argument: string,
+  ): Transaction {
+    if (this.#filter === undefined) return new Transaction(sender, options);
+    return new ProxyTransaction(this.#filter, session, sender, options, argument);
   }
 
   /** True for a client that may ask for VERP; a promise when a table has to be asked. Trouble means: it may not. */

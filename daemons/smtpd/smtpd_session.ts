@@ -119,7 +119,7 @@ export class Session {
     this.tls = before?.tls;
     this.milters = before?.milters?.serve(this);
     this.#counts = before?.counts ?? new CommandCounts();
-    this.errors = before?.errors ?? new ClientErrors(server.settings);
+    this.errors = before?.errors ?? new ClientErrors(server);
     this.#transcript = before?.transcript ??
       (server.keepsTranscripts ? new Transcript(server.settings) : undefined);
     this.#output = new Output(channel, this.#transcript);
@@ -411,8 +411,8 @@ export class Session {
 
   #runRead(read: ReadLine): boolean {
     if (read.kind !== "command") return this.#refuse(READ_REPLIES[read.kind]);
-    const { line, command, argument, word } = read;
-    if (word === "forbidden") {
+    const { line, command, argument, forbidden } = read;
+    if (forbidden) {
       this.log.warning(`non-SMTP command from ${this.client}: ${sample(line)}`);
       this.#counts.came("unknown");
       this.reply(REPLY.notSmtp);
@@ -431,10 +431,6 @@ export class Session {
     }
     if (this.access.denied && command?.name !== "QUIT") {
       return this.#refuse(`503 5.7.0 Error: access denied for ${this.client}`);
-    }
-    if (word === "noop") {
-      this.errors.junk();
-      return this.#finish("noop", REPLY.ok);
     }
     if (command === undefined) return this.#refuse(REPLY.unknownCommand);
     if (this.server.tls?.demanded === true && this.tls === undefined && command.beforeTls !== true) {

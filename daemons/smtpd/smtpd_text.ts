@@ -28,6 +28,8 @@ export async function openText(session: Session, transaction: Transaction): Prom
   }
   const filtered = await session.milters?.data();
   if (filtered !== undefined || session.transaction !== transaction) return filtered;
+  const refused = await transaction.offerText?.();
+  if (refused !== undefined || session.transaction !== transaction) return refused;
   await sendEnvelope(session, transaction);
   return undefined;
 }
@@ -43,6 +45,7 @@ export function sendEnvelope(session: Session, transaction: Transaction): Promis
     local: forwarded?.local ?? session.local,
     sasl,
     forwarded,
+    filter: settings.content_filter,
   };
   const received = receivedLines({
     ...facts,
@@ -58,7 +61,7 @@ export function sendEnvelope(session: Session, transaction: Transaction): Promis
   }, session.server.date(Date.now()));
   const login = loginText(sasl, transaction.options?.submitter ?? "");
   const origin = forwarded === undefined ? "" : originText(forwarded);
-  session.log.info(`${transaction.id}: client=${session.client}${login}${origin}`);
+  session.log.info(`${transaction.id || "NOQUEUE"}: client=${session.client}${login}${origin}`);
   const limits = { line: settings.line_length_limit, size: settings.message_size_limit };
   return transaction.beginData(facts, limits, received, session.records ??= recordBuffer());
 }
@@ -114,7 +117,7 @@ function commit(
   transaction: Transaction,
   command: "data" | "bdat",
 ): Promise<Outcome> {
-  if (command === "data") return transaction.commit(milters);
+  if (command === "data" || transaction.relayed) return transaction.commit(milters);
   const { size } = transaction.reader!;
   return transaction.commit(milters).then(({ reply, accepted }) => ({
     reply: accepted ? reply.replace("queued", `${size} bytes queued`) : reply,

@@ -43,6 +43,8 @@ export interface SessionFacts {
   readonly sasl: SaslFacts | undefined;
   /** Where the message was before, as XFORWARD says. */
   readonly forwarded: ForwardFacts | undefined;
+  /** content_filter; empty: none. */
+  readonly filter: string;
 }
 
 /** A message's final fate. */
@@ -122,6 +124,21 @@ export class Transaction {
     this.#exchange.send("begin", { flags: flags | utf8 });
   }
 
+  /** The message goes to a filter and not to cleanup. */
+  get relayed(): boolean {
+    return false;
+  }
+
+  /**
+   * Offers a recipient that the restrictions take to whoever else has a say; the reply that refuses it.
+   *
+   * @param argument of RCPT, as the client said it
+   */
+  offerRecipient?(argument: string): Promise<ReplyText | undefined>;
+
+  /** Asks the same whether the text may come. */
+  offerText?(): Promise<ReplyText | undefined>;
+
   /** The queue id, or an empty string when cleanup could not make a file. */
   queueId(): Promise<string> {
     return this.#queueId ?? Promise.resolve("");
@@ -197,6 +214,7 @@ export class Transaction {
     };
     const logged = facts.forwarded ?? here;
     appendRecord(out, RECORD.TIME, formatTime(this.#time));
+    if (facts.filter !== "") appendRecord(out, RECORD.FILTER, facts.filter);
     appendAttribute(out, "rewrite_context", local ? "local" : "remote");
     appendRecord(out, RECORD.FROM, this.sender);
     const { options } = this;

@@ -6,7 +6,7 @@
 import { parseDecimal } from "../vstring/ascii.ts";
 import { readParameter } from "./main_file.ts";
 import { didYouMean } from "./nearest.ts";
-import { type PipeAttributes, readPipeAttributes } from "./pipe_attributes.ts";
+import { type PipeAttributes, readPipeAttributes, readSpawnAttributes } from "./pipe_attributes.ts";
 import { errorAt, type Place, type Problem } from "./problem.ts";
 import type { Setting } from "./scope.ts";
 import { isTable, type Table, type TomlFile } from "./toml_file.ts";
@@ -35,7 +35,7 @@ export interface ServiceEntry {
   readonly maxUse?: number;
   /** Seconds without work after which a process ends; without it $max_idle. */
   readonly maxIdle?: number;
-  /** What a pipe service runs, and how. */
+  /** What a pipe or spawn service runs, and how. */
   readonly pipe?: PipeAttributes;
   /** The same as it is written. */
   readonly arguments?: readonly string[];
@@ -163,15 +163,17 @@ function readLifetime(parameters: ReadonlyMap<string, Setting>): { maxUse?: numb
   return { ...(maxUse === undefined ? {} : { maxUse }), ...(maxIdle === undefined ? {} : { maxIdle }) };
 }
 
-/** The attributes of pipe(8), which a pipe service must have and others have not. */
+/** The attributes of pipe(8) or spawn(8), which such services must have and others have not. */
 function readArguments(
   table: Table,
   command: string | undefined,
   report: Report,
 ): PipeAttributes | undefined {
   const items = table["arguments"];
-  if (command !== "pipe") {
-    if (items !== undefined) report.error("arguments", `"${command}" takes no arguments`, "pipe does");
+  if (command !== "pipe" && command !== "spawn") {
+    if (items !== undefined) {
+      report.error("arguments", `"${command}" takes no arguments`, "pipe and spawn do");
+    }
     return undefined;
   }
   if (!Array.isArray(items) || !items.every((item) => typeof item === "string")) {
@@ -179,7 +181,7 @@ function readArguments(
     report.error("arguments", '"arguments": expected a list of strings in quotes', cure);
     return undefined;
   }
-  const read = readPipeAttributes(items);
+  const read = command === "pipe" ? readPipeAttributes(items) : readSpawnAttributes(items);
   if (read.kind === "attributes") return read.attributes;
   report.error("arguments", `"arguments": ${read.why}`, read.cure);
   return undefined;

@@ -57,6 +57,15 @@ export function readPipeAttributes(items: readonly string[]): ReadAttributes {
   return bad('attribute "argv" is missing', "it stands last: argv=/path/program ...");
 }
 
+/** Reads the list of a spawn service, which has `user=` and `argv=` alone. */
+export function readSpawnAttributes(items: readonly string[]): ReadAttributes {
+  for (const item of items) {
+    if (item.startsWith("argv=")) break;
+    if (!item.startsWith("user=")) return bad(`unknown attribute "${item}"`, "there are user, argv");
+  }
+  return readPipeAttributes(items);
+}
+
 const NAMES: readonly string[] = ["directory", "eol", "flags", "null_sender", "size", "user"];
 
 function bad(why: string, cure?: string): ReadAttributes {

@@ -31,7 +31,6 @@ export const REASONS = {
   disk: { why: "a full disk is found by writing to it, and answered with 452", cure: LEAVE_OUT },
   dns: { why: "its dns daemon has no such setting", cure: LEAVE_OUT },
   environment: { why: "daemons and commands get a fixed environment", cure: LEAVE_OUT, harmless: true },
-  filter: { why: "it has no filters behind the queue", cure: "route mail to a filter with transport_maps" },
   flush: { why: "its lists for flush have no such setting", cure: LEAVE_OUT },
   instances: { why: "each of its programs works on one instance", cure: "use `postmulti -p` for all instances, `postern -c DIR` for one" },
   ipc: { why: "connections between its daemons stay open, under limits of their own", cure: LEAVE_OUT, harmless: true },

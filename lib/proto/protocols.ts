@@ -8,6 +8,8 @@ import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/proto
 import { NOTIFY_MOST } from "../mail/notify.ts";
 import { FILTER_LIMIT, LENT_FILTER, MACRO, MACRO_LIMIT, MACRO_VALUE_LIMIT } from "./milter_fields.ts";
 
+export { CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "./cleanup_bits.ts";
+
 /** Longest envelope address that any daemon handles, bytes. RFC 5321 section 4.5.3.1 asks for 254; SMTPUTF8 and quoting get room. */
 export const ADDRESS_LIMIT = 1024;
 /** Longest queue id, bytes (Postfix: VALID_HOSTNAME_LEN). */
@@ -77,40 +79,6 @@ export const CLEANUP = protocol({
     status: { fields: { status: integer(0xffff), reason: text(REASON_LIMIT) }, last: true },
   },
 });
-
-/** What a client of cleanup wants done to its message. */
-export const CLEANUP_FLAG = {
-  BOUNCE: 1, // cleanup itself returns the message on a content error
-  FILTER: 2, // header and body checks
-  HOLD: 4,
-  DISCARD: 8,
-  BCC: 16,
-  MAP: 32, // canonical, virtual alias, masquerade
-  MILTER: 64,
-  SMTPUTF8: 128,
-  AUTOUTF8: 256, // mail that needs SMTPUTF8 is found out
-  SMTP_REPLY: 512, // the client has milters of its own, and takes a whole SMTP reply as the reason
-} as const;
-
-/** Mail from outside the mail system. */
-export const CLEANUP_EXTERNAL = CLEANUP_FLAG.FILTER | CLEANUP_FLAG.MILTER | CLEANUP_FLAG.BCC |
-  CLEANUP_FLAG.MAP;
-/** Mail that the mail system makes itself: bounces, forwarded mail, probes. */
-export const CLEANUP_INTERNAL = CLEANUP_FLAG.MAP;
-
-/** What cleanup says of a message; 0 is success. Postfix's CLEANUP_STAT bits. */
-export const CLEANUP_STATUS = {
-  OK: 0,
-  BAD: 1, // internal protocol error
-  WRITE: 2, // queue file write error
-  SIZE: 4, // message too big
-  CONTENT: 8, // content rejected
-  HOPS: 16, // too many hops
-  RECIPIENT: 64, // no recipients
-  PROXY: 128,
-  DEFER: 512, // temporary failure
-  NOPERM: 1024,
-} as const;
 
 /** trivial-rewrite: address rewriting and resolution. */
 export const REWRITE = protocol({
@@ -572,8 +540,7 @@ export const MAILBOX = protocol({
 });
 
 /**
- * anvil: how much one client does at all servers of a service. An exchange is one connection of a client: it lasts until
- * the server cancels it or goes away. Answers come in the order of the questions.
+ * anvil: how much one client does at all servers of a service. An exchange is one connection of a client, and ends with it.
  */
 export const ANVIL = protocol({
   name: "anvil",
@@ -581,7 +548,6 @@ export const ANVIL = protocol({
   requests: {
     /** First in each exchange. `client` is an address, or a network with its prefix length. */
     connect: { fields: { service: text(255), client: text(64) } },
-    /** The client does something more. */
     count: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
     /** How often it did, and counts nothing. */
     look: { fields: { event: choice("message", "recipient", "newtls", "auth") } },
@@ -593,20 +559,21 @@ export const ANVIL = protocol({
   },
 });
 
-/** dnsblog: what a DNS block list says of a client. */
+/** dnsblog: what a DNS block list says of a client. No addresses: not listed. `failed`: nobody knows. `ttl`: seconds. */
 export const DNSBLOG = protocol({
   name: "dnsblog",
   version: 1,
   repeatable: true,
   requests: { look: { fields: { domain: text(255), address: text(64) } } },
   replies: {
-    /** No addresses: not listed. `failed`: nobody knows. `ttl`: seconds. */
     listed: {
       fields: { addresses: list(100, { address: text(64) }), ttl: integer(), failed: flag() },
       last: true,
     },
   },
 });
+
+const CACHE_PLACE = { map: text(100), key: text(CACHE_KEY_LIMIT) } as const;
 
 /**
  * proxywrite: caches that outlive their daemons, for daemons that may write no file. A map is named by the parameter that
@@ -617,17 +584,9 @@ export const CACHE = protocol({
   version: 1,
   repeatable: true,
   requests: {
-    get: { fields: { map: text(100), key: text(CACHE_KEY_LIMIT) } },
+    get: { fields: CACHE_PLACE },
     /** `expires`: seconds since 1970, when it may be forgotten. */
-    put: {
-      fields: {
-        map: text(100),
-        key: text(CACHE_KEY_LIMIT),
-        value: text(CACHE_VALUE_LIMIT),
-        expires: integer(),
-      },
-      oneway: true,
-    },
+    put: { fields: { ...CACHE_PLACE, value: text(CACHE_VALUE_LIMIT), expires: integer() }, oneway: true },
   },
   replies: {
     found: { fields: { value: text(CACHE_VALUE_LIMIT) }, last: true },

@@ -51,21 +51,7 @@ export class RunningCommand {
 
   /** Starts it; throws a `SystemError` when it cannot be started. */
   static start(options: CommandOptions): RunningCommand {
-    try {
-      const child = new Deno.Command(options.program, {
-        args: [...options.args],
-        env: { ...options.environment },
-        clearEnv: true,
-        cwd: options.directory,
-        detached: true,
-        stdin: "piped",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn();
-      return new RunningCommand(child, options.outputLimit);
-    } catch (error) {
-      throw new SystemError("run", options.program, error);
-    }
+    return new RunningCommand(startChild(options), options.outputLimit);
   }
 
   /** Gives it bytes on its standard input; false when it takes no more. */
@@ -87,8 +73,7 @@ export class RunningCommand {
 
   /** Resolves when it has ended. Processes that it started may go on. */
   async status(): Promise<CommandStatus> {
-    const { code, signal } = await this.#child.status;
-    return signal === null ? { how: "exit", code } : { how: "signal", code: code - SIGNAL_BASE };
+    return await endOf(this.#child);
   }
 
   /** Resolves when nobody writes to its output any more, or as much as is kept has come. */
@@ -108,12 +93,7 @@ export class RunningCommand {
 
   /** Kills the program itself; what it started is its group's. */
   kill(): void {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch (error) {
-      // It may have ended.
-      if (!(error instanceof TypeError) && !isMissing(error)) throw new SystemError("kill", "command", error);
-    }
+    killChild(this.#child);
   }
 
   async #gather(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
@@ -140,4 +120,107 @@ export class RunningCommand {
 function isClosedPipe(error: unknown): boolean {
   return error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.BadResource ||
     error instanceof Deno.errors.Interrupted || errorCode(error) === "EPIPE" || error instanceof TypeError;
+}
+
+/** A program whose input and output belong to a connection: nothing of what it writes is kept. */
+export class ConnectedCommand {
+  readonly pid: number;
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #readers: readonly ReadableStreamDefaultReader<Uint8Array>[];
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.pid = child.pid;
+    this.#input = child.stdin.getWriter();
+    this.#readers = [child.stdout.getReader(), child.stderr.getReader()];
+  }
+
+  /** Starts it; throws a `SystemError` when it cannot be started. */
+  static start(options: Omit<CommandOptions, "outputLimit">): ConnectedCommand {
+    return new ConnectedCommand(startChild(options));
+  }
+
+  /** Gives it bytes on its standard input; false when it takes no more. */
+  async write(bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    try {
+      await this.#input.write(bytes);
+      return true;
+    } catch (error) {
+      if (isClosedPipe(error)) return false;
+      throw new SystemError("write to", "command", error);
+    }
+  }
+
+  /** It sees the end of its input. */
+  async closeInput(): Promise<void> {
+    await this.#input.close().catch(() => {}); // it may have closed its end
+  }
+
+  /**
+   * Hands on what it writes, until nobody writes to its output any more.
+   *
+   * @param take is waited for before more is read
+   */
+  async output(take: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+    await Promise.all(this.#readers.map(async (reader) => {
+      try {
+        for (;;) {
+          const { value, done } = await reader.read();
+          if (done) return;
+          await take(value);
+        }
+      } catch (error) {
+        if (!isClosedPipe(error)) throw error;
+      }
+    }));
+  }
+
+  /** Resolves when it has ended. Processes that it started may go on. */
+  async status(): Promise<CommandStatus> {
+    return await endOf(this.#child);
+  }
+
+  /** Lets go of its input and output, whoever still holds the other ends. */
+  async close(): Promise<void> {
+    await this.closeInput();
+    for (const reader of this.#readers) await reader.cancel().catch(() => {});
+  }
+
+  /** Kills the program itself; what it started is its group's. */
+  kill(): void {
+    killChild(this.#child);
+  }
+}
+
+/** Starts a program with three pipes, as the leader of a session and group of its own. */
+function startChild(options: Omit<CommandOptions, "outputLimit">): Deno.ChildProcess {
+  try {
+    return new Deno.Command(options.program, {
+      args: [...options.args],
+      env: { ...options.environment },
+      clearEnv: true,
+      cwd: options.directory,
+      detached: true,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  } catch (error) {
+    throw new SystemError("run", options.program, error);
+  }
+}
+
+async function endOf(child: Deno.ChildProcess): Promise<CommandStatus> {
+  const { code, signal } = await child.status;
+  return signal === null ? { how: "exit", code } : { how: "signal", code: code - SIGNAL_BASE };
+}
+
+function killChild(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch (error) {
+    // It may have ended.
+    if (!(error instanceof TypeError) && !isMissing(error)) throw new SystemError("kill", "command", error);
+  }
 }

@@ -16,7 +16,7 @@ const FIRST = 3;
 /** Most that are looked at. */
 const MOST = 1024;
 /** Highest descriptor that is covered in children; beyond it nobody opens one without meaning to. */
-const HIGHEST = FIRST + MOST;
+const HIGHEST = 255;
 /** O_CLOEXEC as fdinfo tells it. */
 const CLOSE_ON_EXEC = 0o2000000;
 /** State of a listening socket in the system's tables. */
@@ -95,7 +95,7 @@ export function findInherited(
 export function coverInherited(used: number): number[] {
   lastInherited ??= highestInheritable();
   const count = lastInherited + 1 - FIRST;
-  return count > used ? nullDescriptors(count - used) : [];
+  return count > used ? nullDescriptors(count - used, lastInherited + 1) : [];
 }
 
 /** Looked for once: what this process opens itself is not inherited. */
@@ -116,20 +116,28 @@ function isInheritable(number: number): boolean {
   return flags !== undefined && (Number.parseInt(flags.slice("flags:".length), 8) & CLOSE_ON_EXEC) === 0;
 }
 
-/** That many descriptors of /dev/null: one each, as the runtime passes none on twice. */
-function nullDescriptors(count: number): number[] {
-  const open = findNulls();
+/**
+ * That many descriptors of /dev/null, none below `least`: one each, as the runtime passes none on twice, and out of the
+ * way of the numbers that they get in the child, as the runtime closes what it has passed on.
+ */
+function nullDescriptors(count: number, least: number): number[] {
+  let found = findNulls(least);
   try {
-    for (let i = open.length; i < count; i++) Deno.openSync("/dev/null", { write: true });
+    // The system gives the lowest number that is free: those below are used up first.
+    for (let i = 0; found.length < count && i < count + least; i++) {
+      Deno.openSync("/dev/null", { write: true });
+      if (i >= count - 1) found = findNulls(least);
+    }
   } catch (error) {
     throw new SystemError("open", "/dev/null", error);
   }
-  return (open.length < count ? findNulls() : open).slice(0, count);
+  if (found.length >= count) return found.slice(0, count);
+  throw new SystemError("find descriptor of", "/dev/null", new Error("it is not open"));
 }
 
-function findNulls(): number[] {
+function findNulls(least: number): number[] {
   return [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => Number(name))
-    .filter((number) => number >= FIRST && linkTarget(number) === "/dev/null");
+    .filter((number) => number >= least && linkTarget(number) === "/dev/null");
 }
 
 /** What the system calls the object behind a descriptor, as "socket:[4711]". */

@@ -20,6 +20,7 @@ import { findBrokenExpectations } from "./expectations.ts";
 import { findOpenRelays } from "./open_relay.ts";
 import type { Service } from "./service.ts";
 import { findPolicyProblems } from "./policy_reach.ts";
+import { findProxyProblems } from "./proxy_reach.ts";
 import { findSaslProblems } from "./sasl_reach.ts";
 import { findTlsProblems } from "./tls_files.ts";
 import { systemGateways } from "./system_facts.ts";
@@ -49,6 +50,7 @@ export async function findProblems(
     ...findClientTlsProblems(configuration, services),
     ...findProgramProblems(configuration),
     ...findPolicyProblems(configuration),
+    ...findProxyProblems(configuration),
     ...await findDecisionProblems(configuration, services),
   ];
 }

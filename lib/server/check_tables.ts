@@ -23,7 +23,7 @@ const PARANOID_PARAMETERS: readonly string[] = [
   "virtual_uid_maps",
 ];
 
-/** Lists of other lists' tables come last, so that a table is told of where it is set. */
+/** Lists of other lists' tables: they come last. */
 const SUMMARIES: readonly string[] = ["local_recipient_maps"];
 
 /** Lists whose items are no tables, though some look like one. */
@@ -39,7 +39,7 @@ export function findTableProblems(configuration: Configuration): Problem[] {
   const problems: Problem[] = [];
   const seen = new Set<string>();
   for (const scope of scopesOf(configuration)) {
-    for (const name of TABLE_PARAMETERS) {
+    for (const name of setFirst(scope)) {
       for (const spec of tablesOf(scope, name)) {
         const key = `${ALIAS_PARAMETERS.includes(name)} ${spec}`;
         const coveredElsewhere = SUMMARIES.includes(name) && seen.has(`true ${spec}`);
@@ -50,6 +50,12 @@ export function findTableProblems(configuration: Configuration): Problem[] {
     }
   }
   return problems;
+}
+
+/** The parameters that are set before those that take another's value by default: a table is told of where it stands. */
+function setFirst(scope: Scope): ParameterName[] {
+  const byDefault = (name: string) => Number(scope.setting(name) === undefined);
+  return [...TABLE_PARAMETERS].sort((a, b) => byDefault(a) - byDefault(b));
 }
 
 /** main.toml's scope, and that of each service that overrides parameters. */

@@ -79,10 +79,10 @@ export interface StreamService {
 /** Serves network clients on the inherited listener until it is retired; sessions under way are finished. */
 export async function runStreamDaemon<const S extends Service>(
   service: S,
-  start: (context: Context<S>) => StreamService | Promise<StreamService>,
+  start: (context: Context<S>, process: Process<S>) => StreamService | Promise<StreamService>,
 ): Promise<void> {
   const process = await bootProcess(service);
-  const stream = await guarded(process, async () => await start(process));
+  const stream = await guarded(process, async () => await start(process, process));
   let busy = 0;
   let used = 0;
   let wake: (() => void) | undefined;

@@ -15,7 +15,8 @@ import type { Request } from "../ipc/protocol.ts";
 import { QueueDirectory } from "../mail/queue_directory.ts";
 import { DnsClient } from "../proto/dns_client.ts";
 import { noticeLines, type NoticeSettings, sendNotice } from "../proto/error_notice.ts";
-import { CLEANUP, DELIVERY, DNS, PROXYMAP, REWRITE } from "../proto/protocols.ts";
+import { CacheClient } from "../proto/cache_client.ts";
+import { CACHE, CLEANUP, DELIVERY, DNS, PROXYMAP, REWRITE } from "../proto/protocols.ts";
 import { MapClient } from "../proto/proxymap_client.ts";
 import { RewriteClient } from "../proto/rewrite_client.ts";
 import type { StsLookup } from "../proto/sts_client.ts";
@@ -28,6 +29,7 @@ import type { ClientPolicy } from "../smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../smtp/client_recipients.ts";
 import type { OutgoingRules, RewriteServices } from "../smtp/client_rewrite.ts";
 import { ClientLogin, type SaslConfiguration } from "../smtp/client_sasl.ts";
+import { RefusedLogins } from "../smtp/client_sasl_cache.ts";
 import type { ClientTables } from "../smtp/client_tables.ts";
 import { ClientTls } from "../smtp/client_tls.ts";
 import { TlsPolicyFinder } from "../smtp/client_tls_policy.ts";
@@ -85,7 +87,7 @@ export function mailClient(
     native: systemHosts,
     cache,
     tls: clientTls(context, program, maps, dns),
-    login: program.sasl === undefined ? undefined : new ClientLogin(program.sasl, maps()),
+    login: program.sasl === undefined ? undefined : clientLogin(context, program.sasl, maps()),
     log,
     random: Math.random,
     rules: program.rules(services),
@@ -96,6 +98,18 @@ export function mailClient(
     trouble: (what, error) => context.trouble(what, error),
   }, queue);
   return (exchange, request) => agent.handle(exchange, request);
+}
+
+/** What logs in, and remembers where that was refused. */
+function clientLogin(context: ProgramContext, sasl: SaslConfiguration, maps: MapClient): ClientLogin {
+  const { cache, cacheTime = 0 } = sasl;
+  if (cache === undefined) return new ClientLogin(sasl, maps);
+  if (!context.reaches("proxywrite")) {
+    context.log.warning(`${cache} is not used: master.toml has no service "proxywrite"`);
+    return new ClientLogin(sasl, maps);
+  }
+  const client = new CacheClient(context.client(CACHE, "proxywrite"), cache);
+  return new ClientLogin(sasl, maps, new RefusedLogins(client, cacheTime));
 }
 
 /** What finds the TLS policies of servers, and obeys them. */

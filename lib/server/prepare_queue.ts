@@ -70,6 +70,7 @@ const DIRECTORIES: readonly { readonly name: string; readonly mode: number; read
   { name: "hold", mode: 0o700 },
   { name: "incoming", mode: 0o700 },
   { name: "journal", mode: 0o700 },
+  { name: "policy", mode: 0o700 },
   { name: "saved", mode: 0o700 },
   { name: "sts", mode: 0o700 },
   { name: "tlsrpt", mode: 0o700 },

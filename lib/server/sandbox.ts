@@ -16,6 +16,8 @@ import { filterGrants, filterMay } from "./filter_reach.ts";
 import { filterNames, milterGrants } from "./milter_reach.ts";
 import { httpsReach } from "./https_reach.ts";
 import { policyGrants } from "./policy_reach.ts";
+import { programTask } from "./program_task.ts";
+import { proxyGrants } from "./proxy_reach.ts";
 import { type SmtpReach, smtpReach } from "./smtp_reach.ts";
 import { clientTlsMaterial } from "./tls_client_files.ts";
 import type { Service } from "./service.ts";
@@ -118,9 +120,12 @@ export class Planner {
         because: "service.ts: sys",
       })),
     ];
+    const helper = service.runsProgram ? programTask(this.#configuration, entry) : undefined;
+    if (helper !== undefined) grants.push(...this.#taskGrants(entry, helper));
     const reach = this.#reach(service, settings, entry);
     grants.push(...reach.grants, ...milterGrants(this.#configuration, entry, service.milters ?? []));
     grants.push(...filterGrants(this.#configuration, entry, service));
+    if (service.asksProxyFilter) grants.push(...proxyGrants(this.#configuration, entry, settings));
     if (service.asksPolicyServers) grants.push(...policyGrants(this.#configuration, entry));
     if (service.asksSasl) grants.push(...saslReach(this.#configuration, entry, settings));
     return {
@@ -130,7 +135,10 @@ export class Planner {
       denials: reach.denials,
       args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
-      boot: this.#boot(entry, service, settings, sockets),
+      boot: {
+        ...this.#boot(entry, service, settings, sockets),
+        ...(helper === undefined ? {} : { helper }),
+      },
     };
   }
 
@@ -184,7 +192,9 @@ export class Planner {
       case "files":
         return `files to read for uid ${task.uid}, ${asked}`;
       case "program":
-        return `program for uid ${task.uid}, ${asked}`;
+        return entry.command === "spawn"
+          ? `argv= of service ${entry.name}`
+          : `program for uid ${task.uid}, ${asked}`;
       default:
         return task satisfies never;
     }
@@ -224,13 +234,11 @@ export class Planner {
   }
 
   endpoint(entry: ServiceEntry): Endpoint {
-    const queue = this.#configuration.settings.queue_directory;
     if (entry.type === "unix") {
       // Private sockets are for the mail system; public ones also for whoever posts and asks.
-      const directory = entry.private ? "private" : "public";
       return {
         kind: "unix",
-        path: `${queue}/${directory}/${entry.name}`,
+        path: this.#socketPath(entry),
         mode: entry.private ? 0o600 : 0o666,
         forNet: this.#configuration.services.some((other) => this.#isNetClient(other, entry)),
       };
@@ -239,12 +247,25 @@ export class Planner {
     return { kind: "inet", hosts: host === undefined ? this.#interfaces() : [unbracket(host)], port };
   }
 
+  #socketPath({ private: isPrivate, name }: ServiceEntry): string {
+    return `${this.#configuration.settings.queue_directory}/${isPrivate ? "private" : "public"}/${name}`;
+  }
+
   /** A daemon that runs as the network's user connects to the service. */
   #isNetClient(client: ServiceEntry, entry: ServiceEntry): boolean {
-    const { runAs, connects, connectsFor, milters = [] } = this.#services.get(client.command)!;
+    const { runAs, connects, connectsFor, milters = [], asksPolicyServers, asksProxyFilter } = this.#services
+      .get(client.command)!;
     if (runAs !== "postern-net") return false;
     const others = [...Object.keys(connectsFor ?? {}), ...filterNames(this.#configuration, client, milters)];
-    return this.#connectsTo([...connects, ...others], entry);
+    if (this.#connectsTo([...connects, ...others], entry)) return true;
+    // Servers that are no daemons of ours, or speak as such: they are named by their sockets.
+    if (this.#services.get(entry.command)!.skeleton !== "stream") return false;
+    const path = `unix:${this.#socketPath(entry)}`;
+    const grants = [
+      ...(asksPolicyServers ? policyGrants(this.#configuration, client) : []),
+      ...(asksProxyFilter ? proxyGrants(this.#configuration, client, {}) : []),
+    ];
+    return grants.some(({ object }) => object === path);
   }
 
   /** The addresses that inet_interfaces stands for. */

@@ -51,10 +51,14 @@ export interface Service {
   readonly declares?: ParameterName;
   /** Parameters that name filters (milters), which it connects to; of tables, what they have for a key. */
   readonly milters?: readonly ParameterName[];
+  /** It speaks with the filter that smtpd_proxy_filter names, at exactly that address. */
+  readonly asksProxyFilter?: true;
   /** It asks the policy servers that smtpd's restriction lists name: each adds its address to the flags. */
   readonly asksPolicyServers?: true;
   /** Programs that it may run, absolute paths. */
   readonly runs: readonly string[];
+  /** It runs the program that its entry in master.toml names, as the user that the entry names. */
+  readonly runsProgram?: true;
   /** `--allow-sys` names, as "statfs". */
   readonly sys?: readonly string[];
   /** Owner when master runs as root. */

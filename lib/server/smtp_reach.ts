@@ -17,6 +17,7 @@ import { openTable } from "../table/open.ts";
 import { type Destination, parseDestination } from "../smtp/client_destination.ts";
 import { bindPolicy, hostLookupWays, parseKnownPorts, parsePort } from "../smtp/client_policy.ts";
 // Server skeleton
+import { filterRoutes } from "./filter_routes.ts";
 import type { Denial, Grant } from "./sandbox.ts";
 
 /** What the client is granted and refused. */
@@ -91,7 +92,7 @@ export function smtpReach(
   const own = new Set(
     configuration.services.filter((entry) => entry.command === command).map(({ name }) => name),
   );
-  const ofTables = tableNexthops(configuration, own);
+  const ofTables = [...tableNexthops(configuration, own), ...filterNexthops(configuration, own, origin)];
   const texts = [...parameterNexthops(configuration, own, origin), ...ofTables];
   const routes = texts.flatMap(({ nexthop, because }) =>
     splitBlanks(nexthop, true).map((word): Route => ({ destination: parseDestination(word, how), because }))
@@ -147,6 +148,20 @@ function tableNexthops(configuration: Configuration, own: ReadonlySet<string>): 
       listed(name, settings[name], (value) => equalsIgnoreCase(value, "dunno") ? "" : value)
     ),
   ];
+}
+
+/** The next hops of content filters; where a filter has none of its own, default_filter_nexthop. */
+function filterNexthops(
+  configuration: Configuration,
+  own: ReadonlySet<string>,
+  origin: (name: string) => string,
+): Nexthop[] {
+  const routes = filterRoutes(configuration);
+  const { default_filter_nexthop } = configuration.settings;
+  const named = routes.map(({ target, because }) => ({ nexthop: nexthopOf(target, own), because }));
+  const because = `default_filter_nexthop (${origin("default_filter_nexthop")})`;
+  return [...named, { nexthop: routes.length === 0 ? "" : default_filter_nexthop, because }]
+    .filter(({ nexthop }) => nexthop !== "");
 }
 
 /** What single settings of the client need: the address to connect from, the file of host names, ports of services. */

@@ -19,6 +19,7 @@ import type { Destination } from "./client_destination.ts";
 import { type Failure, localFailure } from "./client_failure.ts";
 import type { Host } from "./client_hosts.ts";
 import type { Dialect } from "./client_policy.ts";
+import type { RefusedLogin, RefusedLogins } from "./client_sasl_cache.ts";
 import type { ClientSession } from "./client_session.ts";
 import type { Reply } from "./reply.ts";
 
@@ -26,6 +27,8 @@ import type { Reply } from "./reply.ts";
 const NAMES = {
   smtp: {
     enable: "smtp_sasl_auth_enable",
+    cache: "smtp_sasl_auth_cache_name",
+    cacheTime: "smtp_sasl_auth_cache_time",
     passwords: "smtp_sasl_password_maps",
     delimiter: "smtp_sasl_password_result_delimiter",
     bySender: "smtp_sender_dependent_authentication",
@@ -37,6 +40,8 @@ const NAMES = {
   },
   lmtp: {
     enable: "lmtp_sasl_auth_enable",
+    cache: "lmtp_sasl_auth_cache_name",
+    cacheTime: "lmtp_sasl_auth_cache_time",
     passwords: "lmtp_sasl_password_maps",
     delimiter: "lmtp_sasl_password_result_delimiter",
     bySender: "lmtp_sender_dependent_authentication",
@@ -60,6 +65,10 @@ export interface SaslConfiguration {
   readonly delimiter: string;
   readonly bySender: boolean;
   readonly softBounce: boolean;
+  /** Parameter with the cache of refused logins; undefined where there is none. */
+  readonly cache?: string | undefined;
+  /** How long they are remembered, seconds. */
+  readonly cacheTime?: number;
   readonly filter: readonly string[];
   /** Security options in the clear, over TLS, and over TLS with a server whose certificate was verified. */
   readonly clear: readonly string[];
@@ -80,6 +89,8 @@ export function saslConfiguration<D extends Dialect>(
     delimiter: values[names.delimiter],
     bySender: values[names.bySender],
     softBounce: values[names.softBounce],
+    cache: values[names.cache] === "" ? undefined : names.cache,
+    cacheTime: values[names.cacheTime],
     filter: values[names.filter],
     clear: values[names.clear],
     encrypted: values[names.encrypted],
@@ -104,10 +115,13 @@ const CHALLENGE_LIMIT = 16_384;
 export class ClientLogin {
   readonly #configuration: SaslConfiguration;
   readonly #maps: MapLookup;
+  readonly #refused: RefusedLogins | undefined;
 
-  constructor(configuration: SaslConfiguration, maps: MapLookup) {
+  /** @param refused where refused logins are remembered */
+  constructor(configuration: SaslConfiguration, maps: MapLookup, refused?: RefusedLogins) {
     this.#configuration = configuration;
     this.#maps = maps;
+    this.#refused = refused;
   }
 
   /** Who logs in: by sender where that is configured, then by host, then by destination. */
@@ -146,6 +160,9 @@ export class ClientLogin {
   async login(session: ClientSession, login: FoundLogin, timeoutMs: number): Promise<Failure | undefined> {
     if (session.features.mechanisms.length === 0 || login.kind === "none") return undefined;
     if (login.kind === "trouble") return this.#fail(session, "4.3.0", login.why);
+    const { credentials } = login;
+    const known = await this.#refused?.find(session.name, credentials);
+    if (known !== undefined) return this.#refusal(session, known, "SASL [CACHED] authentication failed");
     const mechanism = this.#choose(session);
     if (mechanism === undefined) {
       const text =
@@ -154,7 +171,7 @@ export class ClientLogin {
       return this.#fail(session, "4.7.0", text);
     }
     try {
-      return await this.#run(session, mechanism, login.credentials, timeoutMs);
+      return await this.#run(session, mechanism, credentials, timeoutMs);
     } catch (error) {
       if (!(error instanceof SaslClientError)) throw error;
       // In the middle of an exchange there is no way back to mail but a new connection.
@@ -196,6 +213,7 @@ export class ClientLogin {
       pending = undefined;
       reply = await session.ask(encodeBase64(response), timeoutMs, doing, "secret");
     }
+    if (reply.code === 535) this.#refused?.remember(session.name, credentials, reply);
     return this.#outcome(session, reply, exchange);
   }
 
@@ -204,14 +222,17 @@ export class ClientLogin {
       if (exchange.complete) return undefined;
       throw new SaslClientError("server does not prove that it knows the password");
     }
-    const hard = Math.floor(reply.code / 100) === 5 && !this.#configuration.softBounce;
-    const status = hard ? reply.status : `4${reply.status.slice(1)}`;
+    return this.#refusal(session, reply, "SASL authentication failed");
+  }
+
+  #refusal(session: ClientSession, refused: RefusedLogin, what: string): Failure {
+    const hard = refused.status.startsWith("5") && !this.#configuration.softBounce;
     return {
       blame: "site",
       soft: !hard,
-      status,
-      text: `SASL authentication failed; server ${session.label} said: ${reply.text}`,
-      reply: reply.text,
+      status: hard ? refused.status : `4${refused.status.slice(1)}`,
+      text: `${what}; server ${session.label} said: ${refused.text}`,
+      reply: refused.text,
       remoteMta: session.name,
     };
   }

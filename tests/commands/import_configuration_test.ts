@@ -314,10 +314,10 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
     /its limit of 5 processes is smtpd_session_limit now/,
   ],
   [
-    "smtp inet n - n - - smtpd -o content_filter=x:y -o smtpd_banner=$myhostname",
+    "smtp inet n - n - - smtpd -o lmtp_tls_per_site=x -o smtpd_banner=$myhostname",
     'parameters = { smtpd_banner = "$myhostname" }\n',
     "Not supported",
-    /smtp\/inet -o content_filter: it has no filters/,
+    /smtp\/inet -o lmtp_tls_per_site: it is obsolete/,
   ],
   [
     "smtps inet n - y - - smtpd -o smtpd_tls_wrappermode=yes",
@@ -362,6 +362,24 @@ const SERVICES: readonly (readonly [string, string, string, RegExp])[] = [
     "",
     "Not supported",
     /prog\/unix: "argv": "true" is not an absolute path/,
+  ],
+  [
+    "smtp inet n - n - - smtpd -o content_filter=scan:[127.0.0.1]:10025 -o smtpd_proxy_options=speed_adjust",
+    'parameters = { content_filter = "scan:[127.0.0.1]:10025", smtpd_proxy_options = ["speed_adjust"] }\n',
+    "Carried over",
+    /smtp\/inet$/,
+  ],
+  [
+    "policyd-spf unix - n n - 0 spawn user=policyd-spf argv=/usr/bin/policyd-spf { a b }",
+    'command = "spawn"\narguments = ["user=policyd-spf", "argv=/usr/bin/policyd-spf", "a b"]\n',
+    "Carried over",
+    /policyd-spf\/unix/,
+  ],
+  [
+    "policyd unix - n n - - spawn flags=R user=nobody argv=/bin/true",
+    "",
+    "Not supported",
+    /policyd\/unix: unknown attribute "flags=R"/,
   ],
   [
     "slow unix - - n - 2 smtp -o smtp_helo_timeout=5",

@@ -93,6 +93,7 @@ const UNUSED: Readonly<Record<string, string>> = {
   "sts write ROOT/queue/sts": "a policy is kept when a web server has given one (tests/daemons/sts)",
   "program run /bin/cat": "the runtime writes no record of a program that it starts (tests/daemons/program)",
   "program run /bin/sh": "as above",
+  "spawn run /usr/bin/cat": "as above (tests/daemons/spawn)",
   "qmgr write ROOT/queue/hold":
     "a message is put on hold after its delivery ended several agents (qmgr's own tests)",
 };
@@ -106,7 +107,7 @@ Deno.test("the daemons use what they declare, and declare what they use", async 
     const gates = { screened: freePort(), qmqp: freePort() };
     await using postern = await Postern.make({
       environment: { POSTERN_AUDIT_DIRECTORY: audit },
-      services: (text) => text + PIPE + gateServices(gates),
+      services: (text) => text + PIPE + ASKED + gateServices(gates),
     });
     configure(postern, peer, { resolver: await resolver.port, lmtp: lmtp.port });
     using certificates = new Certificates();
@@ -206,6 +207,36 @@ type = "unix"
 command = "pipe"
 arguments = ["user=nobody", "argv=/bin/cat"]
 `;
+
+/** Programs that others ask: our policy server, and one that spawn starts. */
+const ASKED = `
+[[service]]
+name = "policy"
+type = "unix"
+command = "policy"
+
+[[service]]
+name = "cat"
+type = "unix"
+command = "spawn"
+arguments = ["user=nobody", "argv=/usr/bin/cat"]
+`;
+
+/** Asks both as smtpd would. */
+async function exerciseAsked(queue: string): Promise<void> {
+  const request =
+    "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.7\nhelo_name=a.test\n" +
+    "sender=a@a.test\nrecipient=b@b.test\n\n";
+  for (const [name, answer] of [["policy", "action=DEFER_IF_PERMIT"], ["cat", request]] as const) {
+    const connection = await Deno.connect({ transport: "unix", path: `${queue}/private/${name}` });
+    await connection.write(utf8(request));
+    await connection.closeWrite();
+    const said = await new Response(connection.readable).text();
+    assert.ok(said.startsWith(answer), said);
+  }
+  const written = () => filesBelow(`${queue}/policy`).length > 0;
+  assert.ok(await until(written), "policy has written nothing");
+}
 
 /** A route to every agent, a table wherever one can be, names to look up. */
 function configure(
@@ -325,6 +356,7 @@ function someUser(): string {
 /** Mail by every way that there is, and two files that are none. */
 async function exercise(postern: Postern): Promise<void> {
   const { queue } = postern.paths;
+  await exerciseAsked(queue);
   const content = utf8("From: me\r\nSubject: audit\r\n\r\ntext\r\n");
   const [sent, refused] = await sendWithPython(postern.port, [
     { from: "one@example.test", to: [...LOCAL, ...ELSEWHERE], content },

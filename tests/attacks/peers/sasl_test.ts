@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import type { Logger } from "../../../lib/log/log.ts";
 import type { DeliveryRequest } from "../../../lib/smtp/client_recipients.ts";
+import type { MapLookup } from "../../../lib/proto/proxymap_client.ts";
 import { ClientLogin, type SaslConfiguration } from "../../../lib/smtp/client_sasl.ts";
+import { RefusedLogins } from "../../../lib/smtp/client_sasl_cache.ts";
 import type { TlsConfiguration } from "../../../lib/smtp/client_tls_settings.ts";
 import { FakeDns, makeBench } from "../../lib/smtp/delivery_bench.ts";
 import { fakeMaps, makeClientTls } from "../../lib/smtp/tls_bench.ts";
@@ -196,3 +198,47 @@ testNeeding(["openssl"], "servers that want a password", async (t) => {
     });
   }
 });
+
+testNeeding(
+  ["openssl"],
+  "a refused login is not tried again until its time is over or the password changes",
+  async () => {
+    using chains = new CertificateChains();
+    chains.make("mx", { extensions: server("mx.test") });
+    await using peer = await StartTlsServer.start({
+      key: Deno.readTextFileSync(chains.key("mx")),
+      certificate: Deno.readTextFileSync(chains.path("mx")),
+      secureKeywords: CLEAR("PLAIN"),
+      auth: REFUSED,
+    });
+    const nexthop = `[127.0.0.1]:${peer.port}`;
+    const kept = new Map<string, string>();
+    let now = 1000;
+    const cache = {
+      get: (key: string) => Promise.resolve(kept.get(key)),
+      put: (key: string, value: string) => void kept.set(key, value),
+    };
+    const refused = new RefusedLogins(cache, 100, () => now);
+    let password = "secret";
+    const maps: MapLookup = {
+      find: () => Promise.resolve({ kind: "found", value: `user:${password}`, extension: "" }),
+    };
+    const more = (log: Logger) => ({
+      tls: makeClientTls({}, new FakeDns(), log),
+      login: new ClientLogin(CONFIGURATION, maps, refused),
+    });
+    await using bench = makeBench({ trusted: new Set([nexthop]) }, {}, undefined, true, more);
+    const logins = () => peer.heard.filter(({ line }) => line.startsWith("AUTH")).length;
+    const reason = async () => (await bench.deliver({ nexthop })).recipients[0]!.reason;
+    assert.match(await reason(), /^SASL authentication failed; server .* said: 535 5.7.8 wrong/);
+    assert.match(await reason(), /^SASL \[CACHED\] authentication failed; server .* said: 535 5.7.8 wrong/);
+    assert.equal(logins(), 1);
+    assert.match(kept.get("127.0.0.1;user")!, /^1000;[A-Za-z0-9+/]{27}=;5\.7\.8;535 5\.7\.8 wrong$/);
+    now += 100;
+    await reason();
+    assert.equal(logins(), 2);
+    password = "other";
+    await reason();
+    assert.equal(logins(), 3);
+  },
+);

@@ -240,6 +240,7 @@ export interface BenchOptions {
     Record<"minimalBackoff" | "maximalBackoff" | "lifetime" | "bounceLifetime" | "delayWarning", number>
   >;
   readonly deferTransports?: readonly string[];
+  readonly filterNexthop?: string;
   /** There is a flush daemon, and there are destinations for it. */
   readonly flush?: true;
   /** Milliseconds. */
@@ -315,6 +316,7 @@ export class QmgrBench implements Disposable {
       recipientMinimum: 10,
       notices: { confirmDelayCleared: false, disableVerpBounces: false, ...options.notices },
       deferTransports: new Set(options.deferTransports ?? []),
+      filterNexthop: options.filterNexthop ?? "",
       flush: options.flush ? { send: (_type, fields) => void this.noted.push(fields as Noted) } : undefined,
       extension: {
         recipient_delimiter: "+",

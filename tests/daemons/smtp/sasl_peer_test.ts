@@ -97,6 +97,8 @@ testNeeding(
     Deno.writeTextFileSync(`${peer.root}/transport`, transports.join(""));
     await peer.start();
     await using ours = await Postern.start({
+      services: (text) =>
+        `${text}\n[[service]]\nname = "proxywrite"\ntype = "unix"\ncommand = "proxywrite"\n`,
       settings: {
         mynetworks: '["127.0.0.0/8"]',
         smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
@@ -124,6 +126,7 @@ testNeeding(
         `${name}\n${peer.log().slice(-3000)}`,
       );
     }
+    await cachedRefusal(ours);
     await tokenLogin(ours, peer, dovecot, ports.get("token")!);
     // No password in the log, in whatever form.
     for (const secret of ["secret", btoa("secret"), btoa(`\0${USER}\0secret`)]) {
@@ -145,4 +148,30 @@ async function tokenLogin(ours: Postern, peer: Postfix, dovecot: Dovecot, port: 
   assert.match(ours.log(), /to=<second@token.test>.*status=sent/, peer.log().slice(-2000));
   assert.ok(peer.log().includes(`sasl_method=XOAUTH2, sasl_username=${USER}`), peer.log().slice(-2000));
   assert.ok(!ours.log().includes(token.slice(-20)));
+}
+
+/** A wrong password is tried once, also by a process that has just started. */
+async function cachedRefusal(ours: Postern): Promise<void> {
+  await ours.stop();
+  const data = `${ours.paths.root}/data`;
+  Deno.mkdirSync(data);
+  ours.set({
+    data_directory: JSON.stringify(data),
+    smtp_sasl_auth_cache_name: '"cache:$data_directory/logins"',
+  });
+  const content = utf8("Subject: cached\r\n\r\nx\r\n");
+  for (
+    const [user, words] of [["once", "SASL authentication failed;"], [
+      "twice",
+      "SASL [CACHED] authentication failed;",
+    ]]
+  ) {
+    await ours.start();
+    await sendWithPython(ours.port, [{ from: "a@x.test", to: [`${user}@wrongplain.test`], content }]);
+    await ours.untilLogged(new RegExp(`to=<${user}@wrongplain.test>.*status=`));
+    const line = ours.log().split("\n").findLast((one) => one.includes(`to=<${user}@wrongplain.test>`))!;
+    assert.ok(line.includes(words!), line);
+    await ours.stop();
+  }
+  await ours.start();
 }

@@ -1,5 +1,6 @@
 /** Rules of RFCs that smtpd keeps and that need no session to show. @module */
 import assert from "node:assert/strict";
+import { MailHost } from "./mail_host.ts";
 import { type ReceivedInfo, receivedLines } from "../../../daemons/smtpd/smtpd_received.ts";
 
 const INFO: ReceivedInfo = {
@@ -101,4 +102,15 @@ Deno.test("RFC 5322 section 3.2.2: what a client says of itself cannot end its c
   const none = receivedLines({ ...info, tls: TLS, showLogin: false }, DATE);
   assert.equal(none[2], "\t(No client certificate requested)");
   assert.equal(receivedLines({ ...info, hideClient: true }, DATE).length, 2);
+});
+
+Deno.test("RFC 9422 section 4: EHLO tells the most recipients of a message where that is wanted", async () => {
+  for (const wanted of [true, false]) {
+    await using host = new MailHost({
+      settings: { smtpd_limits_enable: String(wanted), smtpd_recipient_limit: "7" },
+    });
+    const client = host.connect();
+    await client.reply();
+    assert.equal((await client.say("EHLO c.test")).endsWith("250 LIMITS RCPTMAX=7"), wanted);
+  }
 });

@@ -9,8 +9,8 @@ const FAULTS: readonly (readonly [string, string, readonly string[]])[] = [
   ["a name that is near to none", "\nsomething_quite_else = 1", [
     'error: /c/main.toml:2: unknown parameter "something_quite_else" (variables of your own belong in [variables])',
   ]],
-  ["a parameter of Postfix that is not honoured", '# c\nqmqpd_authorized_clients = "192.0.2.1"', [
-    'error: /c/main.toml:2: "qmqpd_authorized_clients" is a Postfix parameter that Postern does not support: it has no QMQP server ' +
+  ["a parameter of Postfix that is not honoured", '# c\nsmtpd_tls_CApath = "/etc/ssl"', [
+    'error: /c/main.toml:2: "smtpd_tls_CApath" is a Postfix parameter that Postern does not support: its TLS library, rustls, has no such setting ' +
     "(leave it out)",
   ]],
   ["a transport parameter of no service", "slw-smtp_destination_recipient_limit = 5", [

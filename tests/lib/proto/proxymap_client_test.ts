@@ -21,7 +21,7 @@ function setUp(settings: Readonly<Record<string, unknown>>) {
       if (state.failure !== undefined) throw state.failure;
       const outcome = await service.find(fields);
       if (outcome.kind === "found") {
-        return { is: "found", value: outcome.value, extension: outcome.extension };
+        return { is: "found", value: outcome.value, extension: outcome.extension, place: "" };
       }
       return outcome.kind === "missing" ? { is: "missing" } : { is: "retry", reason: outcome.why };
     },

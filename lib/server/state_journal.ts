@@ -1,0 +1,113 @@
+/**
+ * What a daemon remembers, on the disk: a line for each change, and now and then a new file with a line for each entry. A
+ * line that is cut is left out; one that is lost costs what it said, so nobody waits for the disk.
+ *
+ * Permissions needed: read and write on the file and its directory.
+ *
+ * @module
+ */
+// Safe primitives
+import { SystemError } from "../safe/error.ts";
+import { openOwn, readTextFile, replaceFile, safeCreate, type SafeFile } from "../safe/file.ts";
+// Utility
+import type { Logger } from "../log/log.ts";
+import { encodeText } from "../vstring/byte_builder.ts";
+
+/** Longest file that is read, bytes; it is written anew long before that. */
+const FILE_LIMIT = 256 * 1024 * 1024;
+/** Lines behind those of a new file that make another worth its while. */
+const SLACK = 10_000;
+const MODE = 0o600;
+
+/** How entries stand in the file: one line each; without a value the key was forgotten. */
+export interface EntryFormat<Value> {
+  format(key: string, value: Value | undefined): string;
+  /** Undefined when the line is none. */
+  parse(line: string): readonly [string, Value | undefined] | undefined;
+}
+
+/** The file. */
+export class StateJournal<Value> {
+  readonly #path: string;
+  readonly #format: EntryFormat<Value>;
+  readonly #log: Pick<Logger, "warning">;
+  #file: SafeFile | undefined;
+  #pending: string[] = [];
+  /** Lines in the file beyond one for each entry. */
+  #lines = 0;
+
+  constructor(path: string, format: EntryFormat<Value>, log: Pick<Logger, "warning">) {
+    this.#path = path;
+    this.#format = format;
+    this.#log = log;
+  }
+
+  /** Gives each line of the file. */
+  read(take: (key: string, value: Value | undefined) => void): void {
+    let text: string;
+    try {
+      text = readTextFile(this.#path, FILE_LIMIT);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      if (openOwn(this.#path, "read").kind !== "missing") this.#log.warning(error.message);
+      return;
+    }
+    for (const line of text.split("\n")) {
+      const entry = line === "" ? undefined : this.#format.parse(line);
+      if (entry !== undefined) take(...entry);
+    }
+    this.#lines = SLACK;
+  }
+
+  /** Notes a change; it is written with the next `write`. */
+  note(key: string, value: Value | undefined): void {
+    this.#pending.push(this.#format.format(key, value));
+  }
+
+  /** Writes what was noted; a disk that is full or broken costs what is remembered and nothing else. */
+  async write(entries: () => Iterable<readonly [string, Value]>): Promise<void> {
+    if (this.#pending.length === 0) return;
+    const lines = this.#pending;
+    this.#pending = [];
+    try {
+      this.#lines += lines.length;
+      if (this.#lines >= SLACK) return await this.#renew(entries());
+      this.#append(encodeText(lines.join("")));
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#log.warning(`${error.message} -- what was learned is not kept`);
+      this.#close();
+    }
+  }
+
+  #append(bytes: Uint8Array): void {
+    const file = this.#file ??= this.#open();
+    file.seek(file.size());
+    file.write(bytes);
+  }
+
+  #open(): SafeFile {
+    const opened = openOwn(this.#path, "write");
+    if (opened.kind === "opened") return opened.file;
+    const made = opened.kind === "missing" ? safeCreate(this.#path, MODE) : undefined;
+    if (made?.kind === "created") return made.file;
+    throw new SystemError(
+      "open",
+      this.#path,
+      new Error(opened.kind === "refused" ? opened.why : "name is taken"),
+    );
+  }
+
+  /** One line for each entry, in a new file in the old one's place. */
+  async #renew(entries: Iterable<readonly [string, Value]>): Promise<void> {
+    this.#lines = 0;
+    this.#close();
+    const text = Array.from(entries, ([key, value]) => this.#format.format(key, value)).join("");
+    await replaceFile(this.#path, encodeText(text), MODE);
+  }
+
+  #close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+}
