@@ -459,11 +459,9 @@ export class Session {
     return this.#finish("unknown", reply);
   }
 
-  /**
-   * Sends a command's reply, later when the client has erred often; false when the session must wait or is over.
-   * DATA that has begun is finished by its end.
-   */
+  /** Sends a command's reply, later when the client has erred often; false when the session must wait or is over. */
   #finish(name: string, reply: ReplyText | undefined): boolean {
+    // DATA that has begun is finished by its end.
     if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
     const { delay } = this.errors;
