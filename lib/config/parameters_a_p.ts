@@ -250,7 +250,7 @@ export const PARAMETERS_A_P = {
   local_delivery_status_filter: { type: "tables", default: "$default_delivery_status_filter", doc: "The same for local" },
   local_destination_concurrency_limit: { type: "integer", default: "2", doc: "Most deliveries to one local user at once" },
   local_destination_recipient_limit: { type: "integer", default: "1", doc: "Most recipients in one local delivery" },
-  local_header_rewrite_clients: { type: "list", default: "permit_inet_interfaces", doc: "Clients whose mail gets complete headers as mail from here does: permit_inet_interfaces, permit_mynetworks, check_address_map type:table" },
+  local_header_rewrite_clients: { type: "list", default: "permit_inet_interfaces", doc: "Clients whose mail gets complete headers as mail from here does: permit_inet_interfaces, permit_mynetworks, permit_sasl_authenticated, check_address_map type:table" },
   local_login_sender_maps: { type: "tables", default: "static:*", doc: "By login name, the senders that a local user may post mail with" },
   local_recipient_maps: { type: "tables", default: "proxy:unix:passwd.byname $alias_maps", doc: "Local recipients that exist; empty: all" },
   local_transport: { type: "string", default: "local:$myhostname", min: 1, doc: "Delivery of mail to $mydestination: transport or transport:nexthop" },

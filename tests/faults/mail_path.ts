@@ -116,6 +116,7 @@ export class MailPath implements Disposable {
         line_length_limit: 2048,
         mail_name: "Postern",
         myhostname: "mx.test",
+        content_filter: "",
         receive_override_options: [],
         smtputf8_autodetect_classes: [],
       },

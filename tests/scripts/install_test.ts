@@ -23,6 +23,7 @@ const QUEUE: readonly [string, number, "root" | "postern"][] = [
   ["active", 0o700, "postern"],
   ["bounce", 0o700, "postern"],
   ["corrupt", 0o700, "postern"],
+  ["data", 0o700, "postern"],
   ["defer", 0o700, "postern"],
   ["deferred", 0o700, "postern"],
   ["flush", 0o700, "postern"],
@@ -31,10 +32,14 @@ const QUEUE: readonly [string, number, "root" | "postern"][] = [
   ["journal", 0o700, "postern"],
   ["maildrop", 0o1733, "postern"],
   ["pid", 0o755, "root"],
+  ["policy", 0o700, "postern"],
   ["private", 0o711, "root"],
   ["public", 0o755, "root"],
   ["saved", 0o700, "postern"],
+  ["sts", 0o700, "postern"],
+  ["tlsrpt", 0o700, "postern"],
   ["trace", 0o700, "postern"],
+  ["verify", 0o700, "postern"],
 ];
 
 function permissions(path: string): number {
@@ -115,10 +120,13 @@ function checkIdentities(installation: Installation, recipients: readonly TestUs
 function checkSockets(installation: Installation): void {
   const mail = findTestUser("postern")!;
   const net = findTestUser("postern-net")!;
-  const smtpd: readonly string[] = SERVICES.get("smtpd")!.connects;
+  const reached = new Set(
+    [...SERVICES.values()].filter(({ runAs }) => runAs === "postern-net")
+      .flatMap(({ connects, connectsFor }) => [...connects, ...Object.keys(connectsFor ?? {})]),
+  );
   for (const { name } of Deno.readDirSync(`${installation.queue}/private`)) {
     const info = Deno.lstatSync(`${installation.queue}/private/${name}`);
-    const shared = smtpd.includes(name);
+    const shared = reached.has(name);
     assert.equal((info.mode! & 0o777).toString(8), shared ? "660" : "600", name);
     assert.equal(info.uid, mail.uid, name);
     assert.equal(info.gid, shared ? net.gid : mail.gid, name);

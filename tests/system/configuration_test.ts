@@ -68,8 +68,8 @@ const CASES: readonly Case[] = [
   {
     name: "an unknown kind of client whose headers are completed",
     file: "main.toml",
-    lines: 'local_header_rewrite_clients = ["permit_sasl_authenticated"]',
-    told: '"local_header_rewrite_clients": "permit_sasl_authenticated" is not supported',
+    lines: 'local_header_rewrite_clients = ["permit_tls_clientcerts"]',
+    told: '"local_header_rewrite_clients": "permit_tls_clientcerts" is not supported',
   },
   {
     name: "a list of clients without its table",

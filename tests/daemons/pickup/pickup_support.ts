@@ -105,6 +105,7 @@ export class PickupBench implements AsyncDisposable {
         line_length_limit: 2048,
         mail_name: "Postern",
         myhostname: "mail.example.test",
+        content_filter: "",
         receive_override_options: [],
         smtputf8_autodetect_classes: ["sendmail", "verify"],
       },
