@@ -73,6 +73,8 @@ export class Session {
   chunks: ChunkState = "none";
   #intake: Intake | undefined;
   #phase: Phase = "connecting";
+  /** Counts what is waited for: an answer that let text in does nothing when the text is over before it is heard. */
+  #waits = 0;
   readonly #input = new InputBuffer();
   #paused = false;
   #handshake: Handshake | undefined;
@@ -402,7 +404,9 @@ export class Session {
   /** Waits for an answer about what the client has sent, and goes on with it. */
   #await<T>(answer: Promise<T>, then: (value: T) => boolean): void {
     this.#phase = "busy";
+    const wait = ++this.#waits;
     answer.then((value) => {
+      if (wait !== this.#waits) return;
       if (this.#phase === "busy") this.#phase = "command";
       if (!this.isOver && then(value)) this.#resume();
       else this.#flush();
@@ -455,17 +459,16 @@ export class Session {
     return this.#finish("unknown", reply);
   }
 
-  /**
-   * Sends a command's reply, later when the client has erred often; false when the session must wait or is over.
-   * DATA that has begun is finished by its end.
-   */
+  /** Sends a command's reply, later when the client has erred often; false when the session must wait or is over. */
   #finish(name: string, reply: ReplyText | undefined): boolean {
+    // DATA that has begun is finished by its end.
     if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
     const { delay } = this.errors;
     const footer = this.#output.prepare(this, reply);
     if (delay === 0 && footer === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
+    this.#waits++;
     const conclude = () => {
       if (this.#phase !== "busy") return;
       this.#phase = "command";
@@ -532,6 +535,7 @@ export class Session {
     if (!over && refusal === undefined) this.#relieve(this.transaction!);
     if (!over) return false;
     this.#phase = "command";
+    this.#waits++;
     if (refusal === undefined && chunk.last) {
       this.chunks = "none";
       this.#endData(this.transaction!, "bdat");

@@ -34,15 +34,16 @@ export function sentence(random: Random, words: readonly string[], most: number)
   return random.below(4) === 0 ? random.damage(bytes) : bytes;
 }
 
-/** The bytes in pieces of any length. */
-export function cut(random: Random, bytes: Uint8Array): Uint8Array[] {
-  const pieces: Uint8Array[] = [];
+/** The bytes in pieces of any length, often cut close to one of the places where something ends. */
+export function cut(random: Random, bytes: Uint8Array, ends: readonly number[] = []): Uint8Array[] {
+  const places = new Set<number>();
+  for (const end of ends) if (random.below(2) === 0) places.add(end - 2 + random.below(5));
   for (let at = 0; at < bytes.length;) {
-    const length = 1 + random.below(random.below(3) === 0 ? 3 : 200);
-    pieces.push(bytes.subarray(at, at + length));
-    at += length;
+    at += 1 + random.below(random.below(3) === 0 ? 3 : 200);
+    places.add(at);
   }
-  return pieces;
+  const inside = [...places].filter((at) => at > 0 && at < bytes.length).sort((a, b) => a - b);
+  return [0, ...inside].map((from, i) => bytes.subarray(from, inside[i] ?? bytes.length));
 }
 
 const PATH_WORDS = [
@@ -91,9 +92,32 @@ const PATH_WORDS = [
   "a".repeat(255),
 ]; // deno-fmt-ignore
 
+const LOCAL_WORDS = ["a", "b.c", ".", "\u00fc", '"a b"', '"a\\\\b"', '"\\"x"', '"@"', '"\\ "', '".a"', '"a', '"', "a'b"];
+const DOMAIN_WORDS = [
+  "local",
+  ".",
+  "test",
+  "xn--0049",
+  "[192.0.2.1]",
+  "[IPv6:::1]",
+  "a-b",
+  "_x",
+  "\u00fc",
+  "TEST",
+  ".",
+];
+
 /** What parsePathArgument takes can be written down and read again, and is then the same. */
 function path(random: Random): void {
-  const argument = concat(utf8(random.pick(["TO:", "to:<", "TO:<", "TO:<a@"])), sentence(random, PATH_WORDS, 12));
+  const argument = random.below(2) === 0
+    ? concat(utf8(random.pick(["TO:", "to:<", "TO:<", "TO:<a@"])), sentence(random, PATH_WORDS, 12))
+    : concat(
+      utf8("TO:<"),
+      sentence(random, LOCAL_WORDS, 3),
+      utf8("@"),
+      sentence(random, DOMAIN_WORDS, 3),
+      utf8(">"),
+    );
   const options = { strict: random.below(2) === 0, utf8: random.below(2) === 0 };
   const parsed = parsePathArgument(argument, "to", options);
   if (parsed.kind === "bad") return;

@@ -158,7 +158,7 @@ function piece(random: Random): Uint8Array<ArrayBuffer> {
     return concat(utf8(`BDAT ${size}${random.pick(["", " LAST", " last"])}\r\n`), chunk);
   }
   if (kind === 7) return utf8("EHLO c.test\r\nMAIL FROM:<a@ext.test>\r\nRCPT TO:<alice@local.test>\r\n");
-  if (kind === 8) {
+  if (kind >= 8 && kind < 11) {
     return utf8(`MAIL FROM:<a@ext.test>\r\nRCPT TO:<bob@local.test>\r\nDATA\r\n${text(random)}\r\n.\r\n`);
   }
   const line = utf8(random.pick(COMMANDS) + random.pick(LINE_ENDS));
@@ -186,9 +186,8 @@ const LINE_LIMIT = 2048;
 /** Reads what the client sent and what the server answered side by side. */
 class Reading {
   readonly accepted: Accepted[] = [];
-  /** Nothing is left to be answered. */
-  over = false;
   readonly #sent: Uint8Array;
+  readonly #most: number;
   #at = 0;
   #phase: Phase = "command";
   #verb = "";
@@ -198,8 +197,10 @@ class Reading {
   #unsure = false;
   #chunk: { readonly last: boolean } | undefined;
 
-  constructor(sent: Uint8Array) {
+  /** @param most bytes of a chunk that the server reads over when it refuses it */
+  constructor(sent: Uint8Array, most: number) {
     this.#sent = sent;
+    this.#most = most;
   }
 
   /** Goes on to the next thing that must be answered; false when there is none. */
@@ -218,7 +219,8 @@ class Reading {
       : null;
     this.#chunk = chunk === null ? undefined : { last: chunk[2] !== undefined };
     if (chunk !== null) this.#at += Number(chunk[1]);
-    return this.#at <= this.#sent.length || Number(chunk![1]) > 1000;
+    // A chunk is answered when it is there, or at once where nobody will wait for the whole of it.
+    return this.#at <= this.#sent.length || Number(chunk![1]) > this.#most;
   }
 
   #line = "";
@@ -256,6 +258,19 @@ class Reading {
       return;
     }
     this.#command(code, reply);
+  }
+
+  /** The session ends with this reply: a reason for it stands in what was sent. */
+  ended(reply: string): void {
+    if (!reply.startsWith("221 ")) return;
+    assert.equal(this.#phase, "command", reply);
+    if (reply === "221 2.0.0 Bye") assert.equal(this.#verb, "QUIT");
+    // smtpd_forbidden_commands, and header lines.
+    else {assert.match(
+        this.#line,
+        /:|^[ \t]*([^A-Z \t]|(GET|POST|CONNECT)\b)/i,
+        `${JSON.stringify(this.#line)}: ${reply}`,
+      );}
   }
 
   #command(code: string, reply: string): void {
@@ -310,7 +325,7 @@ const PATIENCE = 10_000;
 
 /** Reads the replies beside what was sent, and waits for those that must still come. */
 async function judge(client: TestClient, sent: Uint8Array): Promise<readonly Accepted[]> {
-  const reading = new Reading(sent);
+  const reading = new Reading(sent, client.session.server.settings.message_size_limit * 1.5);
   let last = "";
   while (reading.advance()) {
     const reply = await within(client.reply(), client);
@@ -324,7 +339,10 @@ async function judge(client: TestClient, sent: Uint8Array): Promise<readonly Acc
       return reading.accepted;
     }
     last = reply;
-    if (ENDS.test(reply)) break;
+    if (ENDS.test(reply)) {
+      reading.ended(reply);
+      break;
+    }
     reading.reply(reply);
   }
   const more = await client.rest();
@@ -372,6 +390,12 @@ async function play(hosts: readonly MailHost[], random: Random): Promise<void> {
   host.clear();
 }
 
+/** Where each piece ends. */
+function endsOf(pieces: readonly Uint8Array[]): number[] {
+  let sum = 0;
+  return pieces.map((one) => sum += one.length);
+}
+
 /** One client: says its pieces and reads what comes; what it was told that the server has. */
 async function converse(
   client: TestClient,
@@ -381,16 +405,21 @@ async function converse(
 ): Promise<readonly Accepted[]> {
   assert.match(await client.reply(), /^220 /);
   const sent = concat(...pieces);
-  const segments = isStrict && random.below(2) === 0 ? pieces : cut(random, sent);
+  const segments = isStrict && random.below(2) === 0 ? pieces : cut(random, sent, endsOf(pieces));
   for (const segment of segments) {
     client.send(segment);
     const pause = random.below(6);
     if (pause === 0) await new Promise((resolve) => setTimeout(resolve, 0));
     else if (pause === 1) await Promise.resolve();
   }
-  const accepted = await judge(client, sent);
-  client.leave();
-  return accepted;
+  try {
+    const accepted = await judge(client, sent);
+    client.leave();
+    return accepted;
+  } catch (error) {
+    const said = JSON.stringify(latin1(sent));
+    throw new Error(`the client said ${said}\nand heard ${JSON.stringify(client.output)}`, { cause: error });
+  }
 }
 
 /** What must hold of a server, whatever its clients have said. */

@@ -20,7 +20,8 @@ export class FuzzFailure extends Error {
   override name = "FuzzFailure";
 
   constructor(target: string, seed: number, cause: unknown) {
-    const why = cause instanceof Error ? cause.stack ?? cause.message : String(cause);
+    const inner = cause instanceof Error && cause.cause instanceof Error ? `${cause.cause.message}: ` : "";
+    const why = inner + (cause instanceof Error ? cause.stack ?? cause.message : String(cause));
     super(`${target} breaks: deno task fuzz --target ${target} --seed ${seed} --rounds 1\n${why}`, { cause });
   }
 }
