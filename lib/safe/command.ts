@@ -26,6 +26,12 @@ export interface CommandStatus {
   readonly code: number;
 }
 
+/**
+ * Bytes of output that are read and thrown away beyond what is kept: a program that says a little too much is to end by
+ * its own exit status, not by a broken pipe.
+ */
+const BEYOND_LIMIT = 1024 * 1024;
+
 /** A signal's number is told as the exit status that a shell would give. */
 const SIGNAL_BASE = 128;
 
@@ -38,6 +44,8 @@ export class RunningCommand {
   readonly #output: Uint8Array<ArrayBuffer>;
   readonly #read: Promise<void>;
   #length = 0;
+  /** Bytes of output that were thrown away. */
+  #beyond = 0;
   #inputDone = Promise.withResolvers<void>();
 
   private constructor(child: Deno.ChildProcess, outputLimit: number) {
@@ -99,8 +107,8 @@ export class RunningCommand {
   async #gather(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     try {
       for (;;) {
-        if (this.#length === this.#output.length) {
-          // The rest is not read: a program that goes on writing gets SIGPIPE, but not before it has the message.
+        if (this.#beyond > BEYOND_LIMIT) {
+          // A program that never stops writing gets SIGPIPE, but not before it has the message.
           await this.#inputDone.promise;
           await reader.cancel();
           return;
@@ -110,6 +118,7 @@ export class RunningCommand {
         const piece = value.subarray(0, this.#output.length - this.#length);
         this.#output.set(piece, this.#length);
         this.#length += piece.length;
+        this.#beyond += value.length - piece.length;
       }
     } catch (error) {
       if (!isClosedPipe(error)) throw error;

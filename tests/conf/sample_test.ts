@@ -27,7 +27,17 @@ Deno.test("the sample configuration and its tables have no problem", () => {
 });
 
 /** Daemons whose services are examples in comments, as in Postfix's master.cf. */
-const OPTIONAL = ["dnsblog", "filter", "pipe", "postscreen", "proxywrite", "qmqpd", "tlsproxy"];
+const OPTIONAL = [
+  "dnsblog",
+  "filter",
+  "pipe",
+  "policy",
+  "postscreen",
+  "proxywrite",
+  "qmqpd",
+  "spawn",
+  "tlsproxy",
+];
 
 Deno.test("every daemon that other daemons or the administrator need has a service in the sample", () => {
   const { configuration } = loadSample(Deno.readTextFileSync);
