@@ -84,7 +84,7 @@ export class RunningCommand {
     return await endOf(this.#child);
   }
 
-  /** Resolves when nobody writes to its output any more, or as much as is kept has come. */
+  /** Resolves when nobody writes to its output any more, or too much has come. */
   async outputEnd(): Promise<void> {
     await this.#read;
   }
