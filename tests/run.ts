@@ -13,7 +13,9 @@ import { IN_CI, missingNeeds, type Need } from "./support/tools.ts";
 const ROOT = new URL("..", import.meta.url).pathname;
 
 /** Folders whose tests run whole mail systems, count processes or measure: their files run one after another. */
-const SERIAL: readonly string[] = ["attacks", "faults", "scripts", "system"];
+const SERIAL: readonly string[] = ["faults", "scripts", "system"];
+/** Files that run side by side: their tests wait for others' programs more than for the processor. */
+const JOBS = 2 * navigator.hardwareConcurrency;
 /** Folders without tests of their own. */
 const WITHOUT_TESTS: readonly string[] = ["support", "tmp"];
 /** What the tests use of a machine beside Deno. */
@@ -43,7 +45,7 @@ async function deno(args: readonly string[], limit = GROUP_LIMIT): Promise<boole
   const child = new Deno.Command(Deno.execPath(), {
     args: [...args],
     cwd: ROOT,
-    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DENO_JOBS: String(JOBS) },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

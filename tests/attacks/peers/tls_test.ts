@@ -25,6 +25,8 @@ interface TlsCase {
   readonly logged?: RegExp;
   /** The server's certificate is for this name. */
   readonly certificate?: "mx" | "other" | "self" | "expired";
+  /** What the server does may come a moment too late: one of so many attempts shows it. */
+  readonly attempts?: number;
 }
 
 const DELIVERED = "EHLO STARTTLS +EHLO +MAIL +RCPT +DATA +QUIT";
@@ -170,6 +172,7 @@ const CASES: readonly TlsCase[] = [
     script: { early: "250 2.1.0 Ok\r\n" },
     outcome: "deferred 4.7.0",
     logged: /^/,
+    attempts: 20,
   },
   {
     name: "keywords of the clear text mean nothing over TLS",
@@ -199,6 +202,40 @@ function benchWith(nexthop: string, tls: Partial<TlsConfiguration>): Bench {
   return makeBench({ trusted: new Set([nexthop]) }, {}, undefined, true, more);
 }
 
+/** Delivers a message to the case's server, and compares. */
+async function hold(
+  one: TlsCase,
+  chains: CertificateChains,
+  root: ReturnType<typeof parseCertificate>,
+): Promise<void> {
+  const name = one.certificate ?? "mx";
+  await using peer = await StartTlsServer.start({
+    key: Deno.readTextFileSync(chains.key(name)),
+    certificate: Deno.readTextFileSync(chains.path(name)),
+    ...one.script,
+  });
+  const nexthop = `[127.0.0.1]:${peer.port}`;
+  const authorities = one.tls?.level === undefined || one.tls.level === "may"
+    ? { certificates: [], keys: [] }
+    : { certificates: [root], keys: [] };
+  await using bench = benchWith(nexthop, { authorities, timeout: 500, ...one.tls });
+  const age: Partial<DeliveryRequest> = one.old ? { arrivalTime: Date.now() - 3_600_000 } : {};
+  const { recipients, errors } = await bench.deliver({ nexthop, ...age });
+  const [{ result, status, reason }] = recipients as [(typeof recipients)[number]];
+  const outcome = result === "sent" ? "sent" : `${result} ${status} ${reason}`;
+  assert.ok(outcome.includes(one.outcome), `${outcome}\n${bench.lines.join("\n")}`);
+  assert.deepEqual(errors, []);
+  if (one.verbs !== undefined) {
+    // The goodbye is not waited for.
+    await until(() => peer.verbs.join(" ") === one.verbs, 5000);
+    assert.equal(peer.verbs.join(" "), one.verbs);
+  }
+  if (one.connections !== undefined) assert.equal(peer.connections, one.connections);
+  if (one.logged !== undefined) {
+    assert.ok(bench.lines.some((line) => one.logged!.test(line)), bench.lines.join("\n"));
+  }
+}
+
 testNeeding(["openssl"], "servers that spoil TLS", async (t) => {
   using chains = new CertificateChains();
   chains.make("root", { extensions: AUTHORITY });
@@ -209,31 +246,12 @@ testNeeding(["openssl"], "servers that spoil TLS", async (t) => {
   const root = parseCertificate(chains.der("root"));
   for (const one of CASES) {
     await t.step(one.name, async () => {
-      const name = one.certificate ?? "mx";
-      await using peer = await StartTlsServer.start({
-        key: Deno.readTextFileSync(chains.key(name)),
-        certificate: Deno.readTextFileSync(chains.path(name)),
-        ...one.script,
-      });
-      const nexthop = `[127.0.0.1]:${peer.port}`;
-      const authorities = one.tls?.level === undefined || one.tls.level === "may"
-        ? { certificates: [], keys: [] }
-        : { certificates: [root], keys: [] };
-      await using bench = benchWith(nexthop, { authorities, timeout: 500, ...one.tls });
-      const age: Partial<DeliveryRequest> = one.old ? { arrivalTime: Date.now() - 3_600_000 } : {};
-      const { recipients, errors } = await bench.deliver({ nexthop, ...age });
-      const [{ result, status, reason }] = recipients as [(typeof recipients)[number]];
-      const outcome = result === "sent" ? "sent" : `${result} ${status} ${reason}`;
-      assert.ok(outcome.includes(one.outcome), `${outcome}\n${bench.lines.join("\n")}`);
-      assert.deepEqual(errors, []);
-      if (one.verbs !== undefined) {
-        // The goodbye is not waited for.
-        await until(() => peer.verbs.join(" ") === one.verbs, 5000);
-        assert.equal(peer.verbs.join(" "), one.verbs);
-      }
-      if (one.connections !== undefined) assert.equal(peer.connections, one.connections);
-      if (one.logged !== undefined) {
-        assert.ok(bench.lines.some((line) => one.logged!.test(line)), bench.lines.join("\n"));
+      for (let attempt = 1;; attempt++) {
+        try {
+          return await hold(one, chains, root);
+        } catch (error) {
+          if (attempt >= (one.attempts ?? 1)) throw error;
+        }
       }
     });
   }
