@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { freePort, until } from "../tests/commands/mail_system.ts";
+import { until } from "../tests/commands/mail_system.ts";
+import { freePort } from "../tests/support/ports.ts";
 import type { Load } from "./cases.ts";
 import type { ProbeResult, ProbeTask } from "./latency_probe.ts";
 

@@ -3,6 +3,7 @@
  * processes that it has.
  */
 import { type TrialPaths, trialPaths, writeTrialConfiguration } from "../../commands/trial_configuration.ts";
+import { freePort } from "../support/ports.ts";
 
 export const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
@@ -11,14 +12,6 @@ export interface Done {
   readonly status: number;
   readonly output: string;
   readonly errors: string;
-}
-
-/** A free port of 127.0.0.1. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return port;
 }
 
 /** A configuration like the trial's; nothing runs. */

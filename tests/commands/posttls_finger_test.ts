@@ -7,7 +7,7 @@ import { type Ended, Postern, runProgram } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
 import { SignedZones } from "../support/signed_zones.ts";
 import { testNeeding } from "../support/tools.ts";
-import { freePort } from "./mail_system.ts";
+import { freePort } from "../support/ports.ts";
 
 interface FingerCase {
   readonly args: readonly string[];

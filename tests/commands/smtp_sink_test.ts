@@ -4,7 +4,8 @@ import { expandTime } from "../../commands/smtp_sink_dump.ts";
 import { readSinkOptions, unescapeText } from "../../commands/smtp_sink_options.ts";
 import { ByteBuilder } from "../../lib/vstring/byte_builder.ts";
 import { ScratchSystem } from "./command_support.ts";
-import { converse, debians, freePort, ours, userOption } from "./smtp_tool_support.ts";
+import { converse, debians, ours, userOption } from "./smtp_tool_support.ts";
+import { freePort } from "../support/ports.ts";
 
 const MESSAGE = [
   "MAIL FROM:<a@b> BODY=8BITMIME",

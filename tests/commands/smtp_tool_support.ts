@@ -71,14 +71,6 @@ export function userOption(): string[] {
   return Deno.uid() === 0 ? ["-u", "nobody"] : [];
 }
 
-/** A port that was free a moment ago. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
-}
-
 /** Connects, trying until somebody listens. */
 export async function connectSoon(port: number): Promise<Deno.TcpConn> {
   for (let attempt = 0;; attempt++) {

@@ -1,11 +1,12 @@
 /** The filter before the queue beside Debian's Postfix: what clients are told, and what the filter hears. @module */
 import assert from "node:assert/strict";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { utf8 } from "../support/bytes.ts";
 import { Postern } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
 import { type FilterScript, ScriptedFilter } from "../support/scripted_smtp_filter.ts";
 import { testNeeding } from "../support/tools.ts";
+import { freePort } from "../support/ports.ts";
 
 /** One session with a filter that behaves in one way. */
 interface ProxyCase {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { freePort, MAIN } from "../commands/mail_system.ts";
+import { MAIN } from "../commands/mail_system.ts";
 import { runProgram } from "../support/postern.ts";
 import { testNeeding } from "../support/tools.ts";
+import { freePort } from "../support/ports.ts";
 
 testNeeding(
   ["root", "strace"],

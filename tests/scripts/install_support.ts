@@ -3,7 +3,8 @@
  * users. Not a test itself.
  */
 import assert from "node:assert/strict";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
+import { freePort } from "../support/ports.ts";
 
 const SCRIPT = new URL("../../scripts/install.ts", import.meta.url).pathname;
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { TemporaryDirectory } from "./temporary.ts";
+import { freePort } from "./ports.ts";
 
 /** Milliseconds that a server may take to come up on a busy machine. */
 const START_LIMIT = 60_000;
@@ -69,13 +70,6 @@ export async function mustRun(program: string, args: readonly string[], input = 
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   if (!success) throw new Error(`${program} failed: ${text(stdout)}${text(stderr)}`);
   return text(stdout);
-}
-
-/** A port of 127.0.0.1 that nobody listens on. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return listener.addr.port;
 }
 
 /** The newest PostgreSQL of the machine. */

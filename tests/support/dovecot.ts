@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { withChildren } from "./postfix.ts";
 import { killProcess } from "./postern.ts";
+import { freePort } from "./ports.ts";
 
 /** Its users and their passwords. */
 export const DOVECOT_USERS: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 /** Debian's Dovecot as an LMTP server of a test's own. It needs root. Not a test itself. @module */
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { filesBelow } from "./postern.ts";
+import { freePort } from "./ports.ts";
 
 /** The program; its LMTP server is a package of its own. */
 export const DOVECOT = "/usr/sbin/dovecot";

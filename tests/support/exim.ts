@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
+import { freePort } from "./ports.ts";
 
 /** Where the package is unpacked. */
 export const EXIM = "/var/cache/postern-peers/exim/usr/sbin/exim4";

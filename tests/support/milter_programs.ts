@@ -6,7 +6,8 @@
 import { Buffer } from "node:buffer";
 import dgram from "node:dgram";
 import packet from "dns-packet";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
+import { freePort } from "./ports.ts";
 
 /** What a program may take to listen, milliseconds: rspamd compiles its patterns first. */
 const START_LIMIT = 90_000;

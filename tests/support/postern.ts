@@ -6,7 +6,8 @@
  */
 import { masterLaunch, prepareCode } from "../../commands/master_control.ts";
 import { type TrialPaths, trialPaths, writeTrialConfiguration } from "../../commands/trial_configuration.ts";
-import { freePort, MAIN, type ProcessEntry, processTable, until } from "../commands/mail_system.ts";
+import { MAIN, type ProcessEntry, processTable, until } from "../commands/mail_system.ts";
+import { freePort } from "./ports.ts";
 
 /** What differs from the trial's configuration. */
 export interface PosternOptions {

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { type Ended, filesBelow, runProgram } from "./postern.ts";
+import { freePort } from "./ports.ts";
 
 /** What differs from the configuration below. */
 export interface PostfixOptions {

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { freePort } from "../commands/mail_system.ts";
 import { TemporaryDirectory } from "./temporary.ts";
+import { freePort } from "./ports.ts";
 
 /** A zone: lines of its file behind SOA and NS, names relative to it. */
 export interface Zone {

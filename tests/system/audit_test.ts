@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { createSocket, type Socket } from "node:dgram";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { SmtpClient } from "../dialogues/smtp_client.ts";
 import { utf8 } from "../support/bytes.ts";
 import { Certificates } from "../support/certificates.ts";
 import { TlsClient } from "../support/tls_client.ts";
 import { decode, filesBelow, Postern } from "../support/postern.ts";
 import { sendWithPython } from "../support/smtplib.ts";
+import { freePort } from "../support/ports.ts";
 
 /**
  * What the daemons use, recorded by the runtime, beside what they declare (DESIGN section 1): a use that is not

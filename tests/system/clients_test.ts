@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { concat, utf8 } from "../support/bytes.ts";
 import { type Delivered, splitDelivered } from "../support/message.ts";
 import { Postern, runProgram } from "../support/postern.ts";
 import { Postfix } from "../support/postfix.ts";
 import { type Post, sendWithPython } from "../support/smtplib.ts";
+import { freePort } from "../support/ports.ts";
 
 /** All that the clean-up would add, so that nothing is added. */
 const HEADER = "From: me@example.test\r\nTo: you@example.test\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\n" +

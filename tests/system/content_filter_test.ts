@@ -1,6 +1,6 @@
 /** Content filters behind the queue: a real SMTP proxy beside Debian's Postfix, and SpamAssassin by pipe. @module */
 import assert from "node:assert/strict";
-import { freePort, MAIN, until } from "../commands/mail_system.ts";
+import { MAIN, until } from "../commands/mail_system.ts";
 import { utf8 } from "../support/bytes.ts";
 import { CaptureSink } from "../support/capture_sink.ts";
 import { decode, Postern } from "../support/postern.ts";
@@ -49,6 +49,7 @@ with Server(("127.0.0.1", int(sys.argv[1])), Handler) as server:
     print("ready", flush=True)
     server.serve_forever()
 `;
+import { freePort } from "../support/ports.ts";
 
 /** A filter that runs. */
 class Filter implements AsyncDisposable {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { SmtpClient } from "../dialogues/smtp_client.ts";
 import { utf8 } from "../support/bytes.ts";
 import { Postern } from "../support/postern.ts";
 import { sendWithPython } from "../support/smtplib.ts";
+import { freePort } from "../support/ports.ts";
 
 /** What waits for one destination goes out when somebody asks for it: postqueue -s, sendmail -qR, ETRN. */
 

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { utf8 } from "../support/bytes.ts";
 import { readReport } from "../support/message.ts";
 import { Postern } from "../support/postern.ts";
 import { sendWithPython } from "../support/smtplib.ts";
+import { freePort } from "../support/ports.ts";
 
 /** Mail that cannot go on: it waits, is listed with its reason, goes out when it can, or comes back. */
 

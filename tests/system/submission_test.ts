@@ -1,10 +1,11 @@
 /** Submission as the sample has it, with the clients that people use and the scanners that look for weak TLS. @module */
 import assert from "node:assert/strict";
-import { freePort, until } from "../commands/mail_system.ts";
+import { until } from "../commands/mail_system.ts";
 import { Certificates } from "../support/certificates.ts";
 import { Dovecot } from "../support/dovecot.ts";
 import { type Ended, Postern, runProgram } from "../support/postern.ts";
 import { testNeeding } from "../support/tools.ts";
+import { freePort } from "../support/ports.ts";
 
 const SAMPLE = new URL("../../conf/master.toml", import.meta.url).pathname;
 const USER = "user@example.test";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { freePort, MAIN, type ProcessEntry, processTable, until } from "../commands/mail_system.ts";
+import { MAIN, type ProcessEntry, processTable, until } from "../commands/mail_system.ts";
 import { forbiddenFlags } from "../../lib/server/probe.ts";
 
 /** The trial as a stranger starts it, in a directory of its own. */
@@ -215,6 +215,7 @@ with smtplib.SMTP("127.0.0.1", port) as client:
                               mail_options=["BODY=8BITMIME"])
 sys.exit(1 if refused else 0)
 `;
+import { freePort } from "../support/ports.ts";
 const RECIPIENTS = 20;
 
 async function sendWithPython(trial: Trial): Promise<void> {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { EnvelopeReader } from "../../../lib/mail/queue_file.ts";
 import { RECORD, RecordCursor } from "../../../lib/mail/record.ts";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { filesBelow } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
@@ -10,6 +10,7 @@ import { testNeeding } from "../../support/tools.ts";
 import { latin1 } from "../smtpd/queued_message.ts";
 import { MailHost, type TestClient } from "../smtpd/mail_host.ts";
 import { PEER_GROUPS, type PeerCase, type PeerGroup } from "./cleanup_peer_cases.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** What became of a message. */
 interface Fate {

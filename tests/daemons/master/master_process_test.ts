@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { masterLaunch } from "../../../commands/master_control.ts";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { filesBelow, killProcess, Postern, runProgram } from "../../support/postern.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** A client that can wait in the middle of a message. */
 class Session {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { decode, Postern, runProgram } from "../../support/postern.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** A system with a QMQP port, and that port. */
 async function start(

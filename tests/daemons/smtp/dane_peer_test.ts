@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { digest as digestOf } from "../../../lib/safe/digest.ts";
 import { parseCertificate } from "../../../lib/tls/client_certificate.ts";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
 import { Postern } from "../../support/postern.ts";
@@ -14,6 +14,7 @@ import { Postfix } from "../../support/postfix.ts";
 import { SignedZones, type Zone } from "../../support/signed_zones.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** What a domain has, and what must become of mail for it at the levels dane and dane-only. */
 interface Domain {

@@ -1,6 +1,6 @@
 /** Zones, good and bad, given to Debian's client and to ours with its dns daemon: the same becomes of the same mail. @module */
 import assert from "node:assert/strict";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { type FakeServer, fakeServer } from "../../lib/smtp/fake_server.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { Postern } from "../../support/postern.ts";
@@ -10,6 +10,7 @@ import { sendWithPython } from "../../support/smtplib.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 import { testNeeding } from "../../support/tools.ts";
 import * as dns from "./dns_cases.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** Where Debian's resolver finds the zone: it knows no port but 53. */
 const THEIR_RESOLVER = "127.3.53.53";

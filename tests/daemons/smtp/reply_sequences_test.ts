@@ -1,6 +1,6 @@
 /** Replies of servers, good and bad, given to Debian's client and to ours: the same becomes of the same recipients. @module */
 import assert from "node:assert/strict";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { type FakeServer, fakeServer } from "../../lib/smtp/fake_server.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { Postern } from "../../support/postern.ts";
@@ -9,6 +9,7 @@ import { type Post, sendWithPython } from "../../support/smtplib.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 import { testNeeding } from "../../support/tools.ts";
 import { LMTP_SEQUENCES, NOISE, type Sequence, SMTP_SEQUENCES, TRANSPORTS } from "./reply_sequences.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** What each wait for a server may take, seconds: some of them are silent. */
 const PATIENCE = 4;

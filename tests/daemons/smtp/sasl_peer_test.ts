@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { CertificateChains, server } from "../../support/certificate_chains.ts";
 import { Dovecot } from "../../support/dovecot.ts";
@@ -12,6 +12,7 @@ import { Postern } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 interface LoginCase {
   /** What the server offers. */

@@ -7,13 +7,14 @@
 import assert from "node:assert/strict";
 import { parseCertificate } from "../../../lib/tls/client_certificate.ts";
 import { fingerprintOf } from "../../../lib/tls/client_fingerprint.ts";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
 import { Postern } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** Certificates of the servers; "clear" has none and offers no TLS. */
 const SERVERS = ["valid", "expired", "self", "wrong", "clear"] as const;

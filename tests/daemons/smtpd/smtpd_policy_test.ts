@@ -1,11 +1,12 @@
 /** Debian's policy servers asked by a whole mail system. @module */
 import assert from "node:assert/strict";
 import { SmtpClient } from "../../dialogues/smtp_client.ts";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { ScriptedPolicyServer } from "../../support/policy_server.ts";
 import { Postern } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 const SETTINGS = {
   mynetworks: '["192.0.2.0/24"]',

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { SmtpClient } from "../../dialogues/smtp_client.ts";
 import { Postern, runProgram } from "../../support/postern.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 const SETTINGS = {
   smtpd_upstream_proxy_protocol: '"haproxy"',

@@ -1,12 +1,13 @@
 /** STARTTLS, wrapper mode and client certificates, with the real daemons in their sandboxes. @module */
 import assert from "node:assert/strict";
 import { Certificate } from "../../../lib/safe/certificate.ts";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { SmtpClient } from "../../dialogues/smtp_client.ts";
 import { Certificates, type MadeCertificate } from "../../support/certificates.ts";
 import { Postern, type PosternOptions, runProgram } from "../../support/postern.ts";
 import { TlsClient } from "../../support/tls_client.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 const SETTINGS = {
   notify_classes: "[]",

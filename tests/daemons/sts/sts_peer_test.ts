@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
 import { Postern } from "../../support/postern.ts";
@@ -12,6 +12,7 @@ import { Postfix } from "../../support/postfix.ts";
 import { SignedZones, type Zone } from "../../support/signed_zones.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 interface Domain {
   /** What its web server gives; undefined: 404. */

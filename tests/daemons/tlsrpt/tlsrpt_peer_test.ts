@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
-import { freePort, until } from "../../commands/mail_system.ts";
+import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
 import { decode, Postern } from "../../support/postern.ts";
@@ -13,6 +13,7 @@ import { SignedZones } from "../../support/signed_zones.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
 import { StartTlsServer } from "../../support/starttls_server.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** The part of a report that differs. */
 interface Report {

@@ -6,10 +6,10 @@
 import assert from "node:assert/strict";
 import { type Connection, connectTcp, NetworkError } from "../../../lib/safe/connect.ts";
 import { startTls, TlsError, type TlsHandshake } from "../../../lib/safe/tls_client.ts";
-import { freePort } from "../../commands/mail_system.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
 import { OpensslServer } from "../../support/openssl_server.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { freePort } from "../../support/ports.ts";
 
 const OPTIONS = { serverName: "mx.example.test", least: "TLSv1.2", most: "TLSv1.3" } as const;
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import { type Delivered, makeBench } from "./delivery_bench.ts";
+import { freePort } from "../../support/ports.ts";
 
 const SINK = "/usr/sbin/smtp-sink";
 const missing = !exists(SINK);
@@ -12,14 +13,6 @@ function exists(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** A port that was free a moment ago. */
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return port;
 }
 
 interface Sink extends AsyncDisposable {
