@@ -40,6 +40,7 @@ import { printable } from "../lib/vstring/printable.ts";
 // Wire protocols
 import { Milter, type MilterParts } from "../lib/milter/milter.ts";
 import { MilterContent, type MilterEdit, type MilterOutcome } from "../lib/milter/milter_content.ts";
+import { NO_MACROS } from "../lib/milter/milter_macro.ts";
 import type { MilterRule } from "../lib/milter/milter_rule.ts";
 // Server skeleton
 import { locateCode } from "../lib/server/code_location.ts";
@@ -188,17 +189,6 @@ async function tell(socket: string, told: Told, input: FilterInput): Promise<Ask
   if (!result.failed) await milter.quit();
   return result.failed ? { failure: warnings.join("; ") } : { result, body: input.newBody };
 }
-
-const NO_MACROS = {
-  connect: [],
-  helo: [],
-  mail: [],
-  rcpt: [],
-  data: [],
-  endOfHeader: [],
-  endOfData: [],
-  unknown: [],
-};
 
 function ruleFor(name: string): MilterRule {
   const contentTimeout = 3600 * 1000;

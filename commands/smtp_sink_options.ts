@@ -5,6 +5,7 @@
  */
 // Utility
 import { asciiUpper, parseDecimal, splitBlanks } from "../lib/vstring/ascii.ts";
+import { readCEscape } from "../lib/vstring/c_escape.ts";
 // This program
 import { CommandError } from "./command.ts";
 import { parseOptions } from "./options.ts";
@@ -229,17 +230,6 @@ function count(value: string, what: string, least: number): number {
   return number;
 }
 
-const ESCAPES: ReadonlyMap<string, string> = new Map([
-  ["a", "\x07"],
-  ["b", "\b"],
-  ["f", "\f"],
-  ["n", "\n"],
-  ["r", "\r"],
-  ["t", "\t"],
-  ["v", "\v"],
-  ["\\", "\\"],
-]);
-
 /** Text with C escapes (\n, \t, \ddd ...) replaced. */
 export function unescapeText(value: string): string {
   let out = "";
@@ -248,17 +238,9 @@ export function unescapeText(value: string): string {
       out += value[i];
       continue;
     }
-    let digits = "";
-    while (digits.length < 3 && isOctal(value.charCodeAt(i + 1 + digits.length))) {
-      digits += value[i + 1 + digits.length];
-    }
-    const letter = value[i + 1] ?? "";
-    out += digits !== "" ? String.fromCharCode(parseInt(digits, 8) & 0xff) : ESCAPES.get(letter) ?? letter;
-    i += Math.max(1, digits.length);
+    const { code, length } = readCEscape(value, i);
+    out += code === undefined ? value[i + 1] ?? "" : String.fromCharCode(code & 0xff);
+    i += length;
   }
   return out;
-}
-
-function isOctal(unit: number): boolean {
-  return unit >= 0x30 && unit <= 0x37;
 }

@@ -7,6 +7,8 @@ import { asciiLower } from "../../lib/vstring/ascii.ts";
 import { formatIpAddress } from "../../lib/vstring/ip_address.ts";
 // Tables
 import { maskAddress, parseIpAddress } from "../../lib/table/ip_network.ts";
+// Server skeleton
+import { formatLine, isWhole, parseLine } from "../../lib/server/state_journal.ts";
 
 /** How long and for whom; times in milliseconds. */
 export interface GreylistRules {
@@ -157,20 +159,15 @@ function part(text: string): string {
 /** An entry as its line in the file. */
 export function formatSeen(key: string, seen: Seen | undefined): string {
   const values = seen === undefined ? [] : [seen.first, seen.last, seen.passed];
-  return `${JSON.stringify([key, ...values])}\n`;
+  return formatLine(key, values);
 }
 
 /** Reads a line; undefined when it is none. */
 export function parseSeen(line: string): readonly [string, Seen | undefined] | undefined {
-  let values: unknown;
-  try {
-    values = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (!Array.isArray(values) || typeof values[0] !== "string") return undefined;
+  const values = parseLine(line);
+  if (values === undefined) return undefined;
   const [key, first, last, passed] = values;
   if (values.length === 1) return [key, undefined];
-  const good = values.length === 4 && [first, last, passed].every((one) => Number.isSafeInteger(one));
+  const good = values.length === 4 && isWhole(first) && isWhole(last) && isWhole(passed);
   return good ? [key, { first, last, passed }] : undefined;
 }

@@ -5,32 +5,31 @@
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 // Server skeleton
-import { StateJournal } from "../../lib/server/state_journal.ts";
+import { formatLine, isWhole, parseLine, StateJournal } from "../../lib/server/state_journal.ts";
 // This program
 import type { Known } from "./verify_cache.ts";
 
-const STATUSES: readonly unknown[] = ["ok", "undeliverable", "deferred", "unknown"];
+const STATUSES: readonly Known["status"][] = ["ok", "undeliverable", "deferred", "unknown"];
 
 /** One line: an address with what is known, or with nothing when it was forgotten. */
 export function formatEntry(address: string, known: Known | undefined): string {
   const values = known === undefined ? [] : [known.status, known.probed, known.updated, known.text];
-  return `${JSON.stringify([address, ...values])}\n`;
+  return formatLine(address, values);
 }
 
 /** Reads a line; undefined when it is none. */
 export function parseEntry(line: string): readonly [string, Known | undefined] | undefined {
-  let values: unknown;
-  try {
-    values = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (!Array.isArray(values) || typeof values[0] !== "string") return undefined;
+  const values = parseLine(line);
+  if (values === undefined) return undefined;
   const [address, status, probed, updated, text] = values;
   if (values.length === 1) return [address, undefined];
-  const good = values.length === 5 && STATUSES.includes(status) && typeof text === "string" &&
-    Number.isSafeInteger(probed) && Number.isSafeInteger(updated);
+  const good = values.length === 5 && isStatus(status) && typeof text === "string" && isWhole(probed) &&
+    isWhole(updated);
   return good ? [address, { status, probed, updated, text }] : undefined;
+}
+
+function isStatus(value: unknown): value is Known["status"] {
+  return STATUSES.some((one) => one === value);
 }
 
 /** The file. */

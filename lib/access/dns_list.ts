@@ -109,40 +109,49 @@ function domainName(name: string | undefined, what = name): Sought | undefined {
   return isDigit(ends) || !isValidDomain(front) || front.startsWith("[") ? undefined : { front, what };
 }
 
-const refuses =
-  (subject: Subject, find: (question: Question) => Sought | undefined): Row => (context, argument) => {
-    const list = parseDnsList(argument);
-    return async (question) => {
-      if (list === undefined) return badList(context, argument);
-      const sought = find(question);
-      if (sought === undefined) return DUNNO;
-      // A list that does not answer has no opinion: else whoever runs it could stop all mail.
-      const listing = await findListing(context, list, sought.front);
-      if (listing.kind !== "listed") return DUNNO;
-      return reject(await listedReply(context, subject, question, argument, sought.what, listing.query));
-    };
-  };
+/** A question, and what of it is sought in which list. */
+interface Search extends Sought {
+  readonly context: ListContext;
+  readonly question: Question;
+  readonly list: string;
+}
 
-const permits =
-  (subject: Subject, find: (question: Question) => Sought | undefined): Row => (context, argument) => {
-    const list = parseDnsList(argument);
-    return async (question) => {
-      if (list === undefined) return badList(context, argument);
-      const sought = find(question);
-      if (sought === undefined) return DUNNO;
-      const listing = await findListing(context, list, sought.front);
-      if (listing.kind === "free") return DUNNO;
-      if (listing.kind === "retry") {
-        const text = `<${shown(sought.what)}>: ${subject.what} rejected: Service unavailable`;
-        return { kind: "deferIfReject", reply: refusal(450, "4.7.1", text) };
-      }
-      // Who is well known is not therefore one of those for whom mail is relayed.
-      const { resolved } = question;
-      const relays = context.subject === SUBJECT.recipient && resolved !== undefined &&
-        (resolved.class === "default" || resolved.routed);
-      return relays ? DUNNO : OK;
-    };
+/** A row that seeks something in the list it names; `judge` decides by what the list says. */
+const searches = (
+  find: (question: Question) => Sought | undefined,
+  judge: (search: Search, listing: Listing) => Verdict | Promise<Verdict>,
+): Row =>
+(context, argument) => {
+  const list = parseDnsList(argument);
+  return async (question) => {
+    if (list === undefined) return badList(context, argument);
+    const sought = find(question);
+    if (sought === undefined) return DUNNO;
+    const listing = await findListing(context, list, sought.front);
+    return await judge({ ...sought, context, question, list: argument }, listing);
   };
+};
+
+const refuses = (subject: Subject, find: (question: Question) => Sought | undefined): Row =>
+  searches(find, async ({ context, question, list, what }, listing) => {
+    // A list that does not answer has no opinion: else whoever runs it could stop all mail.
+    if (listing.kind !== "listed") return DUNNO;
+    return reject(await listedReply(context, subject, question, list, what, listing.query));
+  });
+
+const permits = (subject: Subject, find: (question: Question) => Sought | undefined): Row =>
+  searches(find, ({ context, question, what }, listing) => {
+    if (listing.kind === "free") return DUNNO;
+    if (listing.kind === "retry") {
+      const text = `<${shown(what)}>: ${subject.what} rejected: Service unavailable`;
+      return { kind: "deferIfReject", reply: refusal(450, "4.7.1", text) };
+    }
+    // Who is well known is not therefore one of those for whom mail is relayed.
+    const { resolved } = question;
+    const relays = context.subject === SUBJECT.recipient && resolved !== undefined &&
+      (resolved.class === "default" || resolved.routed);
+    return relays ? DUNNO : OK;
+  });
 
 function badList({ services }: ListContext, argument: string): Verdict {
   services.warning?.(`bad DNS list "${shown(argument)}": need domain or domain=d.d.d.d`);

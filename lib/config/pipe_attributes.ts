@@ -6,6 +6,7 @@
  * @module
  */
 import { parseDecimal, splitBlanks, trimBlanks } from "../vstring/ascii.ts";
+import { readCEscape } from "../vstring/c_escape.ts";
 
 /** Flags that pipe(8) knows, each once. */
 const FLAGS = "BDFORXhqu.>";
@@ -131,17 +132,6 @@ function closingBrace(text: string): number {
   return -1;
 }
 
-const ESCAPES: ReadonlyMap<string, string> = new Map([
-  ["a", "\x07"],
-  ["b", "\b"],
-  ["f", "\f"],
-  ["n", "\n"],
-  ["r", "\r"],
-  ["t", "\t"],
-  ["v", "\v"],
-  ["\\", "\\"],
-]);
-
 /** The text with C's escapes replaced: `\n`, `\015`; undefined for a byte beyond ASCII or a lone backslash. */
 function unescape(text: string): string | undefined {
   let out = "";
@@ -150,13 +140,10 @@ function unescape(text: string): string | undefined {
       out += text[i];
       continue;
     }
-    const digits = /^[0-7]{1,3}/.exec(text.slice(i + 1))?.[0];
-    const escaped = digits === undefined
-      ? ESCAPES.get(text[i + 1] ?? "")
-      : String.fromCharCode(parseInt(digits, 8));
-    if (escaped === undefined || escaped.charCodeAt(0) > 0x7f) return undefined;
-    out += escaped;
-    i += digits?.length ?? 1;
+    const { code, length } = readCEscape(text, i);
+    if (code === undefined || code > 0x7f) return undefined;
+    out += String.fromCharCode(code);
+    i += length;
   }
   return out;
 }

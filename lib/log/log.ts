@@ -27,6 +27,15 @@ export interface Logger {
   flush(): void;
 }
 
+/** For work of which nobody shall hear. */
+export const SILENT: Logger = {
+  info: () => {},
+  warning: () => {},
+  error: () => {},
+  debug: () => {},
+  flush: () => {},
+};
+
 /** How lines are written. */
 export interface LogOptions {
   /** Program name, as "smtpd". */

@@ -30,6 +30,18 @@ export const STAGE_COMMANDS: Readonly<Record<MacroStage, number>> = {
 
 /** Names by stage. */
 export type MacroLists = Readonly<Record<MacroStage, readonly string[]>>;
+/** No macros at any stage. */
+export const NO_MACROS: MacroLists = {
+  connect: [],
+  helo: [],
+  mail: [],
+  rcpt: [],
+  data: [],
+  endOfHeader: [],
+  endOfData: [],
+  unknown: [],
+};
+
 /** Lists that a filter has asked for, in the place of the configuration's. */
 export type AskedMacros = { readonly [S in MacroStage]?: readonly string[] };
 

@@ -12,7 +12,7 @@ import { type Configuration, type ServiceEntry, settingsFor, withAllRules } from
 import { PARAMETER_NAMES, type ParameterName, type Settings } from "../config/parameters.ts";
 import type { Scope } from "../config/scope.ts";
 import { localClient } from "../ipc/local.ts";
-import type { Logger } from "../log/log.ts";
+import { SILENT } from "../log/log.ts";
 import { formatPlace } from "../config/problem.ts";
 // Tables
 import type { TableServers } from "../table/servers.ts";
@@ -103,14 +103,6 @@ const ACCEPTED: ReplyText = "250 2.1.5 Ok";
 
 /** The mechanism that a login is taken to have come by. */
 const LOGIN_METHOD = "PLAIN";
-
-const SILENT: Logger = {
-  info: () => {},
-  warning: () => {},
-  error: () => {},
-  debug: () => {},
-  flush: () => {},
-};
 
 /** Every domain exists, has a mail host, and every client its name: what DNS refuses is not counted on. */
 const KIND_DNS: DnsLookup = {

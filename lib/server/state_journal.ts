@@ -26,6 +26,29 @@ export interface EntryFormat<Value> {
   parse(line: string): readonly [string, Value | undefined] | undefined;
 }
 
+/** A line of a key and its values, as JSON; without values the key was forgotten. */
+export function formatLine(key: string, values: readonly (string | number)[]): string {
+  return `${JSON.stringify([key, ...values])}\n`;
+}
+
+/** Reads a line of `formatLine`; undefined when it is none. The values are of any type. */
+export function parseLine(line: string): readonly [key: string, ...values: unknown[]] | undefined {
+  let parts: unknown;
+  try {
+    parts = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(parts)) return undefined;
+  const [key, ...values]: unknown[] = parts;
+  return typeof key === "string" ? [key, ...values] : undefined;
+}
+
+/** True for a value of a line that is a whole number. */
+export function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
+
 /** The file. */
 export class StateJournal<Value> {
   readonly #path: string;

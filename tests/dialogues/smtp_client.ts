@@ -1,4 +1,5 @@
 /** A raw SMTP client over TCP: bytes out, replies in. Not a test itself. @module */
+import { takeReply } from "../support/smtp_reply.ts";
 
 /** How long a reply may take, milliseconds. */
 const PATIENCE = 20_000;
@@ -49,17 +50,9 @@ export class SmtpClient implements Disposable {
   }
 
   #take(): string | undefined {
-    let at = 0;
-    for (;;) {
-      const end = this.#input.indexOf("\r\n", at);
-      if (end < 0) return undefined;
-      const last = this.#input[at + 3] !== "-";
-      at = end + 2;
-      if (!last) continue;
-      const reply = this.#input.slice(0, end).replaceAll("\r\n", "\n");
-      this.#input = this.#input.slice(at);
-      return reply;
-    }
+    const taken = takeReply(this.#input);
+    if (taken !== undefined) this.#input = taken[1];
+    return taken?.[0];
   }
 
   async #fill(): Promise<void> {

@@ -1,6 +1,7 @@
 /** A raw SMTP client that can do STARTTLS and TLS from the first byte on. Not a test itself. @module */
 import net from "node:net";
 import tls from "node:tls";
+import { takeReply } from "./smtp_reply.ts";
 
 /** How long a reply may take, milliseconds. */
 const PATIENCE = 20_000;
@@ -96,16 +97,9 @@ export class TlsClient implements Disposable {
   }
 
   #take(): string | undefined {
-    for (let at = 0;;) {
-      const end = this.#input.indexOf("\r\n", at);
-      if (end < 0) return undefined;
-      const last = this.#input[at + 3] !== "-";
-      at = end + 2;
-      if (!last) continue;
-      const reply = this.#input.slice(0, end).replaceAll("\r\n", "\n");
-      this.#input = this.#input.slice(at);
-      return reply;
-    }
+    const taken = takeReply(this.#input);
+    if (taken !== undefined) this.#input = taken[1];
+    return taken?.[0];
   }
 
   /** Sends a line and gives its reply. */

@@ -6,10 +6,9 @@ import { loadConfiguration } from "../../../lib/config/configuration.ts";
 import { findUser } from "../../../lib/safe/process.ts";
 import { systemFacts } from "../../../lib/server/system_facts.ts";
 import { testNeeding } from "../../support/tools.ts";
+import { SILENT } from "../../../lib/log/log.ts";
 
 /** What local and pipe may ask master for, and what a daemon that was taken over does not get. */
-
-const LOG = { info: () => {}, warning: () => {}, error: () => {}, debug: () => {}, flush: () => {} };
 
 /** A configuration with aliases, in a directory of its own. */
 class World implements Disposable {
@@ -52,7 +51,7 @@ class World implements Disposable {
     });
     assert.ok(configuration !== undefined, JSON.stringify(problems));
     const entry = configuration.services.find((one) => one.name === name)!;
-    return new HelperRequests(configuration, entry, this.named, LOG).check(request);
+    return new HelperRequests(configuration, entry, this.named, SILENT).check(request);
   }
 
   /** The task that it gets. */

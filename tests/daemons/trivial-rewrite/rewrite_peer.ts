@@ -8,7 +8,7 @@ import { loadConfiguration, settingsFor } from "../../../lib/config/configuratio
 import { findParameter, PARAMETER_NAMES } from "../../../lib/config/parameters.ts";
 import { formatProblem } from "../../../lib/config/problem.ts";
 import { parameterToTomlLine } from "../../../lib/config/toml_text.ts";
-import type { Logger } from "../../../lib/log/log.ts";
+import { SILENT } from "../../../lib/log/log.ts";
 import { OwnAddresses } from "../../../lib/mail/own_address.ts";
 import { addressSet } from "../../../lib/maps/proxymap_local.ts";
 import { MapService } from "../../../lib/maps/proxymap_service.ts";
@@ -19,14 +19,6 @@ import { Attr0 } from "../../support/attr0.ts";
 import { COMMON, type MainCf } from "./rewrite_configurations.ts";
 
 const POSTFIX = "/usr/sbin/postfix";
-
-const SILENT: Logger = {
-  info: () => {},
-  warning: () => {},
-  error: () => {},
-  debug: () => {},
-  flush: () => {},
-};
 
 /** A Postfix that listens nowhere and has only rewriting to offer; `await using` stops and removes it. */
 export class RewritePeer implements AsyncDisposable {

@@ -4,6 +4,7 @@ import type { Question } from "../../../lib/access/policy.ts";
 import { policyRequest, PolicyServers } from "../../../lib/access/policy_server.ts";
 import { parsePolicyServer, policyServers } from "../../../lib/access/policy_server_rule.ts";
 import { connectTo } from "../../../lib/table/stream_target.ts";
+import { STRANGER } from "../../support/question.ts";
 import { type PolicyAnswer, ScriptedPolicyServer } from "../../support/policy_server.ts";
 
 const SETTINGS = {
@@ -19,31 +20,10 @@ const SETTINGS = {
 };
 
 const QUESTION: Question = {
-  stage: "RCPT",
-  peer: {
-    name: "unknown",
-    reverseName: "host.ext.test",
-    address: "198.51.100.9",
-    port: 1234,
-    serverAddress: "192.0.2.1",
-    serverPort: 25,
-    nameTrouble: false,
-    ours: false,
-  },
-  client: "unknown[198.51.100.9]",
-  trusted: false,
-  helo: "c.test",
-  protocol: "ESMTP",
-  sender: "a@ext.test",
-  recipient: "alice@local.test",
-  resolved: undefined,
-  recipientCount: 0,
+  ...STRANGER,
+  peer: { ...STRANGER.peer, reverseName: "host.ext.test" },
   size: 12,
-  queueId: "",
   instance: "1.2.3",
-  pipelined: false,
-  warn: () => {},
-  note: () => {},
 };
 
 async function ask(answer: PolicyAnswer, questions = 1, options = "", settings = {}) {

@@ -17,6 +17,7 @@ import { type ListParameter, RestrictionList } from "../../../lib/access/restric
 import type { ClientCertificate, SaslFacts, TlsFacts } from "../../../lib/access/session_facts.ts";
 import type { Resolved } from "../../../lib/proto/rewrite_client.ts";
 import { parseValue } from "../../../lib/config/values.ts";
+import { STRANGER } from "../../support/question.ts";
 import { type Zone, zoneLookup } from "../../support/scripted_dns.ts";
 
 const CERTIFICATE: ClientCertificate = {
@@ -37,31 +38,9 @@ const TLS: TlsFacts = {
 const USER: SaslFacts = { method: "PLAIN", username: "user" };
 
 const QUESTION: Question = {
-  stage: "RCPT",
-  peer: {
-    name: "unknown",
-    reverseName: "unknown",
-    address: "198.51.100.9",
-    port: 1234,
-    serverAddress: "192.0.2.1",
-    serverPort: 25,
-    nameTrouble: false,
-    ours: false,
-  },
-  client: "unknown[198.51.100.9]",
-  trusted: false,
-  helo: "c.test",
-  protocol: "ESMTP",
-  sender: "a@ext.test",
+  ...STRANGER,
   recipient: "x@far.test",
   resolved: resolved("x@far.test"),
-  recipientCount: 0,
-  size: 0,
-  queueId: "",
-  instance: "",
-  pipelined: false,
-  warn: () => {},
-  note: () => {},
 };
 
 function resolved(address: string): Resolved {

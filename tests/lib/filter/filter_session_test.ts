@@ -4,6 +4,7 @@ import type { Filter, FilterResult } from "../../../lib/filter/filter.ts";
 import { FilterSession } from "../../../lib/filter/filter_session.ts";
 import { Milter } from "../../../lib/milter/milter.ts";
 import { MilterContent, type MilterOutcome, type MilterSource } from "../../../lib/milter/milter_content.ts";
+import { NO_MACROS } from "../../../lib/milter/milter_macro.ts";
 import type { MilterStream } from "../../../lib/milter/milter_wire.ts";
 import { utf8 } from "../../support/bytes.ts";
 
@@ -64,16 +65,6 @@ async function ask(filter: Filter, time = 5): Promise<Asked> {
     close: () => loop.close(),
   };
   loop.session = new FilterSession({ filter, time, log: { info: note, warning: note } }, channel);
-  const macros = {
-    connect: [],
-    helo: [],
-    mail: [],
-    rcpt: [],
-    data: [],
-    endOfHeader: [],
-    endOfData: [],
-    unknown: [],
-  };
   const rule = {
     name: "test",
     target: { kind: "service", name: "test" },
@@ -83,7 +74,12 @@ async function ask(filter: Filter, time = 5): Promise<Asked> {
     defaultAction: "tempfail",
     protocol: { version: 6, muteHeaders: false },
   } as const;
-  const parts = { connect: () => Promise.resolve(loop), macros, defaults: new Map(), log: { warning: note } };
+  const parts = {
+    connect: () => Promise.resolve(loop),
+    macros: NO_MACROS,
+    defaults: new Map(),
+    log: { warning: note },
+  };
   const milter = new Milter(rule, parts);
   const nothing = () => undefined;
   assert.equal(
