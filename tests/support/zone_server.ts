@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import dgram from "node:dgram";
 import packet from "dns-packet";
+import { freePort } from "./ports.ts";
 
 /** What a name has: records as in a zone file ("MX 10 a.test", "CNAME b.test"), or how the server fails. */
 export type ZoneEntry = readonly string[] | Misbehaviour;
@@ -46,22 +47,18 @@ export class ZoneServer implements AsyncDisposable {
     this.#serving = this.#serve();
   }
 
-  /** Starts on an address; on a port that the system chooses unless one is given. */
-  static async start(zone: ServedZone, address = "127.0.0.1", port = 0): Promise<ZoneServer> {
-    for (let tries = 1;; tries++) {
-      const socket = dgram.createSocket("udp4");
-      await new Promise<void>((resolve, reject) => {
-        socket.once("error", reject);
-        socket.bind(port, address, resolve);
-      });
-      try {
-        const listener = Deno.listen({ hostname: address, port: socket.address().port });
-        return new ZoneServer(zone, socket, listener);
-      } catch (error) {
-        // The port that was free for UDP may not be for TCP.
-        socket.close();
-        if (port !== 0 || tries === 10 || !(error instanceof Deno.errors.AddrInUse)) throw error;
-      }
+  /** Starts on an address; on a free port unless one is given. */
+  static async start(zone: ServedZone, address = "127.0.0.1", port = freePort()): Promise<ZoneServer> {
+    const socket = dgram.createSocket("udp4");
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind(port, address, resolve);
+    });
+    try {
+      return new ZoneServer(zone, socket, Deno.listen({ hostname: address, port }));
+    } catch (error) {
+      socket.close();
+      throw error;
     }
   }
 

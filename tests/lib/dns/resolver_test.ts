@@ -6,6 +6,7 @@ import packet from "dns-packet";
 import { AnswerCache } from "../../../lib/dns/cache.ts";
 import { type Answer, CNAME_LIMIT } from "../../../lib/dns/answer.ts";
 import { parseServers, Resolver, RESOLVER_LIMITS } from "../../../lib/dns/resolver.ts";
+import { freePort } from "../../support/ports.ts";
 
 /** What to send for one query: packets in order, or nothing. */
 type Behaviour = (query: packet.Packet, nth: number) => readonly (packet.Packet | Uint8Array)[];
@@ -22,8 +23,9 @@ interface FakeDnsServer {
 /** A server; `tcp` undefined: nobody listens there. */
 async function fakeDns(udp: Behaviour, tcp?: Behaviour, address = "127.0.0.1"): Promise<FakeDnsServer> {
   const socket = dgram.createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, address, resolve));
-  const port = socket.address().port;
+  // For TCP as well: a port of the system's choice may be taken there.
+  const port = freePort();
+  await new Promise<void>((resolve) => socket.bind(port, address, resolve));
   const server = { port, asked: [] as string[], ports: new Set<number>(), ids: new Set<number>() };
   const toBytes = (reply: packet.Packet | Uint8Array) =>
     reply instanceof Uint8Array ? reply : packet.encode(reply);
