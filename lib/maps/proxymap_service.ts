@@ -45,8 +45,9 @@ const PLACE_LIMIT = PROXYMAP.replies.found.fields.place.most;
 /** Longest reason that fits a reply, UTF-16 units; each is three bytes at most. */
 const REASON_UNITS = Math.floor(PROXYMAP.replies.retry.fields.reason.most / 3);
 
-/** How long one request for lines may keep others waiting, milliseconds, and how much its answer may hold, bytes. */
-const LINES_TIME = 5;
+/** How long one request for lines may keep others waiting, milliseconds. */
+export const LINES_TIME = 5;
+/** How much an answer to a request for lines may hold, bytes. */
 const LINES_SIZE = 256 * 1024;
 
 /** One look-up as a client asks for it. */
@@ -82,10 +83,12 @@ export class MapService {
   readonly #parents: readonly string[];
   readonly #local: LocalDomains;
   readonly #found: FoundWatch | undefined;
+  readonly #now: () => number;
 
   /**
    * @param addresses this host's addresses, as `addressSet` makes them
    * @param found is told of each entry that answers a request
+   * @param now a clock that only goes ahead, milliseconds
    */
   constructor(
     settings: ProxymapSettings,
@@ -93,8 +96,10 @@ export class MapService {
     addresses: ReadonlySet<string>,
     log: Logger,
     found?: FoundWatch,
+    now: () => number = () => performance.now(),
   ) {
     this.#found = found;
+    this.#now = now;
     this.#tables = tables;
     this.#log = log;
     this.#parents = settings.parent_domain_matches_subdomains;
@@ -145,10 +150,10 @@ export class MapService {
     const { tables } = this.#tables.open(parameter);
     const keys = lines.map(({ line }) => textOfBytes(line));
     const matches: { index: number; value: Uint8Array }[] = [];
-    const end = performance.now() + LINES_TIME;
+    const end = this.#now() + LINES_TIME;
     let size = 0;
     let done = 0;
-    while (done < keys.length && size < LINES_SIZE && (done === 0 || performance.now() < end)) {
+    while (done < keys.length && size < LINES_SIZE && (done === 0 || this.#now() < end)) {
       const outcome = await keySearch(tables, keys[done]!);
       if (outcome.kind === "retry") {
         this.#log.warning(`${parameter}: ${printable(outcome.why)}`);

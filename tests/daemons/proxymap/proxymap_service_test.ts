@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { addressSet } from "../../../lib/maps/proxymap_local.ts";
-import { type FindRequest, proxymapHandler } from "../../../lib/maps/proxymap_service.ts";
+import { type FindRequest, LINES_TIME, proxymapHandler } from "../../../lib/maps/proxymap_service.ts";
 import { SERVICE } from "../../../daemons/proxymap/service.ts";
 import { MapClient } from "../../../lib/proto/proxymap_client.ts";
 import { utf8 } from "../../support/bytes.ts";
@@ -186,7 +186,7 @@ Deno.test("addresses of this host are compared as addresses", () => {
   assert.deepEqual([...addressSet(["host.example", "2001:DB8:0:0::1"], () => [])], ["2001:db8::1"]);
 });
 
-Deno.test("lines are looked up as whole keys, whatever their bytes are, as many as a moment allows", async () => {
+Deno.test("lines are looked up as whole keys, whatever their bytes are", async () => {
   const { service, log } = makeService({
     header_checks: ["regexp:/h"],
     body_checks: ["texthash:/b"],
@@ -215,8 +215,20 @@ Deno.test("lines are looked up as whole keys, whatever their bytes are, as many 
   assert.equal((await lines("virtual_alias_maps", "x")).kind, "retry");
   assert.equal((await lines("queue_directory", "x")).kind, "retry");
   assert.ok(log.lines.some((line) => line.includes('refused request for "queue_directory"')));
-  const many = await lines("header_checks", ...Array.from({ length: 1024 }, () => "x".repeat(2000)));
-  assert.ok(many.kind === "matched" && many.done > 0 && many.done < 1024);
+});
+
+Deno.test("no more lines are looked up at once than a moment allows, and at least one", async () => {
+  const done = async (step: number) => {
+    const { service } = makeService({ header_checks: ["regexp:/h"] }, { "/h": "/^many/ IGNORE\n" }, step);
+    const lines = Array.from({ length: 1024 }, () => ({ line: utf8("many") }));
+    const found = await service.findLines({ parameter: "header_checks", lines });
+    assert.ok(found.kind === "matched");
+    assert.equal(found.matches.length, found.done);
+    return found.done;
+  };
+  assert.equal(await done(0), 1024);
+  assert.equal(await done(LINES_TIME / 10), 10);
+  assert.equal(await done(10 * LINES_TIME), 1);
 });
 
 Deno.test("the client asks until every line has its answer, and trouble is none", async () => {

@@ -25,10 +25,11 @@ export function proxymapSettings(given: Partial<Record<keyof ProxymapSettings, u
   } as unknown as ProxymapSettings;
 }
 
-/** A service with its files in memory. */
+/** A service with its files in memory, and with a clock that goes on by `step` milliseconds when it is looked at. */
 export function makeService(
   given: Partial<Record<keyof ProxymapSettings, unknown>>,
   texts: Readonly<Record<string, string>> = {},
+  step = 0,
 ): { service: MapService; log: MemoryLog; files: MemoryFiles } {
   const settings = proxymapSettings(given);
   const files = new MemoryFiles(texts);
@@ -36,5 +37,7 @@ export function makeService(
   const tables = new ProxymapTables(settings, log, searchedParameters(SERVICE.reads), { files });
   tables.openAll();
   const addresses = addressSet(["192.0.2.1", "[2001:db8::1]", "all"], () => ["198.51.100.7"]);
-  return { service: new MapService(settings, tables, addresses, log), log, files };
+  let time = 0;
+  const service = new MapService(settings, tables, addresses, log, undefined, () => time += step);
+  return { service, log, files };
 }
