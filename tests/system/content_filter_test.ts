@@ -4,8 +4,11 @@ import { MAIN, until } from "../commands/mail_system.ts";
 import { utf8 } from "../support/bytes.ts";
 import { CaptureSink } from "../support/capture_sink.ts";
 import { decode, Postern } from "../support/postern.ts";
+import { freePort } from "../support/ports.ts";
 import { Postfix } from "../support/postfix.ts";
+import { ServerProgram } from "../support/server_program.ts";
 import { sendWithPython } from "../support/smtplib.ts";
+import { TemporaryDirectory } from "../support/temporary.ts";
 import { testNeeding } from "../support/tools.ts";
 
 /** A filter as people write them: passes each command on to the second server, and puts a header in front of messages. */
@@ -49,48 +52,11 @@ with Server(("127.0.0.1", int(sys.argv[1])), Handler) as server:
     print("ready", flush=True)
     server.serve_forever()
 `;
-import { freePort } from "../support/ports.ts";
 
-/** A filter that runs. */
-class Filter implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-
-  private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-  }
-
-  static async start(
-    program: string,
-    args: readonly string[],
-    ready: () => Promise<boolean>,
-  ): Promise<Filter> {
-    const child = new Deno.Command(program, {
-      args: [...args],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    for (let attempt = 0; attempt < 600; attempt++) {
-      if (await ready()) return new Filter(child);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    child.kill("SIGKILL");
-    throw new Error(`${program} did not start`);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGTERM");
-    await this.#child.status;
-  }
-}
-
-async function listens(port: number): Promise<boolean> {
-  try {
-    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-    return true;
-  } catch {
-    return false;
-  }
+/** Runs the filter, which hands on from one port to the other. */
+function startFilter(front: number, again: number, directory: string): Promise<ServerProgram> {
+  const args = ["-c", FILTER, String(front), String(again)];
+  return ServerProgram.start("python3", args, front, { output: `${directory}/output` });
 }
 
 /** The second server of the documentation: it takes what the filter gives back, and does nothing twice. */
@@ -205,12 +171,7 @@ for (const way of ["content_filter", "FILTER"] as const) {
           services: `scan unix - - n - 10 smtp\n` +
             Object.entries(SCAN).map(([name, value]) => `  -o ${name}=${value}\n`).join(""),
         });
-        await using _filter = await Filter.start("python3", [
-          "-c",
-          FILTER,
-          String(front),
-          String(postfix.ports[0]),
-        ], () => listens(front));
+        await using _filter = await startFilter(front, postfix.ports[0]!, directory);
         results.push(await pass(postfix, postfix.port, sink, MESSAGES));
         logs.push(clients(postfix.log()));
       }
@@ -237,11 +198,7 @@ for (const way of ["content_filter", "FILTER"] as const) {
             } }\n\n[[service]]\nname = "scan"\ntype = "unix"\ncommand = "smtp"\n` +
             `parameters = { ${toml(SCAN)} }\n`,
         });
-        await using _filter = await Filter.start(
-          "python3",
-          ["-c", FILTER, String(front), String(again)],
-          () => listens(front),
-        );
+        await using _filter = await startFilter(front, again, directory);
         results.push(await pass(postern, postern.port, sink, MESSAGES));
         logs.push(clients(postern.log()));
         await postern.untilEmpty();
@@ -261,7 +218,8 @@ testNeeding(
   "the simple filter of Postfix's documentation: SpamAssassin by pipe, mail of sendmail too",
   async () => {
     const port = freePort();
-    await using _spamd = await Filter.start(
+    using directory = new TemporaryDirectory();
+    await using _spamd = await ServerProgram.start(
       "spamd",
       [
         "--local",
@@ -272,7 +230,8 @@ testNeeding(
         `--port=${port}`,
         "--listen=127.0.0.1",
       ],
-      () => listens(port),
+      port,
+      { output: directory.at("output") },
     );
     const postern = await Postern.make({
       settings: { notify_classes: "[]", content_filter: '"filter:dummy"' },

@@ -42,7 +42,7 @@ export interface PeerResult {
   readonly lines: readonly string[];
   /** Mailboxes and outputs, by name: owner, mode, content. */
   readonly files: Readonly<Record<string, string>>;
-  /** What the reports to the sender say of each recipient. */
+  /** What reports say of each recipient, with whom they are to where that is not the sender. */
   readonly bounces: readonly string[];
 }
 
@@ -346,11 +346,13 @@ function resultOf({ log, root }: Bench, places: Places, id: string): PeerResult 
     if (messages.length > 0) files[name] = messages.map(normal).join("----\n");
   }
   const bounces = filesBelow(`${root}/mail`).map((path) => Deno.readTextFileSync(path))
-    .filter((message) => message.includes(`\nTo: ${id}@sender.test\n`))
-    .flatMap((
-      message,
-    ) => [...message.matchAll(/^Final-Recipient: [^;]*; *(.*)\n(?:.*\n)*?Action: (.*)\nStatus: (.*)$/gm)])
-    .map(([, , action, status]) => `${action} ${status}`);
+    .flatMap((message) => {
+      const to = /^To: (.*)$/m.exec(message)?.[1] ?? "";
+      if (!to.includes(id)) return [];
+      const told = to === `${id}@sender.test` ? "" : `${to}: `;
+      return [...message.matchAll(/^Final-Recipient: [^;]*; *.*\n(?:.*\n)*?Action: (.*)\nStatus: (.*)$/gm)]
+        .map(([, action, status]) => `${told}${action} ${status}`);
+    });
   return { lines: lines.sort(), files, bounces: [...new Set(bounces)].sort() };
 }
 
