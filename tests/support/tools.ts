@@ -5,6 +5,7 @@
  * @module
  */
 
+import { CYRUS } from "./cyrus.ts";
 import { postgresBin } from "./databases.ts";
 import { DOVECOT, DOVECOT_LMTP } from "./dovecot_lmtp.ts";
 import { EXIM } from "./exim.ts";
@@ -15,6 +16,7 @@ const NEEDS = {
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
+  cyrus: () => isFile(CYRUS),
   dovecot: () => isFile(DOVECOT),
   "dovecot-lmtp": () => isFile(DOVECOT) && isFile(DOVECOT_LMTP),
   exim: () => isFile(EXIM),
