@@ -4,6 +4,7 @@ import { MAIN, until } from "../commands/mail_system.ts";
 import { utf8 } from "../support/bytes.ts";
 import { CaptureSink } from "../support/capture_sink.ts";
 import { decode, Postern } from "../support/postern.ts";
+import { AGAIN, filterServices, SCAN } from "../support/filter_services.ts";
 import { freePort } from "../support/ports.ts";
 import { Postfix } from "../support/postfix.ts";
 import { ServerProgram } from "../support/server_program.ts";
@@ -58,17 +59,6 @@ function startFilter(front: number, again: number, directory: string): Promise<S
   const args = ["-c", FILTER, String(front), String(again)];
   return ServerProgram.start("python3", args, front, { output: `${directory}/output` });
 }
-
-/** The second server of the documentation: it takes what the filter gives back, and does nothing twice. */
-const AGAIN = {
-  content_filter: "",
-  receive_override_options:
-    "no_unknown_recipient_checks,no_header_body_checks,no_milters,no_address_mappings",
-  local_header_rewrite_clients: "",
-  mynetworks: "127.0.0.0/8",
-  smtpd_authorized_xforward_hosts: "127.0.0.0/8",
-};
-const SCAN = { smtp_send_xforward_command: "yes", disable_mime_output_conversion: "yes" };
 
 const head = (subject: string) =>
   `From: a@ext.test\r\nTo: b@far.test\r\nSubject: ${subject}\r\nDate: Sat, 28 Nov 2026 12:00:00 +0000\r\n` +
@@ -128,17 +118,6 @@ function tables(directory: string): { readonly checks: string; readonly aliases:
   return { checks, aliases };
 }
 
-const toml = (values: Readonly<Record<string, string>>) =>
-  Object.entries(values).map(([name, value]) =>
-    `${name} = ${
-      /^(yes|no)$/.test(value)
-        ? value === "yes"
-        : value.includes(",") || name === "mynetworks" || name.endsWith("clients") || name.endsWith("hosts")
-        ? JSON.stringify(value === "" ? [] : value.split(","))
-        : JSON.stringify(value)
-    }`
-  ).join(", ");
-
 for (const way of ["content_filter", "FILTER"] as const) {
   testNeeding(
     ["postfix", "python3"],
@@ -191,12 +170,7 @@ for (const way of ["content_filter", "FILTER"] as const) {
             virtual_alias_maps: `["texthash:${aliases}"]`,
             smtputf8_enable: "false",
           },
-          services: (text) =>
-            `${text}\n[[service]]\nname = "127.0.0.1:${again}"\ntype = "inet"\nprivate = false\ncommand = "smtpd"\n` +
-            `parameters = { ${
-              toml(AGAIN)
-            } }\n\n[[service]]\nname = "scan"\ntype = "unix"\ncommand = "smtp"\n` +
-            `parameters = { ${toml(SCAN)} }\n`,
+          services: (text) => text + filterServices(again),
         });
         await using _filter = await startFilter(front, again, directory);
         results.push(await pass(postern, postern.port, sink, MESSAGES));
