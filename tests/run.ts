@@ -1,6 +1,6 @@
 /**
- * What `deno task test` runs: type check, lint, format, then all tests, each file in a process of its own, those of
- * whole mail systems one file after another. A file that fails runs once more when the others are over; one that
+ * What `deno task test` runs: type check, lint, format, then all tests, each file in a process of its own, several side
+ * by side. A file that fails runs once more when the others are over; one that
  * passes alone is named at the end, as what it tests, or the test, is not sure. Tests that need a tool which is missing
  * here are skipped with the reason; with CI=true, where nothing may be missing, they fail. The last line is the sum of
  * it all, the exit status 0 only when nothing failed.
@@ -10,17 +10,25 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { type FileResult, runDeno, runFile, type TestCase } from "./support/test_file.ts";
 import { IN_CI, missingNeeds, type Need } from "./support/tools.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Folders whose tests run whole mail systems, count processes or measure: their files run one after another. */
-const SERIAL: readonly string[] = ["faults", "scripts", "system"];
+/** Tests that count processes, measure, or make users: these run when the others are over, one file after another. */
+const ALONE: readonly string[] = [
+  "tests/faults/machine_test.ts",
+  "tests/scripts/install_test.ts",
+  "tests/system/bench_test.ts",
+  "tests/system/cost_test.ts",
+  "tests/system/in_flow_test.ts",
+  "tests/system/scheduler_peer_test.ts",
+];
 /** Files that run side by side: their tests wait for others' programs more than for the processor. */
 const JOBS = 2 * navigator.hardwareConcurrency;
-/** Files that run others' programs: they take longest, so that they start first. */
-const SLOW = /_(peer|process|system)_test\.ts$/;
+/** Files that run whole systems and others' programs: they take longest, so that they start first. */
+const SLOW = /^tests\/(dialogues|faults|scripts|system)\/|_(peer|process|system)_test\.ts$/;
 /** What the tests use of a machine beside Deno. */
 const TOOLS: readonly Need[] = ["postfix", "swaks", "strace", "python3"];
 /** A step before the tests that takes longer than this hangs, milliseconds. */
@@ -106,15 +114,15 @@ function seconds(start: number): string {
 
 /** The files of tests below a path of the tree, or the file that it is. */
 function testFiles(path: string): string[] {
+  if (!existsSync(`${ROOT}${path}`)) {
+    console.log(`There is no ${path} in ${ROOT}`);
+    Deno.exit(2);
+  }
   if (Deno.statSync(`${ROOT}${path}`).isFile) return [path];
   return [...Deno.readDirSync(`${ROOT}${path}`)].flatMap(({ name, isDirectory }) => {
     const below = `${path.replace(/\/$/, "")}/${name}`;
     return isDirectory ? testFiles(below) : name.endsWith("_test.ts") ? [below] : [];
   });
-}
-
-function isSerial(file: string): boolean {
-  return SERIAL.some((folder) => file.startsWith(`tests/${folder}/`));
 }
 
 /** Folders with code, as they are in the tree. */
@@ -147,8 +155,8 @@ if (chosen.length === 0) {
   await step("format", ["fmt", "--check", "--quiet"]);
 }
 const files = (chosen.length > 0 ? chosen : ["tests"]).flatMap(testFiles);
-await test("tests of parts and programs", files.filter((file) => !isSerial(file)), JOBS);
-await test("tests of whole systems", files.filter(isSerial), 1);
+await test("tests side by side", files.filter((file) => !ALONE.includes(file)), JOBS);
+await test("tests alone", files.filter((file) => ALONE.includes(file)), 1);
 times.sort(([a], [b]) => b - a);
 const slowest = times.slice(0, SLOWEST).filter(([took]) => took >= 1);
 list("Slowest", slowest.map(([took, name]) => `${took.toFixed(0)} s  ${name}`));
