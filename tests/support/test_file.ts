@@ -78,7 +78,7 @@ async function readNews(stream: ReadableStream<Uint8Array>, news: string[]): Pro
 const DULL: readonly RegExp[] = [
   /^\s*$/,
   /^running \d+ tests? from /,
-  /\.\.\. (ok|ignored) \(.*\)$/,
+  /(^ *|\.\.\. )(ok|ignored) \(.*\)$/,
   /^.* \.\.\.$/,
   /^ok \| \d+ passed/,
   /^-+ (post-test )?output (end )?-+$/,
