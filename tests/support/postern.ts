@@ -210,10 +210,15 @@ export class Postern implements AsyncDisposable {
     if (!await until(holds, milliseconds)) throw this.failure(`no line of the log has ${pattern}`);
   }
 
-  /** Waits until no message is in the queue any more. */
+  /** Waits until no message is in the queue any more, and the lines of the last are in the log. */
   async untilEmpty(milliseconds = 30_000): Promise<void> {
     const empty = () => QUEUES.every((queue) => this.queued(queue).length === 0);
     if (!await until(empty, milliseconds)) throw this.failure("the queue is not empty");
+    // A daemon gathers its lines for 10 ms, and a busy machine makes it late with them.
+    for (let size = -1; size !== this.log().length;) {
+      size = this.log().length;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
   }
 
   /** An error with the end of the log. */
