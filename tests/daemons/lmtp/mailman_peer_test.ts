@@ -1,7 +1,7 @@
 /** Debian's Mailman 3 behind the LMTP client, with the tables that it makes for Postfix. @module */
 import assert from "node:assert/strict";
 import { until } from "../../commands/mail_system.ts";
-import { Dialogue } from "../../support/dialogue.ts";
+import { sendLines } from "../../support/dialogue.ts";
 import { Mailman } from "../../support/mailman.ts";
 import { decode, Postern } from "../../support/postern.ts";
 import { testNeeding } from "../../support/tools.ts";
@@ -27,15 +27,8 @@ function lines(from: string, to: string, subject: string): string[] {
   ];
 }
 
-/** The reply to the first command that is refused, or to the message. */
-async function send(port: number, from: string, to: string, subject: string): Promise<string> {
-  using dialogue = await Dialogue.open(port);
-  await dialogue.reply();
-  for (const command of ["EHLO client.test", `MAIL FROM:<${from}>`, `RCPT TO:<${to}>`, "DATA"]) {
-    const reply = await dialogue.say(command);
-    if (!/^[23]/.test(reply)) return reply;
-  }
-  return await dialogue.say([...lines(from, to, subject), "."].join("\r\n"));
+function send(port: number, from: string, to: string, subject: string): Promise<string> {
+  return sendLines(port, from, to, lines(from, to, subject));
 }
 
 testNeeding(
