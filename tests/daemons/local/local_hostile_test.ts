@@ -278,6 +278,7 @@ function helperProcesses(installation: Installation): HelperProcess[] {
       ({ pid, daemon }) => {
         try {
           const flags = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+          if (flags.length < 2) return []; // it has ended, and master has not noticed yet
           return [{ daemon, uid: Deno.statSync(`/proc/${pid}`).uid!, flags }];
         } catch {
           return []; // it has ended
