@@ -77,7 +77,10 @@ export async function deliverLocally(
     }
   }
   const combined = combine(recipient, told, isAlias);
-  return job.request.probe ? combined : await addressToOwner(combined, told, settings, sources);
+  // RFC 5321 section 4.5.5: a report is never answered with another one: an owner who leads back to the list would get
+  // reports without end.
+  const answered = !job.request.probe && job.request.sender !== "";
+  return answered ? await addressToOwner(combined, told, settings, sources) : combined;
 }
 
 /**

@@ -328,6 +328,7 @@ const OWNED_FAILURES: readonly {
   readonly name: string;
   readonly aliases: Readonly<Record<string, string>>;
   readonly settings?: Partial<LocalSettings>;
+  readonly request?: Partial<DeliveryRequest>;
   readonly to?: string;
   readonly code?: number;
   readonly reply: RegExp;
@@ -379,6 +380,12 @@ const OWNED_FAILURES: readonly {
     reply: /^1 deferred 4\.3\.0 delayed .*temporary failure$/,
   },
   {
+    name: "of a report is told to no owner",
+    aliases: { list: '"|cmd"', "owner-list": "list" },
+    request: { sender: "" },
+    reply: /^1 bounced 5\.1\.1 failed .*user unknown$/,
+  },
+  {
     name: "that soft_bounce puts off is told to nobody",
     aliases: { list: '"|cmd"', "owner-list": "bob" },
     settings: { soft_bounce: true },
@@ -386,14 +393,16 @@ const OWNED_FAILURES: readonly {
   },
 ];
 
-for (const { name, aliases, settings, to = "list@example.com", code = 67, reply } of OWNED_FAILURES) {
+for (
+  const { name, aliases, settings, request, to = "list@example.com", code = 67, reply } of OWNED_FAILURES
+) {
   Deno.test(`A failure of a list ${name}`, async () => {
     using world = new World();
     world.aliases = aliases;
     world.settings = settings ?? {};
     world.end = { how: "exit", code, output: new Uint8Array(0) };
     world.outcomes["/file"] = outcomeOf("5.2.0", "cannot append message to file /file");
-    await world.deliver([to]);
+    await world.deliver([to], request);
     assert.match(world.replies[0]!, reply);
   });
 }
