@@ -37,7 +37,7 @@ export const QUEUES = ["maildrop", "incoming", "active", "deferred", "hold", "co
 export type QueueName = typeof QUEUES[number];
 
 /** What a start may take, milliseconds. */
-const START_LIMIT = 30_000;
+const START_LIMIT = 60_000;
 
 let prepared: Promise<void> | undefined;
 
