@@ -19,7 +19,7 @@ export async function relay(postern: Postern, posts: readonly Post[]): Promise<M
     }
     return found.size === wanted.size;
   };
-  if (!await until(look, 30_000)) throw postern.failure(`${found.size} of ${wanted.size} recipients`);
+  if (!await until(look)) throw postern.failure(`${found.size} of ${wanted.size} recipients`);
   return found;
 }
 

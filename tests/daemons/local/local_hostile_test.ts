@@ -277,9 +277,9 @@ function helperProcesses(installation: Installation): HelperProcess[] {
     .flatMap(
       ({ pid, daemon }) => {
         try {
-          const flags = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
-          if (flags.length < 2) return []; // it has ended, and master has not noticed yet
-          return [{ daemon, uid: Deno.statSync(`/proc/${pid}`).uid!, flags }];
+          const line = Deno.readTextFileSync(`/proc/${pid}/cmdline`);
+          if (line === "") return []; // it has ended, and nobody has taken notice yet
+          return [{ daemon, uid: Deno.statSync(`/proc/${pid}`).uid!, flags: line.split("\0") }];
         } catch {
           return []; // it has ended
         }
