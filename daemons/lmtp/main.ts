@@ -78,6 +78,7 @@ import { systemAddresses } from "../../lib/safe/process.ts";
 import { DELIVERY } from "../../lib/proto/protocols.ts";
 // Wire protocols
 import { lmtpPolicy } from "../../lib/smtp/client_policy.ts";
+import { RequireTlsPolicy } from "../../lib/smtp/client_requiretls.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
 import { saslConfiguration } from "../../lib/smtp/client_sasl.ts";
 import { ClientTables } from "../../lib/smtp/client_tables.ts";
@@ -95,6 +96,8 @@ await runIpcDaemon(SERVICE, DELIVERY, (context) => {
     rules: (services) => OutgoingRules.from("lmtp", settings, services, (text) => log.warning(text)),
     tables: (maps) => ClientTables.from("lmtp", settings, maps, log),
     tls: lmtpTlsConfiguration(settings, context.clientTls),
+    requireTls: (maps) =>
+      RequireTlsPolicy.from("lmtp", settings, settings.myhostname, maps, (text) => log.warning(text)),
     sasl: saslConfiguration("lmtp", settings),
   });
 });

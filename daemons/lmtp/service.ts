@@ -33,7 +33,7 @@ export const SERVICE = {
   serves: "delivery",
   connects: ["dns"],
   connectsFor: {
-    proxymap: [...REWRITING, ...TABLES],
+    proxymap: [...REWRITING, ...TABLES, "lmtp_requiretls_policy:tables"],
     rewrite: REWRITING,
     // The postmaster gets transcripts only where he asks for them.
     cleanup: ["notify_classes=protocol"],
@@ -98,6 +98,7 @@ export const SERVICE = {
     "lmtp_lhlo_name",
     "lmtp_lhlo_timeout",
     "lmtp_line_length_limit",
+    "lmtp_log_tls_feature_status",
     "lmtp_mail_timeout",
     "lmtp_mime_header_checks",
     "lmtp_min_data_rate",
@@ -114,6 +115,7 @@ export const SERVICE = {
     "lmtp_randomize_addresses",
     "lmtp_rcpt_timeout",
     "lmtp_reply_filter",
+    "lmtp_requiretls_policy",
     "lmtp_rset_timeout",
     "lmtp_sasl_auth_cache_name",
     "lmtp_sasl_auth_cache_time",
@@ -164,10 +166,12 @@ export const SERVICE = {
     "queue_directory",
     "relay_transport",
     "relayhost",
+    "requiretls_enable",
     "smtp_trusted_nexthops",
     "smtputf8_autodetect_classes",
     "soft_bounce",
     "tls_dane_digests",
+    "tls_required_enable",
     "virtual_transport",
   ],
 } as const satisfies Service;

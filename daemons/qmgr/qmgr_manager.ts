@@ -21,6 +21,7 @@ import {
 import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
+import { SENDOPT_ALL } from "../../lib/mail/send_options.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
 import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_client.ts";
@@ -557,7 +558,7 @@ export class QueueManager {
       queueName: "active",
       queueId: id,
       encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
-      smtputf8: (envelope.size.sendOptions & 1) !== 0,
+      sendOptions: envelope.size.sendOptions & SENDOPT_ALL,
       sender: envelope.sender,
       envelopeId: envelope.envelopeId,
       ret: envelope.ret,

@@ -127,6 +127,7 @@ import { StsClient } from "../../lib/proto/sts_client.ts";
 import { TlsrptClient } from "../../lib/proto/tlsrpt_client.ts";
 // Wire protocols
 import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
+import { RequireTlsPolicy } from "../../lib/smtp/client_requiretls.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
 import { saslConfiguration } from "../../lib/smtp/client_sasl.ts";
 import { ClientTables } from "../../lib/smtp/client_tables.ts";
@@ -144,6 +145,8 @@ await runIpcDaemon(SERVICE, DELIVERY, (context) => {
     rules: (services) => OutgoingRules.from("smtp", settings, services, (text) => log.warning(text)),
     tables: (maps) => ClientTables.from("smtp", settings, maps, log),
     tls: smtpTlsConfiguration(settings, context.clientTls),
+    requireTls: (maps) =>
+      RequireTlsPolicy.from("smtp", settings, settings.myhostname, maps, (text) => log.warning(text)),
     reporter: settings.smtp_tlsrpt_enable
       ? new TlsrptClient(
         context.client(TLSRPT, "tlsrpt"),

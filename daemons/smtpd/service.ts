@@ -84,6 +84,8 @@ export const SERVICE = {
     "relay_domains_reject_code",
     "relay_recipient_maps",
     "relocated_maps",
+    "requiretls_enable",
+    "requiretls_esmtp_header",
     "sender_canonical_maps",
     "sender_dependent_default_transport_maps",
     "sender_dependent_relayhost_maps",

@@ -13,7 +13,7 @@ import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
 import { auth, readSubmitter } from "./smtpd_auth.ts";
 import { bdat } from "./smtpd_bdat.ts";
-import { ehloReply } from "./smtpd_ehlo.ts";
+import { ehloReply, takesRequireTls } from "./smtpd_ehlo.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { cleanupFlagsOf, heloWithMilters, mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
@@ -191,6 +191,7 @@ function mailWith(
   const options: MailOptions = {
     eightBit: false,
     utf8: false,
+    requireTls: false,
     envelopeId: "",
     ret: 0,
     size: 0,
@@ -268,6 +269,10 @@ function mailParameter(
   }
   if (keyword === "SMTPUTF8" && value === undefined && session.server.takesUtf8) {
     options.utf8 = true;
+    return undefined;
+  }
+  if (keyword === "REQUIRETLS" && value === undefined && takesRequireTls(session)) {
+    options.requireTls = true;
     return undefined;
   }
   if (keyword === "AUTH") {

@@ -32,6 +32,11 @@ export function ehloReply(session: Session): ReplyText | Promise<ReplyText> {
     .then(([verp, xclient, xforward, logins]) => replyText(session, { verp, xclient, xforward, logins }));
 }
 
+/** MAIL may have REQUIRETLS. */
+export function takesRequireTls({ tls, server }: Session): boolean {
+  return tls !== undefined && server.settings.requiretls_enable && !server.hiddenKeywords.has("REQUIRETLS");
+}
+
 /** The lines in Postfix's order. */
 function replyText(session: Session, offers: Offers): ReplyText {
   const { settings, hiddenKeywords: hidden } = session.server;
@@ -50,6 +55,8 @@ function replyText(session: Session, offers: Offers): ReplyText {
     "DSN",
     ...(settings.smtputf8_enable ? ["SMTPUTF8"] : []),
     "CHUNKING",
+    // RFC 8689 section 2: it is offered only inside TLS.
+    ...(takesRequireTls(session) ? ["REQUIRETLS"] : []),
     // RFC 9422 section 4: a client that knows the most recipients of a message splits its list before it is refused.
     ...(settings.smtpd_limits_enable ? [`LIMITS RCPTMAX=${settings.smtpd_recipient_limit}`] : []),
   ];

@@ -6,6 +6,7 @@
  */
 import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/protocol.ts";
 import { NOTIFY_MOST } from "../mail/notify.ts";
+import { SENDOPT_ALL } from "../mail/send_options.ts";
 import { FILTER_LIMIT, LENT_FILTER, MACRO, MACRO_LIMIT, MACRO_VALUE_LIMIT } from "./milter_fields.ts";
 
 export { CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "./cleanup_bits.ts";
@@ -292,7 +293,7 @@ export const OUTCOME = {
 /** Delivery agents: qmgr hands over one message's recipients for one destination. */
 export const DELIVERY = protocol({
   name: "delivery",
-  version: 2,
+  version: 3,
   requests: {
     deliver: {
       fields: {
@@ -305,8 +306,8 @@ export const DELIVERY = protocol({
         dataSize: integer(),
         nexthop: text(1024),
         encoding: choice("", "7bit", "8bit"),
-        /** The message needs SMTPUTF8. */
-        smtputf8: flag(),
+        /** SENDOPT bits: what the message demands of the way that it goes. */
+        sendOptions: integer(SENDOPT_ALL),
         sender: text(ADDRESS_LIMIT),
         envelopeId: text(256),
         /** RET: 0 none, 1 full, 2 headers. */
@@ -351,7 +352,7 @@ export const DELIVERY = protocol({
 /** bounce, defer and trace: three services of one program. */
 export const BOUNCE = protocol({
   name: "bounce",
-  version: 1,
+  version: 2,
   requests: {
     /** Appends one recipient's outcome to the message's log and syncs it. */
     append: {
@@ -371,7 +372,8 @@ export const BOUNCE = protocol({
         queueName: text(100),
         queueId: text(QUEUE_ID_LIMIT),
         encoding: choice("", "7bit", "8bit"),
-        smtputf8: flag(),
+        /** SENDOPT bits. */
+        sendOptions: integer(SENDOPT_ALL),
         sender: text(ADDRESS_LIMIT),
         envelopeId: text(256),
         ret: integer(3),

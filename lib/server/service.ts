@@ -28,11 +28,13 @@ export interface Service {
   /** The service that it connects to as well where one of the tables that it reads is on a server. */
   readonly serverTablesBy?: string;
   /**
-   * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol".
+   * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol",
+   * or names a table whose content is elsewhere: "smtp_requiretls_policy:tables".
    * "$parameter" stands for the transport that a parameter names, as `transport` or `transport:nexthop`.
    */
   readonly connectsFor?: {
-    readonly [service: string]: readonly (ParameterName | `${ParameterName}=${string}`)[];
+    readonly [service: string]:
+      readonly (ParameterName | `${ParameterName}=${string}` | `${ParameterName}:tables`)[];
   };
   /**
    * Paths that it reads: "queue/active" is a directory below queue_directory; "table:alias_maps" the files of the

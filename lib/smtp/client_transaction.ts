@@ -22,6 +22,8 @@ export interface ClientMessage {
   readonly sender: string;
   readonly encoding: "" | "7bit" | "8bit";
   readonly smtputf8: boolean;
+  /** The sender asked for REQUIRETLS, and the policy has it for this destination. */
+  readonly requireTls: boolean;
   readonly envelopeId: string;
   readonly ret: number;
   /** The server is asked, and gets no message. */
@@ -227,6 +229,7 @@ export class Transaction {
         size: this.#downgrades ? undefined : message.content.size,
         body: this.#downgrades ? "" : message.encoding,
         smtputf8: message.smtputf8 || this.#needsUtf8(),
+        requireTls: message.requireTls,
         envelopeId: message.envelopeId,
         ret: message.ret,
       },

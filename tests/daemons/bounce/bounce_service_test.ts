@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { formatMailDate } from "../../../lib/mail/date.ts";
+import { SENDOPT_SMTPUTF8_REQUESTED } from "../../../lib/mail/send_options.ts";
 import { CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
 import { FailingDisk } from "../../support/failing_disk.ts";
 import { BounceBench, ID } from "./bounce_support.ts";
@@ -312,7 +313,7 @@ Deno.test("RFC 6533 section 3: a report on SMTPUTF8 mail is SMTPUTF8 mail", asyn
   await using bench = await BounceBench.start();
   bench.message({ lines: ["Subject: é", "", "x"] });
   await bench.append({ recipient: "xé@smtp.test", dsnOriginalRecipient: "utf-8;zé@smtp.test" });
-  await bench.flush({ smtputf8: true });
+  await bench.flush({ sendOptions: SENDOPT_SMTPUTF8_REQUESTED });
   assert.equal(bench.sent.flags, CLEANUP_INTERNAL | CLEANUP_FLAG.SMTPUTF8);
   for (const line of ["Final-Recipient: utf-8; xé@smtp.test", "Original-Recipient: utf-8;zé@smtp.test"]) {
     assert.ok(bench.sent.lines.includes(line));

@@ -39,7 +39,10 @@ const SETTINGS: Omit<BounceSettings, "queue_directory"> = {
   myorigin: "oracle.example.test",
   notify_classes: ["resource", "software"],
   smtputf8_autodetect_classes: ["sendmail", "verify"],
+  requiretls_enable: true,
+  requiretls_redact_dsn: true,
   smtputf8_enable: true,
+  tls_required_enable: true,
 };
 
 /** A log whose lines are kept. */
@@ -139,7 +142,7 @@ export class BounceBench implements AsyncDisposable {
       queueName: "active",
       queueId: ID,
       encoding: "",
-      smtputf8: false,
+      sendOptions: 0,
       sender: "sender@box.test",
       envelopeId: "",
       ret: 0,

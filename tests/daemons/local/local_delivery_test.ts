@@ -62,7 +62,7 @@ class World {
       dataSize: 0,
       nexthop: "mx.example.com",
       encoding: "8bit",
-      smtputf8: false,
+      sendOptions: 0,
       sender: "s@a",
       envelopeId: "ENV1",
       ret: 1,
