@@ -15,6 +15,8 @@
  * defers the mail (4.7.4, 4.7.5); it never goes in the clear. At level may a server whose handshake fails gets mail that is
  * older than minimal_backoff_time in the clear.
  *
+ * REQUIRETLS is passed on to servers that offer it; lmtp_requiretls_policy may demand more, as smtp_requiretls_policy does.
+ *
  * With lmtp_sasl_auth_enable the client logs in to servers that have an entry in lmtp_sasl_password_maps, with the best of
  * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN and LOGIN that the security options allow. A login that is refused keeps the
  * mail.

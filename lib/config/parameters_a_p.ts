@@ -201,7 +201,7 @@ export const PARAMETERS_A_P = {
   lmtp_randomize_addresses: { type: "boolean", default: "yes", doc: "Shuffle addresses of equal preference" },
   lmtp_rcpt_timeout: { type: "duration", default: "300s", min: 1, doc: "How long the answer to RCPT may take" },
   lmtp_reply_filter: { type: "tables", default: "", doc: "As smtp_reply_filter, for LMTP" },
-  lmtp_requiretls_policy: { type: "list", default: "opportunistic", doc: "As smtp_requiretls_policy, for LMTP; a unix socket is looked up as $myhostname" },
+  lmtp_requiretls_policy: { type: "list", default: "opportunistic", values: ["enforce", "opportunistic+starttls", "opportunistic", "disable"], orTables: true, doc: "As smtp_requiretls_policy, for LMTP; a unix socket is looked up as $myhostname" },
   lmtp_rset_timeout: { type: "duration", default: "20s", min: 1, doc: "How long the answer to RSET may take" },
   lmtp_sasl_auth_cache_name: { type: "string", default: "", doc: "As smtp_sasl_auth_cache_name, for LMTP" },
   lmtp_sasl_auth_cache_time: { type: "duration", default: "90d", doc: "As smtp_sasl_auth_cache_time, for LMTP" },

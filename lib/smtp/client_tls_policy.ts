@@ -102,8 +102,9 @@ export class TlsPolicyFinder {
    */
   async destination(destination: Destination, relaxed = false): Promise<DestinationTls> {
     const { configuration } = this.#tools;
-    if (relaxed && configuration.level !== "none") {
-      const level = configuration.wrapper ? "encrypt" : destination.kind === "unix" ? "none" : "may";
+    if (relaxed) {
+      const clear = configuration.level === "none" || destination.kind === "unix";
+      const level = configuration.wrapper ? "encrypt" : clear ? "none" : "may";
       return { kind: "wanted", level, entry: undefined, label: `relaxed ${level}`, relaxed };
     }
     const entry = await this.#entry(destination);
