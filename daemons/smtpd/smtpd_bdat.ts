@@ -74,9 +74,9 @@ export function mayBeSkipped(chunk: Chunk, sizeLimit: number): boolean {
 
 /** BDAT. */
 export function bdat(session: Session, argument: Uint8Array): ReplyText | undefined | Promise<undefined> {
-  const { log, hiddenKeywords, settings } = session.server;
+  const { log, settings } = session.server;
   // Where a chunk ends is not known, or is not what a client that was not offered this can mean: it cannot be skipped.
-  if (hiddenKeywords.has("CHUNKING")) return REPLY.chunkingOff;
+  if (session.hides("CHUNKING")) return REPLY.chunkingOff;
   const chunk = parseChunk(argument);
   const about = `${session.transaction?.id || "NOQUEUE"}: `;
   if (chunk === undefined) {

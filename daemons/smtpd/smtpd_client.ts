@@ -2,6 +2,7 @@
  * What a session knows of its client beside the connection.
  */
 // Access
+import type { HiddenKeywords } from "../../lib/access/hidden_keywords.ts";
 import type { Standing } from "../../lib/access/policy.ts";
 import type { TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
@@ -27,6 +28,8 @@ export interface ClientStanding {
   readonly unlimited: boolean;
   /** AUTH is kept from it. */
   readonly noLogin: boolean;
+  /** EHLO keywords that are neither offered to it nor honoured. */
+  readonly hidden: HiddenKeywords;
 }
 
 /** What a session takes over from the one in whose place it comes: our own counts, and nothing that was said before. */

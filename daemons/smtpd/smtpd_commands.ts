@@ -198,8 +198,8 @@ function mailWith(
     verp: "",
     submitter: "",
   };
-  const { settings, hiddenKeywords } = session.server;
-  const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
+  const { settings } = session.server;
+  const allowed = { dsn: !session.hides("DSN"), verp: verp && !session.hides("XVERP") };
   for (const parameter of path.parameters) {
     const taken = takeMailNotice(parameter, path.address, options, settings, allowed);
     const problem = taken === undefined ? mailParameter(session, parameter, options) : taken;
@@ -267,7 +267,7 @@ function mailParameter(
     options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
   }
-  if (keyword === "SMTPUTF8" && value === undefined && session.server.takesUtf8) {
+  if (keyword === "SMTPUTF8" && value === undefined && session.takesUtf8) {
     options.utf8 = true;
     return undefined;
   }
@@ -313,7 +313,7 @@ function rcptTo(
   let options: RecipientOptions | undefined;
   for (const parameter of path.parameters) {
     options ??= { notify: 0, original: "" };
-    const taken = takeRecipientNotice(parameter, options, !session.server.hiddenKeywords.has("DSN"));
+    const taken = takeRecipientNotice(parameter, options, !session.hides("DSN"));
     if (taken !== "taken") return taken ?? unsupported(parameter);
   }
   if (transaction.recipients.length >= settings.smtpd_recipient_limit) {
@@ -385,7 +385,7 @@ function vrfy(session: Session, argument: Uint8Array): Result {
   if (path.kind === "bad") return badPath(path, REPLY.badRecipient, REPLY.badRecipient);
   // RFC 6531 section 3.7.4.2: VRFY may have SMTPUTF8 behind the address.
   const [parameter, ...more] = path.parameters;
-  const asked = parameter?.keyword === "SMTPUTF8" && session.server.takesUtf8;
+  const asked = parameter?.keyword === "SMTPUTF8" && session.takesUtf8;
   if (path.address === "" || more.length > 0 || (parameter !== undefined && !asked)) {
     return REPLY.badRecipient;
   }

@@ -33,13 +33,16 @@ export function ehloReply(session: Session): ReplyText | Promise<ReplyText> {
 }
 
 /** MAIL may have REQUIRETLS. */
-export function takesRequireTls({ tls, server }: Session): boolean {
-  return tls !== undefined && server.settings.requiretls_enable && !server.hiddenKeywords.has("REQUIRETLS");
+export function takesRequireTls(session: Session): boolean {
+  return session.tls !== undefined && session.server.settings.requiretls_enable &&
+    !session.hides("REQUIRETLS");
 }
 
 /** The lines in Postfix's order. */
 function replyText(session: Session, offers: Offers): ReplyText {
-  const { settings, hiddenKeywords: hidden } = session.server;
+  const { settings } = session.server;
+  const { words: hidden, told } = session.standing.hidden;
+  if (told !== "") session.log.info(`discarding EHLO keywords: ${told}`);
   const keywords = [
     "PIPELINING",
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",

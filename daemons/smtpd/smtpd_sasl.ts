@@ -51,7 +51,7 @@ export class SmtpdSasl {
   isActive(session: Session): boolean {
     const { smtpd_tls_auth_only } = this.#settings;
     return (!smtpd_tls_auth_only || session.tls !== undefined) &&
-      !session.server.hiddenKeywords.has("AUTH") && !session.standing.noLogin;
+      !session.hides("AUTH") && !session.standing.noLogin;
   }
 
   /** Names of the mechanisms that a session is offered. */

@@ -174,11 +174,11 @@ export function startTls(
   session: Session,
   argument: Uint8Array,
 ): ReplyText | undefined | Promise<ReplyText | undefined> {
-  const { tls, hiddenKeywords } = session.server;
+  const { tls } = session.server;
   // RFC 3207 section 4: STARTTLS has no parameters.
   if (argument.length > 0) return REPLY.startTlsSyntax;
   if (session.tls !== undefined) return REPLY.tlsActive;
-  if (tls === undefined || hiddenKeywords.has("STARTTLS")) return REPLY.notImplemented;
+  if (tls === undefined || session.hides("STARTTLS")) return REPLY.notImplemented;
   if (!tls.available) return REPLY.tlsUnavailable;
   const refused = session.anvil.checkTls();
   if (!(refused instanceof Promise)) return refused ?? session.startTls();

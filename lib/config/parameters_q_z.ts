@@ -10,6 +10,7 @@ import type { Parameter } from "./parameter_row.ts";
 // deno-fmt-ignore
 export const PARAMETERS_Q_Z = {
   qmgr_clog_warn_time: { type: "duration", default: "300s", doc: "Pause between warnings that mail for one destination fills the active queue; 0: none" },
+  qmgr_daemon_timeout: { type: "duration", default: "$daemon_watchdog_timeout", min: 1, doc: "How long qmgr may be silent before master kills it" },
   qmgr_message_active_limit: { type: "integer", default: "20000", min: 1, doc: "Most messages in the active queue" },
   qmgr_message_recipient_limit: { type: "integer", default: "20000", min: 1, doc: "Recipients in memory beyond which only qmgr_message_recipient_minimum are read of a message at first" },
   qmgr_message_recipient_minimum: { type: "integer", default: "10", min: 1, doc: "Recipients in memory that each message gets at least" },
@@ -177,6 +178,7 @@ export const PARAMETERS_Q_Z = {
   smtpd_command_filter: { type: "tables", default: "", doc: "Tables with commands that take the place of others" },
   smtpd_data_restrictions: { type: "list", default: "", doc: "Restrictions on DATA" },
   smtpd_delay_reject: { type: "boolean", default: "yes", doc: "Refuse at RCPT what client, HELO and MAIL have done wrong" },
+  smtpd_discard_ehlo_keyword_address_maps: { type: "tables", default: "", doc: "EHLO keywords that are not offered, by the address of the client; in the place of smtpd_discard_ehlo_keywords" },
   smtpd_discard_ehlo_keywords: { type: "list", default: "", doc: "EHLO keywords that are not offered" },
   smtpd_end_of_data_restrictions: { type: "list", default: "", doc: "Restrictions on the end of a message, before it is accepted" },
   smtpd_error_sleep_time: { type: "duration", default: "1s", doc: "Pause before each reply after smtpd_soft_error_limit errors" },
@@ -218,6 +220,7 @@ export const PARAMETERS_Q_Z = {
   smtpd_recipient_limit: { type: "integer", default: "1000", min: 1, doc: "Most recipients of one message" },
   smtpd_recipient_overshoot_limit: { type: "integer", default: "1000", min: 1, doc: "Recipients refused beyond the limit before they count as errors" },
   smtpd_recipient_restrictions: { type: "list", default: "", doc: "Restrictions on RCPT, after smtpd_relay_restrictions" },
+  smtpd_reject_filter_maps: { type: "tables", default: "", doc: "Tables that say refusals in other words: looked up is a line, found is what is said in its place" },
   smtpd_reject_footer: { type: "string", default: "", raw: true, doc: "Text behind every refusal" },
   smtpd_reject_footer_maps: { type: "tables", default: "", doc: "Texts behind refusals, by the refusal" },
   smtpd_reject_unlisted_recipient: { type: "boolean", default: "yes", doc: "Refuse recipients that do not exist" },
@@ -284,6 +287,7 @@ export const PARAMETERS_Q_Z = {
   tls_dane_digests: { type: "list", default: "sha512 sha256", min: 1, values: ["sha512", "sha256"], doc: "Digests of TLSA records that are believed, the strongest first" },
   tls_required_enable: { type: "boolean", default: "yes", doc: "Heed the header TLS-Required: no (RFC 8689): for that message no policy is asked for, TLS is taken where it is offered, and any certificate is good" },
   tls_server_sni_maps: { type: "tables", default: "", doc: "Keys and certificates by the name that a client asks for: files as in smtpd_tls_chain_files" },
+  tlsproxy_watchdog_timeout: { type: "duration", default: "$daemon_watchdog_timeout", min: 10, doc: "How long tlsproxy may be silent before master kills it" },
   tlsrpt_contact: { type: "string", default: "postmaster@$mydomain", min: 1, doc: "Own: address that reports on TLS come from, and that is named in them" },
   tlsrpt_organization: { type: "string", default: "$mydomain", min: 1, doc: "Own: name of who reports" },
   transport_maps: { type: "tables", default: "", doc: "Transport and next host by recipient" },

@@ -69,6 +69,8 @@ export interface Service {
   readonly processLimit: number;
   /** May ask master for mailbox helpers. */
   readonly startsHelpers?: true;
+  /** The parameter that says how long it may be silent before master kills it; default: daemon_watchdog_timeout. */
+  readonly watchdog?: ParameterName;
   /** Ends after `max_idle` without work. False for those that hold state or must be there at once. */
   readonly endsWhenIdle: boolean;
   /** It is told the key by which qmgr knows cleanup. */
