@@ -11,7 +11,7 @@
  *
  * lmtp_tls_security_level and lmtp_tls_policy_maps say how much TLS is demanded of a server: none; may, TLS where it is
  * offered; encrypt; fingerprint; verify and secure, a certificate of an authority in lmtp_tls_CAfile for a name that is
- * wanted. What is demanded and not to be had
+ * wanted; dane and dane-only, what TLSA records of the host say (lmtp_dns_support_level), not for unix sockets. What is demanded and not to be had
  * defers the mail (4.7.4, 4.7.5); it never goes in the clear. At level may a server whose handshake fails gets mail that is
  * older than minimal_backoff_time in the clear.
  *

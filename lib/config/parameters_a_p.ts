@@ -242,7 +242,7 @@ export const PARAMETERS_A_P = {
   lmtp_tls_protocols: { type: "list", default: ">=TLSv1", doc: "As smtp_tls_protocols, for LMTP" },
   lmtp_tls_scert_verifydepth: { type: "integer", default: "9", doc: "As smtp_tls_scert_verifydepth, for LMTP" },
   lmtp_tls_secure_cert_match: { type: "list", default: "nexthop", min: 1, doc: "As smtp_tls_secure_cert_match, for LMTP" },
-  lmtp_tls_security_level: { type: "string", default: "", values: ["none", "may", "encrypt", "fingerprint", "verify", "secure"], doc: "As smtp_tls_security_level, for LMTP, which has no DANE" },
+  lmtp_tls_security_level: { type: "string", default: "", values: ["none", "may", "encrypt", "fingerprint", "verify", "secure", "dane", "dane-only"], doc: "As smtp_tls_security_level, for LMTP; unix sockets have no DANE" },
   lmtp_tls_servername: { type: "string", default: "", doc: "As smtp_tls_servername, for LMTP" },
   lmtp_tls_trust_anchor_file: { type: "list", default: "", doc: "As smtp_tls_trust_anchor_file, for LMTP" },
   lmtp_tls_verify_cert_match: { type: "list", default: "hostname", min: 1, doc: "As smtp_tls_verify_cert_match, for LMTP" },
