@@ -127,6 +127,7 @@ export const SERVICE = {
     "lmtp_sasl_security_options",
     "lmtp_sasl_tls_security_options",
     "lmtp_sasl_tls_verified_security_options",
+    "lmtp_send_dummy_mail_auth",
     "lmtp_send_xforward_command",
     "lmtp_sender_dependent_authentication",
     "lmtp_skip_5xx_greeting",

@@ -147,6 +147,7 @@ export const SERVICE = {
     "smtp_sasl_security_options",
     "smtp_sasl_tls_security_options",
     "smtp_sasl_tls_verified_security_options",
+    "smtp_send_dummy_mail_auth",
     "smtp_send_xforward_command",
     "smtp_sender_dependent_authentication",
     "smtp_skip_5xx_greeting",

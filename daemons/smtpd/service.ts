@@ -110,6 +110,7 @@ export const SERVICE = {
     "smtpd_delay_reject",
     "smtpd_discard_ehlo_keyword_address_maps",
     "smtpd_discard_ehlo_keywords",
+    "smtpd_dns_reply_filter",
     "smtpd_end_of_data_restrictions",
     "smtpd_error_sleep_time",
     "smtpd_etrn_restrictions",

@@ -9,6 +9,7 @@ import type { Logger } from "../../lib/log/log.ts";
 import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
+import { filterDns } from "../../lib/proto/dns_filter.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
@@ -134,7 +135,12 @@ export class Server {
       "smtpd_forbid_bare_newline_exclusions",
       settings.smtpd_forbid_bare_newline_exclusions,
     );
-    this.access = new AccessControl(services);
+    const filter = settings.smtpd_dns_reply_filter.length > 0;
+    this.access = new AccessControl(
+      filter
+        ? { ...services, dns: filterDns("smtpd_dns_reply_filter", services.dns, services.maps, log) }
+        : services,
+    );
     this.footer = RejectFooter.from(
       {
         parameter: "smtpd_reject_footer",

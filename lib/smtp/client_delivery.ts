@@ -8,6 +8,7 @@ import { asciiLower } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 import type { Logger } from "../log/log.ts";
 import { needsUtf8, type TlsWish, tlsWish, type TlsWishSettings } from "../mail/send_options.ts";
+import type { FilteredDns } from "../proto/dns_filter.ts";
 import type { SessionCache } from "./client_cache.ts";
 import { type Opened, openSession } from "./client_connect.ts";
 import type { MessageContent } from "./client_content.ts";
@@ -16,7 +17,6 @@ import { type Failure, isLoop, localFailure } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
 import { destinationKey, endpointKey, PLAIN_TERMS, type SessionTerms } from "./client_key.ts";
 import { lookUpHosts } from "./client_lookup.ts";
-import type { ClientDns } from "./client_names.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 import {
   type Attempt,
@@ -45,7 +45,7 @@ import type { Emit } from "./mime_downgrade.ts";
 /** What a delivery works with. */
 export interface DeliveryTools {
   readonly policy: ClientPolicy;
-  readonly dns: ClientDns;
+  readonly dns: FilteredDns;
   /** Addresses of a name by the system's file of host names. */
   readonly native: (name: string) => readonly string[];
   readonly cache: SessionCache;

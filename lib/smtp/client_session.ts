@@ -50,6 +50,8 @@ export class ClientSession {
   tlsStatus = "";
   /** The end of a message goes in a packet of its own, after a pause (smtp_pix_workarounds). */
   delaysEnd = false;
+  /** MAIL says `AUTH=<>`: RFC 4954 section 5, nobody is vouched for as the sender (smtp_send_dummy_mail_auth). */
+  dummyAuth = false;
   /** Deliveries that this connection has been used for. */
   uses = 0;
   /** False when the conversation is in a state from which no other delivery can start. */

@@ -248,7 +248,7 @@ export class Transaction {
     if (this.#policy.xforward) steps.push(...this.#forwarding());
     steps.push({
       kind: "mail",
-      line: mail,
+      line: this.#session.dummyAuth ? `${mail} AUTH=<>` : mail,
       timeout: timeouts.mail,
       doing: "sending MAIL FROM",
       take: (reply) => this.#takeMail(reply),
