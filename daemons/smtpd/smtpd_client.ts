@@ -32,6 +32,11 @@ export interface ClientStanding {
   readonly hidden: HiddenKeywords;
 }
 
+/** An EHLO keyword, in capitals, is kept from the session's client. */
+export function hides({ standing }: { readonly standing: ClientStanding }, keyword: string): boolean {
+  return standing.hidden.words.has(keyword);
+}
+
 /** What a session takes over from the one in whose place it comes: our own counts, and nothing that was said before. */
 export interface Inherited {
   /** What restrictions on the client have left behind; undefined where it is another client now. */

@@ -4,6 +4,7 @@
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import { hides } from "./smtpd_client.ts";
 import { authKeywords } from "./smtpd_auth.ts";
 import type { Session } from "./smtpd_session.ts";
 import { offersStartTls } from "./smtpd_tls.ts";
@@ -32,10 +33,15 @@ export function ehloReply(session: Session): ReplyText | Promise<ReplyText> {
     .then(([verp, xclient, xforward, logins]) => replyText(session, { verp, xclient, xforward, logins }));
 }
 
+/** MAIL and VRFY may have SMTPUTF8. */
+export function takesUtf8(session: Session): boolean {
+  return session.server.settings.smtputf8_enable && !hides(session, "SMTPUTF8");
+}
+
 /** MAIL may have REQUIRETLS. */
 export function takesRequireTls(session: Session): boolean {
   return session.tls !== undefined && session.server.settings.requiretls_enable &&
-    !session.hides("REQUIRETLS");
+    !hides(session, "REQUIRETLS");
 }
 
 /** The lines in Postfix's order. */

@@ -331,16 +331,6 @@ export class Session {
     this.forwarded = undefined;
   }
 
-  /** An EHLO keyword, in capitals, is kept from this client. */
-  hides(keyword: string): boolean {
-    return this.standing.hidden.words.has(keyword);
-  }
-
-  /** MAIL and VRFY may have SMTPUTF8. */
-  get takesUtf8(): boolean {
-    return this.server.settings.smtputf8_enable && !this.hides("SMTPUTF8");
-  }
-
   /** As the log names it. */
   get protocol(): "ESMTP" | "SMTP" {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
