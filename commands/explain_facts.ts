@@ -7,7 +7,7 @@
 // Access
 import type { Refusal, Step } from "../lib/access/policy.ts";
 // Server skeleton
-import type { Ground } from "../lib/server/decisions.ts";
+import type { Ground, LaterRefusal } from "../lib/server/decisions.ts";
 
 /** Who sends, as the command line has it. */
 export interface AskedMail {
@@ -38,6 +38,20 @@ export interface SmtpFacts {
   /** It is accepted although the mail does not end here. */
   readonly relayed: boolean;
   readonly refusal?: Refusal;
+  /** What is asked at DATA, and at the end of the message of which nothing is known here. */
+  readonly dataSteps: readonly Step[];
+  readonly endSteps: readonly Step[];
+  /** What refuses the message then. */
+  readonly later?: LaterRefusal;
+}
+
+/** The content filter that mail goes to in the place of where it leads. */
+export interface FilterFacts {
+  /** "transport:nexthop"; the next hop may be missing. */
+  readonly target: string;
+  /** "content_filter", or the restriction that says FILTER. */
+  readonly rule: string;
+  readonly place: string;
 }
 
 /** One change of an address. */
@@ -87,6 +101,8 @@ export interface EndFacts {
   readonly nexthop: string;
   readonly steps: readonly AddressStep[];
   readonly grounds: readonly Ground[];
+  /** A filter gets it: transport and next hop are the filter's. */
+  readonly filter?: FilterFacts;
   readonly delivery: Delivery;
 }
 

@@ -12,6 +12,7 @@ import { asciiLower } from "../lib/vstring/ascii.ts";
 import { TABLE_SERVERS } from "../lib/table/table_servers.ts";
 // Mail
 import { quoteAddress } from "../lib/mail/address.ts";
+import { filterRoute } from "../lib/mail/filter_route.ts";
 // Internal protocols
 import { receiveFlags } from "../lib/proto/cleanup_client.ts";
 import type { DnsLookup } from "../lib/proto/dns_client.ts";
@@ -35,6 +36,7 @@ import type {
   Delivery,
   EndFacts,
   Explanation,
+  FilterFacts,
   RecipientFacts,
   SmtpFacts,
 } from "./explain_facts.ts";
@@ -92,6 +94,7 @@ export class Explainer {
   readonly #pipeline: AddressPipeline;
   /** CLEANUP_FLAG bits. */
   readonly #flags: number;
+  #filter: FilterFacts | undefined;
 
   /** @param entry the smtpd service that takes the mail; undefined where there is none */
   constructor(tools: ExplainTools, asked: AskedMail, entry: ServiceEntry | undefined) {
@@ -111,6 +114,7 @@ export class Explainer {
     );
     const options = entry === undefined ? [] : configuration.scopeOf(entry).value("receive_override_options");
     this.#flags = receiveFlags(options as readonly string[]);
+    this.#filter = contentFilter(configuration, entry);
   }
 
   /** Everything that is decided, in order. */
@@ -119,7 +123,8 @@ export class Explainer {
     const sender = await this.#rewritten("envelope_sender", this.#asked.sender);
     const recipients = await this.#forwarded(await this.#recipients(sender.canonical));
     const ends = recipients.flatMap((each) => each.ends);
-    const good = smtp?.accepted !== false && recipients.every((each) => each.trouble === undefined) &&
+    const good = smtp?.accepted !== false && smtp?.later === undefined &&
+      recipients.every((each) => each.trouble === undefined) &&
       ends.every(({ delivery }) => isDelivered(delivery));
     return { asked: this.#asked, ...(smtp === undefined ? {} : { smtp }), sender, recipients, good };
   }
@@ -130,10 +135,17 @@ export class Explainer {
     const { sender, recipient, client, clientName, reverseName, nameTrouble, helo, sasl } = this.#asked;
     const decisions = new Decisions(configuration, services, { dns, servers: TABLE_SERVERS });
     const steps: Step[] = [];
+    const dataSteps: Step[] = [];
+    const endSteps: Step[] = [];
+    const taken = { RCPT: steps, DATA: dataSteps, "END-OF-MESSAGE": endSteps };
     const asked = { address: client, name: clientName, reverseName, nameTrouble, helo, sasl, sender };
     const view = { ...asked, recipient: quoteAddress(recipient) };
-    const decision = await decisions.ask(entry, view, (step) => steps.push(step));
-    const { reply, accepted, relayed, refusal, trusted } = decision;
+    const decision = await decisions.ask(entry, view, (step, stage) => taken[stage].push(step));
+    const { reply, accepted, relayed, refusal, trusted, later, effects } = decision;
+    const filter = effects.findLast(({ kind }) => kind === "filter");
+    if (filter !== undefined && "text" in filter) {
+      this.#filter = filterOfRule(filter.text, [...steps, ...dataSteps, ...endSteps]);
+    }
     return {
       service: entry.name,
       place: formatPlace(entry.place),
@@ -144,6 +156,9 @@ export class Explainer {
       accepted,
       relayed,
       ...(refusal === undefined ? {} : { refusal }),
+      dataSteps,
+      endSteps,
+      ...(later === undefined ? {} : { later }),
     };
   }
 
@@ -207,7 +222,9 @@ export class Explainer {
     const rewriting = await this.#rewritten("envelope_recipient", address);
     const { tree, addresses, trouble } = await this.#expanded(rewriting.canonical);
     const ends: EndFacts[] = [];
-    for (const each of addresses) ends.push(await this.#end(sender, each));
+    // What local forwards is a new message, of no SMTP server.
+    const filter = role === "forwarded" ? undefined : this.#filter;
+    for (const each of addresses) ends.push(await this.#end(sender, each, filter));
     const why = rewriting.trouble ?? trouble;
     return {
       role,
@@ -244,7 +261,7 @@ export class Explainer {
     return { tree, addresses: [...unique.values()] };
   }
 
-  async #end(sender: string, address: string): Promise<EndFacts> {
+  async #end(sender: string, address: string, filter: FilterFacts | undefined): Promise<EndFacts> {
     const resolved = await this.#decisions.rewrite.resolve(sender, address);
     const steps = this.#notes.takeSteps();
     const grounds = this.#notes.takeGrounds();
@@ -253,16 +270,46 @@ export class Explainer {
       const delivery = { kind: "deferred" as const, place: "", text };
       return { address, class: "", transport: "", nexthop: "", steps, grounds, delivery };
     }
-    const { class: kind, transport, nexthop, recipient } = resolved;
+    const { class: kind, recipient } = resolved;
+    const { configuration } = this.#tools;
+    const filters = filter !== undefined && !resolved.bad;
+    const { transport, nexthop } = filters
+      ? filterRoute(filter.target, configuration.settings.default_filter_nexthop, recipient)
+      : resolved;
     const delivery = await deliveryOf({ ...this.#tools, decisions: this.#decisions }, {
       ...resolved,
+      transport,
+      nexthop,
       sender,
     });
     // What local asks on its way is shown there.
     this.#notes.takeSteps();
     this.#notes.takeGrounds();
-    return { address: recipient, class: kind, transport, nexthop, steps, grounds, delivery };
+    const facts = { address: recipient, class: kind, transport, nexthop, steps, grounds, delivery };
+    return filters ? { ...facts, filter } : facts;
   }
+}
+
+/** What content_filter says for mail that comes in by a service, or from this host's programs. */
+function contentFilter(
+  configuration: Configuration,
+  entry: ServiceEntry | undefined,
+): FilterFacts | undefined {
+  const taker = entry ?? configuration.services.find(({ command }) => command === "pickup");
+  if (taker === undefined) return undefined;
+  const scope = configuration.scopeOf(taker);
+  const target = String(scope.value("content_filter"));
+  const place = scope.setting("content_filter");
+  return target === "" || place === undefined
+    ? undefined
+    : { target, rule: "content_filter", place: formatPlace(place) };
+}
+
+/** The restriction that wants the filter. */
+function filterOfRule(target: string, steps: readonly Step[]): FilterFacts {
+  const step = steps.findLast(({ note }) => note === `filter ${target}`);
+  const place = step?.entry?.place || step?.rule.place || "";
+  return { target, rule: step?.rule.text ?? "FILTER", place };
 }
 
 /** The tree below an address; what was expanded already is not expanded again. */

@@ -71,17 +71,30 @@ function addSmtp(page: Page, { asked }: Explanation, smtp: SmtpFacts): void {
   );
   page.add(1, smtp.trusted ? "is in mynetworks" : "is not in mynetworks", smtp.mynetworks);
   if (asked.sasl !== "") page.add(1, `is logged in as ${printable(asked.sasl)}`);
+  addSteps(page, smtp.steps);
+  page.add(1, `reply: ${printable(smtp.reply)}`);
+  addSteps(page, smtp.dataSteps);
+  addSteps(page, smtp.endSteps, ", asked with the message's content");
+  if (smtp.later !== undefined) {
+    const when = smtp.later.stage === "DATA" ? "DATA" : "the end of the message";
+    page.add(1, `reply to ${when}: ${printable(smtp.later.reply)}`);
+  }
+  if (smtp.relayed) page.add(1, "this is relaying: the mail does not end here");
+  if (!smtp.accepted || smtp.later !== undefined) {
+    page.add(0, "what follows is what would become of the mail if it were accepted");
+  }
+}
+
+/** @param more stands behind the name of each list */
+function addSteps(page: Page, steps: readonly Step[], more = ""): void {
   let parameter = "";
-  for (const step of smtp.steps) {
+  for (const step of steps) {
     if (step.rule.parameter !== parameter && step.rule.text !== step.rule.parameter) {
-      page.add(1, step.rule.parameter, step.rule.place);
+      page.add(1, `${step.rule.parameter}${more}`, step.rule.place);
     }
     parameter = step.rule.parameter;
     addStep(page, step, step.rule.text === parameter ? 1 : 2);
   }
-  page.add(1, `reply: ${printable(smtp.reply)}`);
-  if (smtp.relayed) page.add(1, "this is relaying: the mail does not end here");
-  if (!smtp.accepted) page.add(0, "what follows is what would become of the mail if it were accepted");
 }
 
 const OUTCOMES: Readonly<Record<Step["outcome"], string>> = {
@@ -145,6 +158,10 @@ function addEnd(page: Page, end: EndFacts): void {
   page.add(0, `delivery to <${show(end.address)}>`);
   addChanges(page, 1, end.steps);
   for (const ground of end.grounds) addGround(page, 1, ground);
+  const { filter } = end;
+  if (filter !== undefined) {
+    page.add(1, `${filter.rule}: the filter ${printable(filter.target)} gets it first`, filter.place);
+  }
   if (end.class !== "") {
     page.add(
       1,

@@ -66,8 +66,7 @@ export async function copyRecords(
         );
       }
       if (type === RECORD.FROM) await demandSender?.(decodeText(data));
-      // A size record is the writer's own, and pickup's reader has no use for it.
-      if (type !== RECORD.SIZE) file.record(type, data);
+      file.record(type, data);
       if (type !== rules.end) continue;
       segment++;
       if (segment === SEGMENTS.length) return;

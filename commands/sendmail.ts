@@ -20,6 +20,8 @@
  * - `-F NAME` full name for a From: header that has to be added. Default: `NAME`, else that of the password file.
  * - `-i`, `-oi` a line with only a dot is text.
  * - `-B 7BIT|8BITMIME`, `-N never|success,failure,delay`, `-R full|hdrs`, `-V ENVID` as their names say (RFC 3461).
+ * - `-O requiretls=yes` the message goes only over TLS, to servers with REQUIRETLS (RFC 8689; smtp_requiretls_policy);
+ *   `-O smtputf8=yes` it needs SMTPUTF8 where an address or a header is not ASCII.
  * - `-XV`, `-XVxy` VERP: each recipient's copy comes from a sender that names the recipient, with
  *   `default_verp_delimiters` or with the two characters given. `-V` and `-V+=` in the old form mean the same.
  * - `-v` a report of the first attempt is mailed to the sender.
@@ -28,7 +30,7 @@
  * - `-bm` post (the default); `-bs` SMTP on standard input and output; `-bp` list the queue (mailq); `-bi`, `-I`,
  *   `-oAFILE` check the alias tables (newaliases); `-q`, `-qIID`, `-qRSITE` deliver the queue, a message, a site now.
  * - `-C PATH` directory with main.toml, or the path of main.toml.
- * - `-A -L -O -U -X -a -c -e -h -m -o -p -x` and their values are taken and mean nothing.
+ * - `-A -L -U -X -a -c -e -h -m -o -p -x`, other options of `-O`, and their values are taken and mean nothing.
  *
  * `-bs` passes the conversation on to the SMTP server of the running mail system: over its unix socket if
  * master.toml has one, else over loopback to its first TCP port.

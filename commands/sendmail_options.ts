@@ -8,6 +8,7 @@ import { asciiLower, isAlpha, parseDecimal, splitBlanks, trimBlanks } from "../l
 import { printable } from "../lib/vstring/printable.ts";
 // Mail
 import { parseNotify, parseRet } from "../lib/mail/notify.ts";
+import { SENDOPT_REQUIRETLS, SENDOPT_SMTPUTF8_REQUESTED } from "../lib/mail/send_options.ts";
 import { areVerpDelimiters } from "../lib/mail/verp.ts";
 // This program
 import { parseOptions } from "./options.ts";
@@ -50,6 +51,8 @@ export interface SendmailPlan {
   readonly ret: number;
   /** -V; empty: not given. */
   readonly envelopeId: string;
+  /** -O requiretls=yes, -O smtputf8=yes: SENDOPT bits. */
+  readonly sendOptions: number;
   /** -XV: VERP delimiters, empty for those of the site; undefined: no VERP. */
   readonly verp: string | undefined;
   /** -v: a report of the first attempt is mailed to the sender. */
@@ -69,6 +72,11 @@ const ENVELOPE_ID_LIMIT = 100;
 
 /** Delimiters by which the old form of -XV is known, whatever the site allows. */
 const OLD_VERP_DELIMITERS = "-=+";
+
+const SEND_OPTIONS: ReadonlyMap<string, number> = new Map([
+  ["requiretls", SENDOPT_REQUIRETLS],
+  ["smtputf8", SENDOPT_SMTPUTF8_REQUESTED],
+]);
 
 const BODY_TYPES: ReadonlyMap<string, string> = new Map([["7bit", "7bit"], ["8bitmime", "8bit"]]);
 
@@ -99,6 +107,7 @@ export function readSendmailOptions(args: readonly string[]): SendmailPlan {
     notify: 0,
     ret: 0,
     envelopeId: "",
+    sendOptions: 0,
     verp: undefined,
     reported: false,
     verified: false,
@@ -145,6 +154,7 @@ const APPLY: ReadonlyMap<string, Apply> = new Map<string, Apply>([
     if (notify === undefined) warn("bad -N option value -- ignored");
     else plan.notify = notify;
   }],
+  ["O", (plan, value) => applySendOption(plan, value)],
   ["R", (plan, value, warn) => {
     const ret = parseRet(value);
     if (ret === undefined) warn("bad -R option value -- ignored");
@@ -189,6 +199,16 @@ function refuseBesideVerify({ fromHeaders, notify, ret, reported }: SendmailPlan
 function applyOldOption(plan: Mutable<SendmailPlan>, value: string): void {
   if (value === "i") plan.dotEnds = false;
   else if (value.startsWith("A")) plan.mode = { kind: "aliases", database: value.slice(1) };
+}
+
+/** What the message demands of its way; other options of that form were Sendmail's, and mean nothing. */
+function applySendOption(plan: Mutable<SendmailPlan>, text: string): void {
+  const equals = text.indexOf("=");
+  const bit = SEND_OPTIONS.get(asciiLower(text.slice(0, Math.max(0, equals))));
+  if (bit === undefined) return;
+  const value = asciiLower(text.slice(equals + 1));
+  if (value !== "yes" && value !== "no") throw usage(`-O ${printable(text, 40)}: neither yes nor no`);
+  plan.sendOptions = value === "yes" ? plan.sendOptions | bit : plan.sendOptions & ~bit;
 }
 
 function readMode(value: string): SendmailMode {

@@ -8,7 +8,7 @@ import { encodeText } from "../lib/vstring/byte_builder.ts";
 import { GREATER, startsWithIgnoreCase } from "../lib/vstring/ascii.ts";
 // Mail
 import type { QueueId } from "../lib/mail/queue_id.ts";
-import { formatTime, TRACE_RECORD, TRACE_USER_VERIFY } from "../lib/mail/queue_file.ts";
+import { formatSizeRecord, formatTime, TRACE_RECORD, TRACE_USER_VERIFY } from "../lib/mail/queue_file.ts";
 import { RECORD } from "../lib/mail/record.ts";
 import { areVerpDelimiters } from "../lib/mail/verp.ts";
 // This program
@@ -109,6 +109,7 @@ function readVerp({ verp }: SendmailPlan, sender: string, settings: SubmitSettin
 
 function writeEnvelope(file: MaildropFile, plan: SendmailPlan, envelope: Envelope): void {
   file.record(RECORD.TIME, formatTime(Date.now()));
+  if (plan.sendOptions !== 0) file.record(RECORD.SIZE, sizeOf(plan.sendOptions));
   if (plan.envelopeId !== "") attribute(file, "envelope_id", plan.envelopeId);
   if (plan.ret !== 0) attribute(file, "ret_flags", plan.ret);
   attribute(file, "rewrite_context", plan.gateway ? "remote" : "local");
@@ -120,6 +121,12 @@ function writeEnvelope(file: MaildropFile, plan: SendmailPlan, envelope: Envelop
   if (plan.encoding !== "") attribute(file, "encoding", plan.encoding);
   writeRecipients(file, envelope.recipients, plan.notify);
   file.record(RECORD.MESSAGE, "");
+}
+
+/** A size record before anybody knows the size: as Postfix's sendmail says what the message demands of its way. */
+function sizeOf(sendOptions: number): string {
+  const unknown = { contentSize: 0, dataOffset: 0, recipientCount: 0, qmgrFlags: 0, contentLength: 0 };
+  return formatSizeRecord({ ...unknown, sendOptions });
 }
 
 function writeRecipients(file: MaildropFile, recipients: readonly string[], notify: number): void {

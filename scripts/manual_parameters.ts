@@ -102,8 +102,9 @@ function quote(text: string): string {
 }
 
 /** The type, with the bounds of its values. */
-export function typeText({ type, min, max, values, absolute }: Parameter): string {
-  if (values !== undefined) return `${type === "list" ? "list of " : ""}${values.join(", ")}`;
+export function typeText({ type, min, max, values, orTables, absolute }: Parameter): string {
+  const tables = orTables === true ? " and tables" : "";
+  if (values !== undefined) return `${type === "list" ? "list of " : ""}${values.join(", ")}${tables}`;
   if (type === "templates") return "absolute path";
   if (type === "string") return absolute ? "absolute path" : "string";
   if (type !== "integer" && type !== "duration") return type;

@@ -19,6 +19,7 @@ import { type Report, type ReportKind, type ReportSystem, wantsReport } from "..
 import { RET } from "../../lib/mail/notify.ts";
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { type QueueId, toQueueId } from "../../lib/mail/queue_id.ts";
+import { SENDOPT_SMTPUTF8_REQUESTED, type TlsWish, tlsWish } from "../../lib/mail/send_options.ts";
 import { verpSender } from "../../lib/mail/verp.ts";
 // Protocols
 import {
@@ -205,7 +206,8 @@ export class BounceService {
     original: Original | undefined,
   ): Promise<void> {
     const report = this.#report(id, request, notice, original);
-    const submission = await this.#submit({
+    const requiresTls = this.#wish(request) === "required" && !this.#settings.requiretls_redact_dsn;
+    const submission = await this.#submit(requiresTls, {
       report,
       system: this.#system,
       from: notice.from,
@@ -228,9 +230,14 @@ export class BounceService {
     this.#log.warning(`${id}: postmaster notice failed while ${doing} ${printable(request.sender)}: ${why}`);
   }
 
-  #submit(source: ReportSource): Promise<Submission> {
+  #wish({ sendOptions }: Reported): TlsWish {
+    return tlsWish(sendOptions, this.#settings);
+  }
+
+  #submit(requiresTls: boolean, source: ReportSource): Promise<Submission> {
     const flags = internalFlags(this.#settings.internal_mail_filter_classes, "bounce") |
       (source.report.smtputf8 ? CLEANUP_FLAG.SMTPUTF8 : 0) |
+      (requiresTls ? CLEANUP_FLAG.REQUIRETLS : 0) |
       utf8Flag(this.#settings.smtputf8_autodetect_classes, "bounce");
     const produce = (sink: RecordSink) => produceReport(sink, source);
     return submitMessage(this.#cleanup, flags, produce, { lineLimit: this.#settings.line_length_limit });
@@ -241,6 +248,9 @@ export class BounceService {
     // RFC 3461 section 6.2: RET=FULL need not be honoured for a long message; a reflector of large mail would be worse.
     const tooLong = length === 0 || length > this.#settings.bounce_size_limit;
     const asked = notice.content === "asked" && request.ret === RET.HEADERS;
+    const wish = this.#wish(request);
+    // RFC 8689 section 5: the way back may be one that REQUIRETLS does not go, so the text stays here.
+    const redacted = wish === "required" && this.#settings.requiretls_redact_dsn;
     return {
       kind: request.report,
       postmaster: notice.postmaster,
@@ -249,10 +259,11 @@ export class BounceService {
       sender: request.sender,
       envelopeId: request.envelopeId,
       arrivalTime: original?.arrivalTime ?? 0,
-      smtputf8: request.smtputf8,
+      smtputf8: (request.sendOptions & SENDOPT_SMTPUTF8_REQUESTED) !== 0,
+      tlsNotRequired: wish === "not required",
       encoding: request.encoding,
       messageId: this.#settings.enable_threaded_bounces ? readMessageId(original) : "",
-      headersOnly: notice.content === "headers" || tooLong || asked,
+      headersOnly: notice.content === "headers" || tooLong || asked || redacted,
       time: Date.now(),
     };
   }

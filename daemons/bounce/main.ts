@@ -24,7 +24,8 @@
  * from the null sender, and who among the postmasters gets copies, follows `notify_classes`. Mail from the
  * double-bounce address is never reported on. Recipients whose NOTIFY does not ask for the report are left out of
  * it; a report without recipients is not sent. A message longer than `bounce_size_limit`, or one sent with RET=HDRS,
- * comes back as its header only.
+ * comes back as its header only. So does one with REQUIRETLS (requiretls_redact_dsn), and the report goes without it: the way
+ * back may be another. A report on mail with TLS-Required: no has that header too.
  *
  * The texts are Postfix's, or those of the file that `bounce_template_file` names, bounce(5). master reads that file
  * and replaces the names in it: a fault in it is said at start, and a change takes effect with `reload`.
@@ -37,7 +38,7 @@
  *
  * ## Standards
  * RFC 3461 (DSN extension), RFC 3464 (delivery status), RFC 3834 (automatic responses), RFC 5321 (null sender),
- * RFC 6522 (multipart/report), RFC 6533 (internationalised reports).
+ * RFC 6522 (multipart/report), RFC 6533 (internationalised reports), RFC 8689 (REQUIRETLS).
  *
  * ## Diagnostics
  * `ID: sender non-delivery notification: NEWID`, the same with "delay notification" and "delivery status

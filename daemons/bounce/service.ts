@@ -38,7 +38,10 @@ export const SERVICE = {
     "myorigin",
     "notify_classes",
     "queue_directory",
+    "requiretls_enable",
+    "requiretls_redact_dsn",
     "smtputf8_autodetect_classes",
     "smtputf8_enable",
+    "tls_required_enable",
   ],
 } as const satisfies Service;

@@ -4,7 +4,7 @@
  */
 // Utility
 import { CR, LF, SPACE } from "../../lib/vstring/ascii.ts";
-import { isUtf8 } from "../../lib/vstring/byte_builder.ts";
+import { encodeText, isUtf8 } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { roleOfHeader } from "../../lib/mail/header_rewrite.ts";
@@ -15,9 +15,15 @@ import {
   type MimeHandler,
   MimeReader,
 } from "../../lib/mail/mime_structure.ts";
-import { SENDOPT_SMTPUTF8_HEADER, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
 import { appendRecordSlice, RECORD, type RecordCursor } from "../../lib/mail/record.ts";
+import {
+  SENDOPT_REQUIRETLS,
+  SENDOPT_SMTPUTF8_HEADER,
+  SENDOPT_SMTPUTF8_REQUESTED,
+  SENDOPT_TLS_NOT_REQUIRED,
+} from "../../lib/mail/send_options.ts";
 // Server skeleton
+import { REQUIRE_TLS_HEADER } from "../../lib/proto/cleanup_bits.ts";
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 import { type ContentEvent, lookUpEvents } from "../../lib/proto/content_checks.ts";
 import type { LineLookup } from "../../lib/proto/proxymap_client.ts";
@@ -41,6 +47,7 @@ const FAULT_ORDER: readonly MimeFault[] = ["nesting", "headerData", "bodyData", 
 /** Characters of a faulty header or line that the log shows. */
 const FAULT_SHOWN = 100;
 const NOTHING = new Uint8Array(0);
+const REQUIRE_TLS = encodeText(REQUIRE_TLS_HEADER);
 
 /** Takes the content's records. */
 export class ContentStage implements MimeHandler {
@@ -310,9 +317,21 @@ export class ContentStage implements MimeHandler {
     state.out.spill();
   }
 
+  /** What the header says of TLS; the note of REQUIRETLS is for a filter that knows nothing of envelopes. */
+  #noteTls(): void {
+    const state = this.#state;
+    const { rules } = state;
+    const { tlsNotRequired, requireTls } = this.#header;
+    if (tlsNotRequired && rules.heedsTlsRequired) state.sendOptions |= SENDOPT_TLS_NOT_REQUIRED;
+    if (!rules.notesRequireTls) return;
+    if (requireTls) state.sendOptions |= SENDOPT_REQUIRETLS;
+    else if ((state.sendOptions & SENDOPT_REQUIRETLS) !== 0) this.#putField(REQUIRE_TLS);
+  }
+
   #endHeader(separated: boolean): undefined {
     const state = this.#state;
     if (state.over) return;
+    this.#noteTls();
     if (state.headerContext !== undefined || state.rules.alwaysAddMissingHeaders) {
       const made = missingHeaders(this.#header, {
         queueId: state.out.id,

@@ -7,14 +7,14 @@ import { decodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { NOTIFY } from "../../lib/mail/notify.ts";
+import { appendAttribute, formatTime } from "../../lib/mail/queue_file.ts";
+import { appendRecord, NUMBER_WIDTH, RECORD } from "../../lib/mail/record.ts";
 import {
-  appendAttribute,
-  formatTime,
+  SENDOPT_ALL,
   SENDOPT_SMTPUTF8_RECIPIENT,
   SENDOPT_SMTPUTF8_REQUESTED,
   SENDOPT_SMTPUTF8_SENDER,
-} from "../../lib/mail/queue_file.ts";
-import { appendRecord, NUMBER_WIDTH, RECORD } from "../../lib/mail/record.ts";
+} from "../../lib/mail/send_options.ts";
 import { areVerpDelimiters } from "../../lib/mail/verp.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
@@ -200,8 +200,11 @@ export class EnvelopeStage {
     else {
       if (name === "rewrite_context") this.#takeContext(value());
       else if (name === "encoding") state.encoding = value();
-      else if (name === "sendopts") state.sendOptions |= parseDecimal(value(), 0xff) ?? 0;
-      else if (state.notes) this.#note(name, value);
+      else if (name === "sendopts") {
+        // They stand in the size record.
+        state.sendOptions |= parseDecimal(value(), SENDOPT_ALL) ?? 0;
+        return undefined;
+      } else if (state.notes) this.#note(name, value);
       appendRecord(state.out.records, RECORD.ATTRIBUTE, pair);
       if (state.recipients > 0) state.mixed = true;
     }

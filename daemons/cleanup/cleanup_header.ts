@@ -4,7 +4,7 @@
  */
 // Utility
 import { decodeSlice, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
-import { asciiLower, COLON, LF, trimBlanks } from "../../lib/vstring/ascii.ts";
+import { asciiLower, COLON, equalsIgnoreCase, LF, trimBlanks } from "../../lib/vstring/ascii.ts";
 // Mail
 import { formatMailDate } from "../../lib/mail/date.ts";
 import { headerNameLength } from "../../lib/mail/header.ts";
@@ -18,6 +18,9 @@ import type { AddressPipeline } from "../../lib/rewrite/canonical_address.ts";
 /** Longest header name that is looked at, bytes; a longer one is no header that cleanup knows. */
 const NAME_LIMIT = 40;
 
+/** Longest value that may be a word with blanks around it, bytes. */
+const WORD_ROOM = 100;
+
 /** What is known of a message's header so far. */
 export class HeaderState {
   readonly seen = new Set<string>();
@@ -28,6 +31,10 @@ export class HeaderState {
   encoding: "" | "7bit" | "8bit" = "";
   /** The header has Resent- fields: what is missing is made with that prefix. */
   resent = false;
+  /** "TLS-Required: no" (RFC 8689 section 3). */
+  tlsNotRequired = false;
+  /** "Require-TLS-ESMTP: yes": the message was with a filter, and its sender had asked for REQUIRETLS. */
+  requireTls = false;
 }
 
 /** The name of a header in lower case, or an empty string when the line is no header. */
@@ -48,6 +55,12 @@ export function noteHeader(state: HeaderState, name: string, field: Uint8Array):
     case "content-transfer-encoding":
       noteEncoding(state, name, field);
       break;
+    case "tls-required":
+      state.tlsNotRequired ||= isWord(valueOf(field), "no");
+      break;
+    case "require-tls-esmtp":
+      state.requireTls ||= isWord(valueOf(field), "yes");
+      break;
     default:
       if (name.startsWith("resent-")) state.resent = true;
   }
@@ -59,6 +72,11 @@ export function noteEncoding(state: HeaderState, name: string, field: Uint8Array
   const value = asciiLower(trimBlanks(decodeText(valueOf(field).subarray(0, 100))));
   if (value === "8bit" || value === "binary") state.encoding = "8bit";
   else if (value === "7bit" && state.encoding === "") state.encoding = "7bit";
+}
+
+/** True for a header whose value is the word, in any case. */
+function isWord(value: Uint8Array, word: string): boolean {
+  return value.length <= WORD_ROOM && equalsIgnoreCase(trimBlanks(decodeText(value)), word);
 }
 
 function valueOf(field: Uint8Array): Uint8Array {

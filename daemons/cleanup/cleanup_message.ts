@@ -9,8 +9,9 @@ import type { Logger } from "../../lib/log/log.ts";
 import { CR, LF } from "../../lib/vstring/ascii.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
-import { appendAttribute, QMGR_READ_ALL, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
+import { appendAttribute, QMGR_READ_ALL } from "../../lib/mail/queue_file.ts";
 import { appendRecord, BadRecordError, RECORD, RecordCursor } from "../../lib/mail/record.ts";
+import { SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/send_options.ts";
 // Server skeleton
 import type { RequestValues } from "../../lib/ipc/protocol.ts";
 import { type CLEANUP, CLEANUP_FLAG, CLEANUP_STATUS, ENVELOPE_LIMIT } from "../../lib/proto/protocols.ts";

@@ -49,6 +49,10 @@ export interface CleanupRules {
   /** Headers of mail from elsewhere are completed too (remote_header_rewrite_domain). */
   readonly rewritesRemote: boolean;
   readonly smtputf8: boolean;
+  /** "TLS-Required: no" is heard (tls_required_enable). */
+  readonly heedsTlsRequired: boolean;
+  /** REQUIRETLS stands in a header too (requiretls_esmtp_header). */
+  readonly notesRequireTls: boolean;
   readonly undisclosedRecipients: string;
   /** verp_delimiter_filter */
   readonly verpFilter: string;
@@ -75,6 +79,8 @@ export function rulesFrom(settings: CleanupSettings): CleanupRules {
     hostName: settings.myhostname,
     rewritesRemote: settings.remote_header_rewrite_domain !== "",
     smtputf8: settings.smtputf8_enable,
+    heedsTlsRequired: settings.tls_required_enable,
+    notesRequireTls: settings.requiretls_enable && settings.requiretls_esmtp_header,
     undisclosedRecipients: settings.undisclosed_recipients_header,
     verpFilter: settings.verp_delimiter_filter,
   };

@@ -7,6 +7,7 @@ import type { Logger } from "../../lib/log/log.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import { quoteAddress } from "../../lib/mail/address.ts";
+import { SENDOPT_REQUIRETLS } from "../../lib/mail/send_options.ts";
 // Server skeleton
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
 // This program
@@ -82,6 +83,7 @@ export class MessageState {
     this.flags = rules.smtputf8 ? flags : flags & ~CLEANUP_FLAG.AUTOUTF8;
     this.rules = rules;
     this.log = log;
+    if (this.has(CLEANUP_FLAG.REQUIRETLS)) this.sendOptions |= SENDOPT_REQUIRETLS;
     this.notes = rules.inspection !== undefined;
   }
 

@@ -13,6 +13,9 @@
  *   program that makes queue files. While qmgr says that mail comes in faster than it is taken, each message waits for
  *   in_flow_delay before it is begun.
  *
+ *   REQUIRETLS stands in the size record, and with requiretls_esmtp_header in a header, Require-TLS-ESMTP: yes: a message that
+ *   comes back from a filter with that header is one that came with REQUIRETLS. TLS-Required: no in the header is noted too.
+ *
  *   When a message is whole, filters (milters) are told its content: those of the SMTP session, whose connections smtpd
  *   lends for that, or those of non_smtpd_milters, for which cleanup makes up a session. Each filter sees what the one
  *   before it has left. What it changes is done when it has ended, all of it or nothing, and the queue file is put
@@ -28,7 +31,7 @@
  *   are refused. It is trusted with every message that comes in.
  *
  * STANDARDS
- *   RFC 5322 (message format), RFC 2045 (Content-Transfer-Encoding), RFC 3461 (DSN attributes)
+ *   RFC 5322 (message format), RFC 2045 (Content-Transfer-Encoding), RFC 3461 (DSN attributes), RFC 8689 (REQUIRETLS, TLS-Required)
  *
  * DIAGNOSTICS
  *   "ID: message-id=<...>" for each message; "ID: reject: ..." for one that is refused; "ID: ACTION: header ..." or

@@ -11,9 +11,11 @@
  *
  * lmtp_tls_security_level and lmtp_tls_policy_maps say how much TLS is demanded of a server: none; may, TLS where it is
  * offered; encrypt; fingerprint; verify and secure, a certificate of an authority in lmtp_tls_CAfile for a name that is
- * wanted. What is demanded and not to be had
+ * wanted; dane and dane-only, what TLSA records of the host say (lmtp_dns_support_level), not for unix sockets. What is demanded and not to be had
  * defers the mail (4.7.4, 4.7.5); it never goes in the clear. At level may a server whose handshake fails gets mail that is
  * older than minimal_backoff_time in the clear.
+ *
+ * REQUIRETLS is passed on to servers that offer it; lmtp_requiretls_policy may demand more, as smtp_requiretls_policy does.
  *
  * With lmtp_sasl_auth_enable the client logs in to servers that have an entry in lmtp_sasl_password_maps, with the best of
  * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN and LOGIN that the security options allow. A login that is refused keeps the
@@ -78,6 +80,7 @@ import { systemAddresses } from "../../lib/safe/process.ts";
 import { DELIVERY } from "../../lib/proto/protocols.ts";
 // Wire protocols
 import { lmtpPolicy } from "../../lib/smtp/client_policy.ts";
+import { RequireTlsPolicy } from "../../lib/smtp/client_requiretls.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
 import { saslConfiguration } from "../../lib/smtp/client_sasl.ts";
 import { ClientTables } from "../../lib/smtp/client_tables.ts";
@@ -95,6 +98,8 @@ await runIpcDaemon(SERVICE, DELIVERY, (context) => {
     rules: (services) => OutgoingRules.from("lmtp", settings, services, (text) => log.warning(text)),
     tables: (maps) => ClientTables.from("lmtp", settings, maps, log),
     tls: lmtpTlsConfiguration(settings, context.clientTls),
+    requireTls: (maps) =>
+      RequireTlsPolicy.from("lmtp", settings, settings.myhostname, maps, (text) => log.warning(text)),
     sasl: saslConfiguration("lmtp", settings),
   });
 });

@@ -13,6 +13,7 @@ import { formatMailDate } from "../../lib/mail/date.ts";
 import { type MailboxOutcome, outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
 import { formatTime } from "../../lib/mail/queue_file.ts";
 import { RECORD } from "../../lib/mail/record.ts";
+import { needsUtf8, SENDOPT_REQUIRETLS } from "../../lib/mail/send_options.ts";
 // Wire protocols
 import { type RecordSink, type Submission, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "../../lib/proto/protocols.ts";
@@ -72,7 +73,10 @@ export async function forward(
   settings: LocalSettings,
   submit: Submit,
 ): Promise<MailboxOutcome> {
-  const flags = CLEANUP_INTERNAL | CLEANUP_FLAG.BOUNCE | (job.request.smtputf8 ? CLEANUP_FLAG.SMTPUTF8 : 0) |
+  const { sendOptions } = job.request;
+  const flags = CLEANUP_INTERNAL | CLEANUP_FLAG.BOUNCE |
+    (needsUtf8(sendOptions) ? CLEANUP_FLAG.SMTPUTF8 : 0) |
+    ((sendOptions & SENDOPT_REQUIRETLS) === 0 ? 0 : CLEANUP_FLAG.REQUIRETLS) |
     utf8Flag(settings.smtputf8_autodetect_classes, "forward");
   try {
     const { status, reason, queueId } = await submit(flags, async (sink) => {

@@ -29,11 +29,12 @@
  *
  * PARAMETERS
  *   daemon_watchdog_timeout, default_process_limit, mail_owner, max_idle, max_use, net_owner, queue_directory,
- *   service_throttle_time, syslog_name, log_format
+ *   service_throttle_time, syslog_name, log_format; of daemons that have a watchdog of their own: postscreen_watchdog_timeout,
+ *   qmgr_daemon_timeout, tlsproxy_watchdog_timeout
  *
  * LIMITS
  *   Finding the number of a listener's descriptor takes Linux's /proc.
- *   daemon_watchdog_timeout counts as 10 seconds when it is less: daemons say every 5 that they are well.
+ *   daemon_watchdog_timeout and the like count as 10 seconds when they are less: daemons say every 5 that they are well.
  *   A new queue_directory takes a stop and a start; so does an address that overlaps with one in use.
  *
  * @module

@@ -2,7 +2,7 @@
  * The supervisor: all services of one configuration, their start, reload and end.
  */
 // Utility
-import { type Configuration, loadConfiguration } from "../../lib/config/configuration.ts";
+import { type Configuration, loadConfiguration, settingsFor } from "../../lib/config/configuration.ts";
 import { describeProblem, type Problem } from "../../lib/config/problem.ts";
 import { type Logger, makeLogger } from "../../lib/log/log.ts";
 import { type BoundListener, findUser, startProcess } from "../../lib/safe/process.ts";
@@ -44,6 +44,8 @@ const PROGRAM_UMASK = 0o077;
 const STOP_GRACE = 5000;
 /** The least silence that means anything, seconds: a daemon that is well says so every HEARTBEAT_INTERVAL. */
 const LEAST_SILENCE = 2 * HEARTBEAT_INTERVAL;
+/** How much silence is too much, unless a daemon's declaration names a parameter of its own. */
+const WATCHDOG = "daemon_watchdog_timeout";
 
 /** The configuration cannot be used; nothing was started or changed. */
 export class ConfigurationError extends Error {
@@ -361,12 +363,13 @@ export class Supervisor implements ServiceHost {
   }
 
   #watch(): void {
-    const limit = Math.max(LEAST_SILENCE, this.#configuration.settings.daemon_watchdog_timeout);
-    for (const { child } of this.processes()) {
-      if (performance.now() - child.lastAlive > limit * 1000) {
-        child.kill(`it was silent for ${limit} seconds`);
-      }
+    for (const { plan, children } of this.#services.values()) {
+      const { watchdog = WATCHDOG } = plan.service;
+      const limit = Number(settingsFor(this.#configuration, plan.entry, [watchdog])[watchdog]);
+      for (const child of children) killSilent(child, limit);
     }
+    const limit = this.#configuration.settings[WATCHDOG];
+    for (const child of this.#helpers.running) killSilent(child, limit);
   }
 
   #startWakeups(): void {
@@ -390,6 +393,12 @@ export class Supervisor implements ServiceHost {
       if (!after.has(key)) this.log.info(`sandbox of ${plan.entry.name}: removed ${key}`);
     }
   }
+}
+
+/** Kills a process that has given no sign of life for so many seconds. */
+function killSilent(child: MasterChild, seconds: number): void {
+  const limit = Math.max(LEAST_SILENCE, seconds);
+  if (performance.now() - child.lastAlive > limit * 1000) child.kill(`it was silent for ${limit} seconds`);
 }
 
 /** Throws when the users that the configuration names cannot be used. */

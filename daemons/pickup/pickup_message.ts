@@ -10,8 +10,9 @@ import { isBlank, LF, parseDecimal, trimBlanks } from "../../lib/vstring/ascii.t
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
 import { envelopeText } from "../../lib/mail/address.ts";
-import { formatTime } from "../../lib/mail/queue_file.ts";
+import { formatTime, parseSizeRecord } from "../../lib/mail/queue_file.ts";
 import { BadRecordError, RECORD, RecordReader } from "../../lib/mail/record.ts";
+import { SENDOPT_ALL, SENDOPT_REQUIRETLS, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/send_options.ts";
 // Wire protocols
 import type { RecordSink } from "../../lib/proto/cleanup_client.ts";
 import { ADDRESS_LIMIT } from "../../lib/proto/protocols.ts";
@@ -24,6 +25,9 @@ const POINTER_LIMIT = 100_000;
 /** Most attributes of one file that belong to the message (queue_file_attribute_count_limit). */
 const ATTRIBUTE_LIMIT = 100;
 
+/** SENDOPT bits that a user may set. */
+const USER_OPTIONS = SENDOPT_SMTPUTF8_REQUESTED | SENDOPT_REQUIRETLS;
+
 /** What is known of a message when its content begins. */
 export interface MessageFacts {
   /** Internal form; empty for the null sender. */
@@ -35,6 +39,7 @@ type Action =
   | "copy"
   | "drop"
   | "time"
+  | "size" // only what the message demands of its way is taken from it
   | "sender"
   | "recipient"
   | "pending" // goes with the next recipient
@@ -57,7 +62,7 @@ interface RecordRow {
 /** The envelope, up to M. */
 const ENVELOPE: readonly RecordRow[] = [
   { type: RECORD.MESSAGE, local: "next", requeued: "next" },
-  { type: RECORD.SIZE, local: "drop", requeued: "drop" },
+  { type: RECORD.SIZE, local: "size", requeued: "size" },
   { type: RECORD.TIME, local: "drop", requeued: "time" },
   { type: RECORD.CTIME, requeued: "drop" },
   { type: RECORD.FULL, local: "copy", requeued: "copy" },
@@ -142,6 +147,8 @@ class MessageCopier {
   #sender: string | undefined;
   #timeSent = false;
   #contextSent = false;
+  /** SENDOPT bits. */
+  #sendOptions = 0;
   #attributes = 0;
   #pointers = 0;
   #contentBegun = false;
@@ -191,6 +198,7 @@ class MessageCopier {
     if (sender === undefined) throw bad("it has no sender");
     this.#sendTime(undefined);
     if (!this.#file.requeued) this.#sink.record(RECORD.ATTRIBUTE, "log_message_origin=local");
+    if (this.#sendOptions !== 0) this.#sink.record(RECORD.ATTRIBUTE, `sendopts=${this.#sendOptions}`);
     if (!this.#contextSent) this.#sink.record(RECORD.ATTRIBUTE, "rewrite_context=local");
     return { sender };
   }
@@ -220,6 +228,9 @@ class MessageCopier {
         return this.#follow();
       case "forget":
         this.#pending = [];
+        return undefined;
+      case "size":
+        this.#takeOptions();
         return undefined;
       case "time":
         this.#sendTime(this.#text());
@@ -260,6 +271,12 @@ class MessageCopier {
     this.#timeSent = true;
     const known = given !== undefined && isTime(given) ? given : formatTime(this.#file.written);
     this.#sink.record(RECORD.TIME, known);
+  }
+
+  /** A user may ask for what a client may ask for; what a message turned out to need is cleanup's to find. */
+  #takeOptions(): void {
+    const { sendOptions } = parseSizeRecord(this.#reader.data);
+    this.#sendOptions = sendOptions & (this.#file.requeued ? SENDOPT_ALL : USER_OPTIONS);
   }
 
   #takeSender(sender: string): Promise<void> | undefined {

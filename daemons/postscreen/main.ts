@@ -35,7 +35,7 @@
  *   See service.ts.
  *
  * LIMITS
- *   No postscreen_reject_footer. What a client that is handed over sends and gets passes two processes:
+ *   What a client that is handed over sends and gets passes two processes:
  *   docs/performance.md has what that costs.
  *
  * @module

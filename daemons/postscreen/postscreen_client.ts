@@ -10,6 +10,9 @@ import { encodeText } from "../../lib/vstring/byte_builder.ts";
 import { formatDelay } from "../../lib/mail/delivery_log.ts";
 // Wire protocols
 import type { ProxiedEnds } from "../../lib/smtp/haproxy.ts";
+// Access
+import type { HiddenKeywords } from "../../lib/access/hidden_keywords.ts";
+import { soften } from "../../lib/access/reply.ts";
 // This program
 import { carry } from "./postscreen_carry.ts";
 import type { Score } from "./postscreen_dnsbl.ts";
@@ -55,6 +58,10 @@ export class ScreenedClient {
   #secure = false;
   #crowded = false;
   #dialogue: Dialogue | undefined;
+  /** EHLO keywords that it is not offered; known when the dialogue begins. */
+  hidden!: HiddenKeywords;
+  /** Replies whose footers are looked up go out in their order. */
+  #sending: Promise<void> | undefined;
   #endEarly: () => void = () => {};
 
   constructor(screen: Screen, channel: Channel, ends: ProxiedEnds, rest: Uint8Array, done: () => void) {
@@ -140,8 +147,9 @@ export class ScreenedClient {
     if (this.#todo.has("pregreet") || this.#todo.has("dnsbl")) await this.#testEarly();
     if (this.#isOver()) return;
     const talks = DIALOGUE_TESTS.some((test) => this.#todo.has(test));
-    if (this.#enforced || this.#keep || talks) this.#talk();
-    else this.#conclude();
+    if (!this.#enforced && !this.#keep && !talks) return this.#conclude();
+    this.hidden = await this.screen.keywords.of(this.ends.clientAddress);
+    if (!this.#isOver()) this.#talk();
   }
 
   /** The tests before the greeting: one waits for the client to talk too early, the other for the lists. */
@@ -272,6 +280,7 @@ export class ScreenedClient {
       return this.reply("454 4.7.0 TLS not available due to local problem");
     }
     this.reply("220 2.0.0 Ready to start TLS");
+    await this.#sending;
     this.#dialogue!.end();
     startTls(client, made, this.screen.settings.postscreen_starttls_timeout * 1000, {
       secured: (plain) => {
@@ -299,9 +308,22 @@ export class ScreenedClient {
     this.#conclude();
   }
 
-  /** Sends a reply. */
+  /** Sends a reply, a refusal with its footer. */
   reply(text: string): void {
-    if (!this.#isOver()) this.#write(this.screen.settings.soft_bounce ? soften(text) : text);
+    if (this.#isOver()) return;
+    const { footer, settings } = this.screen;
+    const reply = settings.soft_bounce ? soften(text) : text;
+    if (footer === undefined) return this.#write(reply);
+    const template = footer.find(reply);
+    const { clientAddress: address, clientPort: port } = this.ends;
+    const say = (found?: string) => this.#write(footer.add({ address, port }, reply, found));
+    if (template === undefined && this.#sending === undefined) return say();
+    const sending = Promise.all([template, this.#sending]).then(([found]) => say(found))
+      .catch((error) => this.screen.services.trouble(`client ${this.name}`, error))
+      .then(() => {
+        if (this.#sending === sending) this.#sending = undefined;
+      });
+    this.#sending = sending;
   }
 
   /** What the tests have come to: told to the log and the cache, then the client goes on to smtpd or away. */
@@ -318,7 +340,9 @@ export class ScreenedClient {
     if (!this.#keep) return this.#handOver();
     this.screen.log.info(`DISCONNECT ${this.name}`);
     this.#end();
-    this.#channel.finish();
+    const channel = this.#channel;
+    if (this.#sending === undefined) channel.finish();
+    else this.#sending.then(() => channel.finish());
   }
 
   #handOver(): void {
@@ -392,10 +416,4 @@ export class ScreenedClient {
   #write(line: string): void {
     this.#channel.write(encodeText(`${line}\r\n`));
   }
-}
-
-/** A refusal as one for now (soft_bounce). */
-function soften(text: string): string {
-  if (!text.startsWith("5")) return text;
-  return `4${text.slice(1, 4)}${text[4] === "5" ? "4" : text[4] ?? ""}${text.slice(5)}`;
 }

@@ -263,11 +263,13 @@ const COMMANDS: ReadonlyMap<string, Run> = new Map<string, Run>([
 
 function greet(dialogue: Dialogue, argument: Uint8Array, verb: "HELO" | "EHLO"): string {
   if (argument.length === 0) return `501 Syntax: ${verb} hostname`;
-  const { settings, hiddenKeywords } = dialogue.client.screen;
+  const { settings } = dialogue.client.screen;
+  const { words: hidden, told } = dialogue.client.hidden;
   dialogue.helo = printable(argument, HELO_LIMIT);
   dialogue.esmtp = verb === "EHLO";
   dialogue.sender = undefined;
   if (verb === "HELO") return `250 ${settings.myhostname}`;
+  if (told !== "") dialogue.client.screen.log.info(`discarding EHLO keywords: ${told}`);
   const keywords = [
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
     ...(settings.postscreen_disable_vrfy_command ? [] : ["VRFY"]),
@@ -277,7 +279,7 @@ function greet(dialogue: Dialogue, argument: Uint8Array, verb: "HELO" | "EHLO"):
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
     "DSN",
-  ].filter((keyword) => !hiddenKeywords.has(keyword.split(" ")[0]!));
+  ].filter((keyword) => !hidden.has(keyword.split(" ")[0]!));
   const lines = [settings.myhostname, ...keywords];
   return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
 }

@@ -2,7 +2,6 @@
  * What all clients of the process share: settings, lists, the cache, and how many clients there are.
  */
 // Utility
-import { asciiUpper } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -11,6 +10,8 @@ import type { CacheClient } from "../../lib/proto/cache_client.ts";
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 // Access
 import { CommandWords } from "../../lib/access/command_words.ts";
+import { KeywordFilter } from "../../lib/access/hidden_keywords.ts";
+import { RejectFooter } from "../../lib/access/reject_footer.ts";
 // This program
 import { AccessList } from "./postscreen_access.ts";
 import { BlockLists, type DnsblogService, parseSite, type Site } from "./postscreen_dnsbl.ts";
@@ -49,8 +50,10 @@ export class Screen {
   readonly access: AccessList;
   readonly lists: BlockLists;
   readonly words: CommandWords;
-  /** EHLO keywords in capitals that are not offered. */
-  readonly hiddenKeywords: ReadonlySet<string>;
+  /** Which EHLO keywords are not offered to a client. */
+  readonly keywords: KeywordFilter;
+  /** What stands behind refusals; undefined: nothing. */
+  readonly footer: RejectFooter | undefined;
   /** Names for the pairs of connections to tlsproxy. */
   readonly tokens = new TokenSource();
   readonly #interfaces: MatchList;
@@ -81,7 +84,24 @@ export class Screen {
       },
       filter: { parameter: "postscreen_command_filter", items: settings.postscreen_command_filter },
     }, services.maps);
-    this.hiddenKeywords = new Set(settings.postscreen_discard_ehlo_keywords.map((word) => asciiUpper(word)));
+    this.keywords = new KeywordFilter({
+      words: settings.postscreen_discard_ehlo_keywords,
+      parameter: "postscreen_discard_ehlo_keyword_address_maps",
+      tables: settings.postscreen_discard_ehlo_keyword_address_maps,
+      maps: services.maps,
+      warn: (text) => services.log.warning(text),
+    });
+    this.footer = RejectFooter.from(
+      {
+        parameter: "postscreen_reject_footer",
+        template: settings.postscreen_reject_footer,
+        tables: settings.postscreen_reject_footer_maps,
+        serverName: settings.myhostname,
+        filter: settings.postscreen_expansion_filter,
+      },
+      services.maps,
+      services.log,
+    );
     const all = settings.postscreen_allowlist_interfaces.flatMap((item) =>
       item === "static:all" ? ["0.0.0.0/0", "[::]/0"] : [item]
     );

@@ -18,6 +18,7 @@ import {
   type QueueDirectory,
   type QueueName,
 } from "../../lib/mail/queue_directory.ts";
+import { filterRoute } from "../../lib/mail/filter_route.ts";
 import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
@@ -45,7 +46,7 @@ import {
 } from "./qmgr_notice.ts";
 import { destinationName, type DestinationQueue } from "./qmgr_queue.ts";
 import { BATCH_LIMIT, spareRecipients } from "./qmgr_recipients.ts";
-import { filterRoute, findRoute } from "./qmgr_route.ts";
+import { findRoute } from "./qmgr_route.ts";
 import { cutText } from "./qmgr_request.ts";
 import type { Outcome, Transport } from "./qmgr_transport.ts";
 

@@ -13,6 +13,7 @@ import {
   TRACE_RECORD,
   TRACE_USER_VERIFY,
 } from "../../lib/mail/queue_file.ts";
+import { SENDOPT_ALL } from "../../lib/mail/send_options.ts";
 import { verpSender } from "../../lib/mail/verp.ts";
 // Server skeleton
 import type { FLUSH, VERIFY } from "../../lib/proto/protocols.ts";
@@ -142,7 +143,7 @@ export function messageValues({ id, envelope }: ActiveMessage) {
     queueName: "active",
     queueId: id,
     encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
-    smtputf8: (envelope.size.sendOptions & 1) !== 0,
+    sendOptions: envelope.size.sendOptions & SENDOPT_ALL,
     sender: envelope.sender,
     envelopeId: envelope.envelopeId,
     ret: envelope.ret,

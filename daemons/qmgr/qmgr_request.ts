@@ -5,7 +5,7 @@
 // Utility
 import { decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
-import { SENDOPT_SMTPUTF8_DERIVED, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/queue_file.ts";
+import { SENDOPT_ALL } from "../../lib/mail/send_options.ts";
 // Server skeleton
 import { DELIVERY } from "../../lib/proto/protocols.ts";
 // This program
@@ -28,11 +28,6 @@ export function textFits(text: string, most: number): boolean {
   return text.length * UNIT_MOST <= most || encodeText(text).length <= most;
 }
 
-/** RFC 6531 section 3.4: mail that was offered with SMTPUTF8 and turned out not to need it goes on without. */
-function needsUtf8(sendOptions: number): boolean {
-  return (sendOptions & SENDOPT_SMTPUTF8_REQUESTED) !== 0 && (sendOptions & SENDOPT_SMTPUTF8_DERIVED) !== 0;
-}
-
 /** An entry as the delivery protocol has it. */
 export function deliveryRequest({ message, recipients, queue }: Entry) {
   const { envelope } = message;
@@ -46,7 +41,7 @@ export function deliveryRequest({ message, recipients, queue }: Entry) {
     dataSize: envelope.size.contentLength,
     nexthop: cutText(queue.nexthop, FIELDS.nexthop.most),
     encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
-    smtputf8: needsUtf8(envelope.size.sendOptions),
+    sendOptions: envelope.size.sendOptions & SENDOPT_ALL,
     sender: cutText(senderFor(envelope, recipients[0]), FIELDS.sender.most),
     envelopeId: envelope.envelopeId,
     ret: envelope.ret,

@@ -2,7 +2,6 @@
  * Where a recipient's mail goes: asked of trivial-rewrite, or remembered.
  */
 // Mail
-import { domainOf } from "../../lib/mail/address.ts";
 import type { EnvelopeRecipient } from "../../lib/mail/queue_file.ts";
 // Server skeleton
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
@@ -20,20 +19,4 @@ export function findRoute(
   const address = redirect === "" ? recipient.address : redirect;
   if (isProbe(message)) return rewrite.resolveProbe(sender, address);
   return rewrite.cachedResolve(sender, address) ?? rewrite.resolve(sender, address);
-}
-
-/**
- * The transport and next hop of a content filter.
- *
- * @param nexthop default_filter_nexthop
- */
-export function filterRoute(
-  filter: string,
-  nexthop: string,
-  recipient: string,
-): { readonly transport: string; readonly nexthop: string } {
-  const colon = filter.indexOf(":");
-  const transport = colon < 0 ? filter : filter.slice(0, colon);
-  const own = colon < 0 ? "" : filter.slice(colon + 1);
-  return { transport, nexthop: own || nexthop || domainOf(recipient) };
 }

@@ -28,6 +28,7 @@ export const SERVICE = {
   inet: "none",
   runs: [],
   runAs: "postern",
+  watchdog: "qmgr_daemon_timeout",
   processLimit: 1,
   endsWhenIdle: false,
   endsLast: true,

@@ -37,6 +37,13 @@
  * defers the mail (4.7.4, 4.7.5); it never goes in the clear. At level may a server whose handshake fails gets mail that is
  * older than minimal_backoff_time in the clear.
  *
+ * Of mail with REQUIRETLS smtp_requiretls_policy says for each destination what is demanded: enforce, a certificate that is
+ * compared (levels fingerprint, verify, secure, dane, dane-only) and a server that offers REQUIRETLS over TLS;
+ * opportunistic+starttls, TLS; opportunistic and disable, nothing. A host that is not good enough is passed over; where
+ * none is, the mail goes back (5.7.10, 5.7.30). Mail with the header TLS-Required: no goes over what TLS there is
+ * (tls_required_enable): no policy is asked for. The log says what came of it, as tls=secure/requiretls
+ * (smtp_log_tls_feature_status).
+ *
  * With smtp_sasl_auth_enable the client logs in to servers that have an entry in smtp_sasl_password_maps, with the best of
  * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN and LOGIN that the security options allow. A login that is refused keeps the
  * mail.
@@ -67,7 +74,7 @@
  *
  * ## Standards
  * RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 2782 (SRV), RFC 2034 (enhanced status codes), RFC 2045 (quoted-printable), RFC 2920
- * (pipelining), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX), RFC 7672 (DANE), RFC 8460 (TLSRPT), RFC 8461 (MTA-STS).
+ * (pipelining), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 3463 (status codes), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX), RFC 7672 (DANE), RFC 8460 (TLSRPT), RFC 8461 (MTA-STS), RFC 8689 (REQUIRETLS).
  *
  * ## Diagnostics
  * One line for each recipient in Postfix's format: `to=, relay=, delay=, delays=, dsn=, status=`. Failures that
@@ -127,6 +134,7 @@ import { StsClient } from "../../lib/proto/sts_client.ts";
 import { TlsrptClient } from "../../lib/proto/tlsrpt_client.ts";
 // Wire protocols
 import { smtpPolicy } from "../../lib/smtp/client_policy.ts";
+import { RequireTlsPolicy } from "../../lib/smtp/client_requiretls.ts";
 import { OutgoingRules } from "../../lib/smtp/client_rewrite.ts";
 import { saslConfiguration } from "../../lib/smtp/client_sasl.ts";
 import { ClientTables } from "../../lib/smtp/client_tables.ts";
@@ -144,6 +152,8 @@ await runIpcDaemon(SERVICE, DELIVERY, (context) => {
     rules: (services) => OutgoingRules.from("smtp", settings, services, (text) => log.warning(text)),
     tables: (maps) => ClientTables.from("smtp", settings, maps, log),
     tls: smtpTlsConfiguration(settings, context.clientTls),
+    requireTls: (maps) =>
+      RequireTlsPolicy.from("smtp", settings, settings.myhostname, maps, (text) => log.warning(text)),
     reporter: settings.smtp_tlsrpt_enable
       ? new TlsrptClient(
         context.client(TLSRPT, "tlsrpt"),

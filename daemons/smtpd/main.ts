@@ -7,6 +7,9 @@
  *   to cleanup as records. It says 250 after the message only when cleanup says that it is on the disk. One process
  *   serves many sessions.
  *
+ *   REQUIRETLS is offered inside TLS (requiretls_enable). Mail that comes with it goes on only to servers that
+ *   smtp_requiretls_policy finds good enough; a filter before the queue (smtpd_proxy_filter) is told of it in the header.
+ *
  *   Filters (milters) that smtpd_milters and smtpd_milter_maps name are told of the connection and of each command, and may
  *   refuse it. The content is told them by cleanup, to which smtpd lends their connections for the length of a message.
  *
@@ -26,7 +29,7 @@
  *   smtpd_timeout, errors by smtpd_hard_error_limit. End of data is CR LF . CR LF and nothing else.
  *
  * STANDARDS
- *   RFC 5321 (SMTP), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 3461
+ *   RFC 5321 (SMTP), RFC 8689 (REQUIRETLS), RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (ENHANCEDSTATUSCODES), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 3461
  *   (DSN), RFC 3848 (ESMTPSA), RFC 4954 (AUTH), RFC 6152 (8BITMIME), RFC 7505 (null MX), RFC 8314 (submissions), RFC 3030
  *   (CHUNKING), RFC 6531 (SMTPUTF8), RFC 9422 (LIMITS)
  *

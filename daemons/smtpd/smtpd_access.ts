@@ -13,7 +13,7 @@ import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { logRefusal, logRule } from "./smtpd_refusal.ts";
 import type { Session } from "./smtpd_session.ts";
-import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
+import type { AccessServices, SmtpdSettings } from "./smtpd_settings.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 
 /** Accepted recipients that are remembered, and for how long, milliseconds. */
@@ -52,7 +52,7 @@ export class SessionAccess {
 
 /** The restrictions of one process. */
 export class AccessControl {
-  readonly #services: SmtpdServices;
+  readonly #services: AccessServices;
   readonly #settings: SmtpdSettings;
   readonly #lists: AccessLists;
   readonly #plain: boolean;
@@ -60,7 +60,7 @@ export class AccessControl {
   readonly #instances = `${Date.now().toString(16)}.${(Math.random() * 2 ** 32 >>> 0).toString(16)}`;
   #instance = 0;
 
-  constructor(services: SmtpdServices) {
+  constructor(services: AccessServices) {
     this.#services = services;
     this.#settings = services.settings;
     this.#lists = new AccessLists(services);

@@ -10,6 +10,7 @@ import type { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import { hides } from "./smtpd_client.ts";
 import type { DataReader } from "./smtpd_data.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
@@ -74,9 +75,9 @@ export function mayBeSkipped(chunk: Chunk, sizeLimit: number): boolean {
 
 /** BDAT. */
 export function bdat(session: Session, argument: Uint8Array): ReplyText | undefined | Promise<undefined> {
-  const { log, hiddenKeywords, settings } = session.server;
+  const { log, settings } = session.server;
   // Where a chunk ends is not known, or is not what a client that was not offered this can mean: it cannot be skipped.
-  if (hiddenKeywords.has("CHUNKING")) return REPLY.chunkingOff;
+  if (hides(session, "CHUNKING")) return REPLY.chunkingOff;
   const chunk = parseChunk(argument);
   const about = `${session.transaction?.id || "NOQUEUE"}: `;
   if (chunk === undefined) {

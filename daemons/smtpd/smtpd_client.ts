@@ -2,6 +2,7 @@
  * What a session knows of its client beside the connection.
  */
 // Access
+import type { HiddenKeywords } from "../../lib/access/hidden_keywords.ts";
 import type { Standing } from "../../lib/access/policy.ts";
 import type { TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
@@ -27,6 +28,13 @@ export interface ClientStanding {
   readonly unlimited: boolean;
   /** AUTH is kept from it. */
   readonly noLogin: boolean;
+  /** EHLO keywords that are neither offered to it nor honoured. */
+  readonly hidden: HiddenKeywords;
+}
+
+/** An EHLO keyword, in capitals, is kept from the session's client. */
+export function hides({ standing }: { readonly standing: ClientStanding }, keyword: string): boolean {
+  return standing.hidden.words.has(keyword);
 }
 
 /** What a session takes over from the one in whose place it comes: our own counts, and nothing that was said before. */

@@ -11,9 +11,10 @@ import { parsePathArgument, type PathParameter, type PathResult } from "../../li
 // Access
 import { type ReplyText, shown } from "../../lib/access/reply.ts";
 // This program
+import { hides } from "./smtpd_client.ts";
 import { auth, readSubmitter } from "./smtpd_auth.ts";
 import { bdat } from "./smtpd_bdat.ts";
-import { ehloReply } from "./smtpd_ehlo.ts";
+import { ehloReply, takesRequireTls, takesUtf8 } from "./smtpd_ehlo.ts";
 import { etrn } from "./smtpd_etrn.ts";
 import { type MailOptions, type RecipientOptions, takeMailNotice, takeRecipientNotice } from "./smtpd_dsn.ts";
 import { cleanupFlagsOf, heloWithMilters, mailWithMilters, rcptWithMilters } from "./smtpd_milter.ts";
@@ -191,14 +192,15 @@ function mailWith(
   const options: MailOptions = {
     eightBit: false,
     utf8: false,
+    requireTls: false,
     envelopeId: "",
     ret: 0,
     size: 0,
     verp: "",
     submitter: "",
   };
-  const { settings, hiddenKeywords } = session.server;
-  const allowed = { dsn: !hiddenKeywords.has("DSN"), verp: verp && !hiddenKeywords.has("XVERP") };
+  const { settings } = session.server;
+  const allowed = { dsn: !hides(session, "DSN"), verp: verp && !hides(session, "XVERP") };
   for (const parameter of path.parameters) {
     const taken = takeMailNotice(parameter, path.address, options, settings, allowed);
     const problem = taken === undefined ? mailParameter(session, parameter, options) : taken;
@@ -266,8 +268,12 @@ function mailParameter(
     options.eightBit = body === "8BITMIME";
     return body === "7BIT" || body === "8BITMIME" ? undefined : "501 5.5.4 Error: unknown BODY type";
   }
-  if (keyword === "SMTPUTF8" && value === undefined && session.server.takesUtf8) {
+  if (keyword === "SMTPUTF8" && value === undefined && takesUtf8(session)) {
     options.utf8 = true;
+    return undefined;
+  }
+  if (keyword === "REQUIRETLS" && value === undefined && takesRequireTls(session)) {
+    options.requireTls = true;
     return undefined;
   }
   if (keyword === "AUTH") {
@@ -308,7 +314,7 @@ function rcptTo(
   let options: RecipientOptions | undefined;
   for (const parameter of path.parameters) {
     options ??= { notify: 0, original: "" };
-    const taken = takeRecipientNotice(parameter, options, !session.server.hiddenKeywords.has("DSN"));
+    const taken = takeRecipientNotice(parameter, options, !hides(session, "DSN"));
     if (taken !== "taken") return taken ?? unsupported(parameter);
   }
   if (transaction.recipients.length >= settings.smtpd_recipient_limit) {
@@ -380,7 +386,7 @@ function vrfy(session: Session, argument: Uint8Array): Result {
   if (path.kind === "bad") return badPath(path, REPLY.badRecipient, REPLY.badRecipient);
   // RFC 6531 section 3.7.4.2: VRFY may have SMTPUTF8 behind the address.
   const [parameter, ...more] = path.parameters;
-  const asked = parameter?.keyword === "SMTPUTF8" && session.server.takesUtf8;
+  const asked = parameter?.keyword === "SMTPUTF8" && takesUtf8(session);
   if (path.address === "" || more.length > 0 || (parameter !== undefined && !asked)) {
     return REPLY.badRecipient;
   }

@@ -17,6 +17,8 @@ export interface MailOptions {
   eightBit: boolean;
   /** SMTPUTF8. */
   utf8: boolean;
+  /** REQUIRETLS. */
+  requireTls: boolean;
   /** ENVID, decoded; empty: not given. */
   envelopeId: string;
   /** RET: 1 full, 2 headers; 0: not given. */

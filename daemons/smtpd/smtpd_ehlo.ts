@@ -4,6 +4,7 @@
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
+import { hides } from "./smtpd_client.ts";
 import { authKeywords } from "./smtpd_auth.ts";
 import type { Session } from "./smtpd_session.ts";
 import { offersStartTls } from "./smtpd_tls.ts";
@@ -32,9 +33,22 @@ export function ehloReply(session: Session): ReplyText | Promise<ReplyText> {
     .then(([verp, xclient, xforward, logins]) => replyText(session, { verp, xclient, xforward, logins }));
 }
 
+/** MAIL and VRFY may have SMTPUTF8. */
+export function takesUtf8(session: Session): boolean {
+  return session.server.settings.smtputf8_enable && !hides(session, "SMTPUTF8");
+}
+
+/** MAIL may have REQUIRETLS. */
+export function takesRequireTls(session: Session): boolean {
+  return session.tls !== undefined && session.server.settings.requiretls_enable &&
+    !hides(session, "REQUIRETLS");
+}
+
 /** The lines in Postfix's order. */
 function replyText(session: Session, offers: Offers): ReplyText {
-  const { settings, hiddenKeywords: hidden } = session.server;
+  const { settings } = session.server;
+  const { words: hidden, told } = session.standing.hidden;
+  if (told !== "") session.log.info(`discarding EHLO keywords: ${told}`);
   const keywords = [
     "PIPELINING",
     settings.message_size_limit > 0 ? `SIZE ${settings.message_size_limit}` : "SIZE",
@@ -50,6 +64,8 @@ function replyText(session: Session, offers: Offers): ReplyText {
     "DSN",
     ...(settings.smtputf8_enable ? ["SMTPUTF8"] : []),
     "CHUNKING",
+    // RFC 8689 section 2: it is offered only inside TLS.
+    ...(takesRequireTls(session) ? ["REQUIRETLS"] : []),
     // RFC 9422 section 4: a client that knows the most recipients of a message splits its list before it is refused.
     ...(settings.smtpd_limits_enable ? [`LIMITS RCPTMAX=${settings.smtpd_recipient_limit}`] : []),
   ];

@@ -1,6 +1,6 @@
 /**
- * What is said to a client: softened and with its footer where the configuration wants that, noted in the transcript, and
- * sent at once for all commands of a group.
+ * What is said to a client: softened, in other words and with a footer where the configuration wants that, noted in the
+ * transcript, and sent at once for all commands of a group.
  */
 // Safe primitives
 import type { Channel } from "../../lib/safe/channel.ts";
@@ -16,6 +16,8 @@ export class Output {
   readonly #channel: Channel;
   readonly #transcript: Transcript | undefined;
   #text = "";
+  /** A reply that tables were asked about, and how it is said. */
+  #worded: { readonly plain: ReplyText; readonly reply: ReplyText } | undefined;
 
   constructor(channel: Channel, transcript: Transcript | undefined) {
     this.#channel = channel;
@@ -26,15 +28,37 @@ export class Output {
   add(session: Session, text: ReplyText): ReplyText {
     const { footer } = session.server;
     const plain = said(session, text);
-    const reply = footer === undefined ? plain : footer.add(session, plain);
+    const reply = this.#worded?.plain === plain
+      ? this.#worded.reply
+      : footer === undefined
+      ? plain
+      : footer.add(session.peer, plain);
+    this.#worded = undefined;
     this.#text += `${reply}\r\n`;
     this.#transcript?.said(reply);
     return reply;
   }
 
-  /** Resolves when the footer of a reply is known; undefined when it is, or there is none. */
+  /** Resolves when it is known how a reply is said, by its own tables; undefined when it is. */
   prepare(session: Session, reply: ReplyText | undefined): Promise<void> | undefined {
-    return reply === undefined ? undefined : session.server.footer?.prepare(said(session, reply));
+    if (reply === undefined) return undefined;
+    const { footer, rejectFilter } = session.server;
+    const plain = said(session, reply);
+    const filtered = rejectFilter?.filter(plain, session.transaction?.id ?? "");
+    const template = filtered === undefined ? footer?.find(plain) : undefined;
+    if (filtered === undefined && template === undefined) return undefined;
+    return this.#word(session, plain, filtered, template);
+  }
+
+  async #word(
+    { server: { footer }, peer }: Session,
+    plain: ReplyText,
+    filtered: Promise<ReplyText> | undefined,
+    template: Promise<string> | undefined,
+  ): Promise<void> {
+    const worded = await filtered ?? plain;
+    const found = await (template ?? footer?.find(worded));
+    this.#worded = { plain, reply: footer === undefined ? worded : footer.add(peer, worded, found) };
   }
 
   /** Sends what was gathered. */

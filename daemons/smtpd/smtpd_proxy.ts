@@ -11,6 +11,8 @@ import { parseTarget } from "../../lib/table/server_target.ts";
 // Mail
 import { appendRecord, RECORD } from "../../lib/mail/record.ts";
 import { encodeXtext } from "../../lib/mail/xtext.ts";
+// Internal protocols
+import { REQUIRE_TLS_HEADER } from "../../lib/proto/cleanup_bits.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
@@ -53,6 +55,23 @@ export function commandText(argument: Uint8Array): string {
   return out;
 }
 
+/** The filter speaks no TLS with us, so that REQUIRETLS is nothing that it could be asked for. */
+export function withoutRequireTls(mail: string): string {
+  const words: string[] = [];
+  let start = 0;
+  let quoted = false;
+  // A quoted local part may hold blanks, and the word as a part of it.
+  for (let i = 0; i <= mail.length; i++) {
+    if (quoted && mail[i] === "\\") i++;
+    else if (mail[i] === '"') quoted = !quoted;
+    else if (i >= mail.length || (mail[i] === " " && !quoted)) {
+      words.push(mail.slice(start, i));
+      start = i + 1;
+    }
+  }
+  return words.filter((word) => asciiUpper(word) !== "REQUIRETLS").join(" ");
+}
+
 /** Text of all messages that is held, bytes. */
 const held = { total: 0 };
 
@@ -80,7 +99,7 @@ export class ProxyTransaction extends Transaction {
     super(sender, options);
     this.#filter = filter;
     this.#session = session;
-    this.#mail = `MAIL ${mail}`;
+    this.#mail = `MAIL ${withoutRequireTls(mail)}`;
   }
 
   override get relayed(): boolean {
@@ -130,7 +149,7 @@ export class ProxyTransaction extends Transaction {
       buffer?.clear(),
     );
     this.reader = reader;
-    for (const line of [...prependedLines(effects), ...received]) {
+    for (const line of [...prependedLines(effects), ...received, ...this.#requireTls()]) {
       appendRecord(reader.records, RECORD.NORMAL, line);
     }
   }
@@ -210,6 +229,12 @@ export class ProxyTransaction extends Transaction {
     this.#heldSize += records.length;
     held.total += records.length;
     if (this.#heldSize > HELD_LIMIT || held.total > HELD_TOTAL) this.#late ??= this.#beginLate();
+  }
+
+  /** The filter is told of REQUIRETLS in the header: whoever gets the message from it reads that. */
+  #requireTls(): readonly string[] {
+    const { requiretls_esmtp_header: notes } = this.#session.server.settings;
+    return notes && this.options?.requireTls === true ? [REQUIRE_TLS_HEADER] : [];
   }
 
   #release(): void {

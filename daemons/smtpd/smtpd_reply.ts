@@ -78,8 +78,3 @@ export function replyBytes(replies: string): Uint8Array {
 export function endsSession(reply: ReplyText): boolean {
   return reply.startsWith("421") || reply.startsWith("521");
 }
-
-/** True for a reply that counts as the client's error. */
-export function isErrorReply(reply: ReplyText): boolean {
-  return reply.startsWith("4") || reply.startsWith("5");
-}

@@ -14,6 +14,7 @@ import { SaslauthdBackend } from "../../lib/sasl/saslauthd_backend.ts";
 import { type Mechanism, over, type SaslBackend, type Started } from "../../lib/sasl/server_exchange.ts";
 import { offeredMechanisms } from "../../lib/sasl/server_filter.ts";
 // This program
+import { hides } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdSettings } from "./smtpd_settings.ts";
 
@@ -51,7 +52,7 @@ export class SmtpdSasl {
   isActive(session: Session): boolean {
     const { smtpd_tls_auth_only } = this.#settings;
     return (!smtpd_tls_auth_only || session.tls !== undefined) &&
-      !session.server.hiddenKeywords.has("AUTH") && !session.standing.noLogin;
+      !hides(session, "AUTH") && !session.standing.noLogin;
   }
 
   /** Names of the mechanisms that a session is offered. */

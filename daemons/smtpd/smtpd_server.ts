@@ -2,7 +2,6 @@
  * What all sessions of a process share: settings, services, the restriction lists, the clock for deadlines.
  */
 // Utility
-import { asciiUpper } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../../lib/table/match_list.ts";
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
@@ -10,19 +9,22 @@ import type { Logger } from "../../lib/log/log.ts";
 import type { DeadlineRule } from "../../lib/stream/deadline.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
+import { filterDns } from "../../lib/proto/dns_filter.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
 import type { Resolved } from "../../lib/proto/rewrite_client.ts";
 // Access
 import { CommandWords } from "../../lib/access/command_words.ts";
+import { KeywordFilter } from "../../lib/access/hidden_keywords.ts";
 import type { Peer } from "../../lib/access/peer.ts";
+import { RejectFooter } from "../../lib/access/reject_footer.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
 import { AccessControl } from "./smtpd_access.ts";
 import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
-import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { SmtpdMilters } from "./smtpd_milter.ts";
 import { DateClock } from "./smtpd_received.ts";
+import { RejectFilter } from "./smtpd_reject_filter.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
@@ -81,10 +83,12 @@ export class Server {
   readonly #xclientHosts: MatchList;
   readonly #xforwardHosts: MatchList;
   readonly #noLogin: MatchList;
-  /** EHLO keywords in capitals that are neither offered nor honoured. */
-  readonly hiddenKeywords: ReadonlySet<string>;
+  /** Which EHLO keywords are neither offered to a client nor honoured. */
+  readonly #keywords: KeywordFilter;
   /** What stands behind refusals; undefined: nothing. */
   readonly footer: RejectFooter | undefined;
+  /** What says refusals in other words; undefined: nothing. */
+  readonly rejectFilter: RejectFilter | undefined;
   /** The restriction lists. */
   readonly access: AccessControl;
   /** Who sees each message before it is taken; undefined: nobody. */
@@ -131,8 +135,24 @@ export class Server {
       "smtpd_forbid_bare_newline_exclusions",
       settings.smtpd_forbid_bare_newline_exclusions,
     );
-    this.access = new AccessControl(services);
-    this.footer = RejectFooter.from(settings, services.maps, log);
+    const filter = settings.smtpd_dns_reply_filter.length > 0;
+    this.access = new AccessControl(
+      filter
+        ? { ...services, dns: filterDns("smtpd_dns_reply_filter", services.dns, services.maps, log) }
+        : services,
+    );
+    this.footer = RejectFooter.from(
+      {
+        parameter: "smtpd_reject_footer",
+        template: settings.smtpd_reject_footer,
+        tables: settings.smtpd_reject_footer_maps,
+        serverName: settings.myhostname,
+        filter: settings.smtpd_expansion_filter,
+      },
+      services.maps,
+      log,
+    );
+    this.rejectFilter = RejectFilter.from(settings.smtpd_reject_filter_maps, services.maps, log);
     this.#local = new LocalClients(settings.local_header_rewrite_clients, services.maps);
     this.cleanupFlags = receiveFlags(settings.receive_override_options) |
       utf8Flag(settings.smtputf8_autodetect_classes, "smtpd");
@@ -146,7 +166,13 @@ export class Server {
     );
     this.#noLogin = clients("smtpd_sasl_exceptions_networks", settings.smtpd_sasl_exceptions_networks);
     this.#filter = proxyFilter(settings);
-    this.hiddenKeywords = new Set(settings.smtpd_discard_ehlo_keywords.map((word) => asciiUpper(word)));
+    this.#keywords = new KeywordFilter({
+      words: settings.smtpd_discard_ehlo_keywords,
+      parameter: "smtpd_discard_ehlo_keyword_address_maps",
+      tables: settings.smtpd_discard_ehlo_keyword_address_maps,
+      maps: services.maps,
+      warn: (text) => log.warning(text),
+    });
   }
 
   /** What the configuration says of a client; a promise when a table has to be asked. */
@@ -155,11 +181,12 @@ export class Server {
     const unlimited = this.#isIn("smtpd_client_event_limit_exceptions", this.#unlimited, peer);
     const local = typeof trusted === "boolean" ? this.#local.matches(peer, trusted) : undefined;
     const noLogin = this.#mayNotLogIn(peer);
+    const hidden = this.#keywords.of(peer.address);
     if (
       typeof trusted === "boolean" && typeof local === "boolean" && typeof unlimited === "boolean" &&
-      typeof noLogin === "boolean"
+      typeof noLogin === "boolean" && !(hidden instanceof Promise)
     ) {
-      return { trusted, local, unlimited, noLogin };
+      return { trusted, local, unlimited, noLogin, hidden };
     }
     return this.#askStanding(peer, trusted, unlimited);
   }
@@ -175,6 +202,7 @@ export class Server {
       local: await this.#local.matches(peer, trusted),
       unlimited: await unlimited,
       noLogin: await this.#mayNotLogIn(peer),
+      hidden: await this.#keywords.of(peer.address),
     };
   }
 
@@ -232,11 +260,6 @@ export class Server {
   mayForward(peer: Peer): boolean | Promise<boolean> {
     if (this.settings.smtpd_authorized_xforward_hosts.length === 0) return false;
     return this.#isIn("smtpd_authorized_xforward_hosts", this.#xforwardHosts, peer);
-  }
-
-  /** MAIL and VRFY may have SMTPUTF8. */
-  get takesUtf8(): boolean {
-    return this.settings.smtputf8_enable && !this.hiddenKeywords.has("SMTPUTF8");
   }
 
   /** "host[address]", with its port where that is logged: a client as all logs name it. */

@@ -12,7 +12,7 @@ import { Deadline } from "../../lib/stream/deadline.ts";
 import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
-import type { ReplyText } from "../../lib/access/reply.ts";
+import { isErrorReply, type ReplyText } from "../../lib/access/reply.ts";
 import type { SaslFacts, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
 import { SessionAccess } from "./smtpd_access.ts";
@@ -26,7 +26,7 @@ import { READ_REPLIES, type ReadLine, readLine, sample } from "./smtpd_line.ts";
 import type { SessionMilters } from "./smtpd_milter.ts";
 import { openingOf } from "./smtpd_opening.ts";
 import { Output } from "./smtpd_output.ts";
-import { endsSession, isErrorReply, REPLY } from "./smtpd_reply.ts";
+import { endsSession, REPLY } from "./smtpd_reply.ts";
 import type { Server } from "./smtpd_server.ts";
 import { type Chunk, type ChunkState, Intake } from "./smtpd_bdat.ts";
 import { Transcript } from "./smtpd_transcript.ts";
@@ -174,10 +174,11 @@ export class Session {
     const opening = openingOf(this);
     if (opening === undefined) return this.#greet(undefined);
     this.#phase = "busy";
-    opening.then(
-      (reply) => this.isOver ? this.milters?.quit() : this.#greet(reply),
-      (error) => this.server.failed(this, error),
-    );
+    opening.then(async (reply) => {
+      await this.#output.prepare(this, reply);
+      if (this.isOver) this.milters?.quit();
+      else this.#greet(reply);
+    }).catch((error) => this.server.failed(this, error));
   }
 
   #greet(refused: ReplyText | undefined): void {
@@ -465,8 +466,8 @@ export class Session {
     if (this.#phase === "data" || this.#phase === "chunk") return true;
     if (this.#phase === "handshake") return false;
     const { delay } = this.errors;
-    const footer = this.#output.prepare(this, reply);
-    if (delay === 0 && footer === undefined) return this.#conclude(name, reply);
+    const wording = this.#output.prepare(this, reply);
+    if (delay === 0 && wording === undefined) return this.#conclude(name, reply);
     this.#phase = "busy";
     this.#waits++;
     const conclude = () => {
@@ -475,8 +476,8 @@ export class Session {
       if (this.#conclude(name, reply)) this.#resume();
       else this.#flush();
     };
-    if (delay > 0) setTimeout(() => (footer ?? Promise.resolve()).then(conclude), delay);
-    else footer!.then(conclude);
+    if (delay > 0) setTimeout(() => (wording ?? Promise.resolve()).then(conclude), delay);
+    else wording!.then(conclude);
     return false;
   }
 

@@ -7,7 +7,9 @@
 import type { Settings } from "../../lib/config/parameters.ts";
 // Internal protocols
 import type { AnvilService } from "../../lib/proto/anvil_client.ts";
+import type { DnsLookup } from "../../lib/proto/dns_client.ts";
 import type { FlushConnection } from "../../lib/proto/flush_client.ts";
+import type { LineLookup, MapLookup } from "../../lib/proto/proxymap_client.ts";
 // Access
 import type { Services } from "../../lib/access/policy.ts";
 // This program
@@ -18,9 +20,16 @@ import type { SmtpdTls } from "./smtpd_tls.ts";
 /** The settings that smtpd is told. */
 export type SmtpdSettings = Settings<(typeof SERVICE)["parameters"][number]>;
 
-/** Who answers questions, and what this program is told. */
-export interface SmtpdServices extends Services {
+/** Who answers the questions of restrictions. */
+export interface AccessServices extends Services {
   readonly settings: SmtpdSettings;
+}
+
+/** Who answers questions, and what this program is told. */
+export interface SmtpdServices extends AccessServices {
+  readonly maps: MapLookup & LineLookup;
+  /** Without smtpd_dns_reply_filter: what is asked before there is a session goes past it. */
+  readonly dns: DnsLookup;
   /** The settings while clients come faster than they can be served; undefined: the same. */
   readonly stressed?: SmtpdSettings;
   /** Clients are handed over by postscreen. */

@@ -18,6 +18,7 @@ import { parseVersions } from "../../lib/tls/tls_protocols.ts";
 import type { ReplyText } from "../../lib/access/reply.ts";
 import type { ClientCertificate, TlsFacts } from "../../lib/access/session_facts.ts";
 // This program
+import { hides } from "./smtpd_client.ts";
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdSettings } from "./smtpd_settings.ts";
@@ -174,11 +175,11 @@ export function startTls(
   session: Session,
   argument: Uint8Array,
 ): ReplyText | undefined | Promise<ReplyText | undefined> {
-  const { tls, hiddenKeywords } = session.server;
+  const { tls } = session.server;
   // RFC 3207 section 4: STARTTLS has no parameters.
   if (argument.length > 0) return REPLY.startTlsSyntax;
   if (session.tls !== undefined) return REPLY.tlsActive;
-  if (tls === undefined || hiddenKeywords.has("STARTTLS")) return REPLY.notImplemented;
+  if (tls === undefined || hides(session, "STARTTLS")) return REPLY.notImplemented;
   if (!tls.available) return REPLY.tlsUnavailable;
   const refused = session.anvil.checkTls();
   if (!(refused instanceof Promise)) return refused ?? session.startTls();

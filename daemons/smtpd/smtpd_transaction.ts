@@ -121,7 +121,8 @@ export class Transaction {
       () => end({ reply: REPLY.queueFileError, accepted: false }, false),
     );
     const utf8 = this.options?.utf8 === true ? CLEANUP_FLAG.SMTPUTF8 : 0;
-    this.#exchange.send("begin", { flags: flags | utf8 });
+    const requireTls = this.options?.requireTls === true ? CLEANUP_FLAG.REQUIRETLS : 0;
+    this.#exchange.send("begin", { flags: flags | utf8 | requireTls });
   }
 
   /** The message goes to a filter and not to cleanup. */

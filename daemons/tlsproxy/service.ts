@@ -10,6 +10,7 @@ export const SERVICE = {
   inet: "none",
   runs: [],
   runAs: "postern-net",
+  watchdog: "tlsproxy_watchdog_timeout",
   processLimit: 1,
   endsWhenIdle: false,
   terminatesTls: true,

@@ -124,6 +124,8 @@ export function reportLines(
     `Message-Id: <${id}@${by.submitter}>`,
     `TLS-Report-Domain: ${domain}`,
     `TLS-Report-Submitter: ${by.submitter}`,
+    // RFC 8460 section 3: a report goes out whatever is wrong with the TLS that it tells of.
+    "TLS-Required: no",
     "MIME-Version: 1.0",
     `Content-Type: multipart/report; report-type="tlsrpt"; boundary="${boundary}"`,
     "",

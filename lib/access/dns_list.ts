@@ -84,6 +84,7 @@ async function findListing(context: ListContext, list: DnsList, front: string): 
   const answer = await context.services.dns.query(query, "A");
   if (answer.records.some(({ value }) => counts(list, value))) return { kind: "listed", query };
   if (answer.rcode === "ok" || answer.rcode === "nxdomain") return { kind: "free" };
+  if (answer.rcode === "policy") return { kind: "free" };
   context.services.warning?.(`${query}: RBL lookup error: ${answer.rcode}`);
   return { kind: "retry" };
 }

@@ -8,7 +8,7 @@ import { parseIpAddress } from "../vstring/ip_address.ts";
 // Internal protocols
 import type { Resolved } from "../proto/rewrite_client.ts";
 // Access
-import { isAnswered } from "./host_lookup.ts";
+import { isAnswered, isFilteredAway } from "./host_lookup.ts";
 import { cannotTell, DUNNO, type Question, reject, type Services, type Verdict } from "./policy.ts";
 import { lookupFailure, refusal, shown } from "./reply.ts";
 import { rejected, SUBJECT, type Subject } from "./subject.ts";
@@ -66,11 +66,11 @@ export const rejectNonFqdnHelo = ofHelo(({ settings }, name, q) => {
 });
 
 /** reject_unknown_helo_hostname: it has an address or a mail host. */
-export const rejectUnknownHelo = ofHelo(async ({ dns, settings }, name, q) => {
+export const rejectUnknownHelo = ofHelo(async ({ dns, settings, warning }, name, q) => {
   let trouble = false;
   for (const type of ["A", "AAAA", "MX"] as const) {
     const answer = await dns.query(name, type);
-    if (answer.records.length > 0) return DUNNO;
+    if (answer.records.length > 0 || isFilteredAway(answer, warning, name)) return DUNNO;
     trouble ||= !isAnswered(answer);
   }
   const text = rejected(SUBJECT.helo, q, "Host not found");
@@ -113,7 +113,7 @@ export function rejectUnknownRecipient(services: Services, q: Question): Verdict
 
 /** Whether mail could be answered: the domain has an MX or an address, and says not that it takes none. */
 async function checkDomain(
-  { dns, settings }: Services,
+  { dns, settings, warning }: Services,
   domain: string,
   words: DomainWords,
   question: Question,
@@ -126,10 +126,11 @@ async function checkDomain(
     const what = `Domain ${shown(domain)} does not accept mail (nullMX)`;
     return reject(refusal(...words.nullMx, rejected(words.subject, question, what)));
   }
+  if (isFilteredAway(mx, warning, domain)) return DUNNO;
   let trouble = !isAnswered(mx);
   for (const type of ["A", "AAAA"] as const) {
     const answer = await dns.query(domain, type);
-    if (answer.records.length > 0) return DUNNO;
+    if (answer.records.length > 0 || isFilteredAway(answer, warning, domain)) return DUNNO;
     trouble ||= !isAnswered(answer);
   }
   const text = rejected(words.subject, question, "Domain not found");

@@ -8,7 +8,7 @@ import { parentStyle } from "../table/parameter_lists.ts";
 import { domainOf } from "../mail/address.ts";
 import { isBracketed } from "../mail/domain.ts";
 // Internal protocols
-import type { DnsAnswer } from "../proto/dns_client.ts";
+import type { FilteredAnswer } from "../proto/dns_filter.ts";
 // Access
 import { hostAddresses, isAnswered } from "./host_lookup.ts";
 import type { ListContext, Run } from "./list_context.ts";
@@ -52,7 +52,7 @@ function unknown({ services, subject }: ListContext, question: Question, why: st
 async function judge(
   context: ListContext,
   question: Question,
-  mx: DnsAnswer,
+  mx: FilteredAnswer,
   networks: MatchList,
 ): Promise<Verdict> {
   const hosts = mx.records.filter(({ value }) => value !== "" && value !== ".").slice(0, HOST_LIMIT);

@@ -6,7 +6,7 @@
 // Utility
 import type { Settings } from "../config/parameters.ts";
 // Internal protocols
-import type { DnsLookup } from "../proto/dns_client.ts";
+import type { FilteredDns } from "../proto/dns_filter.ts";
 import type { MapLookup } from "../proto/proxymap_client.ts";
 import type { Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
@@ -148,7 +148,7 @@ export interface Services {
   origin(parameter: string): string;
   readonly settings: AccessSettings;
   readonly maps: MapLookup;
-  readonly dns: DnsLookup;
+  readonly dns: FilteredDns;
   readonly rewrite: Pick<RewriteClient, "resolve" | "rewriteInternal">;
   /** The action that a policy server answers, by the text behind check_policy_service. */
   askPolicy?(server: string, question: Question): Promise<string>;

@@ -28,6 +28,11 @@ export function refusal(code: number, status: string, text: string): ReplyText {
   return `${code} ${String(code)[0]}${status.slice(1)} ${text}`;
 }
 
+/** True for a refusal, final or for now. */
+export function isErrorReply(reply: ReplyText): boolean {
+  return reply.startsWith("4") || reply.startsWith("5");
+}
+
 /** A table or service is in trouble that may pass. */
 export function lookupFailure(address: string): ReplyText {
   return `451 4.3.0 <${shown(address)}>: Temporary lookup failure`;

@@ -1,17 +1,21 @@
 /**
  * `$name` expansion as in main.cf: `$name`, `${name}`, `$(name)`, `${name?text}`, `${name:text}`,
  * `${name?{text}:{text}}`, `${{a} == {b} ? {text} : {text}}` with ==, !=, <, <=, >, >= (with `level` behind it for
- * compatibility levels such as 3.6), and `$$` for a dollar sign.
+ * compatibility levels such as 3.6), `${domain_to_ascii{text}}`, and `$$` for a dollar sign.
  *
  * @module
  */
 import { trimBlanks } from "../vstring/ascii.ts";
+import { domainToAscii } from "../vstring/domain_ascii.ts";
 
 /** Longest value after expansion, UTF-16 units: `a = $b$b`, `b = $c$c`, ... must not fill the memory. */
 export const VALUE_LIMIT = 1 << 20;
 
 /** Deepest nesting of conditional texts. */
 const NESTING_LIMIT = 50;
+
+/** The function that there is. */
+const DOMAIN_TO_ASCII = "domain_to_ascii";
 
 /** A value that cannot be expanded; the text says why. */
 export class ExpandError extends Error {
@@ -37,7 +41,7 @@ export function expand(text: string, lookup: NameLookup): string {
 /** The names that a text refers to, in every branch of its conditions, each once. */
 export function referencedNames(text: string): string[] {
   const found = text.replaceAll("$$", "").matchAll(/\$[{(]?[ \t]*([A-Za-z0-9_]+)/g);
-  return [...new Set([...found].map(([, name]) => name!))];
+  return [...new Set([...found].map(([, name]) => name!))].filter((name) => name !== DOMAIN_TO_ASCII);
 }
 
 function expandAt(text: string, lookup: NameLookup, depth: number): string {
@@ -81,9 +85,29 @@ function expandBody(body: string, lookup: NameLookup, depth: number): string {
   const end = nameEnd(body, start);
   if (end === start) throw new ExpandError(`Cannot expand "\${${body}}": it begins with no name`);
   const operator = skipBlanks(body, end);
+  if (body[operator] === "{") return callFunction(body, start, end, operator, lookup, depth);
   const value = lookup(body.slice(start, end), operator < body.length);
   if (operator === body.length) return value;
   return choose(body, operator, value !== "", lookup, depth);
+}
+
+/** `domain_to_ascii{text}`: a domain's name in ASCII (Postfix 3.11). */
+function callFunction(
+  body: string,
+  start: number,
+  end: number,
+  open: number,
+  lookup: NameLookup,
+  depth: number,
+): string {
+  const close = closing(body, open);
+  if (body.slice(start, end) !== DOMAIN_TO_ASCII || skipBlanks(body, close + 1) < body.length) {
+    throw new ExpandError(`Cannot expand "\${${body}}": it is no function`);
+  }
+  const name = expandAt(body.slice(open + 1, close), lookup, depth + 1);
+  const ascii = domainToAscii(name);
+  if (ascii === undefined) throw new ExpandError(`Cannot expand "\${${body}}": "${name}" is no domain`);
+  return ascii;
 }
 
 /** `{a} op {b} ? ...` */

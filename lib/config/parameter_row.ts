@@ -36,6 +36,8 @@ export interface Parameter {
   readonly max?: number;
   /** The only values that it may have (text), or that its items may be (lists). */
   readonly values?: readonly string[];
+  /** Beside its values, items may be tables "type:name" (lists). */
+  readonly orTables?: true;
   /** Not expanded when read: the program expands it per recipient or reply. */
   readonly raw?: true;
   /** A match list: an item "/file" or "!/file" stands for the items in that file. */

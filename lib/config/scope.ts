@@ -132,7 +132,9 @@ export class Scope {
     this.#open.push(name);
     try {
       const text = this.text(name);
-      const result = findRow(name)?.raw === true ? text : expand(text, (other) => this.expanded(other));
+      const result = findRow(name)?.raw === true
+        ? this.#unexpanded(name, text)
+        : expand(text, (other) => this.expanded(other));
       this.#expanded.set(name, result);
       return result;
     } catch (error) {
@@ -141,6 +143,11 @@ export class Scope {
     } finally {
       this.#open.pop();
     }
+  }
+
+  /** The text of a parameter that its program expands; one that is another's by default is the other's unexpanded text. */
+  #unexpanded(name: string, text: string): string {
+    return this.setting(name) === undefined && /^\$\w+$/.test(text) ? this.expanded(text.slice(1)) : text;
   }
 
   /**

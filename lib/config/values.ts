@@ -142,8 +142,10 @@ function parseList(row: Parameter, text: string): Parsed<readonly string[]> {
     if (row.type === "tables" && !isTableName(item)) {
       return wrong(`expected a table "type:name", got "${item}"`);
     }
-    if (row.values !== undefined && !row.values.includes(item)) {
-      return wrong(`expected some of ${row.values.join(", ")}, got "${item}"`);
+    const mayBeTable = row.orTables === true && isTableName(item);
+    if (row.values !== undefined && !row.values.includes(item) && !mayBeTable) {
+      const tables = row.orTables === true ? ' or tables "type:name"' : "";
+      return wrong(`expected some of ${row.values.join(", ")}${tables}, got "${item}"`);
     }
   }
   return found(items);

@@ -34,6 +34,8 @@ export interface DeliveryLogEntry {
   readonly relay: string;
   /** Deliveries over this connection with this one; shown from 2 on. */
   readonly connectionUses?: number | undefined;
+  /** What became of TLS, of an agent that may speak it; empty: nothing is said of it. */
+  readonly tls?: string | undefined;
   readonly times: DeliveryTimes;
   /** Enhanced status code. */
   readonly status: string;
@@ -56,7 +58,7 @@ export const DELIVERY_LOG_STYLE: DeliveryLogStyle = { resolution: 2, addressForm
 /** Digits that a delay shows at most, as long as it is below 100 seconds. */
 const SIGNIFICANT_DIGITS = 2;
 
-/** `QID: to=<r>, orig_to=<o>, relay=..., delay=T, delays=a/b/c/d, dsn=X.Y.Z, status=... (text)`. */
+/** `QID: to=<r>, orig_to=<o>, relay=..., delay=T, delays=a/b/c/d, tls=..., dsn=X.Y.Z, status=... (text)`. */
 export function deliveryLogLine(
   entry: DeliveryLogEntry,
   style: DeliveryLogStyle = DELIVERY_LOG_STYLE,
@@ -68,8 +70,9 @@ export function deliveryLogLine(
     ? ` orig_to=<${shown(original)}>,`
     : "";
   const uses = (entry.connectionUses ?? 1) > 1 ? ` conn_use=${entry.connectionUses},` : "";
+  const tls = entry.tls === undefined || entry.tls === "" ? "" : ` tls=${entry.tls},`;
   return `${entry.queueId}: to=<${shown(recipient)}>,${originalTo} relay=${printable(entry.relay)},${uses} ` +
-    `${formatDelays(entry.times, style.resolution)}, dsn=${entry.status}, ` +
+    `${formatDelays(entry.times, style.resolution)},${tls} dsn=${entry.status}, ` +
     `status=${entry.result} (${printable(entry.text)})`;
 }
 

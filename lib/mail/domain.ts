@@ -5,6 +5,7 @@
  */
 import { asciiLower, isAlnum, isAscii, isDigit } from "../vstring/ascii.ts";
 import { encodeText } from "../vstring/byte_builder.ts";
+import { domainToAscii } from "../vstring/domain_ascii.ts";
 import { parseIpv4, parseIpv6 } from "../vstring/ip_address.ts";
 import { printable } from "../vstring/printable.ts";
 
@@ -118,8 +119,7 @@ export function isValidDomain(domain: string, options: HostnameOptions = {}): bo
 
 /** The name in ASCII (RFC 5890 A-labels); undefined when it is no host name. */
 export function toAsciiName(name: string): string | undefined {
-  if (isAscii(name)) return isValidHostname(name) ? name : undefined;
-  if (!isValidHostname(name, { utf8: true })) return undefined;
-  const mapped = URL.parse(`http://${name}/`)?.hostname ?? "";
-  return isValidHostname(mapped) ? mapped : undefined;
+  if (!isValidHostname(name, { utf8: !isAscii(name) })) return undefined;
+  const ascii = domainToAscii(name);
+  return ascii !== undefined && isValidHostname(ascii) ? ascii : undefined;
 }

@@ -48,6 +48,8 @@ export interface Report {
   readonly arrivalTime: number;
   /** The original message needs SMTPUTF8. */
   readonly smtputf8: boolean;
+  /** The original message has the header "TLS-Required: no": the report has it too. */
+  readonly tlsNotRequired: boolean;
   /** Content of the original message: 7bit, 8bit or unknown. */
   readonly encoding: "" | "7bit" | "8bit";
   /** Message-ID of the original message, for References; empty for none. */
@@ -97,6 +99,8 @@ export function headerLines(report: Report, system: ReportSystem): string[] {
   if (report.messageId !== "") {
     lines.push(`References: ${report.messageId}`, `In-Reply-To: ${report.messageId}`);
   }
+  // What need not be secret on its way here need not be on its way back (RFC 8689 section 5).
+  if (report.tlsNotRequired) lines.push("TLS-Required: no");
   // RFC 3834 section 5: a reply that no person wrote says so, and nothing answers it automatically.
   lines.push(`Auto-Submitted: ${report.postmaster ? "auto-generated" : "auto-replied"}`);
   lines.push("MIME-Version: 1.0");

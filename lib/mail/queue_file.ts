@@ -19,21 +19,12 @@ export interface SizeRecord {
   readonly qmgrFlags: number;
   /** Content as the user sees it, bytes. */
   readonly contentLength: number;
-  /** SMTPUTF8 and REQUIRETLS bits. */
+  /** SENDOPT bits. */
   readonly sendOptions: number;
 }
 
 /** Envelope record between recipients: qmgr has to read all of it. */
 export const QMGR_READ_ALL = 1;
-/** Sender asked for SMTPUTF8 (sendOptions bit, Postfix: SMTPUTF8_FLAG_REQUESTED). */
-export const SENDOPT_SMTPUTF8_REQUESTED = 1;
-/** A header, the sender, a recipient is not ASCII (Postfix: SMTPUTF8_FLAG_HEADER and the like). */
-export const SENDOPT_SMTPUTF8_HEADER = 2;
-export const SENDOPT_SMTPUTF8_SENDER = 4;
-export const SENDOPT_SMTPUTF8_RECIPIENT = 8;
-/** Any of those: the message has something that only SMTPUTF8 can carry. */
-export const SENDOPT_SMTPUTF8_DERIVED: number = SENDOPT_SMTPUTF8_HEADER | SENDOPT_SMTPUTF8_SENDER |
-  SENDOPT_SMTPUTF8_RECIPIENT;
 
 /** A probe of Postfix's verify daemon: nothing is delivered, and no sender waits for a report (trace_flags bit). */
 export const TRACE_MTA_VERIFY = 1 << 8;

@@ -72,6 +72,9 @@ export interface FoundEntry {
   readonly place: string;
 }
 
+/** Parameters whose tables have `.example.com` for what is below a domain, whatever access tables have. */
+const DOTTED: readonly string[] = ["smtp_requiretls_policy", "lmtp_requiretls_policy"];
+
 /** Is told of entries that answer requests. */
 export type FoundWatch = (request: FindRequest, entry: FoundEntry) => void;
 
@@ -178,7 +181,7 @@ export class MapService {
   }
 
   #search(request: FindRequest, opened: OpenedParameter, tables: readonly Table[]): Promise<SearchOutcome> {
-    const { search, key, table } = request;
+    const { parameter, search, key, table } = request;
     switch (search) {
       case "key":
         return keySearch(tables, key);
@@ -190,7 +193,11 @@ export class MapService {
       case "access":
         return accessSearch(tables, key, this.#extension, this.#style("smtpd_access_maps"));
       case "domain":
-        return domainSearch(tables, key, this.#style("smtpd_access_maps"));
+        return domainSearch(
+          tables,
+          key,
+          DOTTED.includes(parameter) ? "dotted" : this.#style("smtpd_access_maps"),
+        );
       case "transport":
         return transportSearch(tables, key, this.#extension, this.#style("transport_maps"));
       case "client": {

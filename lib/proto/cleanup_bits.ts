@@ -16,6 +16,7 @@ export const CLEANUP_FLAG = {
   SMTPUTF8: 128,
   AUTOUTF8: 256, // mail that needs SMTPUTF8 is found out
   SMTP_REPLY: 512, // the client has milters of its own, and takes a whole SMTP reply as the reason
+  REQUIRETLS: 1024, // the sender asked for REQUIRETLS
 } as const;
 
 /** Mail from outside the mail system. */
@@ -23,6 +24,9 @@ export const CLEANUP_EXTERNAL = CLEANUP_FLAG.FILTER | CLEANUP_FLAG.MILTER | CLEA
   CLEANUP_FLAG.MAP;
 /** Mail that the mail system makes itself: bounces, forwarded mail, probes. */
 export const CLEANUP_INTERNAL = CLEANUP_FLAG.MAP;
+
+/** The header that tells of REQUIRETLS where a message goes through a filter (requiretls_esmtp_header). */
+export const REQUIRE_TLS_HEADER = "Require-TLS-ESMTP: yes";
 
 /** What cleanup says of a message; 0 is success. Postfix's CLEANUP_STAT bits. */
 export const CLEANUP_STATUS = {

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import { choice, flag, integer, text } from "../ipc/protocol.ts";
+import { choice, integer, text } from "../ipc/protocol.ts";
 import { NOTIFY_MOST } from "../mail/notify.ts";
+import { SENDOPT_ALL } from "../mail/send_options.ts";
 
 /** Longest envelope address that any daemon handles, bytes. RFC 5321 section 4.5.3.1 asks for 254; SMTPUTF8 and quoting get room. */
 export const ADDRESS_LIMIT = 1024;
@@ -46,7 +47,8 @@ export const REPORTED_MESSAGE = {
   queueName: text(100),
   queueId: text(QUEUE_ID_LIMIT),
   encoding: choice("", "7bit", "8bit"),
-  smtputf8: flag(),
+  /** SENDOPT bits. */
+  sendOptions: integer(SENDOPT_ALL),
   sender: text(ADDRESS_LIMIT),
   envelopeId: text(256),
   ret: integer(3),

@@ -6,6 +6,7 @@
  */
 import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/protocol.ts";
 import { NOTIFY_MOST } from "../mail/notify.ts";
+import { SENDOPT_ALL } from "../mail/send_options.ts";
 import {
   ADDRESS_LIMIT,
   LOGGED_RECIPIENT,
@@ -291,8 +292,8 @@ export const DELIVERY = protocol({
         dataSize: integer(),
         nexthop: text(1024),
         encoding: choice("", "7bit", "8bit"),
-        /** The message needs SMTPUTF8. */
-        smtputf8: flag(),
+        /** SENDOPT bits: what the message demands of the way that it goes. */
+        sendOptions: integer(SENDOPT_ALL),
         sender: text(ADDRESS_LIMIT),
         envelopeId: text(256),
         /** RET: 0 none, 1 full, 2 headers. */

@@ -27,7 +27,7 @@ const PARANOID_PARAMETERS: readonly string[] = [
 const SUMMARIES: readonly string[] = ["local_recipient_maps"];
 
 /** Lists whose items are no tables, though some look like one. */
-const NO_TABLES: readonly string[] = ["non_smtpd_milters", "smtpd_milters"];
+const NO_TABLES: readonly string[] = ["non_smtpd_milters", "smtp_trusted_nexthops", "smtpd_milters"];
 
 const TABLE_PARAMETERS: readonly ParameterName[] = PARAMETER_NAMES
   .filter((name) => PARAMETERS[name].type === "tables" || PARAMETERS[name].type === "list")

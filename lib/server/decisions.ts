@@ -25,7 +25,14 @@ import { MapClient, type MapConnection, type MapLookup } from "../proto/proxymap
 import { type Resolved, RewriteClient } from "../proto/rewrite_client.ts";
 // Access
 import { isLoopback, type Peer } from "../access/peer.ts";
-import type { Question, Ruling, Services, Step } from "../access/policy.ts";
+import {
+  type Effect,
+  type Question,
+  type Ruling,
+  type Services,
+  Standing,
+  type Step,
+} from "../access/policy.ts";
 import { AccessLists, checkRecipient, isPostmaster, resolveRecipient } from "../access/recipient_policy.ts";
 import { type ReplyText, soften } from "../access/reply.ts";
 import { isOurs } from "../access/restriction_rows.ts";
@@ -70,7 +77,20 @@ export interface Decision {
   readonly relayed: boolean;
   /** What refused it. */
   readonly refusal: Ruling;
+  /** What refuses its message later on; only to those who follow the decision. */
+  readonly later: LaterRefusal | undefined;
+  /** What the message meets. */
+  readonly effects: readonly Effect[];
 }
+
+/** A refusal at DATA, or at the end of the message. */
+export interface LaterRefusal {
+  readonly stage: "DATA" | "END-OF-MESSAGE";
+  readonly reply: ReplyText;
+}
+
+/** Is told of each restriction that is asked, with what it says, and when. */
+export type StepWatch = (step: Step, stage: "RCPT" | LaterRefusal["stage"]) => void;
 
 /** What decided about something: a parameter, and the entry of one of its tables if it has such. */
 export interface Ground {
@@ -204,9 +224,9 @@ export class Decisions {
   /**
    * What an smtpd service would say.
    *
-   * @param trace gets each restriction that is asked, with what it says
+   * @param trace gets each restriction that is asked, also those on the message, which is taken to be empty
    */
-  async ask(entry: ServiceEntry, view: View, trace?: (step: Step) => void): Promise<Decision> {
+  async ask(entry: ServiceEntry, view: View, trace?: StepWatch): Promise<Decision> {
     const scope = this.#configuration.scopeOf(entry);
     const settings = settingsFor(this.#configuration, entry, PARAMETER_NAMES);
     const services: Services = {
@@ -225,7 +245,8 @@ export class Decisions {
     if (typeof resolved === "string") {
       const refusal = { reply: resolved };
       const reply = said(resolved);
-      return { reply, accepted: false, trusted, resolved: undefined, relayed: false, refusal };
+      const nothing = { resolved: undefined, relayed: false, later: undefined, effects: [] };
+      return { reply, accepted: false, trusted, refusal, ...nothing };
     }
     const question: Question = {
       stage: "RCPT",
@@ -245,15 +266,47 @@ export class Decisions {
       resolved,
       warn: () => {},
       ...(view.sasl ? { sasl: { method: LOGIN_METHOD, username: view.sasl } } : {}),
-      ...(trace === undefined ? {} : { trace }),
+      ...(trace === undefined ? {} : { trace: (step) => trace(step, "RCPT") }),
     };
+    const lists = new AccessLists(services);
+    const standing = Standing.fresh();
     const refusal = isPostmaster(recipient)
       ? undefined
-      : await checkRecipient(new AccessLists(services), question, resolved);
+      : await checkRecipient(lists, question, resolved, standing);
     const accepted = refusal === undefined;
     const relayed = accepted && !isOurs(question);
-    return { reply: said(refusal?.reply ?? ACCEPTED), accepted, trusted, resolved, relayed, refusal };
+    const refused = accepted && trace !== undefined
+      ? await refusedLater(lists, question, standing, trace)
+      : undefined;
+    const later = refused && { ...refused, reply: said(refused.reply) };
+    const { effects } = standing;
+    return {
+      reply: said(refusal?.reply ?? ACCEPTED),
+      accepted,
+      trusted,
+      resolved,
+      relayed,
+      refusal,
+      later,
+      effects,
+    };
   }
+}
+
+/** What refuses a message of one recipient at DATA or at its end. */
+async function refusedLater(
+  lists: AccessLists,
+  question: Question,
+  standing: Standing,
+  trace: StepWatch,
+): Promise<LaterRefusal | undefined> {
+  for (const [list, stage] of [["data", "DATA"], ["endOfData", "END-OF-MESSAGE"]] as const) {
+    standing.deferIfPermit = undefined;
+    const asked = { ...question, stage, recipientCount: 1, trace: (step: Step) => trace(step, stage) };
+    const refused = await lists.checkContent(list, asked, standing);
+    if (refused !== undefined) return { stage, reply: refused.reply };
+  }
+  return undefined;
 }
 
 /** Where a service's settings have a parameter from, "FILE:LINE", or "default". */

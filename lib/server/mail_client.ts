@@ -13,6 +13,7 @@ import type { IpcError } from "../ipc/client.ts";
 import type { Request } from "../ipc/protocol.ts";
 // Mail
 import { QueueDirectory } from "../mail/queue_directory.ts";
+import type { TlsWishSettings } from "../mail/send_options.ts";
 import { DnsClient } from "../proto/dns_client.ts";
 import { noticeLines, type NoticeSettings, sendNotice } from "../proto/error_notice.ts";
 import { CacheClient } from "../proto/cache_client.ts";
@@ -27,6 +28,7 @@ import { SessionCache } from "../smtp/client_cache.ts";
 import type { PassOn } from "../smtp/client_delivery.ts";
 import type { ClientPolicy } from "../smtp/client_policy.ts";
 import type { DeliveryRequest, RecipientReport } from "../smtp/client_recipients.ts";
+import type { RequireTlsPolicy } from "../smtp/client_requiretls.ts";
 import type { OutgoingRules, RewriteServices } from "../smtp/client_rewrite.ts";
 import { ClientLogin, type SaslConfiguration } from "../smtp/client_sasl.ts";
 import { RefusedLogins } from "../smtp/client_sasl_cache.ts";
@@ -41,6 +43,7 @@ import type { Service } from "./service.ts";
 /** Parameters that are read here. */
 type ProgramSettings =
   & NoticeSettings
+  & TlsWishSettings
   & Settings<"hash_queue_depth" | "hash_queue_names" | "notify_classes" | "queue_directory">;
 
 /** The part of a context that is used. */
@@ -56,6 +59,8 @@ export interface ClientProgram {
   /** Tables about servers; `maps` is called only where there are some. */
   readonly tables: (maps: () => MapClient) => ClientTables | undefined;
   readonly tls: TlsConfiguration;
+  /** What REQUIRETLS demands of destinations; `maps` is called only where a table has to be asked. */
+  readonly requireTls: (maps: () => MapClient) => RequireTlsPolicy;
   /** Undefined where MTA-STS policies are not asked for. */
   readonly sts?: StsLookup | undefined;
   /** Undefined where nobody wants to know what became of TLS. */
@@ -87,6 +92,7 @@ export function mailClient(
     native: systemHosts,
     cache,
     tls: clientTls(context, program, maps, dns),
+    wishes: { heard: settings, requireTls: program.requireTls(maps) },
     login: program.sasl === undefined ? undefined : clientLogin(context, program.sasl, maps()),
     log,
     random: Math.random,

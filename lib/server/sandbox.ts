@@ -8,6 +8,7 @@ import { type Configuration, type ServiceEntry, settingsFor } from "../config/co
 import { RULE_PARAMETERS } from "../config/check_restrictions.ts";
 import type { ParameterName } from "../config/parameters.ts";
 import { formatPlace } from "../config/problem.ts";
+import { namesOtherTables } from "../table/own_table.ts";
 import { targetText } from "../table/server_target.ts";
 import { asksServer, tableFiles, tableSpecs, tableTargets } from "../table/table_files.ts";
 import type { AnyHelperTask, Boot } from "./boot.ts";
@@ -306,10 +307,11 @@ export class Planner {
     return String(settingsFor(this.#configuration, entry, [parameter])[parameter]).split(":")[0]!;
   }
 
-  /** @param condition a parameter's name, or "name=word" for a list that has the word */
+  /** @param condition a parameter's name; "name=word" for a list that has the word, "name:tables" for one with tables */
   #isSet(condition: string, entry: ServiceEntry): boolean {
-    const [name, word] = condition.split("=") as [ParameterName, string?];
+    const [name, word] = condition.split(/[=:]/) as [ParameterName, string?];
     const value: unknown = settingsFor(this.#configuration, entry, [name])[name];
+    if (condition.includes(":")) return namesOtherTables(value as readonly string[]);
     return word === undefined ? isSet(value) : Array.isArray(value) && value.includes(word);
   }
 

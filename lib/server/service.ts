@@ -28,11 +28,13 @@ export interface Service {
   /** The service that it connects to as well where one of the tables that it reads is on a server. */
   readonly serverTablesBy?: string;
   /**
-   * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol".
+   * Services that it connects to only where one of these parameters is set, or has the word: "notify_classes=protocol",
+   * or names a table whose content is elsewhere: "smtp_requiretls_policy:tables".
    * "$parameter" stands for the transport that a parameter names, as `transport` or `transport:nexthop`.
    */
   readonly connectsFor?: {
-    readonly [service: string]: readonly (ParameterName | `${ParameterName}=${string}`)[];
+    readonly [service: string]:
+      readonly (ParameterName | `${ParameterName}=${string}` | `${ParameterName}:tables`)[];
   };
   /**
    * Paths that it reads: "queue/active" is a directory below queue_directory; "table:alias_maps" the files of the
@@ -67,6 +69,8 @@ export interface Service {
   readonly processLimit: number;
   /** May ask master for mailbox helpers. */
   readonly startsHelpers?: true;
+  /** The parameter that says how long it may be silent before master kills it; default: daemon_watchdog_timeout. */
+  readonly watchdog?: ParameterName;
   /** Ends after `max_idle` without work. False for those that hold state or must be there at once. */
   readonly endsWhenIdle: boolean;
   /** It is told the key by which qmgr knows cleanup. */

@@ -12,7 +12,7 @@ import { printable } from "../vstring/printable.ts";
 import { type Failure, localFailure, StreamError } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
 import { ClientSession, type Introduction } from "./client_session.ts";
-import type { Introduced } from "./client_tls_session.ts";
+import type { Introduced, TlsFault } from "./client_tls_session.ts";
 import { ClientTranscript } from "./client_transcript.ts";
 
 /** What connecting needs. */
@@ -37,6 +37,8 @@ export type Opened =
     readonly session: ClientSession | undefined;
     /** TLS broke: it may be done without where it is not demanded. */
     readonly brokenTls?: boolean;
+    /** What was wrong with TLS, where that was it. */
+    readonly fault?: TlsFault | undefined;
   };
 
 /** Connects to a host and introduces us. */
@@ -51,7 +53,8 @@ export async function openSession(host: Host, tools: ConnectTools): Promise<Open
   try {
     const introduced = await tools.introduce(session, tools);
     if (introduced.kind === "ready") return { kind: "ready", session };
-    return { kind: "failed", failure: introduced.failure, session, brokenTls: introduced.tls !== undefined };
+    const { failure, tls: fault } = introduced;
+    return { kind: "failed", failure, session, brokenTls: fault !== undefined, fault };
   } catch (error) {
     session.close();
     if (!(error instanceof StreamError)) throw error;

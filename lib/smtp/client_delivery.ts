@@ -7,6 +7,8 @@
 import { asciiLower } from "../vstring/ascii.ts";
 import { printable } from "../vstring/printable.ts";
 import type { Logger } from "../log/log.ts";
+import { needsUtf8, type TlsWish, tlsWish, type TlsWishSettings } from "../mail/send_options.ts";
+import type { FilteredDns } from "../proto/dns_filter.ts";
 import type { SessionCache } from "./client_cache.ts";
 import { type Opened, openSession } from "./client_connect.ts";
 import type { MessageContent } from "./client_content.ts";
@@ -15,7 +17,6 @@ import { type Failure, isLoop, localFailure } from "./client_failure.ts";
 import { type Host, relayLabel } from "./client_hosts.ts";
 import { destinationKey, endpointKey, PLAIN_TERMS, type SessionTerms } from "./client_key.ts";
 import { lookUpHosts } from "./client_lookup.ts";
-import type { ClientDns } from "./client_names.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 import {
   type Attempt,
@@ -24,12 +25,19 @@ import {
   type RecipientReport,
   RequestRecipients,
 } from "./client_recipients.ts";
+import {
+  policyGap,
+  requireTlsFailure,
+  type RequireTlsLevel,
+  type RequireTlsPolicy,
+} from "./client_requiretls.ts";
 import { LookupTroubleError, type OutgoingRules, OutgoingText } from "./client_rewrite.ts";
 import type { ClientSession, Introduction } from "./client_session.ts";
 import type { ClientTables } from "./client_tables.ts";
 import type { ClientLogin } from "./client_sasl.ts";
 import { type ClientTls, tlsTerms } from "./client_tls.ts";
 import type { DestinationTls, HostTls } from "./client_tls_policy.ts";
+import { tlsStatus, undecidedStatus } from "./client_tls_status.ts";
 import type { Introduced } from "./client_tls_session.ts";
 import { type ClientMessage, Transaction, type TransactionEnd } from "./client_transaction.ts";
 import type { Emit } from "./mime_downgrade.ts";
@@ -37,11 +45,13 @@ import type { Emit } from "./mime_downgrade.ts";
 /** What a delivery works with. */
 export interface DeliveryTools {
   readonly policy: ClientPolicy;
-  readonly dns: ClientDns;
+  readonly dns: FilteredDns;
   /** Addresses of a name by the system's file of host names. */
   readonly native: (name: string) => readonly string[];
   readonly cache: SessionCache;
   readonly tls: ClientTls;
+  /** What is made of senders' wishes about TLS; undefined: they are not heard. */
+  readonly wishes?: TlsWishes | undefined;
   /** Undefined where nobody logs in. */
   readonly login?: ClientLogin | undefined;
   readonly log: Logger;
@@ -59,6 +69,12 @@ export interface DeliveryTools {
   readonly pass?: PassOn | undefined;
   /** Gets errors that are neither the peer's nor the network's, refusals of the sandbox among them. */
   readonly trouble: (what: string, error: unknown) => void;
+}
+
+/** What is made of senders' wishes about TLS. */
+export interface TlsWishes {
+  readonly heard: TlsWishSettings;
+  readonly requireTls: RequireTlsPolicy;
 }
 
 /** Hands recipients to another transport; resolves with why that did not work for those that it did not report. */
@@ -91,8 +107,12 @@ export class ClientDelivery {
   /** Addresses of the envelope that are others outside. */
   readonly #mapped = new Map<string, string>();
   #cancelled = false;
+  /** What the sender wants of TLS. */
+  readonly #wish: TlsWish;
   /** What is wanted of the destination in hand. */
   #wanted: DestinationTls = { kind: "invalid", why: "" };
+  /** What REQUIRETLS demands of it; undefined: nothing. */
+  #requireTls: RequireTlsLevel | undefined;
   /** Some session went its orderly way: the destination works, whatever it said. */
   #orderly = false;
   /** The destination in hand is the first one of the request. */
@@ -113,7 +133,8 @@ export class ClientDelivery {
     this.#request = request;
     this.#content = content;
     this.#tools = tools;
-    const { tables } = tools;
+    const { tables, wishes } = tools;
+    this.#wish = wishes === undefined ? "none" : tlsWish(request.sendOptions, wishes.heard);
     const filter = tables?.filtersStatus === true ? tables.filterStatus.bind(tables) : undefined;
     this.#recipients = new RequestRecipients(request, tools.policy, tools.log, report, filter);
   }
@@ -169,7 +190,9 @@ export class ClientDelivery {
   async #tryDestination(stop: Stop): Promise<"next" | "final"> {
     const { destination } = stop;
     const used = new Set<string>();
-    this.#wanted = await this.#tools.tls.destination(destination);
+    this.#wanted = await this.#tools.tls.destination(destination, this.#wish === "not required");
+    if (this.#wish === "required" && !await this.#findRequireTls(destination)) return "next";
+    this.#recipients.tls = undecidedStatus(this.#wanted, this.#requireTls);
     const reuse = await this.#reuse(stop);
     if (reuse) await this.#useKept(() => destinationKey(destination.text, this.#terms(stop)), stop, used);
     if (!this.#goesOn()) return "final";
@@ -184,6 +207,21 @@ export class ClientDelivery {
     await this.#tryHosts(stop, found.hosts.filter((host) => !used.has(host.address)), reuse);
     // Another destination would make a loop worse.
     return found.final || this.#looped ? "final" : "next";
+  }
+
+  /** Finds what REQUIRETLS demands of a destination; false when the configuration does not make sense of it. */
+  async #findRequireTls(destination: Destination): Promise<boolean> {
+    const found = await this.#tools.wishes!.requireTls.of(destination);
+    if (found.kind === "level") {
+      this.#requireTls = found.level === "disable" ? undefined : found.level;
+      return true;
+    }
+    this.#tools.log.warning(`${this.#request.queueId}: ${found.why}`);
+    this.#failAll(
+      localFailure("message", true, "4.7.10", "client REQUIRETLS configuration problem"),
+      undefined,
+    );
+    return false;
   }
 
   /** True when connections to the destination are kept, and kept ones used. */
@@ -202,7 +240,8 @@ export class ClientDelivery {
   /** What a connection for this message has to be like, beside its address. */
   #terms({ destination }: Stop, host?: Host): SessionTerms {
     const { login } = this.#tools;
-    const tls = { ...PLAIN_TERMS, ...tlsTerms(this.#wanted, destination, host) };
+    const requireTls = this.#requireTls ?? "";
+    const tls = { ...PLAIN_TERMS, requireTls, ...tlsTerms(this.#wanted, destination, host) };
     if (login === undefined) return tls;
     const boundTo = `${destination.text} ${host?.name ?? ""}`;
     return { ...tls, login: login.terms(this.#request.sender), boundTo };
@@ -280,10 +319,26 @@ export class ClientDelivery {
         sessions++;
         continue;
       }
-      const tls = await this.#tools.tls.host(this.#wanted, stop.destination, host);
-      if (tls.kind === "failed") this.#failAll(tls.failure, undefined);
-      else if (await this.#tryHost(stop, host, tls, reuse)) sessions++;
+      const found = await this.#tools.tls.host(this.#wanted, stop.destination, host);
+      if (found.kind === "failed") this.#failAll(found.failure, undefined);
+      else {
+        const tls = { ...found, requireTls: this.#requireTls };
+        if (this.#mayDo(host, tls) && await this.#tryHost(stop, host, tls, reuse)) sessions++;
+      }
     }
+  }
+
+  /** False for a host of which not enough is demanded to satisfy REQUIRETLS: it is not connected to. */
+  #mayDo(host: Host, tls: HostTls): boolean {
+    const gap = policyGap(tls, this.#requireTls);
+    this.#recipients.tls = tlsStatus(this.#wanted, tls, gap ?? "undecided");
+    if (gap === undefined) return true;
+    const missing = gap === "noencryption" ? "no TLS" : "no proof of its certificate";
+    const text = `REQUIRETLS was asked for, but TLS level "${tls.level}" of ${
+      relayLabel(host)
+    } has ${missing}`;
+    this.#failAll(requireTlsFailure("5.7.10", text, host.name), undefined);
+    return false;
   }
 
   /**
@@ -324,7 +379,8 @@ export class ClientDelivery {
     clear: boolean,
   ): Promise<Introduced> {
     const { login, policy } = this.#tools;
-    const introduced = await this.#tools.tls.introduce(session, destination, tls, by, clear);
+    const reported = this.#wish !== "not required";
+    const introduced = await this.#tools.tls.introduce(session, destination, tls, by, { clear, reported });
     if (introduced.kind !== "ready" || login === undefined) return introduced;
     const found = await login.find(destination, session.host, this.#request.sender);
     const failure = await login.login(session, found, policy.timeouts.hello);
@@ -346,8 +402,14 @@ export class ClientDelivery {
       keepsTranscripts: notify !== undefined,
       trouble,
     });
-    if (opened.kind === "ready") return opened;
-    const { session, failure } = opened;
+    if (opened.kind === "ready") {
+      opened.session.tlsStatus = tlsStatus(this.#wanted, tls, "ready", opened.session);
+      return opened;
+    }
+    const { session, failure, fault } = opened;
+    const unannounced = tls.requireTls !== undefined && fault === undefined && failure.status === "5.7.30";
+    const stage = fault ?? (unannounced ? "requiretls-not-offered" : "undecided");
+    if (session !== undefined) session.tlsStatus = tlsStatus(this.#wanted, tls, stage, session);
     const attempt = session && { session, connected: Date.now() };
     this.#failAll(failure, attempt, session === undefined ? "logged" : undefined);
     if (session === undefined) return opened;
@@ -441,7 +503,15 @@ export class ClientDelivery {
       ? undefined
       : (emit: Emit) => new OutgoingText(rules, request.queueId, log, emit);
     const sender = this.#mapped.get(request.sender) ?? request.sender;
-    return { ...request, sender, client: request, content: this.#content, rewrite };
+    return {
+      ...request,
+      sender,
+      smtputf8: needsUtf8(request.sendOptions),
+      requireTls: this.#requireTls !== undefined,
+      client: request,
+      content: this.#content,
+      rewrite,
+    };
   }
 
   /** A recipient as the server sees it. */

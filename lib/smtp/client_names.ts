@@ -6,23 +6,15 @@
  */
 import { formatIpAddress, parseIpAddress } from "../vstring/ip_address.ts";
 import { printable } from "../vstring/printable.ts";
-import type { DnsAnswer, DnsQueryType } from "../proto/dns_client.ts";
+import type { FilteredAnswer, FilteredDns } from "../proto/dns_filter.ts";
 import { type Failure, localFailure } from "./client_failure.ts";
 import { ADDRESS_LIST_LIMIT, type Host } from "./client_hosts.ts";
 import type { ClientPolicy } from "./client_policy.ts";
 
-/** What the client gets for a question; policy: smtp_dns_reply_filter left nothing of the answer. */
-export type ClientAnswer = Omit<DnsAnswer, "rcode"> & { readonly rcode: DnsAnswer["rcode"] | "policy" };
-
-/** Who answers: the dns daemon's client, with or without a filter behind it. */
-export interface ClientDns {
-  query(name: string, type: DnsQueryType): Promise<ClientAnswer>;
-}
-
 /** What a lookup needs beside the destination. */
 export interface LookupTools {
   readonly policy: ClientPolicy;
-  readonly dns: ClientDns;
+  readonly dns: FilteredDns;
   /** Addresses of a name by the system's file of host names (smtp_host_lookup = native). */
   readonly native: (name: string) => readonly string[];
   readonly warn: (text: string) => void;
@@ -103,7 +95,7 @@ function localAddresses(policy: ClientPolicy): string[] {
 }
 
 /** Only NXDOMAIN and NODATA say that there is nothing; whatever else went wrong may be right tomorrow. */
-export function lookupFailure(name: string, type: string, answer: ClientAnswer): Failure {
+export function lookupFailure(name: string, type: string, answer: FilteredAnswer): Failure {
   switch (answer.rcode) {
     case "nxdomain":
       return notFound(name, type, "Host not found");

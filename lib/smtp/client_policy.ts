@@ -119,6 +119,8 @@ export interface ClientPolicy {
   readonly own: OwnAddresses;
   readonly delayResolution: number;
   readonly logAddressFormat: "external" | "internal";
+  /** The log line of a delivery says what became of TLS. */
+  readonly logsTls: boolean;
 }
 
 /** Endings of the parameters that exist as smtp_* and lmtp_*. */
@@ -143,6 +145,7 @@ const SHARED = [
   "fallback_relay",
   "host_lookup",
   "line_length_limit",
+  "log_tls_feature_status",
   "mail_timeout",
   "min_data_rate",
   "mx_address_limit",
@@ -330,6 +333,7 @@ function commonPolicy(
     own: new OwnAddresses(common.inet_interfaces, common.proxy_interfaces, system),
     delayResolution: common.delay_logging_resolution_limit,
     logAddressFormat: oneOf(common.info_log_address_format, ["external", "internal"]),
+    logsTls: shared.smtp_log_tls_feature_status,
   };
 }
 

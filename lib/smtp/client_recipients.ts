@@ -36,6 +36,8 @@ interface Open {
   readonly recipient: DeliveryRecipient;
   failure: Failure | undefined;
   attempt: Attempt | undefined;
+  /** What the log says of TLS where there was no connection. */
+  tls: string;
 }
 
 /** Keeps the books of one request. */
@@ -49,6 +51,8 @@ export class RequestRecipients {
   readonly #open = new Map<number, Open>();
   /** Results that a filter looks at. */
   readonly #telling: Promise<void>[] = [];
+  /** What the log says of TLS with the host in hand as long as there is no connection (client_tls_status.ts). */
+  tls = "";
   #deferred: Failure | undefined;
 
   constructor(
@@ -64,7 +68,7 @@ export class RequestRecipients {
     this.#log = log;
     this.#report = report;
     request.recipients.forEach((recipient, i) =>
-      this.#open.set(i, { recipient, failure: undefined, attempt: undefined })
+      this.#open.set(i, { recipient, failure: undefined, attempt: undefined, tls: "" })
     );
   }
 
@@ -91,7 +95,7 @@ export class RequestRecipients {
   sent(number: number, reply: Reply, attempt: Attempt): void {
     const open = this.#close(number);
     if (open === undefined) return;
-    this.#tell(open.recipient, attempt, {
+    this.#tell(open, attempt, {
       result: "sent",
       status: reply.status,
       // RFC 3461 section 5.2.2: a server with DSN reports by itself; of one without, LMTP says that it has delivered.
@@ -122,6 +126,7 @@ export class RequestRecipients {
     if (failure.elsewhere === true && !failure.soft && open.failure?.soft === true) return true;
     open.failure = failure;
     open.attempt = attempt;
+    open.tls = this.tls;
     const softens = this.#policy.softBounce && !this.#request.probe;
     if (failure.soft || failure.elsewhere === true || softens) return true;
     this.#settle(number, open, failure);
@@ -139,7 +144,7 @@ export class RequestRecipients {
     const bounces = !failure.soft && (probe || !this.#policy.softBounce);
     const final = bounces ? failure : softened(failure);
     if (!bounces) this.#deferred = failure;
-    this.#tell(open.recipient, open.attempt, {
+    this.#tell(open, open.attempt, {
       result: bounces ? "bounced" : "deferred",
       status: final.status,
       action: bounces ? "failed" : "delayed",
@@ -157,29 +162,29 @@ export class RequestRecipients {
   }
 
   #tell(
-    recipient: DeliveryRecipient,
+    open: Open,
     attempt: Attempt | undefined,
     outcome: Omit<RecipientReport, "offset">,
     result: DeliveryResult,
   ): void {
-    if (this.#filter === undefined) return this.#tellNow(recipient, attempt, outcome, result);
-    this.#telling.push(this.#tellFiltered(this.#filter, recipient, attempt, outcome, result));
+    if (this.#filter === undefined) return this.#tellNow(open, attempt, outcome, result);
+    this.#telling.push(this.#tellFiltered(this.#filter, open, attempt, outcome, result));
   }
 
   /** A result with another code is another result: a failure that passes may become one that does not. */
   async #tellFiltered(
     filter: StatusFilter,
-    recipient: DeliveryRecipient,
+    open: Open,
     attempt: Attempt | undefined,
     outcome: Omit<RecipientReport, "offset">,
     result: DeliveryResult,
   ): Promise<void> {
     const { status, reason } = await filter(outcome);
     const changed = { ...outcome, status, reason };
-    if (status[0] === outcome.status[0]) return this.#tellNow(recipient, attempt, changed, result);
+    if (status[0] === outcome.status[0]) return this.#tellNow(open, attempt, changed, result);
     const bounces = status.startsWith("5");
     this.#tellNow(
-      recipient,
+      open,
       attempt,
       { ...changed, result: bounces ? "bounced" : "deferred", action: bounces ? "failed" : "delayed" },
       this.#request.probe ? result : bounces ? "bounced" : "deferred",
@@ -187,12 +192,13 @@ export class RequestRecipients {
   }
 
   #tellNow(
-    recipient: DeliveryRecipient,
+    open: Open,
     attempt: Attempt | undefined,
     outcome: Omit<RecipientReport, "offset">,
     result: DeliveryResult,
   ): void {
     const request = this.#request;
+    const { recipient } = open;
     const relay = attempt === undefined ? "none" : relayLabel(attempt.session.host);
     const line = deliveryLogLine({
       queueId: request.queueId,
@@ -200,6 +206,7 @@ export class RequestRecipients {
       originalRecipient: recipient.originalRecipient,
       relay,
       connectionUses: attempt?.session.uses,
+      tls: this.#policy.logsTls ? attempt?.session.tlsStatus ?? open.tls : "",
       times: {
         arrival: request.arrivalTime,
         active: request.activeTime,

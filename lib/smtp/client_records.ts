@@ -5,10 +5,10 @@
  * @module
  */
 import { printable } from "../vstring/printable.ts";
+import type { DnsAnswer } from "../proto/dns_client.ts";
 import { softened } from "./client_failure.ts";
 import { ADDRESS_LIST_LIMIT } from "./client_hosts.ts";
 import {
-  type ClientAnswer,
   findHost,
   type Found,
   type HostPlace,
@@ -18,7 +18,7 @@ import {
   siteFailure,
 } from "./client_names.ts";
 
-type ServerRecord = ClientAnswer["records"][number];
+type ServerRecord = DnsAnswer["records"][number];
 
 /** Most hosts of one domain whose addresses are looked up. */
 const RECORD_LIMIT = 20;

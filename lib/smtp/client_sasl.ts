@@ -37,6 +37,7 @@ const NAMES = {
     clear: "smtp_sasl_security_options",
     encrypted: "smtp_sasl_tls_security_options",
     verified: "smtp_sasl_tls_verified_security_options",
+    dummyAuth: "smtp_send_dummy_mail_auth",
   },
   lmtp: {
     enable: "lmtp_sasl_auth_enable",
@@ -50,6 +51,7 @@ const NAMES = {
     clear: "lmtp_sasl_security_options",
     encrypted: "lmtp_sasl_tls_security_options",
     verified: "lmtp_sasl_tls_verified_security_options",
+    dummyAuth: "lmtp_send_dummy_mail_auth",
   },
 } as const;
 
@@ -74,6 +76,8 @@ export interface SaslConfiguration {
   readonly clear: readonly string[];
   readonly encrypted: readonly string[];
   readonly verified: readonly string[];
+  /** MAIL says `AUTH=<>` to servers that were logged in to. */
+  readonly dummyAuth?: boolean;
 }
 
 /** The configuration, or undefined where nobody logs in. */
@@ -95,6 +99,7 @@ export function saslConfiguration<D extends Dialect>(
     clear: values[names.clear],
     encrypted: values[names.encrypted],
     verified: values[names.verified],
+    dummyAuth: values[names.dummyAuth],
   };
 }
 
@@ -219,7 +224,10 @@ export class ClientLogin {
 
   #outcome(session: ClientSession, reply: Reply, exchange: ClientExchange): Failure | undefined {
     if (Math.floor(reply.code / 100) === 2) {
-      if (exchange.complete) return undefined;
+      if (exchange.complete) {
+        session.dummyAuth = this.#configuration.dummyAuth === true;
+        return undefined;
+      }
       throw new SaslClientError("server does not prove that it knows the password");
     }
     return this.#refusal(session, reply, "SASL authentication failed");

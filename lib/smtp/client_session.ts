@@ -46,8 +46,12 @@ export class ClientSession {
   features: Features = NO_FEATURES;
   /** How the connection is encrypted; undefined in the clear. */
   security: SessionSecurity | undefined;
+  /** What the log says of TLS (smtp_log_tls_feature_status). */
+  tlsStatus = "";
   /** The end of a message goes in a packet of its own, after a pause (smtp_pix_workarounds). */
   delaysEnd = false;
+  /** MAIL says `AUTH=<>`: RFC 4954 section 5, nobody is vouched for as the sender (smtp_send_dummy_mail_auth). */
+  dummyAuth = false;
   /** Deliveries that this connection has been used for. */
   uses = 0;
   /** False when the conversation is in a state from which no other delivery can start. */
@@ -303,6 +307,8 @@ export async function sayHello(
     );
     if (isPositive(reply)) {
       session.features = parseEhlo(reply.lines, await discardedKeywords(session, by));
+      // RFC 8689 section 2: what is said of it in the clear means nothing.
+      if (session.security === undefined) session.features = { ...session.features, requireTls: false };
       return foundMyself(session, policy);
     }
     // RFC 5321 section 3.2: a server that does not know EHLO is greeted with HELO. LMTP has no such thing.

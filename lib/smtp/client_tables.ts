@@ -4,14 +4,14 @@
  *
  * @module
  */
-import { equalsIgnoreCase, splitBlanks } from "../vstring/ascii.ts";
+import { splitBlanks } from "../vstring/ascii.ts";
 import { decodeText, encodeText } from "../vstring/byte_builder.ts";
 import { printable } from "../vstring/printable.ts";
 import type { Settings } from "../config/parameters.ts";
-import type { DnsAnswer, DnsLookup, DnsQueryType } from "../proto/dns_client.ts";
+import type { DnsLookup } from "../proto/dns_client.ts";
+import { filterDns, type FilteredDns } from "../proto/dns_filter.ts";
 import type { LineLookup, MapLookup } from "../proto/proxymap_client.ts";
 import { localFailure, StreamError } from "./client_failure.ts";
-import type { ClientAnswer, ClientDns } from "./client_names.ts";
 import type { Dialect } from "./client_policy.ts";
 import type { ClientSession } from "./client_session.ts";
 import { leadingStatus } from "./reply.ts";
@@ -137,29 +137,8 @@ export class ClientTables {
   }
 
   /** Answers of the dns daemon as the rest of the client gets them. */
-  filterDns(dns: DnsLookup): ClientDns {
-    if (!this.#set.has("dns")) return dns;
-    return { query: async (name, type) => await this.#filterAnswer(await dns.query(name, type), type) };
-  }
-
-  async #filterAnswer(answer: DnsAnswer, type: DnsQueryType): Promise<ClientAnswer> {
-    if (answer.rcode !== "ok" || answer.records.length === 0) return answer;
-    const lines = answer.records.map((record) => encodeText(recordText(answer, record, type)));
-    const found = await this.#maps.findLines(this.#names.dns, lines);
-    if (found.kind === "retry") {
-      this.#log.warning(`${this.#names.dns} lookup error: ${printable(found.why)}`);
-      return { ...answer, rcode: "servfail", records: [] };
-    }
-    const records = answer.records.filter((_, i) => {
-      const action = found.values.get(i);
-      if (action === undefined) return true;
-      const ignores = equalsIgnoreCase(decodeText(action), "ignore");
-      const text = `${this.#names.dns} for "${decodeText(lines[i]!)}"`;
-      if (ignores) this.#log.info(`ignoring DNS RR: ${decodeText(lines[i]!)}`);
-      else this.#log.warning(`${text}: bad action "${printable(action)}": the record stays`);
-      return !ignores;
-    });
-    return records.length === 0 ? { ...answer, rcode: "policy", records } : { ...answer, records };
+  filterDns(dns: DnsLookup): FilteredDns {
+    return this.#set.has("dns") ? filterDns(this.#names.dns, dns, this.#maps, this.#log) : dns;
   }
 
   /** True when results of deliveries are changed. */
@@ -186,18 +165,4 @@ export class ClientTables {
     }
     return { status, reason: text.slice(status.length + 1) };
   }
-}
-
-/** A record as Postfix writes it for dns_reply_filter: "name. ttl IN type data". */
-function recordText(answer: DnsAnswer, record: DnsAnswer["records"][number], type: DnsQueryType): string {
-  const { priority, weight, port, value } = record;
-  const host = value === "." ? "." : `${value}.`;
-  const data = type === "MX"
-    ? `${priority} ${host}`
-    : type === "SRV"
-    ? `${priority} ${weight} ${port} ${host}`
-    : type === "A" || type === "AAAA" || type === "TXT"
-    ? value
-    : host;
-  return `${answer.canonicalName}. ${answer.ttl} IN ${type} ${data}`;
 }

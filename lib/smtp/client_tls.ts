@@ -11,6 +11,7 @@ import type { Destination } from "./client_destination.ts";
 import { type Failure, localFailure } from "./client_failure.ts";
 import type { Host } from "./client_hosts.ts";
 import type { SessionTerms } from "./client_key.ts";
+import { demandsTls } from "./client_requiretls.ts";
 import type { ClientSession, Introduction } from "./client_session.ts";
 import { type DestinationTls, type HostTls, type TlsPolicyFinder } from "./client_tls_policy.ts";
 import { type Introduced, introduceSecurely } from "./client_tls_session.ts";
@@ -43,9 +44,9 @@ export class ClientTls {
     this.#log = log;
   }
 
-  /** What is wanted of a destination. */
-  async destination(destination: Destination): Promise<DestinationTls> {
-    return await this.#finder.destination(destination);
+  /** What is wanted of a destination; `relaxed` for mail with "TLS-Required: no". */
+  async destination(destination: Destination, relaxed: boolean): Promise<DestinationTls> {
+    return await this.#finder.destination(destination, relaxed);
   }
 
   /** The host's policy, or why it is not used. */
@@ -68,13 +69,15 @@ export class ClientTls {
     destination: Destination,
     tls: HostTls,
     by: Introduction,
-    clear: boolean,
+    how: { readonly clear: boolean; readonly reported: boolean },
   ): Promise<Introduced> {
     const info = (text: string) => this.#log.info(text);
     const tools = { by, configuration: this.#configuration, info };
-    const introduced = await introduceSecurely(session, tls, tools, clear);
+    const introduced = await introduceSecurely(session, tls, tools, how.clear);
     // The second try, in the clear, is about the same failure.
-    if (tls.level !== "none" && !clear) this.#report(session, destination, tls, introduced);
+    if (tls.level !== "none" && !how.clear && how.reported) {
+      this.#report(session, destination, tls, introduced);
+    }
     return introduced;
   }
 
@@ -93,7 +96,8 @@ export class ClientTls {
    */
   mayGoClear(tls: HostTls, message: FallbackFacts): boolean {
     const age = (Date.now() - message.arrivalTime) / 1000;
-    return tls.level === "may" && (message.probe || age >= this.#configuration.retryAge);
+    return tls.level === "may" && !demandsTls(tls.requireTls) &&
+      (message.probe || age >= this.#configuration.retryAge);
   }
 }
 

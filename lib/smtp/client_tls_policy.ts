@@ -19,6 +19,7 @@ import type { Destination } from "./client_destination.ts";
 import type { Host } from "./client_hosts.ts";
 import { findTlsa } from "./client_tls_dane.ts";
 import type { ReportedPolicy } from "./client_tls_report.ts";
+import type { RequireTlsLevel } from "./client_requiretls.ts";
 import type { TlsConfiguration, TlsLevel, VersionSpan } from "./client_tls_settings.ts";
 import { parseTlsEntry, type TlsTableEntry } from "./client_tls_table.ts";
 
@@ -38,6 +39,8 @@ export interface HostTls {
   readonly anchors: TrustAnchors;
   /** The domain's own policy that counts here; undefined when it has none, or DANE. */
   readonly reported?: ReportedPolicy;
+  /** What REQUIRETLS demands beside; undefined for mail without it. */
+  readonly requireTls?: RequireTlsLevel | undefined;
 }
 
 /** The host's policy; or why it must not be used. */
@@ -63,6 +66,8 @@ export type DestinationTls =
     readonly label: string;
     /** What the domain itself says of its hosts counts too: a connection is for mail to this domain only. */
     readonly asksDomain?: boolean;
+    /** The sender does not want TLS enforced: nobody's policy counts, and the domain is told of no result. */
+    readonly relaxed?: true;
   }
   | { readonly kind: "invalid"; readonly why: string };
 
@@ -89,9 +94,19 @@ export class TlsPolicyFinder {
     this.#tools = tools;
   }
 
-  /** What is wanted of a destination. */
-  async destination(destination: Destination): Promise<DestinationTls> {
+  /**
+   * What is wanted of a destination.
+   *
+   * @param relaxed the message has "TLS-Required: no" (RFC 8689 section 3): no policy is asked for, TLS is taken where it
+   * is offered, and any certificate is good
+   */
+  async destination(destination: Destination, relaxed = false): Promise<DestinationTls> {
     const { configuration } = this.#tools;
+    if (relaxed) {
+      const clear = configuration.level === "none" || destination.kind === "unix";
+      const level = configuration.wrapper ? "encrypt" : clear ? "none" : "may";
+      return { kind: "wanted", level, entry: undefined, label: `relaxed ${level}`, relaxed };
+    }
     const entry = await this.#entry(destination);
     if (entry !== undefined && entry.kind === "bad") {
       this.#warn(`TLS policy for ${printable(destination.text)}: ${printable(entry.why)}`);

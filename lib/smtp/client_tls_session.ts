@@ -18,6 +18,7 @@ import { cipherBits } from "../tls/tls_ciphers.ts";
 // This program
 import { type Failure, localFailure } from "./client_failure.ts";
 import { relayLabel } from "./client_hosts.ts";
+import { demandsTls, requireTlsFailure } from "./client_requiretls.ts";
 import { type ClientSession, introduce, type Introduction, sayHello } from "./client_session.ts";
 import type { HostTls } from "./client_tls_policy.ts";
 import type { TlsConfiguration } from "./client_tls_settings.ts";
@@ -74,7 +75,7 @@ export async function introduceSecurely(
   const { by, configuration } = tools;
   if (configuration.wrapper && tls.required) {
     const failed = await shakeHands(session, tls, tools);
-    return failed ?? introduced(await introduce(session, by));
+    return failed ?? offersRequireTls(session, tls, await introduce(session, by));
   }
   const failure = await introduce(session, by);
   if (failure !== undefined) return { kind: "failed", failure };
@@ -84,6 +85,10 @@ export async function introduceSecurely(
     return { kind: "ready" };
   }
   if (!startTls) {
+    if (demandsTls(tls.requireTls)) {
+      const text = `REQUIRETLS was asked for, but STARTTLS was not offered by host ${session.label}`;
+      return failed(requireTlsFailure("5.7.30", text, session.name), "starttls-not-supported");
+    }
     if (!tls.required) return { kind: "ready" };
     const text = `TLS is required, but was not offered by host ${session.label}`;
     return failed(localFailure("site", true, "4.7.4", text, session.name), "starttls-not-supported");
@@ -91,7 +96,7 @@ export async function introduceSecurely(
   const reply = await session.ask("STARTTLS", configuration.timeout, "sending STARTTLS");
   if (Math.floor(reply.code / 100) !== 2) {
     // RFC 3207 section 4: without TLS we go on as if nothing had been offered, if that is enough.
-    if (!tls.required && session.sound) return { kind: "ready" };
+    if (!tls.required && !demandsTls(tls.requireTls) && session.sound) return { kind: "ready" };
     return failed(refusedToStart(session, reply), "starttls-not-supported");
   }
   const broken = await shakeHands(session, tls, tools);
@@ -100,7 +105,20 @@ export async function introduceSecurely(
     const text = `host ${session.label} sent a reply before it was asked anything: unexpected server message`;
     return failed(localFailure("site", true, "4.7.0", text, session.name), "validation-failure");
   }
-  return introduced(await sayHello(session, by, true));
+  return offersRequireTls(session, tls, await sayHello(session, by, true));
+}
+
+/** RFC 8689 section 4.2.1: the server must say, over TLS, that it will pass the demand on. */
+function offersRequireTls(
+  session: ClientSession,
+  { requireTls }: HostTls,
+  failure: Failure | undefined,
+): Introduced {
+  if (failure !== undefined || requireTls !== "enforce" || session.features.requireTls) {
+    return introduced(failure);
+  }
+  const text = `REQUIRETLS was asked for, but was not offered by host ${session.label}`;
+  return introduced(requireTlsFailure("5.7.30", text, session.name));
 }
 
 function introduced(failure: Failure | undefined): Introduced {
@@ -151,6 +169,10 @@ async function shakeHands(
   }
   if (configuration.logLevel >= 1) tellResult(session.security, server, info);
   if (tls.demand.kind === "none" || judgement.matched) return undefined;
+  if (tls.requireTls === "enforce") {
+    const text = `REQUIRETLS was asked for, but the certificate of host ${session.label} is not verified`;
+    return failed(requireTlsFailure("5.7.10", text, session.name), faultOf(judgement));
+  }
   const text = "Server certificate not verified";
   return failed(localFailure("site", true, "4.7.5", text, session.name), faultOf(judgement));
 }

@@ -56,15 +56,18 @@ const SHARED = [
 ] as const;
 
 type SharedTlsSettings = Settings<`smtp_${(typeof SHARED)[number]}`>;
-type CommonTlsSettings = Settings<"minimal_backoff_time" | "tls_dane_digests">;
+type CommonTlsSettings = Settings<"ignore_mx_lookup_error" | "minimal_backoff_time" | "tls_dane_digests">;
 
 /** Parameters of the smtp program that are read here. */
 export type SmtpTlsSettings =
   & SharedTlsSettings
   & CommonTlsSettings
-  & Settings<"smtp_dns_support_level" | "smtp_tls_dane_insecure_mx_policy" | "ignore_mx_lookup_error">;
+  & Settings<"smtp_dns_support_level" | "smtp_tls_dane_insecure_mx_policy">;
 /** Those of the lmtp program. */
-export type LmtpTlsSettings = Settings<`lmtp_${(typeof SHARED)[number]}`> & CommonTlsSettings;
+export type LmtpTlsSettings =
+  & Settings<`lmtp_${(typeof SHARED)[number]}`>
+  & CommonTlsSettings
+  & Settings<"lmtp_dns_support_level">;
 
 /** Oldest and newest version. */
 export interface VersionSpan {
@@ -123,16 +126,12 @@ export function smtpTlsConfiguration(
   settings: SmtpTlsSettings,
   material: ClientTlsMaterial,
 ): TlsConfiguration {
-  const hindrance = settings.smtp_dns_support_level !== "dnssec"
-    ? 'smtp_dns_support_level is not "dnssec"'
-    : settings.ignore_mx_lookup_error
-    ? "ignore_mx_lookup_error is set"
-    : "";
+  const hindrance = daneHindrance("smtp", settings.smtp_dns_support_level, settings);
   const insecureMx = settings.smtp_tls_dane_insecure_mx_policy as DaneConfiguration["insecureMx"];
   return tlsConfiguration("smtp", settings, settings, material, { hindrance, insecureMx });
 }
 
-/** The TLS configuration of the lmtp program, which has no DANE. Throws `TlsSettingError`. */
+/** The TLS configuration of the lmtp program. Throws `TlsSettingError`. */
 export function lmtpTlsConfiguration(
   settings: LmtpTlsSettings,
   material: ClientTlsMaterial,
@@ -140,8 +139,19 @@ export function lmtpTlsConfiguration(
   // lmtp_x has the type of smtp_x for every x of the list, so one function reads both.
   const renamed = Object.fromEntries(SHARED.map((name) => [`smtp_${name}`, settings[`lmtp_${name}`]]));
   const shared = renamed as unknown as SharedTlsSettings;
-  const dane = { hindrance: "LMTP has no DANE", insecureMx: "dane" } as const;
-  return tlsConfiguration("lmtp", settings, shared, material, dane);
+  const hindrance = daneHindrance("lmtp", settings.lmtp_dns_support_level, settings);
+  // There are no MX records in it.
+  return tlsConfiguration("lmtp", settings, shared, material, { hindrance, insecureMx: "dane" });
+}
+
+/** What of the configuration keeps DANE from being used; empty: nothing. */
+function daneHindrance(
+  dialect: Dialect,
+  level: string,
+  { ignore_mx_lookup_error }: CommonTlsSettings,
+): string {
+  if (level !== "dnssec") return `${dialect}_dns_support_level is not "dnssec"`;
+  return ignore_mx_lookup_error ? "ignore_mx_lookup_error is set" : "";
 }
 
 function tlsConfiguration(

@@ -22,6 +22,8 @@ export interface ClientMessage {
   readonly sender: string;
   readonly encoding: "" | "7bit" | "8bit";
   readonly smtputf8: boolean;
+  /** The sender asked for REQUIRETLS, and the policy has it for this destination. */
+  readonly requireTls: boolean;
   readonly envelopeId: string;
   readonly ret: number;
   /** The server is asked, and gets no message. */
@@ -227,6 +229,7 @@ export class Transaction {
         size: this.#downgrades ? undefined : message.content.size,
         body: this.#downgrades ? "" : message.encoding,
         smtputf8: message.smtputf8 || this.#needsUtf8(),
+        requireTls: message.requireTls,
         envelopeId: message.envelopeId,
         ret: message.ret,
       },
@@ -245,7 +248,7 @@ export class Transaction {
     if (this.#policy.xforward) steps.push(...this.#forwarding());
     steps.push({
       kind: "mail",
-      line: mail,
+      line: this.#session.dummyAuth ? `${mail} AUTH=<>` : mail,
       timeout: timeouts.mail,
       doing: "sending MAIL FROM",
       take: (reply) => this.#takeMail(reply),

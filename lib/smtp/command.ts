@@ -17,6 +17,8 @@ export interface MailValues {
   readonly size: number | undefined;
   readonly body: "" | "7bit" | "8bit";
   readonly smtputf8: boolean;
+  /** The sender asked for REQUIRETLS, and the destination is to have it as far as it can. */
+  readonly requireTls: boolean;
   readonly envelopeId: string;
   /** 0 none, 1 full, 2 headers. */
   readonly ret: number;
@@ -37,7 +39,8 @@ export interface PathStyle {
   readonly quote: boolean;
 }
 
-const RET_WORDS = ["", "FULL", "HDRS"];
+const RET_HEADERS = "HDRS";
+const RET_WORDS = ["", "FULL", RET_HEADERS];
 const NOTIFY_WORDS: readonly (readonly [number, string])[] = [
   [NOTIFY.NEVER, "NEVER"],
   [NOTIFY.SUCCESS, "SUCCESS"],
@@ -69,10 +72,13 @@ export function formatMail(values: MailValues, features: Features, style: PathSt
   if (features.dsn) {
     const envelopeId = encodeXtext(values.envelopeId);
     if (envelopeId !== "" && envelopeId.length <= ENVID_LIMIT) line += ` ENVID=${envelopeId}`;
-    const ret = RET_WORDS[values.ret] ?? "";
+    // RFC 8689 section 5: what the server may report without TLS is the header at most.
+    const unkept = values.requireTls && !features.requireTls;
+    const ret = unkept ? RET_HEADERS : RET_WORDS[values.ret] ?? "";
     if (ret !== "") line += ` RET=${ret}`;
   }
   if (features.smtputf8 && values.smtputf8) line += " SMTPUTF8";
+  if (features.requireTls && values.requireTls) line += " REQUIRETLS";
   return line;
 }
 

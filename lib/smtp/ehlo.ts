@@ -16,6 +16,7 @@ export interface Features {
   readonly smtputf8: boolean; // RFC 6531
   readonly size: boolean; // RFC 1870
   readonly startTls: boolean; // RFC 3207
+  readonly requireTls: boolean; // RFC 8689
   /** Mechanisms behind AUTH, upper case. */
   readonly mechanisms: readonly string[]; // RFC 4954
   /** Attributes that it takes with XFORWARD, upper case. */
@@ -34,6 +35,7 @@ export const NO_FEATURES: Features = {
   smtputf8: false,
   size: false,
   startTls: false,
+  requireTls: false,
   mechanisms: [],
   xforward: new Set(),
   sizeLimit: 0,
@@ -68,6 +70,7 @@ export function parseEhlo(lines: readonly string[], discard: readonly string[] =
     smtputf8,
     size: offered.has("SIZE"),
     startTls: offered.has("STARTTLS"),
+    requireTls: offered.has("REQUIRETLS"),
     mechanisms: (offered.get("AUTH") ?? []).map(asciiUpper),
     xforward: new Set((offered.get("XFORWARD") ?? []).map(asciiUpper)),
     // RFC 1870 section 3: a limit of zero, or none, says nothing; a number that is no number neither.

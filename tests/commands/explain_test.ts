@@ -395,3 +395,50 @@ Deno.test("the TLS of a host is what the policy tables make of it", async () => 
       "transport_maps = []\nvirtual_alias_maps = []\nvirtual_alias_domains = []\n",
   );
 });
+
+Deno.test("a content filter takes the place of the transport, and a FILTER action that of content_filter", async () => {
+  await withConfiguration(async (directory) => {
+    const asked = ["--client", "192.0.2.9", "--client-name", "desk.test", "--from", ""];
+    const { status, lines } = await page(directory, ...asked, "a@box.test");
+    assert.equal(status, 0);
+    const at = lines.indexOf("delivery to <a@box.test>");
+    assert.deepEqual(lines.slice(at + 2, at + 6), [
+      "  content_filter: the filter smtp:[198.51.100.7]:10025 gets it first  DIR/main.toml:17",
+      "  class virtual, transport smtp, next hop [198.51.100.7]:10025  DIR/master.toml:17",
+      "  destination [198.51.100.7]:10025",
+      "    198.51.100.7[198.51.100.7]:10025",
+    ]);
+    Deno.writeTextFileSync(`${directory}/clients`, "192.0.2.9 FILTER relay:\n");
+    const told = await facts(directory, ...asked, "a@box.test");
+    const [end] = told.recipients[0]!.ends;
+    assert.deepEqual([end?.transport, end?.nexthop], ["relay", "box.test"]);
+    assert.deepEqual(end?.filter, {
+      target: "relay:",
+      rule: `check_client_access cidr:${directory}/clients`,
+      place: `${directory}/clients:1`,
+    });
+  }, 'content_filter = "smtp:[198.51.100.7]:10025"\n');
+});
+
+Deno.test("what is asked at DATA and at the end of the message stands behind the reply to RCPT", async () => {
+  const lists = 'smtpd_data_restrictions = ["reject_multi_recipient_bounce"]\n' +
+    `smtpd_end_of_data_restrictions = ["check_sender_access", "inline:{{s@two.test = REJECT spam}}"]\n`;
+  await withConfiguration(async (directory) => {
+    const good = await page(directory, "--from", "", "a@box.test");
+    assert.equal(good.status, 0, good.lines.join("\n"));
+    const { status, lines } = await page(directory, "--from", "s@two.test", "a@box.test");
+    assert.equal(status, 1);
+    const at = lines.indexOf("  reply: 250 2.1.5 Ok");
+    const refused = "554 5.7.1 <s@two.test>: Sender address rejected: spam";
+    assert.deepEqual(lines.slice(at + 1, at + 9), [
+      "  smtpd_data_restrictions  DIR/main.toml:17",
+      "    reject_multi_recipient_bounce: no opinion",
+      "  smtpd_end_of_data_restrictions, asked with the message's content  DIR/main.toml:18",
+      "    check_sender_access inline:{{s@two.test = REJECT spam}}: refuses",
+      "      inline:{{s@two.test = REJECT spam}} says REJECT spam",
+      `      ${refused}`,
+      `  reply to the end of the message: ${refused}`,
+      "what follows is what would become of the mail if it were accepted",
+    ]);
+  }, lists);
+});

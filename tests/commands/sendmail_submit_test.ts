@@ -3,6 +3,9 @@ import { readSendmailOptions } from "../../commands/sendmail_options.ts";
 import { postMessage } from "../../commands/sendmail_submit.ts";
 import { MessageTooBigError } from "../../commands/maildrop_file.ts";
 import { SendmailError } from "../../commands/sendmail_error.ts";
+import { parseSizeRecord } from "../../lib/mail/queue_file.ts";
+import { RECORD, RecordCursor } from "../../lib/mail/record.ts";
+import { SENDOPT_REQUIRETLS, SENDOPT_SMTPUTF8_REQUESTED } from "../../lib/mail/send_options.ts";
 import { postcat, ScratchQueue } from "./maildrop_support.ts";
 
 const POSTER = { login: "alice", fullName: "Alice A" };
@@ -256,6 +259,31 @@ Deno.test("DSN options, body type and gateway mode become the attributes that De
     "named_attribute: notify_flags=10",
     "recipient: a",
   ]);
+});
+
+Deno.test("-O requiretls=yes and -O smtputf8=yes go into a size record, as Postfix's sendmail has it", async () => {
+  const optionsOf = async (...args: string[]) => {
+    using queue = new ScratchQueue();
+    await postMessage(
+      readSendmailOptions([...args, "r"]),
+      POSTER,
+      chunks("x\n", 10),
+      queue.settings,
+      () => {},
+    );
+    const bytes = Deno.readFileSync(queue.path("maildrop", queue.names("maildrop")[0]!));
+    const cursor = new RecordCursor(bytes);
+    while (cursor.next()) if (cursor.type === RECORD.SIZE) return parseSizeRecord(cursor.data).sendOptions;
+    return undefined;
+  };
+  assert.equal(await optionsOf("-O", "requiretls=yes"), SENDOPT_REQUIRETLS);
+  assert.equal(
+    await optionsOf("-ORequireTLS=Yes", "-Osmtputf8=yes"),
+    SENDOPT_REQUIRETLS | SENDOPT_SMTPUTF8_REQUESTED,
+  );
+  assert.equal(await optionsOf("-Orequiretls=yes", "-Orequiretls=no"), undefined);
+  assert.equal(await optionsOf("-O", "QueueDirectory=/tmp"), undefined);
+  assert.throws(() => readSendmailOptions(["-Orequiretls=perhaps", "r"]), SendmailError);
 });
 
 Deno.test("-XV and -v go into the envelope as Debian's sendmail writes them", async () => {

@@ -426,7 +426,12 @@ function envelopes(server: FakeServer): string[] {
 function probed(system: System, ports: (text: string) => string): string[] {
   return system.log().split("\n").filter((line) => line.includes("deliverable"))
     .map((line) =>
-      ports(line.replace(/^.*?: \w+: /, "").replace(/( conn_use=\d+,)? delay=[^ ]+ delays=[^ ]+/, ""))
+      ports(
+        line.replace(/^.*?: \w+: /, "").replace(
+          /( conn_use=\d+,)? delay=[^ ]+ delays=[^ ]+( tls=[^ ]+)?/,
+          "",
+        ),
+      )
     ).sort();
 }
 

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
 import { formatMailDate } from "../../../lib/mail/date.ts";
+import {
+  SENDOPT_REQUIRETLS,
+  SENDOPT_SMTPUTF8_REQUESTED,
+  SENDOPT_TLS_NOT_REQUIRED,
+} from "../../../lib/mail/send_options.ts";
 import { CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
 import { FailingDisk } from "../../support/failing_disk.ts";
 import { BounceBench, ID } from "./bounce_support.ts";
@@ -336,12 +341,43 @@ Deno.test("RFC 6533 section 3: a report on SMTPUTF8 mail is SMTPUTF8 mail", asyn
   await using bench = await BounceBench.start();
   bench.message({ lines: ["Subject: é", "", "x"] });
   await bench.append({ recipient: "xé@smtp.test", dsnOriginalRecipient: "utf-8;zé@smtp.test" });
-  await bench.flush({ smtputf8: true });
+  await bench.flush({ sendOptions: SENDOPT_SMTPUTF8_REQUESTED });
   assert.equal(bench.sent.flags, CLEANUP_INTERNAL | CLEANUP_FLAG.SMTPUTF8);
   for (const line of ["Final-Recipient: utf-8; xé@smtp.test", "Original-Recipient: utf-8;zé@smtp.test"]) {
     assert.ok(bench.sent.lines.includes(line));
   }
   assert.ok(bench.sent.lines.includes("Content-Type: message/global"));
+});
+
+Deno.test("RFC 8689 section 5: a report on mail with REQUIRETLS holds no text, and goes without REQUIRETLS", async () => {
+  for (
+    const [changes, redacted] of [
+      [{}, true],
+      [{ requiretls_redact_dsn: false }, false],
+      [{ requiretls_enable: false }, undefined],
+    ] as const
+  ) {
+    await using bench = await BounceBench.start("bounce", changes);
+    bench.message({ lines: ["Subject: x", "", "the secret text"] });
+    await bench.append({});
+    await bench.flush({ sendOptions: SENDOPT_REQUIRETLS | SENDOPT_TLS_NOT_REQUIRED });
+    const { flags, lines } = bench.sent;
+    assert.equal(lines.includes("the secret text"), redacted !== true);
+    assert.equal(flags & CLEANUP_FLAG.REQUIRETLS, redacted === false ? CLEANUP_FLAG.REQUIRETLS : 0);
+    // REQUIRETLS counts more than the header, where it is heard.
+    assert.equal(lines.includes("TLS-Required: no"), redacted === undefined);
+  }
+});
+
+Deno.test("a report on mail with TLS-Required: no has that header too", async () => {
+  for (const enabled of [true, false]) {
+    await using bench = await BounceBench.start("bounce", { tls_required_enable: enabled });
+    bench.message({ lines: ["Subject: x", "", "text"] });
+    await bench.append({});
+    await bench.flush({ sendOptions: SENDOPT_TLS_NOT_REQUIRED });
+    assert.equal(bench.sent.lines.includes("TLS-Required: no"), enabled);
+    assert.ok(bench.sent.lines.includes("text"));
+  }
 });
 
 const THREADS: readonly (readonly [string, readonly string[], string])[] = [

@@ -55,7 +55,10 @@ const SETTINGS: Omit<BounceSettings, "queue_directory"> = {
   myorigin: "oracle.example.test",
   notify_classes: ["resource", "software"],
   smtputf8_autodetect_classes: ["sendmail", "verify"],
+  requiretls_enable: true,
+  requiretls_redact_dsn: true,
   smtputf8_enable: true,
+  tls_required_enable: true,
 };
 
 /** A log whose lines are kept. */
@@ -136,7 +139,7 @@ export class BounceBench implements AsyncDisposable {
 
   /** Has one failure reported to an address; the reason why that failed, or an empty string. */
   async returnOne(sender: string, changes: Partial<Append> = {}): Promise<string> {
-    const message = { queueName: "active", encoding: "", smtputf8: false, envelopeId: "", ret: 0 } as const;
+    const message = { queueName: "active", encoding: "", sendOptions: 0, envelopeId: "", ret: 0 } as const;
     const reply = await this.#service.client.call("returnOne", {
       ...message,
       sender,
@@ -152,7 +155,7 @@ export class BounceBench implements AsyncDisposable {
       queueName: "active",
       queueId: ID,
       encoding: "",
-      smtputf8: false,
+      sendOptions: 0,
       sender: "sender@box.test",
       envelopeId: "",
       ret: 0,

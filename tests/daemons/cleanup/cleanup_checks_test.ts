@@ -212,6 +212,48 @@ Deno.test("cleanup: mail of a source that is looked at for it needs SMTPUTF8 whe
   }
 });
 
+Deno.test("cleanup: REQUIRETLS stands in the size record and in a header, and comes back from a filter by that header", async () => {
+  const asked = CLEANUP_EXTERNAL | CLEANUP_FLAG.REQUIRETLS;
+  const noted = "\nRequire-TLS-ESMTP: yes\n";
+  for (
+    const [lines, flags, settings, options, header] of [
+      [["Subject: x", ""], asked, {}, 32, true],
+      [["Subject: x", ""], CLEANUP_EXTERNAL, {}, 0, false],
+      [["require-tls-esmtp:  YES ", ""], CLEANUP_EXTERNAL, {}, 32, false],
+      [["Require-TLS-ESMTP: yes", ""], asked, {}, 32, true],
+      [["Require-TLS-ESMTP: no", ""], CLEANUP_EXTERNAL, {}, 0, false],
+      [["Subject: x", "", "Require-TLS-ESMTP: yes"], CLEANUP_EXTERNAL, {}, 0, true],
+      [["Subject: x", ""], asked, { requiretls_esmtp_header: "false" }, 32, false],
+      [["Require-TLS-ESMTP: yes", ""], CLEANUP_EXTERNAL, { requiretls_esmtp_header: "false" }, 0, true],
+      [["Require-TLS-ESMTP: yes", ""], CLEANUP_EXTERNAL, { requiretls_enable: "false" }, 0, true],
+    ] as const
+  ) {
+    using host = new CleanupHost({ settings });
+    assert.deepEqual(await submit(host, { lines }, flags), ACCEPTED);
+    const { envelope, text } = host.message();
+    assert.equal(envelope.size.sendOptions, options, JSON.stringify([lines, settings]));
+    assert.equal(text.split(noted).length - 1, header ? 1 : 0, text);
+  }
+});
+
+Deno.test("RFC 8689 section 3: cleanup: TLS-Required: no is heard where it stands in the message's own header", async () => {
+  for (
+    const [lines, options] of [
+      [["TLS-Required: No", ""], 16],
+      [["TLS-Required: yes", ""], 0],
+      [["X-TLS-Required: no", ""], 0],
+      [["Subject: x", "", "TLS-Required: no"], 0],
+    ] as const
+  ) {
+    using host = new CleanupHost();
+    await submit(host, { lines });
+    assert.equal(host.message().envelope.size.sendOptions, options, lines[0]);
+    using deaf = new CleanupHost({ settings: { tls_required_enable: "false" } });
+    await submit(deaf, { lines });
+    assert.equal(deaf.message().envelope.size.sendOptions, 0);
+  }
+});
+
 Deno.test("cleanup: what a check logs of a header is printable and short, however long that is", async () => {
   const { host } = checking();
   using _ = host;

@@ -52,7 +52,7 @@ export function settle(
     dataSize: 10,
     nexthop,
     encoding: "",
-    smtputf8: false,
+    sendOptions: 0,
     sender: "s@example.com",
     envelopeId: "",
     ret: 0,

@@ -8,7 +8,8 @@ import { type Logger } from "../../../lib/log/log.ts";
 import { type MailboxOutcome, outcomeOf } from "../../../lib/mail/mailbox_outcome.ts";
 import { NOTIFY } from "../../../lib/mail/notify.ts";
 import { appendRecord, RECORD } from "../../../lib/mail/record.ts";
-import { CLEANUP_STATUS, type DELIVERY } from "../../../lib/proto/protocols.ts";
+import { SENDOPT_REQUIRETLS, SENDOPT_TLS_NOT_REQUIRED } from "../../../lib/mail/send_options.ts";
+import { CLEANUP_FLAG, CLEANUP_STATUS, type DELIVERY } from "../../../lib/proto/protocols.ts";
 import { type HelperRequest } from "../../../lib/server/boot.ts";
 import { type DeliveryRequest, type MailboxAgent, serveDelivery } from "../../../lib/server/mailbox_agent.ts";
 import {
@@ -29,6 +30,8 @@ class World {
   readonly lines: string[] = [];
   readonly mailboxes: Record<string, string> = {};
   readonly submitted: string[][] = [];
+  /** CLEANUP_FLAG bits of what was submitted. */
+  readonly flags: number[] = [];
   readonly replies: string[] = [];
   troubles = 0;
   readonly outcomes: Record<string, MailboxOutcome> = {};
@@ -62,7 +65,7 @@ class World {
       dataSize: 0,
       nexthop: "mx.example.com",
       encoding: "8bit",
-      smtputf8: false,
+      sendOptions: 0,
       sender: "s@a",
       envelopeId: "ENV1",
       ret: 1,
@@ -172,7 +175,8 @@ class World {
     };
   }
 
-  readonly #submit: Submit = async (_flags, produce) => {
+  readonly #submit: Submit = async (flags, produce) => {
+    this.flags.push(flags);
     const records: string[] = [];
     const put = (type: number, data: Uint8Array | string) => {
       records.push(String.fromCharCode(type) + (typeof data === "string" ? data : DECODER.decode(data)));
@@ -257,6 +261,14 @@ Deno.test("soft_bounce turns a bounce into a delay, in the log too", async () =>
   await world.deliver(["nobody@example.com"]);
   assert.deepEqual(world.replies, ['1 deferred 4.1.1 delayed unknown user: "nobody"', "finished"]);
   assert.match(world.lines[0]!, /dsn=4\.1\.1, status=SOFTBOUNCE/);
+});
+
+Deno.test("Forwarded mail goes on with REQUIRETLS where it came with it", async () => {
+  using world = new World();
+  world.aliases = { list: "x@other.org" };
+  await world.deliver(["list@example.com"], { sendOptions: SENDOPT_REQUIRETLS });
+  await world.deliver(["list@example.com"], { sendOptions: SENDOPT_TLS_NOT_REQUIRED });
+  assert.deepEqual(world.flags.map((flags) => flags & CLEANUP_FLAG.REQUIRETLS), [CLEANUP_FLAG.REQUIRETLS, 0]);
 });
 
 Deno.test("An alias's local members are delivered, the others forwarded in one new message", async () => {

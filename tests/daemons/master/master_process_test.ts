@@ -212,7 +212,7 @@ Deno.test("processes start on demand, end when idle, are replaced after use, and
   const SHOWQ = 'name = "showq"';
   const SMTPD = 'command = "smtpd"';
   await using postern = await Postern.start({
-    settings: { daemon_watchdog_timeout: '"2s"' },
+    settings: { daemon_watchdog_timeout: '"600s"', qmgr_daemon_timeout: '"2s"' },
     services: (text) =>
       text.replace(SHOWQ, `${SHOWQ}\nmax_idle = "1s"`).replace(
         SMTPD,

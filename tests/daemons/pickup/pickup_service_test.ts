@@ -1,4 +1,9 @@
 import assert from "node:assert/strict";
+import {
+  SENDOPT_REQUIRETLS,
+  SENDOPT_SMTPUTF8_HEADER,
+  SENDOPT_SMTPUTF8_REQUESTED,
+} from "../../../lib/mail/send_options.ts";
 import { CLEANUP_FLAG, CLEANUP_STATUS } from "../../../lib/proto/protocols.ts";
 import { records } from "../../commands/maildrop_support.ts";
 import type { MapLookup } from "../../../lib/proto/proxymap_client.ts";
@@ -337,6 +342,32 @@ Deno.test("a file that postsuper -r put there is processed again, without what c
   ]);
   assert.deepEqual(bench.log, [`QID0: uid=${UID} from=<a@b> orig_id=OLD1`]);
   assert.equal(bench.messages[0]!.flags & CLEANUP_FLAG.MILTER, 0);
+});
+
+Deno.test("what a message demands of its way comes to cleanup: of a user what he may ask for, of a requeued file all", async () => {
+  const size = (options: number) => ["C", `${"0 ".repeat(5)}${options}`] as const;
+  const options = SENDOPT_REQUIRETLS | SENDOPT_SMTPUTF8_REQUESTED | SENDOPT_SMTPUTF8_HEADER;
+  for (
+    const [file, mode, expected] of [
+      [
+        [["T", "1 0"], size(options), ...HONEST.slice(1)],
+        0o744,
+        SENDOPT_REQUIRETLS | SENDOPT_SMTPUTF8_REQUESTED,
+      ],
+      [
+        [size(options | 0x1000), ["T", "1 0"], ["S", "a"], ["R", "b"], ["M", ""], ["X", ""], ["E", ""]],
+        0o700,
+        options,
+      ],
+      [[["T", "1 0"], size(0), ...HONEST.slice(1)], 0o744, undefined],
+    ] as const
+  ) {
+    await using bench = await PickupBench.start();
+    bench.queue.drop("ABC123", records(...file), mode);
+    await bench.pickup.scan();
+    const found = bench.messages[0]!.records.filter(([, data]) => data.startsWith("sendopts="));
+    assert.deepEqual(found, expected === undefined ? [] : [["A", `sendopts=${expected}`]]);
+  }
 });
 
 Deno.test("a requeued file with edits is read through its pointers, and a loop of pointers is not", async () => {

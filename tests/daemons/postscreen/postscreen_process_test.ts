@@ -214,6 +214,48 @@ for (
   });
 }
 
+Deno.test("postscreen: refusals have smtpd's footers or its own, and each client is offered what it may have", async () => {
+  const limit = "450 4.3.2 Service currently unavailable";
+  for (
+    const [settings, refusal, last, offersDsn] of [
+      [
+        { smtpd_reject_footer: '"see $server_name"' },
+        `450-${limit.slice(4)}\n450 4.3.2 see localhost`,
+        /^221/,
+        true,
+      ],
+      [
+        { smtpd_reject_footer: '"no"', postscreen_reject_footer: '"\\\\c, $client_address"' },
+        `${limit}, 127.0.0.1`,
+        /^221/,
+        true,
+      ],
+      [
+        {
+          smtpd_reject_footer: '"no"',
+          smtpd_reject_footer_maps: '["regexp:{{/^450/ mapped $$$$server_name} {/^421/ \\\\c, the last}}"]',
+          smtpd_discard_ehlo_keyword_address_maps: '["cidr:{{127.0.0.0/8 dsn}}"]',
+          postscreen_command_count_limit: "3",
+        },
+        `450-${limit.slice(4)}\n450 4.3.2 mapped localhost`,
+        /^421 localhost Service unavailable - try again later, the last$/,
+        false,
+      ],
+    ] as const
+  ) {
+    await using system = await screened({ ...DIALOGUE, ...settings });
+    using client = await SmtpClient.connect(system.port);
+    await client.reply();
+    assert.equal(/^250[ -]DSN$/m.test(await client.say("EHLO x")), offersDsn);
+    await client.say("MAIL FROM:<a@x.test>");
+    assert.equal(await client.say("RCPT TO:<one@example.test>"), refusal);
+    assert.match(await client.say("QUIT"), last);
+    assert.equal(await client.reply(), "");
+    const told = lines(system).includes("discarding EHLO keywords: DSN");
+    assert.equal(told, !offersDsn);
+  }
+});
+
 Deno.test("postscreen: limits of commands, of their length and of time end the dialogue", async () => {
   await using system = await screened({
     ...DIALOGUE,

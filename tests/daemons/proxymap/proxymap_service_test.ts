@@ -27,12 +27,15 @@ Deno.test("each way to search reaches the tables of the parameter", async () => 
     mynetworks: ["127.0.0.0/8", "[::1]/128"],
     local_recipient_maps: ["proxy:unix:passwd.byname", "texthash:/aliases"],
     alias_maps: ["texthash:/aliases"],
+    smtp_requiretls_policy: ["texthash:/policy", "enforce"],
+    smtpd_helo_restrictions: ["check_helo_access", "texthash:/policy"],
   }, {
     "/v": "joe@x.test a@b\n@catch.test c@d\njane e@f\n",
     "/r": "/^list-(.*)@x\\.test$/ $1@lists.test",
     "/t": ".sub.test smtp:[h]\n* retry:\n",
     "/c": "192.0.2.0/24 REJECT",
     "/d": "table.test x",
+    "/policy": ".tls.test enforce\ntls.test disable\n",
     "/etc/passwd": "root:x:0:0::/root:/bin/sh",
     "/aliases": 'postmaster: root\n"odd name": root\n',
   });
@@ -66,6 +69,19 @@ Deno.test("each way to search reaches the tables of the parameter", async () => 
     [ask("local_recipient_maps", "address", "odd name@mx.test"), found("root")],
     [ask("local_recipient_maps", "address", "nobody-here@mx.test"), MISSING],
     [ask("relocated_maps", "address", "a@b"), MISSING],
+    [
+      ask("smtp_requiretls_policy", "domain", "a.tls.test", "texthash:/policy"),
+      found("enforce", "", "/policy:1"),
+    ],
+    [
+      ask("smtp_requiretls_policy", "domain", "tls.test", "texthash:/policy"),
+      found("disable", "", "/policy:2"),
+    ],
+    [ask("smtp_requiretls_policy", "domain", "a.b.test", "texthash:/policy"), MISSING],
+    [
+      ask("smtpd_helo_restrictions", "domain", "a.tls.test", "texthash:/policy"),
+      found("disable", "", "/policy:2"),
+    ],
   ];
   for (const [request, expected] of cases) {
     assert.deepEqual(await service.find(request), expected, JSON.stringify(request));

@@ -2,12 +2,7 @@
 import assert from "node:assert/strict";
 import { deliveryRequest } from "../../../daemons/qmgr/qmgr_request.ts";
 import type { Entry } from "../../../daemons/qmgr/qmgr_message.ts";
-import {
-  SENDOPT_SMTPUTF8_HEADER,
-  SENDOPT_SMTPUTF8_RECIPIENT,
-  SENDOPT_SMTPUTF8_REQUESTED,
-  SENDOPT_SMTPUTF8_SENDER,
-} from "../../../lib/mail/queue_file.ts";
+import { SENDOPT_ALL, SENDOPT_REQUIRETLS } from "../../../lib/mail/send_options.ts";
 
 function entry(sendOptions: number): Entry {
   const size = { sendOptions, dataOffset: 0, contentLength: 1 };
@@ -27,12 +22,7 @@ function entry(sendOptions: number): Entry {
   } as unknown as Entry;
 }
 
-Deno.test("RFC 6531 section 3.4: SMTPUTF8 goes on only with mail that has something that needs it", () => {
-  const asked = (options: number) => deliveryRequest(entry(options)).smtputf8;
-  assert.equal(asked(0), false);
-  assert.equal(asked(SENDOPT_SMTPUTF8_REQUESTED), false);
-  for (const bit of [SENDOPT_SMTPUTF8_HEADER, SENDOPT_SMTPUTF8_SENDER, SENDOPT_SMTPUTF8_RECIPIENT]) {
-    assert.equal(asked(SENDOPT_SMTPUTF8_REQUESTED | bit), true);
-    assert.equal(asked(bit), false);
-  }
+Deno.test("an agent is told what the size record says that the message demands, and no bit that nobody knows", () => {
+  assert.equal(deliveryRequest(entry(SENDOPT_REQUIRETLS)).sendOptions, SENDOPT_REQUIRETLS);
+  assert.equal(deliveryRequest(entry(0xffff)).sendOptions, SENDOPT_ALL);
 });

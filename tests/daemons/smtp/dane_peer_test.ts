@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { digest as digestOf } from "../../../lib/safe/digest.ts";
 import { parseCertificate } from "../../../lib/tls/client_certificate.ts";
 import { until } from "../../commands/mail_system.ts";
+import { fakeServer } from "../../lib/smtp/fake_server.ts";
 import { utf8 } from "../../support/bytes.ts";
 import { AUTHORITY, CertificateChains, server } from "../../support/certificate_chains.ts";
 import { Postern } from "../../support/postern.ts";
@@ -196,6 +197,75 @@ testNeeding(
           "";
         assert.equal(word, domain.word, `${name}\n${ours.log().slice(-3000)}`);
       }
+    }
+  },
+);
+
+testNeeding(
+  ["python3", "openssl", "unbound", "ldns"],
+  "DANE with LMTP: the records of the host that is named, and no unix socket",
+  async () => {
+    using chains = new CertificateChains();
+    chains.make("box", { extensions: server("elsewhere.invalid") });
+    chains.make("stranger", { extensions: AUTHORITY });
+    const [box, stranger] = ["box", "stranger"].map((name) =>
+      `3 1 1 ${hex(digestOf("sha256", parseCertificate(chains.der(name)).key))}`
+    );
+    const [key, cert] = [chains.key("box"), chains.path("box")].map((path) => Deno.readTextFileSync(path));
+    const mailbox = fakeServer({ lmtp: true, final: "250 2.0.0 delivered" }, {
+      tls: { key: key!, cert: cert! },
+    });
+    const owner = `_${mailbox.port}._tcp`;
+    const hosts = ["good IN A 127.0.0.1", "bad IN A 127.0.0.1", "none IN A 127.0.0.1"];
+    const records = [...hosts, `${owner}.good IN TLSA ${box}`, `${owner}.bad IN TLSA ${stranger}`];
+    try {
+      await using resolver = await SignedZones.start({ "lmtp.test": { signed: true, records } });
+      const names = ["good", "bad", "none", "socket"];
+      const routes = names.map((name) =>
+        name === "socket"
+          ? "{u@socket.test = lmtp:unix:/nowhere}"
+          : `{u@${name}.test = lmtp:inet:${name}.lmtp.test:${mailbox.port}}`
+      );
+      await using ours = await Postern.start({
+        settings: {
+          mynetworks: '["127.0.0.0/8"]',
+          smtpd_relay_restrictions: '["permit_mynetworks", "reject_unauth_destination"]',
+          default_transport: '"lmtp"',
+          inet_protocols: '["ipv4"]',
+          resolver: JSON.stringify(resolver.resolver),
+          transport_maps: JSON.stringify([`inline:{${routes.join(", ")}}`]),
+          // The flags let loopback be reached where the configuration names it.
+          smtp_trusted_nexthops: JSON.stringify([
+            ...names.map((name) => `inet:${name}.lmtp.test:${mailbox.port}`),
+            `[127.0.0.1]:${mailbox.port}`,
+          ]),
+          lmtp_dns_support_level: '"dnssec"',
+          lmtp_tls_security_level: '"dane-only"',
+          lmtp_tls_wrappermode: "true",
+        },
+      });
+      const post = {
+        from: "a@x.test",
+        to: names.map((name) => `u@${name}.test`),
+        content: utf8("Subject: d\r\n\r\nx\r\n"),
+      };
+      assert.equal((await sendWithPython(ours.port, [post]))[0]?.code, 250);
+      const settled = () => names.every((name) => ours.log().includes(`to=<u@${name}.test>`));
+      assert.ok(await until(settled, 60_000), ours.log().slice(-4000));
+      for (
+        const [name, outcome] of [
+          ["good", "tls=dane-only, dsn=2.0.0, status=sent (250 2.0.0 delivered)"],
+          ["bad", "tls=!dane-only:nocertmatch, dsn=4.7.5, status=deferred (Server certificate not verified)"],
+          ["none", `dsn=4.7.5, status=deferred (no TLSA records found: none.lmtp.test:${mailbox.port})`],
+          ["socket", "dsn=4.7.5, status=deferred (client TLS configuration problem)"],
+        ] as const
+      ) {
+        const line = ours.log().split("\n").findLast((one) => one.includes(`to=<u@${name}.test>`))!;
+        assert.ok(line.endsWith(outcome), line);
+      }
+      assert.equal(mailbox.texts.length, 1);
+    } finally {
+      await mailbox.stop();
     }
   },
 );

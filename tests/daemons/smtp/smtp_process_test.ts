@@ -34,7 +34,7 @@ function deliver(
       dataSize: 20,
       nexthop: "",
       encoding: "",
-      smtputf8: false,
+      sendOptions: 0,
       sender: "a@client.test",
       envelopeId: "",
       ret: 0,

@@ -280,9 +280,26 @@ export class MailHost implements AsyncDisposable {
     early: Uint8Array | string = "",
     facts: Partial<Peer> = {},
   ): TestClient {
+    const peer = this.#peer(address, facts);
+    const standing = this.server.standingOf(peer);
+    if (standing instanceof Promise) throw new Error("the client's standing takes a table");
+    const client = new TestClient(this, peer, standing);
+    client.session.begin(typeof early === "string" ? new TextEncoder().encode(early) : early);
+    return client;
+  }
+
+  /** The same where tables have to be asked about the client. */
+  async arrive(address = "198.51.100.9"): Promise<TestClient> {
+    const peer = this.#peer(address);
+    const client = new TestClient(this, peer, await this.server.standingOf(peer));
+    client.session.begin(new Uint8Array(0));
+    return client;
+  }
+
+  #peer(address: string, facts: Partial<Peer> = {}): Peer {
     const local = address.startsWith("127.");
     const name = local ? "localhost" : "unknown";
-    const peer: Peer = {
+    return {
       name,
       reverseName: name,
       address,
@@ -293,11 +310,6 @@ export class MailHost implements AsyncDisposable {
       ours: local,
       ...facts,
     };
-    const standing = this.server.standingOf(peer);
-    if (standing instanceof Promise) throw new Error("the client's standing takes a table");
-    const client = new TestClient(this, peer, standing);
-    client.session.begin(typeof early === "string" ? new TextEncoder().encode(early) : early);
-    return client;
   }
 
   /** A client that has been greeted and has said EHLO. */

@@ -24,6 +24,12 @@ const NULL_MX = {
   records: [{ priority: 0, weight: 0, port: 0, value: ".", data: new Uint8Array() }],
 } as const;
 
+const LISTED = { rcode: "ok", records: [{ ...FOUND.records[0], value: "127.0.0.2" }] } as const;
+/** Records of the type are left out whose text goes on so. */
+const dropped = (type: string, text: string) => ({
+  smtpd_dns_reply_filter: list([`regexp:{{/ IN ${type} ${text}/ IGNORE}}`]),
+});
+
 const relay = (...words: string[]) => ({ smtpd_relay_restrictions: list(words) });
 const recipient = (...words: string[]) => ({ smtpd_recipient_restrictions: list(words) });
 const client = (...words: string[]) => ({ smtpd_client_restrictions: list(words) });
@@ -262,6 +268,32 @@ const CASES: Readonly<Record<string, Case>> = {
     settings: { ...sender("reject_unknown_sender_domain"), unknown_address_reject_code: "550" },
     dns: { "ext.test MX": { rcode: "servfail" } },
     reply: "450 4.1.8 <a@ext.test>: Sender address rejected: Domain not found",
+  },
+  "records that smtpd_dns_reply_filter drops count for nothing": {
+    settings: { ...sender("reject_rhsbl_sender list.test"), ...dropped("A", "127") },
+    dns: { "ext.test.list.test A": LISTED },
+    reply: OK,
+  },
+  "others count": {
+    settings: { ...sender("reject_rhsbl_sender list.test"), ...dropped("A", "10") },
+    dns: { "ext.test.list.test A": LISTED },
+    reply: "554 5.7.1 Service unavailable; Sender address [a@ext.test] blocked using list.test",
+  },
+  "a domain of which it leaves nothing is no unknown one": {
+    settings: { ...sender("reject_unknown_sender_domain"), ...dropped("MX", "10") },
+    dns: { "ext.test MX": FOUND },
+    reply: OK,
+  },
+  "nor is a client's name": {
+    settings: { ...helo("reject_unknown_helo_hostname"), ...dropped("MX", "10") },
+    helo: "ext.test",
+    dns: { "ext.test MX": FOUND },
+    reply: OK,
+  },
+  "nor has it hosts that a table could know": {
+    settings: { ...sender("check_sender_mx_access inline:{mx.ext.test=REJECT}"), ...dropped("MX", "10") },
+    dns: { "ext.test MX": FOUND },
+    reply: OK,
   },
   "RFC 7505 section 4.2: a sender whose domain takes no mail": {
     settings: sender("reject_unknown_sender_domain"),

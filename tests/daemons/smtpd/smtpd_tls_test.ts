@@ -5,6 +5,7 @@ import { until } from "../../commands/mail_system.ts";
 import { SmtpClient } from "../../dialogues/smtp_client.ts";
 import { Certificates, type MadeCertificate } from "../../support/certificates.ts";
 import { Postern, type PosternOptions, runProgram } from "../../support/postern.ts";
+import { ScriptedFilter } from "../../support/scripted_smtp_filter.ts";
 import { TlsClient } from "../../support/tls_client.ts";
 import { testNeeding } from "../../support/tools.ts";
 import { freePort } from "../../support/ports.ts";
@@ -99,6 +100,68 @@ testNeeding(
       return !offered.includes("STARTTLS") &&
         await client.say("STARTTLS") === "454 4.7.0 TLS not available due to local problem";
     });
+  },
+);
+
+testNeeding(
+  ["openssl"],
+  "RFC 8689 section 2: REQUIRETLS is offered and taken inside TLS only, and where it is not turned off",
+  async () => {
+    using made = new Certificates();
+    const [off, hidden] = [freePort(), freePort()];
+    const more = (port: number, parameters: string) =>
+      `\n[[service]]\nname = "127.0.0.1:${port}"\ntype = "inet"\ncommand = "smtpd"\nparameters = { ${parameters} }\n`;
+    await using system = await start(
+      made.make("mx.test"),
+      {},
+      (text) =>
+        text + more(off, "requiretls_enable = false") +
+        more(hidden, 'smtpd_discard_ehlo_keywords = ["requiretls"]'),
+    );
+    const asked = "MAIL FROM:<a@example.test> REQUIRETLS";
+    const refused = "555 5.5.4 Unsupported option: REQUIRETLS";
+    for (const [port, taken] of [[system.port, true], [off, false], [hidden, false]] as const) {
+      using client = await TlsClient.connect(port);
+      await client.reply();
+      assert.ok(!keywords(await client.say("EHLO x")).includes("REQUIRETLS"));
+      assert.equal(await client.say(asked), refused);
+      await client.startTls();
+      assert.equal(keywords(await client.say("EHLO x")).includes("REQUIRETLS"), taken);
+      assert.equal(await client.say(`${asked}=yes`), `${refused}=yes`);
+      assert.equal(await client.say(asked), taken ? "250 2.1.0 Ok" : refused);
+    }
+  },
+);
+
+testNeeding(
+  ["openssl"],
+  "a filter before the queue is told of REQUIRETLS in the header, and not in MAIL",
+  async () => {
+    using made = new Certificates();
+    await using filter = new ScriptedFilter();
+    for (const noted of ["true", "false"]) {
+      await using system = await start(made.make(`mx${noted}.test`), {
+        smtpd_proxy_filter: `"127.0.0.1:${filter.port}"`,
+        requiretls_esmtp_header: noted,
+      });
+      using client = await TlsClient.connect(system.port);
+      await client.reply();
+      await client.startTls();
+      await client.says(
+        "EHLO x",
+        'MAIL FROM:<"a REQUIRETLS b"@example.test> requiretls BODY=8BITMIME',
+        "RCPT TO:<one@example.test>",
+        "DATA",
+      );
+      assert.equal(await client.say(" begins with a blank\r\n."), "250 2.0.0 Ok: queued as FILTERED");
+      const heard = filter.heard.at(-1)!;
+      assert.ok(heard.includes('MAIL FROM:<"a REQUIRETLS b"@example.test> BODY=8BITMIME'), heard.join("\n"));
+      const text = heard.slice(heard.indexOf("DATA") + 1);
+      const end = text.indexOf("");
+      // What the client sends begins behind our header, whatever it is.
+      assert.equal(text.slice(0, end).includes("Require-TLS-ESMTP: yes"), noted === "true");
+      assert.equal(text[end + 1], " begins with a blank");
+    }
   },
 );
 

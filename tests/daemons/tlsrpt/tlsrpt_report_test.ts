@@ -141,6 +141,7 @@ Deno.test("the message of a report has the headers and parts of RFC 8460 section
       "Subject: Report Domain: d.test Submitter: mx.example.com Report-ID: <id-1@mx.example.com>",
       "TLS-Report-Domain: d.test",
       "TLS-Report-Submitter: mx.example.com",
+      "TLS-Required: no",
       'Content-Type: multipart/report; report-type="tlsrpt"; boundary="QUEUEID.id-1"',
       "Content-Type: application/tlsrpt+gzip",
       'Content-Disposition: attachment; filename="mx.example.com!d.test!1795737600!1795823999.json.gz"',

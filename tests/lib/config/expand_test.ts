@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { expand, ExpandError, VALUE_LIMIT } from "../../../lib/config/expand.ts";
+import { expand, ExpandError, referencedNames, VALUE_LIMIT } from "../../../lib/config/expand.ts";
 
 const NAMES: ReadonlyMap<string, string> = new Map([
   ["a", "A"],
@@ -144,4 +144,22 @@ Deno.test({
       Deno.removeSync(directory, { recursive: true });
     }
   },
+});
+
+Deno.test("${domain_to_ascii{...}} is the domain in ASCII, and there is no other function", () => {
+  for (
+    const [text, expected] of [
+      ["${domain_to_ascii{mx.test}}", "mx.test"],
+      [".${domain_to_ascii{π.$word}}=x", ".xn--1xa.word=x"],
+      ["${ domain_to_ascii {${a?{B.test}}} }", "B.test"],
+    ] as const
+  ) {
+    assert.equal(expand(text, lookup), expected);
+  }
+  for (
+    const text of ["${upper{a}}", "${domain_to_ascii{a}x}", "${domain_to_ascii{ü ü}}", "${domain_to_ascii{a}"]
+  ) {
+    assert.throws(() => expand(text, lookup), ExpandError, text);
+  }
+  assert.deepEqual(referencedNames("{${domain_to_ascii{$mydomain}}=x}"), ["mydomain"]);
 });

@@ -58,6 +58,8 @@ const FAULTS: readonly (readonly [Partial<Parameter>, string, RegExp])[] = [
   [{ type: "list" }, "a {b", /braces do not match/],
   [{ type: "list" }, "a} {b", /braces do not match/],
   [{ type: "list", values: ["a", "b"] }, "a c", /expected some of a, b, got "c"/],
+  [{ type: "list", values: ["a", "b"] }, "a inline:{x=a}", /expected some of a, b, got "inline/],
+  [{ type: "list", values: ["a"], orTables: true }, "c", /expected some of a or tables "type:name", got "c"/],
   [{ type: "tables" }, "/etc/aliases", /expected a table "type:name", got "\/etc\/aliases"/],
   [{ type: "tables" }, "texthash:", /expected a table/],
   [{ type: "tables" }, ":x", /expected a table/],

@@ -43,6 +43,7 @@ const REPORT: Report = {
   envelopeId: "",
   arrivalTime: 1_795_412_017_000,
   smtputf8: false,
+  tlsNotRequired: false,
   encoding: "",
   messageId: "",
   headersOnly: false,

@@ -1,6 +1,7 @@
 /** Deliveries against scripted servers: every step failing, softly and for good. @module */
 import assert from "node:assert/strict";
 import { NOTIFY } from "../../../lib/mail/notify.ts";
+import { SENDOPT_SMTPUTF8_RECIPIENT, SENDOPT_SMTPUTF8_REQUESTED } from "../../../lib/mail/send_options.ts";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import type { DeliveryRequest } from "../../../lib/smtp/client_recipients.ts";
 import { type Bench, type Delivered, HASTY, makeBench, POLICY, type Zone } from "./delivery_bench.ts";
@@ -469,7 +470,10 @@ Deno.test("a sender with a line end in it returns the mail unsent", async () => 
 });
 
 Deno.test("RFC 6531 section 3.2: SMTPUTF8 mail goes only where it is known", async () => {
-  const request = { smtputf8: true, to: ["jürgen@example.test"] };
+  const request = {
+    sendOptions: SENDOPT_SMTPUTF8_REQUESTED | SENDOPT_SMTPUTF8_RECIPIENT,
+    to: ["jürgen@example.test"],
+  };
   await once({ request }, (delivered, server) => {
     assert.equal(`${delivered.recipients[0]?.result} ${delivered.recipients[0]?.status}`, "bounced 5.6.7");
     assert.equal(server.texts.length, 0);

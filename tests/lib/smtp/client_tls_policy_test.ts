@@ -8,7 +8,7 @@ import type { HostTlsFinding } from "../../../lib/smtp/client_tls_policy.ts";
 import { matchesMxPattern } from "../../../lib/smtp/client_tls_policy.ts";
 import type { TlsConfiguration } from "../../../lib/smtp/client_tls_settings.ts";
 import { parseTlsEntry } from "../../../lib/smtp/client_tls_table.ts";
-import { POLICY } from "./delivery_bench.ts";
+import { FakeDns, POLICY } from "./delivery_bench.ts";
 import { makeFinder, TLS_CONFIGURATION } from "./tls_bench.ts";
 
 /** What a resolver says: "name TYPE" to a code, or values; "!" before the question: proven. "name TYPE" may have an alias. */
@@ -196,6 +196,29 @@ Deno.test("wrapper mode without a level that demands TLS is the administrator's 
   assert.equal(found.kind, "invalid");
   assert.match(warnings[0]!, /smtp_tls_wrappermode requires/);
   await expectPolicy({ wrapper: true, level: "encrypt" }, {}, "encrypt!");
+});
+
+Deno.test("RFC 8689 section 3: with TLS-Required: no there is no policy, and no more than TLS where it is offered", async () => {
+  const entries = { "example.test": "secure" };
+  const relaxed = async (
+    changes: Partial<TlsConfiguration>,
+    to = "example.test",
+    dialect: "smtp" | "lmtp" = "smtp",
+  ) => {
+    const dns = new FakeDns();
+    const sts = { policy: () => Promise.reject(new Error("nobody asks for it")) };
+    const { finder } = makeFinder({ policyTables: "smtp_tls_policy_maps", ...changes }, dns, entries, sts);
+    const destination = parseDestination(to, { ...POLICY, dialect });
+    const wanted = await finder.destination(destination, true);
+    const found = brief(await finder.host(wanted, destination, hostOf("mx.example.test")));
+    assert.deepEqual(dns.asked, []);
+    return found;
+  };
+  assert.equal(await relaxed({ level: "secure" }), "may");
+  assert.equal(await relaxed({ level: "dane-only" }), "may");
+  assert.equal(await relaxed({ level: "secure", wrapper: true }), "encrypt!");
+  assert.equal(await relaxed({ level: "secure" }, "unix:/run/lmtp", "lmtp"), "none");
+  assert.equal(await relaxed({ level: "none" }), "none");
 });
 
 Deno.test("a unix socket has no DANE, and no TLS for the asking", async () => {

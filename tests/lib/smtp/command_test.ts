@@ -13,7 +13,15 @@ const ALL = parseEhlo([
   "ENHANCEDSTATUSCODES",
 ]);
 const STYLE = { quote: true };
-const MAIL = { sender: "a@b.test", size: 10, body: "8bit", smtputf8: false, envelopeId: "", ret: 0 } as const;
+const MAIL = {
+  sender: "a@b.test",
+  size: 10,
+  body: "8bit",
+  smtputf8: false,
+  requireTls: false,
+  envelopeId: "",
+  ret: 0,
+} as const;
 const RCPT = { address: "a@b.test", originalRecipient: "", dsnOriginalRecipient: "", notify: 0 };
 
 Deno.test("RFC 5321 section 4.1.1.1: EHLO keywords are found in any case, and the first line is none", () => {

@@ -80,6 +80,7 @@ export const POLICY: ClientPolicy = {
   own: new OwnAddresses(["192.0.2.1"], [], () => []),
   delayResolution: 2,
   logAddressFormat: "external",
+  logsTls: false,
 };
 
 export interface Zone {
@@ -235,7 +236,7 @@ function makeRequest(
     dataSize: size,
     nexthop: "example.test",
     encoding: "7bit",
-    smtputf8: false,
+    sendOptions: 0,
     sender: "sender@client.test",
     envelopeId: "",
     ret: 0,

@@ -37,6 +37,8 @@ export interface Script {
 export interface Place {
   readonly hostname?: string;
   readonly port?: number;
+  /** TLS from the first byte on: key and certificates, PEM. */
+  readonly tls?: { readonly key: string; readonly cert: string };
 }
 
 export interface FakeServer {
@@ -63,7 +65,9 @@ const encoder = new TextEncoder();
  * @param script what it does; a function of the connection's number, from 0, for one that changes its mind
  */
 export function fakeServer(script: Script | ((nth: number) => Script) = {}, place: Place = {}): FakeServer {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, ...place });
+  const { tls, ...address } = place;
+  const at = { hostname: "127.0.0.1", port: 0, ...address };
+  const listener: Deno.Listener = tls === undefined ? Deno.listen(at) : Deno.listenTls({ ...at, ...tls });
   const open = new Set<Deno.Conn>();
   const sessions: Promise<void>[] = [];
   const server: FakeServer = {
@@ -84,7 +88,7 @@ export function fakeServer(script: Script | ((nth: number) => Script) = {}, plac
   const accepting = (async () => {
     for await (const connection of listener) {
       const nth = server.connections++;
-      connection.setNoDelay(true);
+      if (tls === undefined) (connection as Deno.TcpConn).setNoDelay(true);
       open.add(connection);
       sessions.push(
         new FakeSession(typeof script === "function" ? script(nth) : script, server, connection).run().catch(
