@@ -8,6 +8,8 @@ import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import type { DeadlineRule } from "../../lib/stream/deadline.ts";
+// Mail
+import { DateClock } from "../../lib/mail/date.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { type FlushStatus, sendSite } from "../../lib/proto/flush_client.ts";
@@ -22,7 +24,6 @@ import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { RejectFooter } from "./smtpd_footer.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { SmtpdMilters } from "./smtpd_milter.ts";
-import { DateClock } from "./smtpd_received.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";
 import type { SmtpdServices, SmtpdSettings } from "./smtpd_settings.ts";
