@@ -335,12 +335,16 @@ export class Session {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
-  /** Answers DATA, and reads message text from then on. */
-  inviteText(transaction: Transaction): undefined {
-    // The client may have gone while the envelope went out.
-    if (this.transaction !== transaction) return;
+  /** Answers DATA at once. */
+  inviteText(): void {
     this.reply(REPLY.data);
-    this.#phase = "data";
+    this.#flush();
+  }
+
+  /** Reads message text from now on. */
+  takeText(transaction: Transaction): void {
+    // The client may have gone while the envelope went out.
+    if (this.transaction === transaction) this.#phase = "data";
   }
 
   /** Takes the chunk that follows, or with a refusal reads over it and then refuses it. */
