@@ -42,7 +42,7 @@ export async function openText(session: Session, transaction: Transaction): Prom
 export function receiveText(session: Session, transaction: Transaction): undefined | Promise<undefined> {
   if (session.transaction !== transaction) return;
   // The client writes while the envelope is made.
-  session.inviteText();
+  session.say(REPLY.data);
   const sent = sendEnvelope(session, transaction);
   if (sent !== undefined) return sent.then(() => void session.takeText(transaction));
   session.takeText(transaction);
