@@ -337,6 +337,7 @@ export class ContentStage implements MimeHandler {
         queueId: state.out.id,
         longIds: state.rules.longIds,
         time: state.out.time,
+        date: () => state.out.date(),
         hostName: state.rules.hostName,
         sender: state.sender ?? "",
         fullName: state.fullName,

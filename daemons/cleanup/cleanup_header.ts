@@ -6,7 +6,6 @@
 import { decodeSlice, decodeText, encodeText } from "../../lib/vstring/byte_builder.ts";
 import { asciiLower, COLON, equalsIgnoreCase, LF, trimBlanks } from "../../lib/vstring/ascii.ts";
 // Mail
-import { formatMailDate } from "../../lib/mail/date.ts";
 import { headerNameLength } from "../../lib/mail/header.ts";
 import { addressesOfField, type HeaderRole, replaceAddresses } from "../../lib/mail/header_rewrite.ts";
 import { formatFrom, formatMessageId } from "../../lib/mail/header_format.ts";
@@ -122,6 +121,8 @@ export interface MissingHeaders {
   readonly longIds: boolean;
   /** Arrival, milliseconds since 1970. */
   readonly time: number;
+  /** The same as headers have it. */
+  date(): string;
   readonly hostName: string;
   readonly sender: string;
   readonly fullName: string;
@@ -141,7 +142,7 @@ export function missingHeaders(state: HeaderState, from: MissingHeaders): Uint8A
     if (!state.resent) state.messageId = id;
     lines.push(`${label}Message-Id: ${id}`);
   }
-  if (lacks("date")) lines.push(`${label}Date: ${formatMailDate(from.time)}`);
+  if (lacks("date")) lines.push(`${label}Date: ${from.date()}`);
   if (lacks("from")) lines.push(label + formatFrom(from.sender, from.fullName, from.fromFormat));
   const addressed = ["to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc"].some((name) =>
     state.seen.has(name)

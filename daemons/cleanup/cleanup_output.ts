@@ -11,6 +11,7 @@ import { SyncGate } from "../../lib/safe/sync.ts";
 // Utility
 import { ByteBuilder, encodeText } from "../../lib/vstring/byte_builder.ts";
 // Mail
+import { DateClock } from "../../lib/mail/date.ts";
 import { QUEUE_FILE_READY, type QueueDirectory, temporaryName } from "../../lib/mail/queue_directory.ts";
 import { formatSizeRecord, type SizeRecord } from "../../lib/mail/queue_file.ts";
 import { makeQueueId, type QueueId } from "../../lib/mail/queue_id.ts";
@@ -38,6 +39,7 @@ export class QueueFileMaker implements Disposable {
   readonly #journal: JournalWriter;
   readonly #gates = new Map<string, SyncGate>();
   readonly #buffers: ByteBuilder[] = [];
+  readonly #clock = new DateClock();
   #lastTime = 0;
 
   /** @param boot boot id of the system */
@@ -116,6 +118,11 @@ export class QueueFileMaker implements Disposable {
     }
   }
 
+  /** A file's time as headers have it. */
+  date(time: number): string {
+    return this.#clock.format(time);
+  }
+
   /** An empty buffer. */
   buffer(): ByteBuilder {
     return this.#buffers.pop() ?? new ByteBuilder(WRITE_SIZE * 8, 2048);
@@ -174,6 +181,11 @@ export class QueueFileOutput {
     this.time = time;
     this.#out = buffer;
     appendRecord(this.#out, RECORD.SIZE, EMPTY_SIZE_DATA);
+  }
+
+  /** Creation time as headers have it. */
+  date(): string {
+    return this.#maker.date(this.time);
   }
 
   /** Bytes so far, written or not. */

@@ -143,8 +143,9 @@ export class CleanupService implements Disposable {
     // Past this point a client that goes away changes nothing: the message may be committed already.
     exchange.onCancel = undefined;
     made?.finish((status, reason) => {
-      if (status === CLEANUP_STATUS.OK && made.isQueued) this.#announce(made);
+      // The client waits, qmgr does not.
       exchange.reply("status", { status, reason });
+      if (status === CLEANUP_STATUS.OK && made.isQueued) this.#announce(made);
     }, (failure) => this.#failed(exchange, failure));
   }
 

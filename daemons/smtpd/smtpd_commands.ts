@@ -21,7 +21,7 @@ import { cleanupFlagsOf, heloWithMilters, mailWithMilters, rcptWithMilters } fro
 import { REPLY } from "./smtpd_reply.ts";
 import type { Session } from "./smtpd_session.ts";
 import { startTls } from "./smtpd_tls.ts";
-import { openText, sendEnvelope } from "./smtpd_text.ts";
+import { askText, receiveText } from "./smtpd_text.ts";
 import type { Transaction } from "./smtpd_transaction.ts";
 import { xclient } from "./smtpd_xclient.ts";
 import { xforward } from "./smtpd_xforward.ts";
@@ -355,13 +355,11 @@ function data(session: Session, argument: Uint8Array): Result {
     // A client that pipelined DATA behind refused recipients is told so in a way that it understands.
     return transaction === undefined ? REPLY.needRcpt : REPLY.noRecipients;
   }
-  // Mostly the id has come by now and nothing has to be asked.
+  // Mostly nothing has to be asked, and with several recipients the id has come by now.
   if (transaction.id !== "" && session.server.access.dataFree && session.milters === undefined) {
-    const sent = sendEnvelope(session, transaction);
-    if (sent !== undefined) return sent.then(() => session.inviteText(transaction));
-    return session.inviteText(transaction);
+    return receiveText(session, transaction);
   }
-  return openText(session, transaction).then((refusal) => refusal ?? session.inviteText(transaction));
+  return askText(session, transaction).then((refusal) => refusal ?? receiveText(session, transaction));
 }
 
 function rset(session: Session): Result {

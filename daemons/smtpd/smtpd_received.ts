@@ -4,7 +4,6 @@
 // Utility
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
-import { formatMailDate } from "../../lib/mail/date.ts";
 import { quoteAddress } from "../../lib/mail/address.ts";
 // Access
 import type { Peer } from "../../lib/access/peer.ts";
@@ -88,19 +87,4 @@ function commentText(text: string): string {
     out += code < 0x20 || code > 0x7e || '()\\"'.includes(character) ? "?" : character;
   }
   return out;
-}
-
-/** Makes the date once a second: its time zone costs more than the rest of the header. */
-export class DateClock {
-  #second = -1;
-  #text = "";
-
-  format(time: number): string {
-    const second = Math.floor(time / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#text = formatMailDate(time);
-    }
-    return this.#text;
-  }
 }

@@ -7,6 +7,8 @@ import { listSubject, type MatchList, matchLiteral, parseAddressList } from "../
 import { parentStyle } from "../../lib/table/parameter_lists.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import type { DeadlineRule } from "../../lib/stream/deadline.ts";
+// Mail
+import { DateClock } from "../../lib/mail/date.ts";
 // Server skeleton
 import { receiveFlags, utf8Flag } from "../../lib/proto/cleanup_client.ts";
 import { filterDns } from "../../lib/proto/dns_filter.ts";
@@ -23,7 +25,6 @@ import { AccessControl } from "./smtpd_access.ts";
 import { Accounts, type Admission, type ClientAccount } from "./smtpd_anvil.ts";
 import { LocalClients } from "./smtpd_local_clients.ts";
 import { SmtpdMilters } from "./smtpd_milter.ts";
-import { DateClock } from "./smtpd_received.ts";
 import { RejectFilter } from "./smtpd_reject_filter.ts";
 import type { ClientStanding } from "./smtpd_client.ts";
 import type { Session } from "./smtpd_session.ts";

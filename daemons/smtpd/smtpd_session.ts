@@ -183,8 +183,7 @@ export class Session {
 
   #greet(refused: ReplyText | undefined): void {
     this.#phase = "command";
-    this.reply(refused ?? `220 ${this.server.settings.smtpd_banner}`);
-    this.#flush();
+    this.say(refused ?? `220 ${this.server.settings.smtpd_banner}`);
     this.#resume();
   }
 
@@ -193,8 +192,7 @@ export class Session {
     // What came behind STARTTLS in the clear may be anybody's, put there to be taken for what TLS protects.
     if (this.#input.length > 0) return void this.#improperPipelining(this.#where, this.#input.view());
     this.#counts.accepted("starttls");
-    this.reply(REPLY.startTls);
-    this.#flush();
+    this.say(REPLY.startTls);
     this.#beginHandshake(this.#input.view());
   }
 
@@ -289,14 +287,12 @@ export class Session {
     }
     this.log.info(`timeout after ${this.#where} from ${this.client}`);
     this.#abortReason = "timeout";
-    this.reply(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
-    this.#flush();
+    this.say(`421 4.4.2 ${this.server.settings.myhostname} Error: timeout exceeded`);
   }
 
   /** Ends the session after a fault that is not the client's. */
   fail(): void {
-    this.reply(`421 4.3.0 ${this.server.settings.myhostname} Error: internal error`);
-    this.#flush();
+    this.say(`421 4.3.0 ${this.server.settings.myhostname} Error: internal error`);
   }
 
   /** Sends something that is no last reply, and waits for the client's answer to it. For a command that is under way. */
@@ -336,12 +332,16 @@ export class Session {
     return this.greeting?.esmtp === true ? "ESMTP" : "SMTP";
   }
 
-  /** Answers DATA, and reads message text from then on. */
-  inviteText(transaction: Transaction): undefined {
+  /** Says something at once. */
+  say(text: ReplyText): void {
+    this.reply(text);
+    this.#flush();
+  }
+
+  /** Reads message text from now on. */
+  takeText(transaction: Transaction): void {
     // The client may have gone while the envelope went out.
-    if (this.transaction !== transaction) return;
-    this.reply(REPLY.data);
-    this.#phase = "data";
+    if (this.transaction === transaction) this.#phase = "data";
   }
 
   /** Takes the chunk that follows, or with a refusal reads over it and then refuses it. */

@@ -14,8 +14,8 @@ import type { Session } from "./smtpd_session.ts";
 import type { Outcome, Transaction } from "./smtpd_transaction.ts";
 import { type ForwardFacts, UNKNOWN } from "./smtpd_xforward.ts";
 
-/** Asks whether the text may come, waits for the queue file, and sends the envelope: the reply that refuses it. */
-export async function openText(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
+/** Asks whether the text may come, and waits for the queue file: the reply that refuses it. */
+export async function askText(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
   const queueId = await transaction.queueId();
   const { access } = session.server;
   const refusal = access.dataFree ? undefined : await access.checkContent(session, transaction, false);
@@ -28,10 +28,24 @@ export async function openText(session: Session, transaction: Transaction): Prom
   }
   const filtered = await session.milters?.data();
   if (filtered !== undefined || session.transaction !== transaction) return filtered;
-  const refused = await transaction.offerText?.();
-  if (refused !== undefined || session.transaction !== transaction) return refused;
-  await sendEnvelope(session, transaction);
-  return undefined;
+  return await transaction.offerText?.();
+}
+
+/** The same, and sends the envelope. */
+export async function openText(session: Session, transaction: Transaction): Promise<ReplyText | undefined> {
+  const refusal = await askText(session, transaction);
+  if (refusal === undefined && session.transaction === transaction) await sendEnvelope(session, transaction);
+  return refusal;
+}
+
+/** Asks the client for the text, and reads it from the time on when the envelope is sent; a promise when that is later. */
+export function receiveText(session: Session, transaction: Transaction): undefined | Promise<undefined> {
+  if (session.transaction !== transaction) return;
+  // The client writes while the envelope is made.
+  session.say(REPLY.data);
+  const sent = sendEnvelope(session, transaction);
+  if (sent !== undefined) return sent.then(() => void session.takeText(transaction));
+  session.takeText(transaction);
 }
 
 /** Sends the envelope and our header to cleanup; undefined when that is done at once. */

@@ -102,11 +102,14 @@ export class IpcClient<P extends Protocol> {
     });
   }
 
-  /** Sends a request that has no reply; throws nothing when the service is away: such requests are hints. */
+  /**
+   * Sends a request that has no reply; throws nothing when the service is away: such requests are hints, and many of them
+   * are sent together.
+   */
   send<K extends keyof P["requests"] & string>(type: K, fields: RequestValues<P, K>): void {
     const connection = this.#connection;
     if (connection !== undefined) {
-      connection.send(this.#requests.numberOf(type), 0, this.#requests.messages[type]!.fields, fields);
+      connection.send(this.#requests.numberOf(type), 0, this.#requests.messages[type]!.fields, fields, true);
       return;
     }
     // The sender may use its buffer again.
@@ -305,8 +308,9 @@ class Connection {
     id: number,
     fields: Parameters<FrameWriter["message"]>[2],
     values: Record<string, unknown>,
+    hint = false,
   ): void {
-    this.#writer.message(kind, id, fields, values);
+    this.#writer.message(kind, id, fields, values, hint);
   }
 
   forget(id: number, cancel: boolean): void {

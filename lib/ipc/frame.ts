@@ -21,6 +21,8 @@ export const FRAME = {
 export const HEAD_LENGTH = 5;
 /** No frame of any protocol is longer. */
 export const FRAME_LIMIT = 8 * 1024 * 1024;
+/** So many bytes of hints are sent without waiting for more. */
+const HINTS_MOST = 32 * 1024;
 /** A write buffer that has grown beyond this is not kept for the next write, bytes. */
 const SPARE_SIZE = 65536;
 /** Bytes of one exchange that may be under way before the server has taken them. */
@@ -85,19 +87,40 @@ function digest(text: string): string {
   return hash.toString(16).padStart(8, "0");
 }
 
-/** Gathers frames and hands them to the channel once per turn of the event loop. */
+/** Hints that follow one another this closely are sent together, milliseconds. */
+const GATHERING = 5;
+
+/**
+ * Gathers frames and hands them to the channel once per turn of the event loop; hints, for which nobody waits, less often
+ * when there are many: each write wakes the other process, which costs more than what it then does.
+ */
 export class FrameWriter {
   readonly #channel: Channel;
   #out: ByteBuilder | undefined;
   #spare: ByteBuilder | undefined;
+  /** What was gathered goes out at the end of this turn. */
+  #prompt = false;
+  /** Until when the next hint waits, by `performance.now()`, and whether something does. */
+  #hintTime = 0;
+  #hintWaits = false;
 
   constructor(channel: Channel) {
     this.#channel = channel;
   }
 
-  /** Sends a message. */
-  message(kind: number, exchange: number, fields: Fields, values: Record<string, unknown>): void {
-    const out = this.#begin();
+  /**
+   * Sends a message.
+   *
+   * @param hint it may go out some milliseconds later
+   */
+  message(
+    kind: number,
+    exchange: number,
+    fields: Fields,
+    values: Record<string, unknown>,
+    hint = false,
+  ): void {
+    const out = this.#begin(hint);
     const start = out.claim(4 + HEAD_LENGTH);
     try {
       encodeFields(out, fields, values);
@@ -106,26 +129,43 @@ export class FrameWriter {
       throw error;
     }
     putHead(out, start, kind, exchange);
+    if (hint && out.length > HINTS_MOST) this.flush();
   }
 
   /** Sends a frame that is no message. */
   control(kind: number, exchange: number, payload: Uint8Array = NOTHING): void {
-    const out = this.#begin();
+    const out = this.#begin(false);
     const start = out.claim(4 + HEAD_LENGTH);
     out.bytes(payload);
     putHead(out, start, kind, exchange);
   }
 
-  #begin(): ByteBuilder {
+  #begin(hint: boolean): ByteBuilder {
+    if (this.#out !== undefined && this.#out.length > FRAME_LIMIT) this.flush();
     if (this.#out === undefined) {
       this.#out = this.#spare ?? new ByteBuilder(FRAME_LIMIT * 8, 1024);
       this.#spare = undefined;
+    }
+    if (!this.#prompt && !(hint && this.#waits())) {
+      this.#prompt = true;
       queueMicrotask(() => this.flush());
-    } else if (this.#out.length > FRAME_LIMIT) {
-      this.flush();
-      return this.#begin();
     }
     return this.#out;
+  }
+
+  /** True when a hint waits for others, as one went out a moment ago. */
+  #waits(): boolean {
+    if (this.#hintWaits) return true;
+    const now = performance.now();
+    const wait = this.#hintTime - now;
+    this.#hintTime = Math.max(now, this.#hintTime) + GATHERING;
+    if (wait <= 0) return false;
+    this.#hintWaits = true;
+    setTimeout(() => {
+      this.#hintWaits = false;
+      this.flush();
+    }, wait);
+    return true;
   }
 
   /** Hands over what was gathered. */
@@ -133,6 +173,7 @@ export class FrameWriter {
     const out = this.#out;
     if (out === undefined) return;
     this.#out = undefined;
+    this.#prompt = false;
     this.#channel.write(out.view());
     // Most writes are done at once, and the buffer is free again; the channel keeps what it could not send.
     if (this.#channel.pending === 0 && out.capacity <= SPARE_SIZE) this.#spare = out.clear();

@@ -24,6 +24,22 @@ export function formatMailDate(time: number): string {
     zoneOffset(-date.getTimezoneOffset()) + (zone === "" ? "" : ` (${zone})`);
 }
 
+/** Makes dates of headers, each once a second: the name of the time zone costs more than the rest of a header. */
+export class DateClock {
+  #second = -1;
+  #text = "";
+
+  /** `formatMailDate` for the present, milliseconds since 1970. */
+  format(time: number): string {
+    const second = Math.floor(time / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#text = formatMailDate(time);
+    }
+    return this.#text;
+  }
+}
+
 /** The date of a queue listing, as `Mon Nov 23 05:06:02`. */
 export function formatQueueDate(time: number): string {
   const date = new Date(time);

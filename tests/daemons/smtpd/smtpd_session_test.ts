@@ -667,6 +667,43 @@ Deno.test("session: a thousand of the longest recipients reach cleanup without b
   assert.equal(message!.body, "x\n");
 });
 
+Deno.test("session: 354 does not wait for the envelope, and text that comes before it is gone waits", async () => {
+  let gate: () => void = () => {};
+  const opened = new Promise<void>((resolve) => gate = resolve);
+  const domain = `${"d".repeat(60)}.${"e".repeat(60)}.test`;
+  let recipients = 0;
+  let text = "";
+  await using host = new MailHost({
+    cleanup: async (exchange, message) => {
+      if (message.is === "begin") exchange.reply("queueId", { queueId: "ABC" });
+      if (message.is === "records") {
+        const records = message.records.slice();
+        await opened;
+        const read = new TextDecoder().decode(records);
+        recipients += read.split(domain).length - 1;
+        text = read.slice(-20);
+      }
+      if (message.is === "finish") exchange.reply("status", { status: 0, reason: "" });
+    },
+  });
+  const client = await host.greeted("203.0.113.5");
+  await client.say(MAIL);
+  // More than may be under way to cleanup.
+  const most = 900;
+  for (let i = 0; i < most; i++) {
+    assert.equal(await client.say(`RCPT TO:<${i}${"r".repeat(50)}@${domain}>`), RCPT_OK);
+  }
+  assert.equal(await client.say("DATA"), GO);
+  client.send("the text\r\n.\r\n");
+  await settled();
+  assert.deepEqual(await client.rest(), []);
+  gate();
+  assert.match(await client.reply(), QUEUED_AS_ABC);
+  // Each stands there twice, as it is and as dsn_orig_rcpt.
+  assert.equal(recipients, 2 * most);
+  assert.match(text, /the text/);
+});
+
 Deno.test("session: a client is slowed down while cleanup is slow, and its message arrives whole", async () => {
   let gate: () => void = () => {};
   const opened = new Promise<void>((resolve) => gate = resolve);

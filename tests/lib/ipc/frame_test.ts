@@ -114,6 +114,42 @@ Deno.test("the writer gathers the frames of one turn into one write", async () =
   assert.deepEqual(message, { kind: 16, exchange: 0xfffffff0, payload: [1, 2, 0x68, 0x69, 0] });
 });
 
+Deno.test("the first hint goes out at once, those behind it together, and none later than what somebody waits for", async () => {
+  const { channel, written } = keepingChannel();
+  const writer = new FrameWriter(channel);
+  const hint = (exchange: number) => writer.message(16, exchange, {}, {}, true);
+  const sent = () => written.map((piece) => read(100, piece).map(({ exchange }) => exchange));
+  hint(1);
+  await Promise.resolve();
+  assert.deepEqual(sent(), [[1]]);
+  hint(2);
+  await Promise.resolve();
+  hint(3);
+  await Promise.resolve();
+  assert.deepEqual(sent(), [[1]]);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(sent(), [[1], [2, 3]]);
+  // Two in a row, as the first may find that the last are long ago.
+  hint(4);
+  await Promise.resolve();
+  hint(5);
+  writer.message(16, 6, {}, {});
+  await Promise.resolve();
+  assert.deepEqual(sent().flat(), [1, 2, 3, 4, 5, 6]);
+});
+
+Deno.test("many bytes of hints wait for nothing", async () => {
+  const { channel, written } = keepingChannel();
+  const writer = new FrameWriter(channel);
+  const fields = { data: bytes(1 << 20) };
+  for (let i = 0; i < 2; i++) {
+    writer.message(16, i, fields, { data: new Uint8Array(20_000) }, true);
+    await Promise.resolve();
+  }
+  writer.message(16, 2, fields, { data: new Uint8Array(20_000) }, true);
+  assert.equal(written.length, 2);
+});
+
 Deno.test("a message that cannot be sent leaves no part of itself behind", async () => {
   const { channel, written } = keepingChannel();
   const writer = new FrameWriter(channel);

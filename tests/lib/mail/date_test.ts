@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { formatIdDate, formatMailDate, formatMboxDate, formatQueueDate } from "../../../lib/mail/date.ts";
+import {
+  DateClock,
+  formatIdDate,
+  formatMailDate,
+  formatMboxDate,
+  formatQueueDate,
+} from "../../../lib/mail/date.ts";
 import { zoneOffset } from "../../../lib/mail/date.ts";
 
 /** Runs a formatter in a process of its own, as a time zone holds for a whole process. */
@@ -55,4 +61,11 @@ Deno.test("offsets have a sign, two digits of hours and two of minutes", () => {
     "+1400",
     "-0001",
   ]);
+});
+
+Deno.test("a clock gives the date of the time that it is asked for", () => {
+  const clock = new DateClock();
+  for (const time of [TIME, TIME + 999, TIME + 1000, TIME]) {
+    assert.equal(clock.format(time), formatMailDate(time));
+  }
 });
