@@ -253,12 +253,15 @@ export class Session {
     else this.#resume();
   }
 
-  /** Takes bytes from the client. */
+  /** Takes bytes from the client, which are another session's when this is done. */
   data(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
     this.#deadline.progress(bytes.length);
-    this.#input.push(bytes);
+    // Message text is passed on at once; a command's line may be held by whoever waits for something.
+    const passes = this.#phase === "data" && this.#input.length === 0;
+    this.#input.push(passes ? bytes : bytes.slice());
     this.#run();
+    if (passes) this.#input.keep();
     if (this.#input.length > INPUT_LIMIT && (this.#phase === "busy" || this.#phase === "connecting")) {
       this.#pause();
     }
