@@ -1,27 +1,40 @@
 /**
- * What `deno task test` runs: type check, lint, format, then all tests, those of whole mail systems one file after
- * another. Tests that need a tool which is missing here are skipped with the reason; with CI=true, where nothing may
- * be missing, they fail. The last line is the sum of it all, the exit status 0 only when nothing failed.
+ * What `deno task test` runs: type check, lint, format, then all tests, each file in a process of its own, several side
+ * by side. A file that fails runs once more when the others are over; one that
+ * passes alone is named at the end, as what it tests, or the test, is not sure. Tests that need a tool which is missing
+ * here are skipped with the reason; with CI=true, where nothing may be missing, they fail. The last line is the sum of
+ * it all, the exit status 0 only when nothing failed.
  *
  *   deno task test                everything
  *   deno task test tests/lib/ipc  the tests below these paths, and nothing else
  *
  * @module
  */
+import { existsSync } from "node:fs";
+import { type FileResult, runDeno, runFile, type TestCase } from "./support/test_file.ts";
 import { IN_CI, missingNeeds, type Need } from "./support/tools.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Folders whose tests run whole mail systems, count processes or measure: their files run one after another. */
-const SERIAL: readonly string[] = ["faults", "scripts", "system"];
+/** Tests that count processes, measure, or make users: these run when the others are over, one file after another. */
+const ALONE: readonly string[] = [
+  "tests/faults/machine_test.ts",
+  "tests/scripts/install_test.ts",
+  "tests/system/bench_test.ts",
+  "tests/system/cost_test.ts",
+  "tests/system/in_flow_test.ts",
+  "tests/system/scheduler_peer_test.ts",
+];
 /** Files that run side by side: their tests wait for others' programs more than for the processor. */
 const JOBS = 2 * navigator.hardwareConcurrency;
-/** Folders without tests of their own. */
-const WITHOUT_TESTS: readonly string[] = ["support", "tmp"];
+/** Files that run whole systems and others' programs: they take longest, so that they start first. */
+const SLOW = /^tests\/(dialogues|faults|scripts|system)\/|_(peer|process|system)_test\.ts$/;
 /** What the tests use of a machine beside Deno. */
 const TOOLS: readonly Need[] = ["postfix", "swaks", "strace", "python3"];
-/** A group of tests that takes longer than this hangs, milliseconds. */
-const GROUP_LIMIT = 20 * 60_000;
+/** A step before the tests that takes longer than this hangs, milliseconds. */
+const STEP_LIMIT = 10 * 60_000;
+/** So many of the slowest tests are named at the end, if they took a second at least. */
+const SLOWEST = 10;
 
 /** What came of a step or of a group of tests. */
 interface Count {
@@ -33,74 +46,16 @@ interface Count {
 const total: Count = { passed: 0, failed: 0, skipped: 0 };
 const skipped: string[] = [];
 const failed: string[] = [];
-/** Files whose tests did not even begin, which no report has. */
-const notLoaded: string[] = [];
+/** Files that failed beside others and passed alone. */
+const unsure: string[] = [];
 /** Tests by the seconds that they took. */
 const times: [seconds: number, name: string][] = [];
-/** So many of the slowest tests are named at the end, if they took a second at least. */
-const SLOWEST = 10;
-
-/** Runs Deno and shows what it says. */
-async function deno(args: readonly string[], limit = GROUP_LIMIT): Promise<boolean> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd: ROOT,
-    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DENO_JOBS: String(JOBS) },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const timer = setTimeout(() => {
-    console.log(`\nStopped: not over after ${limit / 60_000} minutes`);
-    child.kill("SIGKILL");
-  }, limit);
-  const [status] = await Promise.all([child.status, show(child.stdout), show(child.stderr)]);
-  clearTimeout(timer);
-  return status.success;
-}
-
-/** Prints a stream's lines without those that only say that all is well. */
-async function show(stream: ReadableStream<Uint8Array>): Promise<void> {
-  let rest = "";
-  const lines = (text: string) => {
-    for (const line of text.split("\n")) {
-      if (isNews(line)) console.log(line);
-      const broken = /^Uncaught error from (.*) FAILED$/.exec(line);
-      if (broken !== null) notLoaded.push(broken[1]!);
-    }
-  };
-  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
-    const end = chunk.lastIndexOf("\n");
-    if (end < 0) rest += chunk;
-    else {
-      lines(rest + chunk.slice(0, end));
-      rest = chunk.slice(end + 1);
-    }
-  }
-  if (rest !== "") lines(rest);
-}
-
-const DULL: readonly RegExp[] = [
-  /^\s*$/,
-  /^running \d+ tests? from /,
-  /\.\.\. (ok|ignored) \(.*\)$/,
-  /^.* \.\.\.$/,
-  /^(Check|Download) /,
-  /^Stack backtrace:$/,
-  /^ +0: <unknown>$/,
-  /__proto__.*which Deno disables by default/,
-  /--unsafe-proto/,
-  /^(Checked|Formatted) \d+ files?$/,
-];
-
-function isNews(line: string): boolean {
-  return !DULL.some((pattern) => pattern.test(line));
-}
 
 /** Runs one step that passes or fails as a whole. */
 async function step(name: string, args: readonly string[]): Promise<void> {
   const start = performance.now();
-  const good = await deno(args);
+  const { good, news } = await runDeno(args, ROOT, STEP_LIMIT);
+  for (const line of news) console.log(line);
   if (good) total.passed++;
   else {
     total.failed++;
@@ -109,22 +64,27 @@ async function step(name: string, args: readonly string[]): Promise<void> {
   console.log(`${name}: ${good ? "ok" : "FAILED"} (${seconds(start)})`);
 }
 
-/** Runs the tests below some paths and counts them from the report. */
-async function test(name: string, paths: readonly string[], options: readonly string[]): Promise<void> {
-  if (paths.length === 0) return;
+/** Runs files of tests, so many at a time, then those again that failed, and counts. */
+async function test(name: string, files: readonly string[], jobs: number): Promise<void> {
+  if (files.length === 0) return;
   const start = performance.now();
-  const report = Deno.makeTempFileSync({ suffix: ".xml" });
-  const good = await deno(["test", "-A", "--no-check", `--junit-path=${report}`, ...options, ...paths]);
-  const count = readReport(Deno.readTextFileSync(report));
-  Deno.removeSync(report);
-  for (const file of notLoaded.splice(0)) {
-    count.failed++;
-    failed.push(`${file}: cannot be loaded`);
-  }
-  // A run that was stopped has no report.
-  if (!good && count.failed === 0) {
-    count.failed = 1;
-    failed.push(`${name}: the run itself`);
+  const waiting = [...files].sort((a, b) => Number(SLOW.test(b)) - Number(SLOW.test(a)) || (a < b ? -1 : 1));
+  const again: string[] = [];
+  const count: Count = { passed: 0, failed: 0, skipped: 0 };
+  await Promise.all(Array.from({ length: jobs }, async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const result = await runFile(file, ROOT);
+      tell(result);
+      if (result.good) add(result, count);
+      else again.push(file);
+    }
+  }));
+  for (const file of again) {
+    console.log(`Once more, alone: ${file}`);
+    const result = await runFile(file, ROOT);
+    tell(result);
+    add(result, count);
+    if (result.good) unsure.push(file);
   }
   total.passed += count.passed;
   total.failed += count.failed;
@@ -133,55 +93,36 @@ async function test(name: string, paths: readonly string[], options: readonly st
   console.log(`${name}: ${counts} (${seconds(start)})`);
 }
 
-/** Counts the tests of a JUnit report as Deno writes it, and notes those that failed or were skipped. */
-function readReport(xml: string): Count {
-  const count: Count = { passed: 0, failed: 0, skipped: 0 };
-  for (const part of xml.split("<testcase ").slice(1)) {
-    const head = part.slice(0, part.indexOf(">\n"));
-    // What `testNeeding` registers has that file as its place, which tells nobody anything.
-    const file = attribute(head, "classname");
-    const name = file.endsWith("/support/tools.ts")
-      ? attribute(head, "name")
-      : `${file}: ${attribute(head, "name")}`;
-    const body = part.slice(head.length);
-    times.push([Number(attribute(head, "time")), name]);
-    if (/^\s*>?\s*<skipped\/>/.test(body)) {
-      count.skipped++;
-      skipped.push(name);
-    } else if (/^\s*>?\s*<(failure|error)/.test(body)) {
-      count.failed++;
-      failed.push(name);
-    } else count.passed++;
-  }
-  return count;
+/** Shows what a file printed. */
+function tell({ file, news }: FileResult): void {
+  if (news.length > 0) console.log([`${file}:`, ...news].join("\n  "));
 }
 
-function attribute(head: string, name: string): string {
-  const start = head.search(new RegExp(`(^|\\s)${name}="`));
-  if (start < 0) return "";
-  const open = head.indexOf('"', start) + 1;
-  const text = head.slice(open, head.indexOf('"', open));
-  return text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&quot;", '"').replaceAll(
-    "&#39;",
-    "'",
-  )
-    .replaceAll("&apos;", "'").replaceAll("&amp;", "&");
+function add({ file, cases }: FileResult, count: Count): void {
+  for (const test of cases) {
+    const name = `${file}: ${test.name}`;
+    times.push([test.seconds, name]);
+    count[test.outcome]++;
+    const lists: Partial<Record<TestCase["outcome"], string[]>> = { skipped, failed };
+    lists[test.outcome]?.push(name);
+  }
 }
 
 function seconds(start: number): string {
   return `${((performance.now() - start) / 1000).toFixed(0)} s`;
 }
 
-/** The folders of tests, those whose files run side by side and those whose files do not. */
-function groups(): { parallel: string[]; serial: string[] } {
-  const folders = [...Deno.readDirSync(`${ROOT}tests`)]
-    .filter(({ name, isDirectory }) => isDirectory && !WITHOUT_TESTS.includes(name)).map(({ name }) => name)
-    .sort();
-  const paths = (names: string[]) => names.map((name) => `tests/${name}/`);
-  return {
-    parallel: paths(folders.filter((name) => !SERIAL.includes(name))),
-    serial: paths(folders.filter((name) => SERIAL.includes(name))),
-  };
+/** The files of tests below a path of the tree, or the file that it is. */
+function testFiles(path: string): string[] {
+  if (!existsSync(`${ROOT}${path}`)) {
+    console.log(`There is no ${path} in ${ROOT}`);
+    Deno.exit(2);
+  }
+  if (Deno.statSync(`${ROOT}${path}`).isFile) return [path];
+  return [...Deno.readDirSync(`${ROOT}${path}`)].flatMap(({ name, isDirectory }) => {
+    const below = `${path.replace(/\/$/, "")}/${name}`;
+    return isDirectory ? testFiles(below) : name.endsWith("_test.ts") ? [below] : [];
+  });
 }
 
 /** Folders with code, as they are in the tree. */
@@ -200,36 +141,30 @@ function demandTools(missing: readonly Need[]): void {
   failed.push(...missing.map((need) => `missing on this machine: ${need}`));
 }
 
+function list(title: string, names: readonly string[]): void {
+  if (names.length > 0) console.log([`\n${title}:`, ...names].join("\n  "));
+}
+
 const started = performance.now();
 const chosen = Deno.args.filter((argument) => argument !== "--");
-const missing = missingNeeds(TOOLS);
-demandTools(missing);
-if (chosen.length > 0) await test("tests", chosen, []);
-else {
-  const { parallel, serial } = groups();
+demandTools(missingNeeds(TOOLS));
+if (chosen.length === 0) {
   await step("packages", ["install", "--frozen", "--quiet"]);
   await step("types", ["check", "--quiet", ...codePaths()]);
   await step("lint", ["lint", "--quiet"]);
   await step("format", ["fmt", "--check", "--quiet"]);
-  await test("tests of parts and programs", parallel, ["--parallel"]);
-  await test("tests of whole systems", serial, []);
 }
-const slowest = times.sort(([a], [b]) => b - a).slice(0, SLOWEST).filter(([took]) => took >= 1);
-if (slowest.length > 0) console.log("\nSlowest:");
-for (const [took, name] of slowest) console.log(`  ${took.toFixed(0)} s  ${name}`);
-if (skipped.length > 0) {
-  const wanting = missingNeeds([...TOOLS, "root"]);
-  console.log(
-    `\nSkipped${
-      wanting.length > 0 ? ` (where no other reason is given: for want of ${wanting.join(", ")})` : ""
-    }:`,
-  );
-  for (const name of skipped) console.log(`  ${name}`);
-}
-if (failed.length > 0) {
-  console.log("\nFailed:");
-  for (const name of failed) console.log(`  ${name}`);
-}
+const files = (chosen.length > 0 ? chosen : ["tests"]).flatMap(testFiles);
+await test("tests side by side", files.filter((file) => !ALONE.includes(file)), JOBS);
+await test("tests alone", files.filter((file) => ALONE.includes(file)), 1);
+times.sort(([a], [b]) => b - a);
+const slowest = times.slice(0, SLOWEST).filter(([took]) => took >= 1);
+list("Slowest", slowest.map(([took, name]) => `${took.toFixed(0)} s  ${name}`));
+const wanting = missingNeeds([...TOOLS, "root"]);
+const why = wanting.length > 0 ? ` (where no other reason is given: for want of ${wanting.join(", ")})` : "";
+list(`Skipped${why}`, skipped);
+list("Failed beside others and passed alone", unsure);
+list("Failed", failed);
 console.log(`\nTook ${seconds(started)}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 Deno.exit(total.failed === 0 ? 0 : 1);

@@ -36,7 +36,7 @@ import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { DNS } from "../../lib/proto/protocols.ts";
 // Server skeleton
 import { runStreamDaemon } from "../../lib/server/daemon.ts";
-import { StateJournal } from "../../lib/server/state_journal.ts";
+import { StateJournal } from "../../lib/table/state_journal.ts";
 // This program
 import { formatSeen, Greylist, parseSeen, type Seen } from "./policy_greylist.ts";
 import { PolicyRules } from "./policy_rules.ts";

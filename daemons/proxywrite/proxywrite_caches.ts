@@ -1,14 +1,11 @@
 /**
  * The caches: opened when they are asked for, written now and then, cleaned up in their time.
  */
-// Safe primitives
-import { SystemError } from "../../lib/safe/error.ts";
 // Utility
 import type { Request } from "../../lib/ipc/protocol.ts";
 import type { ServerExchange } from "../../lib/ipc/server.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { CacheFile } from "../../lib/table/cache_file.ts";
-import { printable } from "../../lib/vstring/printable.ts";
 // Protocols
 import type { CACHE } from "../../lib/proto/protocols.ts";
 
@@ -55,17 +52,13 @@ export class Caches {
   /** Writes what was put, and cleans up what is due; to be called every second. */
   async keepHouse(now: number = Date.now()): Promise<void> {
     for (const [map, cache] of this.#open) {
-      const spec = this.#specs.get(map)!;
-      await this.#guard(() => cache.flush());
-      const due = (this.#cleaned.get(map) ?? 0) + spec.cleanupInterval * 1000;
-      if (spec.cleanupInterval === 0 || now < due) continue;
-      this.#cleaned.set(map, now);
-      await this.#guard(async () => {
-        const { retained, dropped } = await cache.clean(Math.floor(now / 1000));
-        this.#log.info(
-          `cache ${spec.table} full cleanup: retained=${retained} dropped=${dropped} entries`,
-        );
-      });
+      const { cleanupInterval, table } = this.#specs.get(map)!;
+      if (cleanupInterval > 0 && now >= (this.#cleaned.get(map) ?? 0) + cleanupInterval * 1000) {
+        this.#cleaned.set(map, now);
+        const { retained, dropped } = cache.clean(Math.floor(now / 1000));
+        this.#log.info(`cache ${table} full cleanup: retained=${retained} dropped=${dropped} entries`);
+      }
+      await cache.flush();
     }
   }
 
@@ -73,28 +66,9 @@ export class Caches {
     const known = this.#open.get(map);
     const spec = this.#specs.get(map);
     if (known !== undefined || spec === undefined || !spec.table.startsWith(TYPE)) return known;
-    try {
-      const cache = CacheFile.open(
-        spec.table.slice(TYPE.length),
-        (text) => this.#log.warning(printable(text)),
-      );
-      this.#open.set(map, cache);
-      this.#cleaned.set(map, Date.now());
-      return cache;
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      this.#log.warning(error.message);
-      return undefined;
-    }
-  }
-
-  /** A full disk costs what the cache would have known, and nothing else. */
-  async #guard(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      this.#log.warning(error.message);
-    }
+    const cache = new CacheFile(spec.table.slice(TYPE.length), this.#log);
+    this.#open.set(map, cache);
+    this.#cleaned.set(map, Date.now());
+    return cache;
   }
 }

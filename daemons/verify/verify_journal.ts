@@ -5,7 +5,7 @@
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
 // Server skeleton
-import { formatLine, isWhole, parseLine, StateJournal } from "../../lib/server/state_journal.ts";
+import { formatLine, isWhole, parseLine, StateJournal } from "../../lib/table/state_journal.ts";
 // This program
 import type { Known } from "./verify_cache.ts";
 

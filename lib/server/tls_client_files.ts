@@ -12,7 +12,7 @@ import type { Settings } from "../config/parameters.ts";
 import { errorAt, type Problem } from "../config/problem.ts";
 // Wire protocols
 import { type ClientTlsMaterial, NO_MATERIAL } from "../tls/client_material.ts";
-import { parseAnchors } from "../tls/client_pem.ts";
+import { parseAnchors } from "../tls/client_anchors.ts";
 import { readChains, type ReadIdentities, readPair } from "../tls/tls_identity.ts";
 // Server skeleton
 import type { Service } from "./service.ts";

@@ -5,7 +5,7 @@
  */
 import type { TlsIdentity } from "../safe/tls_server.ts";
 import type { TrustAnchors } from "./client_chain.ts";
-import { parseAnchors } from "./client_pem.ts";
+import { parseAnchors } from "./client_anchors.ts";
 
 /** Texts of files, PEM. */
 export interface ClientTlsMaterial {

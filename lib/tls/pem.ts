@@ -1,8 +1,9 @@
 /**
- * Files of keys and certificates in PEM, as parts with their labels.
+ * Files of keys and certificates in PEM (RFC 7468), as parts with their labels.
  *
  * @module
  */
+import { decodeBase64 } from "../vstring/base64.ts";
 
 /** One part: what stands between its BEGIN and its END, with both. */
 export interface PemPart {
@@ -16,10 +17,12 @@ const PART_LIMIT = 100;
 const BEGIN = "-----BEGIN ";
 const DASHES = "-----";
 
-/** The parts in their order; what stands between them is left out. Undefined when a part has no end. */
-export function splitPem(text: string): PemPart[] | undefined {
+/**
+ * The parts in their order, the first `most`; what stands between them is left out. Undefined when a part has no end.
+ */
+export function splitPem(text: string, most: number = PART_LIMIT): PemPart[] | undefined {
   const parts: PemPart[] = [];
-  for (let at = text.indexOf(BEGIN); at >= 0 && parts.length < PART_LIMIT;) {
+  for (let at = text.indexOf(BEGIN); at >= 0 && parts.length < most;) {
     const labelEnd = text.indexOf(DASHES, at + BEGIN.length);
     if (labelEnd < 0) return undefined;
     const label = text.slice(at + BEGIN.length, labelEnd);
@@ -30,6 +33,12 @@ export function splitPem(text: string): PemPart[] | undefined {
     at = text.indexOf(BEGIN, end);
   }
   return parts;
+}
+
+/** What a part's lines say; undefined when that is not base64. */
+export function pemBytes({ label, text }: PemPart): Uint8Array | undefined {
+  const body = text.slice(BEGIN.length + label.length + DASHES.length, text.lastIndexOf("-----END "));
+  return decodeBase64(body.replaceAll(/[\r\n\t ]/g, ""));
 }
 
 /** True for the label of a private key without a passphrase. */

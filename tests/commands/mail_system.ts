@@ -99,7 +99,7 @@ export function processTable(): ProcessEntry[] {
 }
 
 /** Waits until something holds; false when it does not in time. */
-export async function until(holds: () => boolean, milliseconds = 15_000): Promise<boolean> {
+export async function until(holds: () => boolean, milliseconds = 60_000): Promise<boolean> {
   const deadline = Date.now() + milliseconds;
   while (!holds()) {
     if (Date.now() > deadline) return false;

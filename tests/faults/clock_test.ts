@@ -41,7 +41,7 @@ testNeeding(
       assert.ok(await until(() => postern.queued("deferred").length === 1));
       clock.step(offset);
       // What was put off is due, or its time is so far ahead that only a wrong clock can have set it.
-      assert.ok(await until(() => attempts() >= least, 30_000), `${offset}\n${postern.log()}`);
+      assert.ok(await until(() => attempts() >= least), `${offset}\n${postern.log()}`);
       assert.match(
         await open.says("DATA", "Subject: over the step\r\n\r\ntext\r\n."),
         /250 2\.0\.0 Ok: queued/,

@@ -72,8 +72,8 @@ testNeeding(
     assert.ok(await until(() => postern.processes().length > 3));
     const count = await all();
     assert.ok(count >= 6, `${count} of 11`);
-    await postern.mail("someone", count, 60_000);
-    await postern.untilEmpty(60_000);
+    await postern.mail("someone", count);
+    await postern.untilEmpty();
     assert.deepEqual(postern.queued("corrupt"), []);
   },
 );
@@ -98,9 +98,9 @@ testNeeding(
       const after = await sendMany(postern, 1, `after ${daemon}`);
       demandPassing(after);
       count += accepted(replies) + accepted(after);
-      await postern.mail("someone", count, 60_000);
+      await postern.mail("someone", count);
     }
-    await postern.untilEmpty(60_000);
+    await postern.untilEmpty();
   },
 );
 
@@ -125,7 +125,7 @@ testNeeding(["root"], "daemons that run out of memory are replaced, and nothing 
     demandPassing(after);
     count += accepted(after);
   }
-  await until(() => postern.mailbox("someone").length >= count, 60_000);
+  await until(() => postern.mailbox("someone").length >= count);
   assert.ok(postern.mailbox("someone").length >= count, postern.log().slice(-3000));
 });
 
@@ -152,12 +152,12 @@ Deno.test("a queue manager that runs out of heap is replaced, nothing is lost, a
   await postern.start();
   const deaths = () =>
     postern.log().match(/warning: process qmgr pid \d+ killed by signal SIGTRAP/g)?.length ?? 0;
-  assert.ok(await until(() => deaths() > 1, 60_000), postern.log().slice(-2000));
+  assert.ok(await until(() => deaths() > 1), postern.log().slice(-2000));
   assert.match(postern.log(), /JavaScript out of memory/);
   await postern.stop();
   postern.set({ daemon_heap_limit: "512", default_destination_rate_delay: '"0s"' });
   await postern.start();
-  await postern.untilEmpty(60_000);
+  await postern.untilEmpty();
   const sent = postern.log().match(/(\w+: to=<x+\d+@far\.test>), .*status=sent/g) ?? [];
   assert.ok(new Set(sent.map((line) => line.slice(0, line.indexOf(">")))).size === MESSAGES * RECIPIENTS);
 });
@@ -186,8 +186,8 @@ testNeeding(
     }
     assert.equal(postern.queued("deferred").length, 3);
     await postern.start();
-    await postern.mail("someone", 3, 60_000);
-    await postern.untilEmpty(60_000);
+    await postern.mail("someone", 3);
+    await postern.untilEmpty();
   },
 );
 
@@ -243,11 +243,11 @@ testNeeding(
       postern.mailbox("someone").map((mail) => /^Subject: (.*)$/m.exec(decode(mail))?.[1]);
     const arrived = (subject: string) => subjects().filter((one) => one === subject).length;
     assert.ok(
-      await until(() => arrived("whole") >= 5 && arrived("0") === 1, 60_000),
+      await until(() => arrived("whole") >= 5 && arrived("0") === 1),
       postern.log().slice(-3000),
     );
     assert.ok(
-      await until(() => postern.queued("corrupt").length >= torn - 2, 30_000),
+      await until(() => postern.queued("corrupt").length >= torn - 2),
       `${postern.queued("corrupt").length} of ${torn}`,
     );
     for (const mail of postern.mailbox("someone")) {

@@ -49,7 +49,7 @@ export class DovecotLmtp implements AsyncDisposable {
       stdout: "null",
       stderr: "null",
     }).spawn();
-    if (!await until(() => exists(this.socket), 20_000)) {
+    if (!await until(() => exists(this.socket))) {
       throw new Error(`Cannot start Dovecot:\n${this.log()}`);
     }
   }

@@ -50,7 +50,7 @@ export class Exim implements AsyncDisposable {
       stderr: "null",
     }).spawn();
     const up = () => this.log().includes("daemon started");
-    if (!await until(up, 20_000)) throw new Error(`Cannot start Exim:\n${this.log()}`);
+    if (!await until(up)) throw new Error(`Cannot start Exim:\n${this.log()}`);
   }
 
   log(): string {

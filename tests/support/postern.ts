@@ -37,7 +37,7 @@ export const QUEUES = ["maildrop", "incoming", "active", "deferred", "hold", "co
 export type QueueName = typeof QUEUES[number];
 
 /** What a start may take, milliseconds. */
-const START_LIMIT = 30_000;
+const START_LIMIT = 60_000;
 
 let prepared: Promise<void> | undefined;
 
@@ -205,15 +205,20 @@ export class Postern implements AsyncDisposable {
   }
 
   /** Waits for the log to hold something; throws with the end of the log when it does not in time. */
-  async untilLogged(pattern: RegExp | string, milliseconds = 20_000): Promise<void> {
+  async untilLogged(pattern: RegExp | string, milliseconds = 60_000): Promise<void> {
     const holds = () => typeof pattern === "string" ? this.log().includes(pattern) : pattern.test(this.log());
     if (!await until(holds, milliseconds)) throw this.failure(`no line of the log has ${pattern}`);
   }
 
-  /** Waits until no message is in the queue any more. */
-  async untilEmpty(milliseconds = 30_000): Promise<void> {
+  /** Waits until no message is in the queue any more, and the lines of the last are in the log. */
+  async untilEmpty(milliseconds = 60_000): Promise<void> {
     const empty = () => QUEUES.every((queue) => this.queued(queue).length === 0);
     if (!await until(empty, milliseconds)) throw this.failure("the queue is not empty");
+    // A daemon gathers its lines for 10 ms, and a busy machine makes it late with them.
+    for (let size = -1; size !== this.log().length;) {
+      size = this.log().length;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
   }
 
   /** An error with the end of the log. */
@@ -237,7 +242,7 @@ export class Postern implements AsyncDisposable {
   }
 
   /** Waits for messages in a mailbox. */
-  async mail(user: string, count = 1, milliseconds = 20_000): Promise<Uint8Array<ArrayBuffer>[]> {
+  async mail(user: string, count = 1, milliseconds = 60_000): Promise<Uint8Array<ArrayBuffer>[]> {
     const directory = `${this.paths.mail}/${user}/new`;
     if (await until(() => filesBelow(directory).length >= count, milliseconds)) return this.mailbox(user);
     throw this.failure(`${user} has ${filesBelow(directory).length} of ${count} messages`);

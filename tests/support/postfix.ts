@@ -118,7 +118,7 @@ export class Postfix implements AsyncDisposable {
     const pids = master === undefined ? [] : withChildren(master);
     await this.run(POSTFIX, ["stop"]);
     const gone = () => pids.every((pid) => !exists(`/proc/${pid}`));
-    if (!await until(gone, 10_000)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
+    if (!await until(gone)) throw new Error(`Postfix left processes: ${pids.join(" ")}`);
   }
 
   #write({ settings = {}, servers = [], services = "" }: PostfixOptions): void {
@@ -177,7 +177,7 @@ export class Postfix implements AsyncDisposable {
   }
 
   /** Waits for the log to hold something; throws with the end of the log when it does not in time. */
-  async untilLogged(pattern: RegExp, milliseconds = 20_000): Promise<void> {
+  async untilLogged(pattern: RegExp, milliseconds = 60_000): Promise<void> {
     if (await until(() => pattern.test(this.log()), milliseconds)) return;
     throw new Error(
       `no line of Postfix's log has ${pattern}:\n${this.log().split("\n").slice(-30).join("\n")}`,
@@ -195,7 +195,7 @@ export class Postfix implements AsyncDisposable {
   }
 
   /** Waits for messages in a mailbox. */
-  async mail(name: string, count = 1, milliseconds = 20_000): Promise<Uint8Array<ArrayBuffer>[]> {
+  async mail(name: string, count = 1, milliseconds = 60_000): Promise<Uint8Array<ArrayBuffer>[]> {
     if (await until(() => this.mailbox(name).length >= count, milliseconds)) return this.mailbox(name);
     throw new Error(`${name} has ${this.mailbox(name).length} of ${count} messages:\n${this.log()}`);
   }

@@ -46,14 +46,14 @@ export class ScriptedFilter implements AsyncDisposable {
         return false;
       }
     };
-    if (!await until(listens, 20_000)) throw new Error("the filter does not listen");
+    if (!await until(listens)) throw new Error("the filter does not listen");
     Deno.chmodSync(this.socket, 0o777);
   }
 
   /** What it was told since the last call, up to an event that must come. */
   async told(last = "close"): Promise<ToldEvent[]> {
     const events = () => this.#events();
-    if (!await until(() => events().some(({ event }) => event === last), 20_000)) {
+    if (!await until(() => events().some(({ event }) => event === last))) {
       throw new Error(`the filter was told of no ${last}: ${JSON.stringify(events())}`);
     }
     const found = events();

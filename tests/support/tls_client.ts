@@ -4,7 +4,7 @@ import tls from "node:tls";
 import { takeReply } from "./smtp_reply.ts";
 
 /** How long a reply may take, milliseconds. */
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 /** A client; `using` closes it. */
 export class TlsClient implements Disposable {

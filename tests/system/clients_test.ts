@@ -158,7 +158,7 @@ Deno.test("a thousand recipients are taken in one transaction and not one more",
   assert.equal(sent!.code, 250, sent!.text);
   assert.deepEqual(sent!.rcpt.slice(0, 1000), Array(1000).fill(250));
   assert.equal(sent!.rcpt[1000], 452);
-  await postern.untilEmpty(60_000);
+  await postern.untilEmpty();
   const counts = Array.from({ length: 50 }, (_, i) => postern.mailbox(`many${i}`).length);
   assert.deepEqual(counts, Array(50).fill(20));
 });
@@ -241,7 +241,7 @@ Deno.test("smtp-source with 50 sessions through Postern into smtp-sink: every me
     assert.ok(await until(() => sink.messages().length === 1));
     const [expected] = sink.messages();
     await smtpSource(postern.port, SESSIONS, MESSAGES, file);
-    await postern.untilEmpty(60_000);
+    await postern.untilEmpty();
     assert.equal(postern.log().match(/ status=sent /g)?.length, MESSAGES);
     const messages = sink.messages();
     assert.equal(messages.length, 1 + MESSAGES);

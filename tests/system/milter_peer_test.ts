@@ -124,7 +124,7 @@ async function fateOf(
   const discards = Object.values(test.script ?? {}).includes("discard");
   const messages = [];
   for (const id of discards ? [] : ids) {
-    if (!await until(() => system.file(id) !== undefined, 10_000)) {
+    if (!await until(() => system.file(id) !== undefined)) {
       throw new Error(`${test.name}: ${id} is not in the queue of ${system.hostName}`);
     }
     messages.push(plain(await readMessage(postfix, system.file(id)!), system, ids));

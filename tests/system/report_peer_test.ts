@@ -401,7 +401,7 @@ function byCase(system: System, cases: readonly Case[]): ReadonlyMap<string, str
 async function collect(system: System, cases: readonly Case[]): Promise<ReadonlyMap<string, string[]>> {
   const wanted = cases.reduce((sum, { reports }) => sum + reports, 0);
   const count = () => [...byCase(system, cases).values()].reduce((sum, { length }) => sum + length, 0);
-  await until(() => count() >= wanted, 60_000);
+  await until(() => count() >= wanted);
   const found = byCase(system, cases);
   const counts = cases.map(({ name }) => `${name}: ${found.get(name)!.length}`);
   assert.deepEqual(counts, cases.map(({ name, reports }) => `${name}: ${reports}`), system.log());

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
-import { makeBench, POLICY } from "../../lib/smtp/delivery_bench.ts";
+import { makeBench, POLICY, waits } from "../../lib/smtp/delivery_bench.ts";
 import { fakeServer, type Script } from "../../lib/smtp/fake_server.ts";
 
 /** What each wait for the server may take, milliseconds; honest servers of a loaded machine need some of it. */
@@ -44,11 +44,10 @@ export async function play({ script, to = ["r@d.test"], lmtp, policy = {} }: Att
   const server = fakeServer((nth) => nth === 0 ? { ...honest, ...script } : honest);
   stack.defer(() => server.stop());
   const nexthop = `${lmtp ? "inet:" : ""}[127.0.0.1]:${server.port}`;
-  const waits = Object.fromEntries(Object.keys(POLICY.timeouts).map((name) => [name, PATIENCE]));
   const bench = stack.use(makeBench({
     trusted: new Set([nexthop]),
     ...lmtp ? { dialect: "lmtp" } : {},
-    timeouts: waits as unknown as ClientPolicy["timeouts"],
+    timeouts: waits(PATIENCE),
     transfer: { ...POLICY.transfer, timeout: PATIENCE },
     ...policy,
   }));

@@ -277,8 +277,9 @@ function helperProcesses(installation: Installation): HelperProcess[] {
     .flatMap(
       ({ pid, daemon }) => {
         try {
-          const flags = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
-          return [{ daemon, uid: Deno.statSync(`/proc/${pid}`).uid!, flags }];
+          const line = Deno.readTextFileSync(`/proc/${pid}/cmdline`);
+          if (line === "") return []; // it has ended, and nobody has taken notice yet
+          return [{ daemon, uid: Deno.statSync(`/proc/${pid}`).uid!, flags: line.split("\0") }];
         } catch {
           return []; // it has ended
         }

@@ -83,7 +83,7 @@ async function reload(postern: Postern, said: string): Promise<void> {
   const before = postern.log().split(said).length;
   Deno.kill(masterOf(postern), "SIGHUP");
   assert.ok(
-    await until(() => postern.log().split(said).length > before, 20_000),
+    await until(() => postern.log().split(said).length > before),
     String(postern.failure(said)),
   );
 }
@@ -203,7 +203,7 @@ Deno.test("reload: what changed takes effect, what did not goes on undisturbed",
 
   await t.step("master is killed: no child is left", async () => {
     killProcess(masterOf(postern));
-    assert.ok(await until(() => postern.processes().length === 0, 20_000));
+    assert.ok(await until(() => postern.processes().length === 0));
     await postern.cut();
   });
 });
@@ -226,7 +226,7 @@ Deno.test("processes start on demand, end when idle, are replaced after use, and
       (JSON.parse(Deno.readTextFileSync(path)) as { processes: { service: string }[] }).processes.map((
         { service },
       ) => service);
-    assert.ok(await until(() => listed().includes("qmgr"), 20_000));
+    assert.ok(await until(() => listed().includes("qmgr")));
   });
 
   await t.step("showq starts with its first client and ends when it is idle", async () => {
@@ -261,8 +261,8 @@ Deno.test("processes start on demand, end when idle, are replaced after use, and
   await t.step("a daemon that is silent is killed and replaced; the others are left alone", async () => {
     const [pid] = postern.pids("qmgr");
     Deno.kill(pid!, "SIGSTOP");
-    await postern.untilLogged(`killing process qmgr pid ${pid}: it was silent for`, 60_000);
-    assert.ok(await until(() => postern.pids("qmgr").some((one) => one !== pid), 20_000));
+    await postern.untilLogged(`killing process qmgr pid ${pid}: it was silent for`);
+    assert.ok(await until(() => postern.pids("qmgr").some((one) => one !== pid)));
     assert.equal(postern.log().split("it was silent").length, 2);
   });
 

@@ -45,7 +45,7 @@ Deno.test("postscreen: a patient stranger waits once, is known from then on, als
   await system.stop();
   assert.match(
     Deno.readTextFileSync(`${system.paths.queue}/data/postscreen_cache`),
-    /^127\.0\.0\.1\t\d+\t\d+;1;1;1;1\n$/,
+    /^\["127\.0\.0\.1",\d+,"\d+;1;1;1;1"\]\n$/,
   );
   await system.start();
   using client = await SmtpClient.connect(system.port);

@@ -417,7 +417,7 @@ export class QmgrBench implements Disposable {
 
   /** Waits until the manager has no message in hand; throws when it keeps one. */
   async settle(): Promise<void> {
-    if (!await until(() => this.manager.size === 0, 10_000)) {
+    if (!await until(() => this.manager.size === 0)) {
       throw new Error(`${this.manager.size} messages are still active; log:\n${this.lines.join("\n")}`);
     }
     if (this.manager.recipients !== 0) {

@@ -182,7 +182,7 @@ testNeeding(
       }]);
       assert.equal(posted?.code, 250);
       const settled = () => names.every((name) => ours.log().includes(`to=<u@${name}>`));
-      assert.ok(await until(settled, 60_000), ours.log().slice(-4000));
+      assert.ok(await until(settled), ours.log().slice(-4000));
       for (const [name, domain] of Object.entries(DOMAINS)) {
         const line = ours.log().split("\n").findLast((one) => one.includes(`to=<u@${name}>`))!;
         const [, dsn, status, reason] = /dsn=([\d.]+), status=(\w+) \((.*)\)$/.exec(line)!;

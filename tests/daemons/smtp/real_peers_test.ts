@@ -37,7 +37,7 @@ async function relay(postern: Postern, posts: readonly Post[]): Promise<Map<stri
     }
     return found.size === wanted.size;
   };
-  if (!await until(look, 30_000)) throw postern.failure(`${found.size} of ${wanted.size} recipients`);
+  if (!await until(look)) throw postern.failure(`${found.size} of ${wanted.size} recipients`);
   return found;
 }
 

@@ -70,7 +70,7 @@ testNeeding(
         },
       });
       await send(postern, "r@literal.test", "r@srv.test");
-      assert.ok(await until(() => peers.length >= 2, 20_000), postern.log());
+      assert.ok(await until(() => peers.length >= 2), postern.log());
       assert.deepEqual([...new Set(peers)], ["127.0.0.7"]);
       await postern.untilLogged(/to=<r@srv\.test>, relay=localhost\[127\.0\.0\.1\]:\d+, .*421 4\.3\.2 seen/);
       await send(postern, "r@hosts.test");

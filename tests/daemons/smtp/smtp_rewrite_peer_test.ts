@@ -149,7 +149,7 @@ testNeeding(["root", "postfix", "python3"], "the smtp client changes mail as Deb
   const count = posts.reduce((sum, { to }) => sum + to.length, 0);
   const arrived = () => theirs.captured.length >= count && ours.captured.length >= count;
   assert.ok(
-    await until(arrived, 30_000),
+    await until(arrived),
     `${theirs.captured.length} and ${ours.captured.length}: ${postern.log()}`,
   );
   const [expected, found] = [byMessage(theirs), byMessage(ours)];

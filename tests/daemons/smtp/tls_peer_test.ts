@@ -166,7 +166,7 @@ testNeeding(
     }
     const settled = (log: string) => routes.every(({ name }) => log.includes(`to=<u@${name}.test>`));
     assert.ok(
-      await until(() => settled(ours.log()) && settled(theirs.log()), 60_000),
+      await until(() => settled(ours.log()) && settled(theirs.log())),
       ours.log().slice(-5000),
     );
     const [expected, found] = [outcomes(theirs.log(), routes), outcomes(ours.log(), routes)];

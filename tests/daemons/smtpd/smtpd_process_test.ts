@@ -110,7 +110,7 @@ Deno.test("smtpd: a client that never closes its side does not keep its place", 
   }
   // They have got our end and do not answer it.
   assert.ok(
-    await until(() => descriptors(pid!) <= before + 2, 20_000),
+    await until(() => descriptors(pid!) <= before + 2),
     `${descriptors(pid!)} descriptors, ${before} before`,
   );
   for (const client of clients) client.close();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { NOTIFY } from "../../../lib/mail/notify.ts";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
 import type { DeliveryRequest } from "../../../lib/smtp/client_recipients.ts";
-import { type Bench, type Delivered, makeBench, type Zone } from "./delivery_bench.ts";
+import { type Bench, type Delivered, HASTY, makeBench, POLICY, type Zone } from "./delivery_bench.ts";
 import { type FakeServer, fakeServer, type Script } from "./fake_server.ts";
 
 interface Setting {
@@ -384,7 +384,8 @@ const FAILURES: readonly FailureCase[] = [
 
 for (const each of FAILURES) {
   Deno.test(each.name, async () => {
-    const policy = { ...each.policy, ...each.lmtp ? { dialect: "lmtp" as const } : {} };
+    const timeouts = each.site === "timed out" ? HASTY : POLICY.timeouts;
+    const policy = { timeouts, ...each.policy, ...each.lmtp ? { dialect: "lmtp" as const } : {} };
     await once({ server: each.server, policy, request: { to: each.to ?? [R] } }, (delivered, server) => {
       const sorted = [...delivered.recipients].sort((a, b) => a.offset - b.offset);
       assert.deepEqual(sorted.map((r) => `${r.result} ${r.status}`), each.expect, JSON.stringify(sorted));
@@ -615,7 +616,7 @@ Deno.test("a cancelled delivery starts nothing new and reports nothing more", as
   const server = fakeServer({ answers: { MAIL: { silent: true } } });
   const nexthop = `[127.0.0.1]:${server.port}`;
   try {
-    await using bench = makeBench({ trusted: new Set([nexthop]) });
+    await using bench = makeBench({ trusted: new Set([nexthop]), timeouts: HASTY });
     const delivered = await bench.deliver({ nexthop: `${nexthop}, ${nexthop}` }, 50);
     assert.deepEqual(delivered.recipients, []);
     assert.equal(delivered.site, "");

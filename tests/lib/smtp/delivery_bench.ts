@@ -18,6 +18,26 @@ import { makeClientTls } from "./tls_bench.ts";
 
 export const QUEUE_ID = "4ZqYkT1zzz9x";
 
+/** The same wait at each step, milliseconds. */
+export function waits(milliseconds: number): ClientPolicy["timeouts"] {
+  return {
+    connect: milliseconds,
+    hello: milliseconds,
+    mail: milliseconds,
+    rcpt: milliseconds,
+    dataInit: milliseconds,
+    dataDone: milliseconds,
+    reset: milliseconds,
+    quit: milliseconds,
+    xforward: milliseconds,
+  };
+}
+
+/** For servers that answer, however busy the machine is. */
+const PATIENT = waits(20_000);
+/** For servers that do not. */
+export const HASTY: ClientPolicy["timeouts"] = waits(300);
+
 export const POLICY: ClientPolicy = {
   dialect: "smtp",
   helloName: "client.test",
@@ -25,18 +45,8 @@ export const POLICY: ClientPolicy = {
   defaultPort: 25,
   defaultService: "smtp",
   knownPorts: new Map([["smtp", 25], ["lmtp", 24]]),
-  timeouts: {
-    connect: 2000,
-    hello: 300,
-    mail: 300,
-    rcpt: 300,
-    dataInit: 300,
-    dataDone: 300,
-    reset: 300,
-    quit: 300,
-    xforward: 300,
-  },
-  transfer: { timeout: 2000, perRequest: false, minimumRate: 500 },
+  timeouts: PATIENT,
+  transfer: { timeout: 20_000, perRequest: false, minimumRate: 500 },
   reuse: { enabled: true, idleMs: 500, ageMs: 300_000, count: 0 },
   ipv4: true,
   ipv6: true,

@@ -30,7 +30,7 @@ export const TLS_CONFIGURATION: TlsConfiguration = {
   enforcesPatterns: true,
   notesOffers: false,
   blocksEarlyReplies: false,
-  timeout: 2000,
+  timeout: 20_000,
   logLevel: 1,
   retryAge: 300,
   dane: { hindrance: "", digests: ["sha512", "sha256"], insecureMx: "dane", forceInsecureHosts: false },

@@ -1,6 +1,7 @@
 /** Judgements on chains of certificates: RFC 5280 section 6, each compared with openssl's own. @module */
 import assert from "node:assert/strict";
 import { parseCertificate } from "../../../lib/tls/client_certificate.ts";
+import { parseAnchors } from "../../../lib/tls/client_anchors.ts";
 import { verifyChain } from "../../../lib/tls/client_chain.ts";
 import { DerError } from "../../../lib/tls/client_der.ts";
 import { AUTHORITY, CertificateChains, type Link, server } from "../../support/certificate_chains.ts";
@@ -406,5 +407,33 @@ testNeeding(
     assert.equal(places.length, 2);
     bytes[places[1]! + 7] = 0x03;
     assert.throws(() => parseCertificate(bytes), /two signature algorithms/);
+  },
+);
+
+testNeeding(
+  ["openssl"],
+  "a file of authorities: its certificates and keys, whatever else stands there",
+  () => {
+    using chains = new CertificateChains();
+    chains.make("root", ROOT);
+    const pem = (label: string, bytes: Uint8Array, end: string) => {
+      const lines = bytes.toBase64().match(/.{1,64}/g)!;
+      return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join(end);
+    };
+    const der = chains.der("root");
+    const { key } = parseCertificate(der);
+    const unreadable = pem("CERTIFICATE", key, "\n");
+    const text = `Root of all\n${pem("CERTIFICATE", der, "\r\n")}${unreadable}${
+      pem("EC PRIVATE KEY", key, "\n")
+    }`;
+    const { certificates, keys } = parseAnchors(`${text}comment\n${pem("PUBLIC KEY", key, "\n")}`);
+    assert.deepEqual(certificates.map((each) => each.key), [key]);
+    assert.deepEqual(keys, [key]);
+    assert.throws(() => parseAnchors(text.slice(0, -20)), /a part has no end/);
+    assert.throws(() => parseAnchors(text.replace("\r\nM", "\r\n!")), /part "CERTIFICATE": it is not base64/);
+    assert.throws(
+      () => parseAnchors("-----BEGIN X-----\n-----END X-----\n".repeat(5001)),
+      /more than 5000 parts/,
+    );
   },
 );

@@ -8,10 +8,10 @@
  */
 // Safe primitives
 import { SystemError } from "../safe/error.ts";
-import { openOwn, readTextFile, replaceFile, safeCreate, type SafeFile } from "../safe/file.ts";
+import { openOwn, replaceFile, safeCreate, type SafeFile } from "../safe/file.ts";
 // Utility
 import type { Logger } from "../log/log.ts";
-import { encodeText } from "../vstring/byte_builder.ts";
+import { decodeText, encodeText } from "../vstring/byte_builder.ts";
 
 /** Longest file that is read, bytes; it is written anew long before that. */
 const FILE_LIMIT = 256 * 1024 * 1024;
@@ -65,21 +65,28 @@ export class StateJournal<Value> {
     this.#log = log;
   }
 
-  /** Gives each line of the file. */
+  /** Gives each line of the file. One that cannot be read is replaced with the next `write`, as a link is. */
   read(take: (key: string, value: Value | undefined) => void): void {
-    let text: string;
-    try {
-      text = readTextFile(this.#path, FILE_LIMIT);
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      if (openOwn(this.#path, "read").kind !== "missing") this.#log.warning(error.message);
-      return;
-    }
+    this.#lines = SLACK;
+    const text = this.#readText();
     for (const line of text.split("\n")) {
       const entry = line === "" ? undefined : this.#format.parse(line);
       if (entry !== undefined) take(...entry);
     }
-    this.#lines = SLACK;
+  }
+
+  #readText(): string {
+    try {
+      const opened = openOwn(this.#path, "read");
+      if (opened.kind === "missing") return "";
+      if (opened.kind === "refused") throw new SystemError("read", this.#path, new Error(`it ${opened.why}`));
+      using file = opened.file;
+      return decodeText(file.readAll(FILE_LIMIT));
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#log.warning(error.message);
+      return "";
+    }
   }
 
   /** Notes a change; it is written with the next `write`. */
@@ -99,7 +106,7 @@ export class StateJournal<Value> {
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       this.#log.warning(`${error.message} -- what was learned is not kept`);
-      this.#close();
+      this.close();
     }
   }
 
@@ -124,12 +131,13 @@ export class StateJournal<Value> {
   /** One line for each entry, in a new file in the old one's place. */
   async #renew(entries: Iterable<readonly [string, Value]>): Promise<void> {
     this.#lines = 0;
-    this.#close();
+    this.close();
     const text = Array.from(entries, ([key, value]) => this.#format.format(key, value)).join("");
     await replaceFile(this.#path, encodeText(text), MODE);
   }
 
-  #close(): void {
+  /** Closes the file; what was noted and not written is lost. */
+  close(): void {
     this.#file?.close();
     this.#file = undefined;
   }
