@@ -16,6 +16,8 @@ const LEAST_LINE_LIMIT = 16;
 const OVERHEAD = 3;
 /** Longest line whose record has a length of one digit, bytes. */
 const SIMPLE_MOST = 0x7f;
+/** Most lines that are taken one by one before many are tried at once again. */
+const SINGLE_MOST = 1024;
 
 /** Turns pieces of lines into what goes over the wire. */
 export class DotStuffer {
@@ -24,6 +26,9 @@ export class DotStuffer {
   #atStart = true;
   #column = 0;
   #folded = false;
+  /** Lines that are taken one by one first, now and when the next attempt is in vain. */
+  #single = 0;
+  #nextSingle = 1;
 
   /**
    * @param out gets the bytes; the caller empties it between pieces and gives it room for `room(length)` more
@@ -82,6 +87,10 @@ export class DotStuffer {
    */
   records(source: Uint8Array, start: number, end: number): number {
     if (!this.#atStart) return start;
+    if (this.#single > 0) {
+      this.#single--;
+      return start;
+    }
     const stop = this.#simpleRecords(source, start, Math.min(end, start + this.#out.room));
     if (stop === start) return start;
     const to = this.#out.claim(stop - start);
@@ -100,6 +109,10 @@ export class DotStuffer {
       at = next;
     }
     this.#out.truncate(to + at - start);
+    // Where there are stray bytes much is copied in vain, and again for each line: a text of them would cost its square.
+    const inVain = at - start < stop - at;
+    this.#single = inVain ? this.#nextSingle : 0;
+    this.#nextSingle = inVain ? Math.min(SINGLE_MOST, 2 * this.#nextSingle) : 1;
     return at;
   }
 
@@ -159,7 +172,11 @@ export class DotStuffer {
   #put(source: Uint8Array, start: number, end: number): void {
     const shift = this.#out.length - start;
     this.#out.slice(source, start, end);
+    const stray = findEither(source, CR, LF, start, end);
+    if (stray < 0) return;
     const raw = this.#out.raw();
-    for (let at = start; (at = findEither(source, CR, LF, at, end)) >= 0; at++) raw[at + shift] = SPACE;
+    for (let i = stray; i < end; i++) {
+      if (source[i] === CR || source[i] === LF) raw[i + shift] = SPACE;
+    }
   }
 }
