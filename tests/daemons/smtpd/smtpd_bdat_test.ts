@@ -104,13 +104,3 @@ Deno.test("RFC 6531 section 3.7.4.2: VRFY may say SMTPUTF8", async () => {
   assert.match((await client.says("EHLO c.test", "VRFY ü@local.test")).at(-1)!, /^553 5\.6\.7/);
   assert.equal(await client.say("VRFY ü@local.test SMTPUTF8"), "252 2.0.0 ü@local.test");
 });
-
-Deno.test("what is kept stays as it is when its giver uses the memory again", () => {
-  const input = new InputBuffer();
-  const memory = new TextEncoder().encode("first\r\nsecond");
-  input.push(memory);
-  assert.equal(input.line(100).kind, "line");
-  input.keep();
-  memory.fill(0xee);
-  assert.equal(new TextDecoder().decode(input.view()), "second");
-});
