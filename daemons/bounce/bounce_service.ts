@@ -15,7 +15,7 @@ import type { Logger } from "../../lib/log/log.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
 import type { BounceRecord } from "../../lib/mail/bounce_log.ts";
-import type { Report, ReportKind, ReportSystem } from "../../lib/mail/dsn.ts";
+import { type Report, type ReportKind, type ReportSystem, wantsReport } from "../../lib/mail/dsn.ts";
 import { RET } from "../../lib/mail/notify.ts";
 import { QueueDirectory } from "../../lib/mail/queue_directory.ts";
 import { type QueueId, toQueueId } from "../../lib/mail/queue_id.ts";
@@ -46,6 +46,9 @@ import type { SERVICE } from "./service.ts";
 export type BounceSettings = Settings<typeof SERVICE["parameters"][number]>;
 type Append = RequestValues<typeof BOUNCE, "append">;
 type Flush = RequestValues<typeof BOUNCE, "flush">;
+type ReturnOne = RequestValues<typeof BOUNCE, "returnOne">;
+/** What a report is about. */
+type Reported = Omit<Flush, "queueName" | "queueId" | "verp">;
 
 /** A report could not be queued: the log stays and the client tries again. */
 class ReportError extends Error {
@@ -98,6 +101,9 @@ export class BounceService {
         case "append":
           await this.#logs.append(id, toRecord(message));
           break;
+        case "returnOne":
+          await this.#returnOne(id, message);
+          break;
         case "flush":
           await this.#logs.withLog(id, (file) => this.#flush(id, message, file));
           break;
@@ -124,9 +130,7 @@ export class BounceService {
     // Nothing was asked of a message without a trace log; a lost bounce log hides recipients that somebody waits for.
     if (notices.length === 0 || (file === undefined && isTrace(request.report))) return after;
     if (file?.size() === 0) return after;
-    const opened = openOriginal(this.#directory, request.queueName, id);
-    if (opened.kind === "unreadable") this.#log.warning(`${id}: cannot read message file: ${opened.why}`);
-    using original = opened.kind === "opened" ? opened.original : undefined;
+    using original = this.#original(id, request.queueName);
     if (request.verp !== "" && isOrdinarySender(request.sender, this.#settings)) {
       const failed = new ReportRecipients(file, request.report, false);
       // A damaged log may hide recipients: then one report for all says so.
@@ -137,6 +141,26 @@ export class BounceService {
     }
     for (const notice of notices) await this.#notify(id, request, notice, file, original);
     return after;
+  }
+
+  /** Reports a failure that is in no log. RFC 3461 section 4.1: unless NOTIFY says that nobody wants to hear of it. */
+  async #returnOne(id: QueueId, message: ReturnOne): Promise<void> {
+    if (!wantsReport("failure", message.notify)) return;
+    const { notices, warning } = noticesFor("failure", message.sender, this.#settings);
+    if (warning !== undefined) this.#log.warning(`${id}: ${warning}`);
+    using original = notices.length === 0 ? undefined : this.#original(id, message.queueName);
+    const reported = { ...message, report: "failure" } as const;
+    for (const notice of notices) {
+      await this.#send(id, reported, notice, onlyRecipient(toRecord(message)), false, original);
+    }
+  }
+
+  /** The message in the queue; without it a report says so. */
+  #original(id: QueueId, queueName: string): Original | undefined {
+    const opened = openOriginal(this.#directory, queueName, id);
+    if (opened.kind === "opened") return opened.original;
+    if (opened.kind === "unreadable") this.#log.warning(`${id}: cannot read message file: ${opened.why}`);
+    return undefined;
   }
 
   /** VERP: a report for each recipient, to the sender's address that names it, and the postmaster's copies alike. */
@@ -174,7 +198,7 @@ export class BounceService {
 
   async #send(
     id: QueueId,
-    request: Flush,
+    request: Reported,
     notice: Notice,
     recipients: Recipients,
     damaged: boolean,
@@ -212,7 +236,7 @@ export class BounceService {
     return submitMessage(this.#cleanup, flags, produce, { lineLimit: this.#settings.line_length_limit });
   }
 
-  #report(id: QueueId, request: Flush, notice: Notice, original: Original | undefined): Report {
+  #report(id: QueueId, request: Reported, notice: Notice, original: Original | undefined): Report {
     const length = original?.contentLength ?? 0;
     // RFC 3461 section 6.2: RET=FULL need not be honoured for a long message; a reflector of large mail would be worse.
     const tooLong = length === 0 || length > this.#settings.bounce_size_limit;
@@ -249,7 +273,7 @@ function isTrace(kind: ReportKind): boolean {
   return kind === "success" || kind === "verify";
 }
 
-function toRecord(values: Append): BounceRecord {
+function toRecord(values: Append | ReturnOne): BounceRecord {
   return {
     recipient: values.recipient,
     originalRecipient: values.originalRecipient,

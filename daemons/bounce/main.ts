@@ -11,6 +11,8 @@
  * - `append` writes one recipient's outcome to the message's log, which is named after the queue id. The answer
  *   `done` means that it is on the disk. When the write fails, what was written is taken back and the answer is
  *   `failed`; the recipient then stays in the queue.
+ * - `returnOne` makes a report of one recipient's failure at once, to the address that is given with it: the owner of a
+ *   list. It touches no log.
  * - `flush` makes a report (multipart/report) of the log and hands it to cleanup: `failure` to return a message,
  *   `delay` to say that it is late, `success`, `verify` to tell who posted with `sendmail -v` of the first attempt.
  *   Only when cleanup has it in the queue is the log removed and the answer `done`; `delay` leaves the log. A log that

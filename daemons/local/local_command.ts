@@ -13,7 +13,11 @@ import { fromLine } from "../../lib/mail/mailbox_mbox.ts";
 import { type MailboxOutcome, outcomeOf } from "../../lib/mail/mailbox_outcome.ts";
 import { type TextForm } from "../../lib/mail/mailbox_text.ts";
 // Server skeleton
-import { type DeliveryRecipient, type MailboxDeliveryJob } from "../../lib/server/mailbox_agent.ts";
+import {
+  type CopyEnvelope,
+  type DeliveryRecipient,
+  type MailboxDeliveryJob,
+} from "../../lib/server/mailbox_agent.ts";
 import { expandNames, filtered } from "../../lib/server/local_names.ts";
 // This program
 import { type LocalSettings } from "./local_settings.ts";
@@ -39,7 +43,7 @@ export async function deliverToCommand(
   }
   const withHeader = settings.prepend_delivered_header.includes("command");
   const headers = {
-    ...job.headers(recipient, withHeader ? action.deliveredTo : ""),
+    ...job.headers(copyEnvelope(action, recipient, withHeader ? action.deliveredTo : "")),
     fromLine: fromLine(action.sender, Date.now()),
   };
   const input = {
@@ -54,6 +58,15 @@ export async function deliverToCommand(
     { ...outcome, reason: outcome.result === "sent" ? "" : outcome.reason },
     delivered(action),
   );
+}
+
+/** The addresses of a copy: what a list with an owner delivers is the list's own mail, whoever has written to it. */
+export function copyEnvelope(
+  { sender, owned }: Pick<Action, "sender" | "owned">,
+  { originalRecipient }: DeliveryRecipient,
+  deliveredTo: string,
+): CopyEnvelope {
+  return { sender, originalRecipient: owned ? "" : originalRecipient, deliveredTo };
 }
 
 /** What is said of a success. */
@@ -74,7 +87,7 @@ function executionDirectory(
 
 /** The variables that tell of the mail; whatever a shell or a program might take for more becomes `_`. */
 function environment(
-  { recipient, sender }: CommandAction,
+  { recipient, sender, owned }: CommandAction,
   { request }: MailboxDeliveryJob,
   { originalRecipient }: DeliveryRecipient,
   settings: LocalSettings,
@@ -89,7 +102,7 @@ function environment(
   const known: [string, string][] = [
     ["DOMAIN", splitAddress(recipient.address).domain ?? ""],
     ["EXTENSION", recipient.extension],
-    ["ORIGINAL_RECIPIENT", originalRecipient],
+    ["ORIGINAL_RECIPIENT", owned ? "" : originalRecipient],
     ["CLIENT_HOSTNAME", request.clientName],
     ["CLIENT_ADDRESS", request.clientAddress],
     ["CLIENT_HELO", request.heloName],
@@ -97,7 +110,7 @@ function environment(
     ["SASL_METHOD", request.saslMethod],
     ["SASL_SENDER", request.saslSender],
     ["SASL_USERNAME", request.saslUsername],
-    ["ENVID", request.envelopeId],
+    ["ENVID", owned ? "" : request.envelopeId],
   ];
   return [...always, ...known.filter(([, value]) => value !== "")].map(([name, value]) => ({
     name,

@@ -17,10 +17,11 @@ import {
 } from "../../lib/server/mailbox_agent.ts";
 import { type LocalSources } from "../../lib/server/local_sources.ts";
 // This program
-import { deliverToCommand } from "./local_command.ts";
+import { copyEnvelope, deliverToCommand } from "./local_command.ts";
 import { LocalExpansion, NOWHERE } from "../../lib/server/local_expansion.ts";
 import { forward, forwardBatches, type Submit } from "./local_forward.ts";
 import { passOn, type Transports } from "./local_pass.ts";
+import { ownerOfAddress } from "../../lib/server/local_owner.ts";
 import { type LocalSettings } from "./local_settings.ts";
 import { type Action } from "../../lib/server/local_state.ts";
 
@@ -40,9 +41,11 @@ export interface LocalDelivery {
 /** One address's outcome. */
 interface Settled {
   readonly address: string;
-  readonly outcome: MailboxOutcome & { readonly action?: RecipientOutcome["action"] };
+  readonly outcome: MailboxOutcome & Partial<Pick<RecipientOutcome, "action" | "owner">>;
   /** Another agent has written the log line. */
   readonly logged?: true;
+  /** Who owns the list of this address is told of a failure, not the sender. */
+  readonly toOwner?: true;
 }
 
 /** Delivers to one recipient and says what became of it. */
@@ -73,7 +76,36 @@ export async function deliverLocally(
       job.log(one.address, recipient, outcome);
     }
   }
-  return combine(recipient, told, isAlias);
+  const combined = combine(recipient, told, isAlias);
+  // RFC 5321 section 4.5.5: a report is never answered with another one: an owner who leads back to the list would get
+  // reports without end.
+  const answered = !job.request.probe && job.request.sender !== "";
+  return answered ? await addressToOwner(combined, told, settings, sources) : combined;
+}
+
+/**
+ * The failure with the owner who is to hear of it, where a list's command or file has failed or its mail has come back:
+ * nobody else can mend that.
+ */
+async function addressToOwner(
+  combined: RecipientOutcome,
+  told: readonly Settled[],
+  settings: LocalSettings,
+  sources: LocalSources,
+): Promise<RecipientOutcome> {
+  if (combined.result !== "bounced") return combined;
+  for (const { address, outcome, toOwner } of told) {
+    if (outcome.result !== "bounced") continue;
+    // Another local agent, to which the mail was passed on, has found the owner.
+    if (outcome.owner !== undefined) return { ...combined, owner: outcome.owner };
+    if (!toOwner) continue;
+    const owner = await ownerOfAddress(address, settings, sources);
+    if (owner.kind === "owner") return { ...combined, owner: owner.address };
+    if (owner.kind === "retry") {
+      return { ...outcomeOf("4.3.0", "alias database unavailable"), action: "delayed" };
+    }
+  }
+  return combined;
 }
 
 /** What a probe says of an address that is left to be delivered. */
@@ -156,7 +188,8 @@ class Copies {
     this.#settled.push({
       address: action.address,
       outcome,
-      ...(action.kind === "pass" ? { logged: true as const } : {}),
+      ...(action.kind === "pass" ? { logged: true } as const : {}),
+      ...(action.kind === "command" || action.kind === "file" ? { toOwner: true } as const : {}),
     });
     if (outcome.result !== "deferred") return;
     for (const { file, line } of action.lines) {
@@ -171,7 +204,7 @@ class Copies {
     const header = settings.prepend_delivered_header.includes("file") ? action.deliveredTo : "";
     switch (action.kind) {
       case "mailbox":
-        return await job.toMailbox(action.task, recipient, header);
+        return await job.toMailbox(action.task, copyEnvelope(action, recipient, header));
       case "file":
         return await this.#toFile(action, header);
       case "command":
@@ -189,7 +222,8 @@ class Copies {
   async #toFile(action: Extract<Action, { kind: "file" }>, header: string): Promise<MailboxOutcome> {
     const delivered = outcomeOf("2.0.0", `delivered to file: ${printable(action.path)}`);
     if (action.path === NOWHERE) return delivered;
-    const outcome = await this.#job.toMailbox(action.request, this.#recipient, header);
+    const copy = copyEnvelope(action, this.#recipient, header);
+    const outcome = await this.#job.toMailbox(action.request, copy);
     return outcome.result === "sent" && action.request.format === "mbox" ? delivered : outcome;
   }
 }

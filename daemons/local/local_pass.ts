@@ -50,7 +50,8 @@ export async function passOn(
     (reply) => {
       if (reply.is === "finished") return resolve(outcome ?? delayed("mail transport gave no answer"));
       const action = ACTIONS.find((one) => one === reply.action) ?? "delayed";
-      outcome = { result: reply.result, status: reply.status, reason: reply.reason, action };
+      const owner = reply.is === "ownedRecipient" ? { owner: reply.owner } : {};
+      outcome = { result: reply.result, status: reply.status, reason: reply.reason, action, ...owner };
     },
     (error) => resolve(outcome ?? delayed(error.message)),
   );

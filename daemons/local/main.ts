@@ -11,8 +11,9 @@
  * `:include:/list`. Addresses are completed and resolved by trivial-rewrite: those that come back to this service are
  * delivered in the same run, the others are forwarded as a new message through cleanup; so is a list's member and
  * another user to whom a .forward leads. An alias LIST with a companion owner-LIST sends to all its members as the
- * owner. Everything is found out before anything is delivered: a table that fails defers the recipient without a copy
- * that the next try would repeat. In a file, what stands behind a line that was deferred is done when that is.
+ * owner, who is told when one of its commands or files fails, or when its mail comes back. Everything is found out
+ * before anything is delivered: a table that fails defers the recipient without a copy that the next try would repeat.
+ * In a file, what stands behind a line that was deferred is done when that is.
  *
  * Files are written, and lists and .forward files read, with the rights of the user whose they are; what an alias
  * names, with those of the alias file's owner, for root's with default_privs. Commands get the message on standard
@@ -50,8 +51,8 @@
  * mailbox_size_limit, strict_mailbox_ownership.
  *
  * Known limits: users come from /etc/passwd only, and nothing is delivered to root or read as root. A failed address
- * of an alias is reported in the name of the alias, and to the message's sender where the list has an owner, too.
- * Copies that were delivered before another one failed for now are delivered again with the next try, as in Postfix.
+ * of an alias is reported in the name of the alias. Copies that were delivered before another one failed for now are
+ * delivered again with the next try, as in Postfix.
  * mailbox_command_maps are not asked on a server. A .forward whose name would have a comma is not looked for. Of files that are none, /dev/null alone takes mail. biff
  * is off.
  *

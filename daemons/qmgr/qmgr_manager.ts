@@ -23,7 +23,7 @@ import type { QueueId } from "../../lib/mail/queue_id.ts";
 import { BadRecordError } from "../../lib/mail/record.ts";
 import { withClass } from "../../lib/mail/status_code.ts";
 // Server skeleton
-import { appendOutcome, dropLog, sendReport } from "../../lib/proto/bounce_client.ts";
+import { appendOutcome, dropLog, returnOne, sendReport } from "../../lib/proto/bounce_client.ts";
 import { type BOUNCE, DELIVERY, type FLUSH } from "../../lib/proto/protocols.ts";
 import type { ResolveOutcome, RewriteClient } from "../../lib/proto/rewrite_client.ts";
 // This program
@@ -34,8 +34,10 @@ import {
   isTraced,
   isVerified,
   logValues,
+  messageValues,
   noteForSite,
   type NoticeRules,
+  ownerValues,
   probeResult,
   tellProbe,
   type VerifyListener,
@@ -427,7 +429,10 @@ export class QueueManager {
       message.traced ||= traced.kind === "done";
     }
     if (outcome.result === "sent") return message.markDone(recipient.offset);
-    const result = await appendOutcome(outcome.result === "bounced" ? bounce : defer, values);
+    const owned = outcome.is === "ownedRecipient" && outcome.result === "bounced";
+    const result = owned
+      ? await returnOne(bounce, ownerValues(message, recipient, outcome))
+      : await appendOutcome(outcome.result === "bounced" ? bounce : defer, values);
     if (outcome.result === "deferred" || (outcome.result === "bounced" && result.kind === "failed")) {
       if (result.kind === "failed") {
         log.warning(`${message.id}: cannot record ${outcome.result} recipient: ${result.why}`);
@@ -437,7 +442,7 @@ export class QueueManager {
       if (flush !== undefined && result.kind === "done") noteForSite(flush, message, recipient);
       return;
     }
-    message.bounced = true;
+    message.bounced ||= !owned;
     message.markDone(recipient.offset);
   }
 
@@ -547,23 +552,9 @@ export class QueueManager {
       envelope.warnTime <= Date.now() / 1000;
   }
 
-  #reportValues(
-    { id, envelope }: ActiveMessage,
-    report: "failure" | "delay" | "success" | "verify",
-  ) {
+  #reportValues(message: ActiveMessage, report: "failure" | "delay" | "success" | "verify") {
     const separate = report === "failure" && !this.#options.notices.disableVerpBounces;
-    const encoding = envelope.attributes.get("encoding") ?? "";
-    return {
-      queueName: "active",
-      queueId: id,
-      encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
-      smtputf8: (envelope.size.sendOptions & 1) !== 0,
-      sender: envelope.sender,
-      envelopeId: envelope.envelopeId,
-      ret: envelope.ret,
-      report,
-      verp: separate ? verpDelimiters(envelope) : "",
-    } as const;
+    return { ...messageValues(message), report, verp: separate ? verpDelimiters(message.envelope) : "" };
   }
 
   #remove(message: ActiveMessage): void {

@@ -21,6 +21,9 @@ import { updateAddress } from "../../lib/proto/verify_client.ts";
 import type { ActiveMessage } from "./qmgr_message.ts";
 import type { Outcome } from "./qmgr_transport.ts";
 
+/** A failure that the owner of a list is told of. */
+type OwnedOutcome = Extract<Outcome, { is: "ownedRecipient" }>;
+
 /** The parameters that decide. */
 export interface NoticeRules {
   /** confirm_delay_cleared */
@@ -106,13 +109,48 @@ export function noteForSite(
 }
 
 /** A recipient's outcome as bounce, defer and trace take it. */
-export function logValues(message: ActiveMessage, recipient: EnvelopeRecipient, { is: _, ...told }: Outcome) {
+export function logValues(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: Outcome) {
   return {
     queueId: message.id,
     recipient: recipient.address,
     originalRecipient: recipient.originalRecipient,
     dsnOriginalRecipient: recipient.dsnOriginalRecipient,
     notify: recipient.notify,
-    ...told,
+    ...told(outcome),
   };
+}
+
+/** What the owner of a list is told: nothing of what the message's sender has asked for is for the list (RFC 3461 section 5.2.7.3). */
+export function ownerValues(message: ActiveMessage, recipient: EnvelopeRecipient, outcome: OwnedOutcome) {
+  return {
+    ...messageValues(message),
+    sender: outcome.owner,
+    envelopeId: "",
+    ret: 0,
+    recipient: recipient.address,
+    originalRecipient: "",
+    dsnOriginalRecipient: "",
+    notify: 0,
+    ...told(outcome),
+  };
+}
+
+/** What a report says of the message. */
+export function messageValues({ id, envelope }: ActiveMessage) {
+  const encoding = envelope.attributes.get("encoding") ?? "";
+  return {
+    queueName: "active",
+    queueId: id,
+    encoding: encoding === "7bit" || encoding === "8bit" ? encoding : "",
+    smtputf8: (envelope.size.sendOptions & 1) !== 0,
+    sender: envelope.sender,
+    envelopeId: envelope.envelopeId,
+    ret: envelope.ret,
+  } as const;
+}
+
+function told(
+  { offset, result, status, action, reason, diagnosticType, diagnosticText, remoteMta }: Outcome,
+) {
+  return { offset, result, status, action, reason, diagnosticType, diagnosticText, remoteMta };
 }

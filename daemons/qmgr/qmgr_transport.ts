@@ -18,7 +18,7 @@ import { deliveryRequest } from "./qmgr_request.ts";
 import { Scheduler, type SchedulerRules } from "./qmgr_scheduler.ts";
 
 /** One recipient's outcome, as the agent told it. */
-export type Outcome = Extract<Reply<typeof DELIVERY>, { is: "recipient" }>;
+export type Outcome = Extract<Reply<typeof DELIVERY>, { is: "recipient" | "ownedRecipient" }>;
 
 /** What a destination is said to be in trouble with whose delivery did not end. */
 const GIVEN_UP = "unknown mail transport error";

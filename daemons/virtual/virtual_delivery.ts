@@ -44,7 +44,13 @@ async function deliver(
   const found = await findMailbox(virtual, recipient.address);
   if (found.kind === "settled") return found.outcome;
   if (job.request.probe) return probedMailbox(found.task);
-  return temporary(await job.toMailbox(found.task, recipient, recipient.address));
+  return temporary(
+    await job.toMailbox(found.task, {
+      sender: job.request.sender,
+      originalRecipient: recipient.originalRecipient,
+      deliveredTo: recipient.address,
+    }),
+  );
 }
 
 /** Errors that say nothing definite are temporary for virtual mailboxes, unlike for local ones. */

@@ -11,15 +11,22 @@ import type { BOUNCE } from "./protocols.ts";
 export type BounceClient = Pick<IpcClient<typeof BOUNCE>, "call">;
 /** One recipient's outcome for a log. */
 export type AppendValues = RequestValues<typeof BOUNCE, "append">;
+/** One recipient's failure for somebody else than the sender. */
+export type ReturnValues = RequestValues<typeof BOUNCE, "returnOne">;
 /** What a report is made for. */
 export type FlushValues = RequestValues<typeof BOUNCE, "flush">;
 
-/** Done means synced (append), queued (flush) or gone (drop); on failure the caller keeps the recipient. */
+/** Done means synced (append), queued (returnOne, flush) or gone (drop); on failure the caller keeps the recipient. */
 export type BounceResult = { readonly kind: "done" } | { readonly kind: "failed"; readonly why: string };
 
 /** Writes one recipient's outcome to the message's log. */
 export function appendOutcome(client: BounceClient, values: AppendValues): Promise<BounceResult> {
   return ask(client, "append", values);
+}
+
+/** Reports one recipient's failure to the sender that is given. */
+export function returnOne(client: BounceClient, values: ReturnValues): Promise<BounceResult> {
+  return ask(client, "returnOne", values);
 }
 
 /** Sends the report that a message's log calls for. */
@@ -33,7 +40,7 @@ export function dropLog(client: BounceClient, queueId: string): Promise<BounceRe
 }
 
 /** A service that is away or slow is a failure like another: the recipient stays in the queue. */
-async function ask<K extends "append" | "flush" | "drop">(
+async function ask<K extends "append" | "returnOne" | "flush" | "drop">(
   client: BounceClient,
   type: K,
   values: RequestValues<typeof BOUNCE, K>,

@@ -6,20 +6,23 @@
  */
 import { bytes, choice, flag, integer, list, protocol, text } from "../ipc/protocol.ts";
 import { NOTIFY_MOST } from "../mail/notify.ts";
+import {
+  ADDRESS_LIMIT,
+  LOGGED_RECIPIENT,
+  OUTCOME,
+  QUEUE_ID_LIMIT,
+  REASON_LIMIT,
+  REPORTED_MESSAGE,
+} from "./outcome_fields.ts";
 import { FILTER_LIMIT, LENT_FILTER, MACRO, MACRO_LIMIT, MACRO_VALUE_LIMIT } from "./milter_fields.ts";
 
+export { ADDRESS_LIMIT, QUEUE_ID_LIMIT, REASON_LIMIT } from "./outcome_fields.ts";
 export { CLEANUP_EXTERNAL, CLEANUP_FLAG, CLEANUP_INTERNAL, CLEANUP_STATUS } from "./cleanup_bits.ts";
 
-/** Longest envelope address that any daemon handles, bytes. RFC 5321 section 4.5.3.1 asks for 254; SMTPUTF8 and quoting get room. */
-export const ADDRESS_LIMIT = 1024;
-/** Longest queue id, bytes (Postfix: VALID_HOSTNAME_LEN). */
-export const QUEUE_ID_LIMIT = 255;
 /** Longest path of a mailbox below its base, bytes. */
 const MAILBOX_PATH_LIMIT = 4000;
 /** Longest place of an entry of a table, bytes. */
 const PLACE_LIMIT = 4200;
-/** Longest free text (a reason, a reply), bytes. */
-export const REASON_LIMIT = 4096;
 /** Most records bytes in one chunk from a client to cleanup. */
 export const CHUNK_LIMIT = 65536;
 /** Longest envelope that cleanup passes to qmgr with a message, bytes: beyond it reading the file costs less. */
@@ -272,27 +275,10 @@ export const VERIFY = protocol({
   },
 });
 
-/** One recipient's outcome, as a delivery agent reports it and bounce, defer and trace record it. */
-export const OUTCOME = {
-  /** Delivered, relayed or expanded; bounced; to be tried again. */
-  result: choice("sent", "bounced", "deferred"),
-  /** Enhanced status code, RFC 3463. */
-  status: text(16),
-  /** DSN action (RFC 3464 section 2.3.3): delivered, relayed, expanded, failed, delayed. */
-  action: text(16),
-  /** Human-readable, one line. */
-  reason: text(REASON_LIMIT),
-  /** RFC 3464 Diagnostic-Code: `smtp`, `x-unix` or empty, and its text. */
-  diagnosticType: text(32),
-  diagnosticText: text(REASON_LIMIT),
-  /** Name of the system that answered, or empty. */
-  remoteMta: text(255),
-} as const;
-
 /** Delivery agents: qmgr hands over one message's recipients for one destination. */
 export const DELIVERY = protocol({
   name: "delivery",
-  version: 2,
+  version: 3,
   requests: {
     deliver: {
       fields: {
@@ -341,6 +327,11 @@ export const DELIVERY = protocol({
     /** One recipient is settled. May come at any time, once for each recipient. */
     recipient: { fields: { offset: integer(), ...OUTCOME } },
     /**
+     * The same for one that failed for good, of which not the message's sender is to hear but this address, the owner
+     * of a list (owner_request_special).
+     */
+    ownedRecipient: { fields: { offset: integer(), owner: text(ADDRESS_LIMIT), ...OUTCOME } },
+    /**
      * The request is over; recipients not reported are deferred by qmgr. `site` is empty, or the reason why the
      * destination itself is in trouble (feeds qmgr's concurrency control).
      */
@@ -351,30 +342,16 @@ export const DELIVERY = protocol({
 /** bounce, defer and trace: three services of one program. */
 export const BOUNCE = protocol({
   name: "bounce",
-  version: 1,
+  version: 2,
   requests: {
     /** Appends one recipient's outcome to the message's log and syncs it. */
-    append: {
-      fields: {
-        queueId: text(QUEUE_ID_LIMIT),
-        offset: integer(),
-        recipient: text(ADDRESS_LIMIT),
-        originalRecipient: text(ADDRESS_LIMIT),
-        dsnOriginalRecipient: text(ADDRESS_LIMIT),
-        notify: integer(NOTIFY_MOST),
-        ...OUTCOME,
-      },
-    },
+    append: { fields: { queueId: text(QUEUE_ID_LIMIT), ...LOGGED_RECIPIENT } },
+    /** Reports one recipient's failure at once, to another address than the message's sender; no log is kept. */
+    returnOne: { fields: { ...REPORTED_MESSAGE, ...LOGGED_RECIPIENT } },
     /** Sends the report that the log's recipients call for, then removes the log. */
     flush: {
       fields: {
-        queueName: text(100),
-        queueId: text(QUEUE_ID_LIMIT),
-        encoding: choice("", "7bit", "8bit"),
-        smtputf8: flag(),
-        sender: text(ADDRESS_LIMIT),
-        envelopeId: text(256),
-        ret: integer(3),
+        ...REPORTED_MESSAGE,
         /** failure: non-delivery. delay: warning, the log stays. success, verify: trace; verify is for `sendmail -v`. */
         report: choice("failure", "delay", "success", "verify"),
         /** VERP delimiters: one report for each recipient, to the address that names it; empty: one for all. */

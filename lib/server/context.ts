@@ -25,8 +25,11 @@ import {
 import type { Service } from "./service.ts";
 import type { ServerTlsMaterial } from "../tls/server_material.ts";
 
-/** Seconds that a helper may take to start and arrive. */
-const HELPER_START_TIMEOUT = 30;
+/**
+ * Seconds that a helper may take to start and arrive. Master starts one after the other, and a machine that is busy
+ * takes seconds for each; that one cannot be started master says at once.
+ */
+const HELPER_START_TIMEOUT = 120;
 /** Longest token line that a helper's connection begins with, bytes. */
 const TOKEN_LIMIT = 64;
 

@@ -17,6 +17,7 @@ import { outcomeOf } from "../mail/mailbox_outcome.ts";
 import { isPlainPath, localRecipient } from "./local_names.ts";
 import { type LocalTarget, parseTargets } from "./local_target.ts";
 import { forwardLines, includeLines, type TargetLine } from "./local_file.ts";
+import { ownerOfAlias } from "./local_owner.ts";
 import { toMailbox, toMailboxTransport, toUnknown } from "./local_mailbox.ts";
 import { type ExpansionSettings, type LocalSources } from "./local_sources.ts";
 import { type Action, type ExpansionEvent, ExpansionState, type Node } from "./local_state.ts";
@@ -97,7 +98,8 @@ export class LocalExpansion {
       return state.fail(given, "5.4.6", `possible alias database loop for ${shown}`);
     }
     if (state.sources.wasDeliveredTo(address)) {
-      return state.fail(given, "5.4.6", `mail forwarding loop for ${shown}`);
+      const outcome = outcomeOf("5.4.6", `mail forwarding loop for ${shown}`);
+      return state.act(given, { kind: "settled", outcome, toOwner: true });
     }
     const deliveredTo = settings.frozen_delivered_to && level > 0 ? given.deliveredTo : address;
     const localpart = asciiLower(splitAddress(address).localpart);
@@ -162,16 +164,17 @@ export class LocalExpansion {
   /** The node with the sender that the alias's owner companion asks for; undefined when that cannot be told now. */
   async #owner(node: Node, name: string): Promise<Node | undefined> {
     const { sources, settings } = this.#state;
-    const { owner_request_special, expand_owner_alias, reset_owner_alias } = settings;
-    const unowned = reset_owner_alias ? { ...node, owner: undefined } : node;
-    if (!owner_request_special || name.startsWith("owner-")) return unowned;
-    const owner = `owner-${name}`;
-    const found = await sources.alias(owner);
-    if (found.kind === "missing") return unowned;
-    if (found.kind === "retry") return undefined;
-    const sender = await sources.rewrite(expand_owner_alias ? found.value : owner);
-    if (sender === undefined) return undefined;
-    return { ...node, sender, owned: true, owner: splitAddress(sender).localpart };
+    const owner = await ownerOfAlias(name, settings, sources);
+    switch (owner.kind) {
+      case "none":
+        return settings.reset_owner_alias ? { ...node, owner: undefined } : node;
+      case "retry":
+        return undefined;
+      case "owner":
+        return { ...node, sender: owner.address, owned: true, owner: splitAddress(owner.address).localpart };
+      default:
+        owner satisfies never;
+    }
   }
 
   async #targets(node: Node, targets: readonly LocalTarget[]): Promise<void> {

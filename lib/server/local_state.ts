@@ -81,7 +81,12 @@ export type Action =
     /** Another agent delivers it. */
     | { readonly kind: "pass"; readonly transport: string }
     /** Settled without delivery: failed, or thrown away as a mail system's own address is. */
-    | { readonly kind: "settled"; readonly outcome: MailboxOutcome }
+    | {
+      readonly kind: "settled";
+      readonly outcome: MailboxOutcome;
+      /** Who owns the list of this address is told of a failure, not the sender. */
+      readonly toOwner?: true;
+    }
   );
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;

@@ -66,6 +66,15 @@ export interface MailboxAgent {
 /** An outcome and what the report calls it (RFC 3464 section 2.3.3). */
 export interface RecipientOutcome extends MailboxOutcome {
   readonly action: "delivered" | "relayed" | "expanded" | "failed" | "delayed";
+  /** Who is told of a final failure in the sender's place. */
+  readonly owner?: string;
+}
+
+/** Addresses of one copy, internal form. An empty one makes no header, but for the sender: that is the null sender. */
+export interface CopyEnvelope {
+  readonly sender: string;
+  readonly originalRecipient: string;
+  readonly deliveredTo: string;
 }
 
 /** What a probe says of a mailbox. */
@@ -99,23 +108,14 @@ export class MailboxDeliveryJob {
     logOutcome(agent, request, this.#started, address, recipient, outcome);
   }
 
-  /**
-   * Delivers one copy into a mailbox. Trouble with the queue file or the helper is an outcome, too.
-   *
-   * @param address who it is for, internal form
-   * @param deliveredTo value of the Delivered-To header, internal form; empty for none
-   */
-  async toMailbox(
-    task: PlaceRequest,
-    recipient: DeliveryRecipient,
-    deliveredTo: string,
-  ): Promise<MailboxOutcome> {
+  /** Delivers one copy into a mailbox. Trouble with the queue file or the helper is an outcome, too. */
+  async toMailbox(task: PlaceRequest, copy: CopyEnvelope): Promise<MailboxOutcome> {
     const { agent, request, source } = this;
-    const headers = this.headers(recipient, deliveredTo);
+    const headers = this.headers(copy);
     try {
       return await agent.helpers.deliver(task, {
         queueId: request.queueId,
-        sender: request.sender,
+        sender: copy.sender,
         text: () => source.text(headers),
       });
     } catch (error) {
@@ -124,10 +124,10 @@ export class MailboxDeliveryJob {
     }
   }
 
-  /** The headers of one copy; `deliveredTo` empty for none. */
-  headers({ originalRecipient }: DeliveryRecipient, deliveredTo: string): DeliveryHeaders {
+  /** The headers of one copy. */
+  headers({ sender, originalRecipient, deliveredTo }: CopyEnvelope): DeliveryHeaders {
     return {
-      returnPath: quoteAddress(this.request.sender),
+      returnPath: quoteAddress(sender),
       originalTo: this.agent.settings.enable_original_recipient ? quoteAddress(originalRecipient) : "",
       deliveredTo: quoteAddress(deliveredTo),
     };
@@ -166,11 +166,12 @@ export async function serveDelivery(
   deliver: (job: MailboxDeliveryJob, recipient: DeliveryRecipient) => Promise<RecipientOutcome>,
 ): Promise<void> {
   const started = Date.now();
-  const report = (recipient: DeliveryRecipient, outcome: RecipientOutcome) =>
-    exchange.reply(
-      "recipient",
-      replyFields(agent, request, recipient, softened(outcome, softens(agent, request))),
-    );
+  const report = (recipient: DeliveryRecipient, outcome: RecipientOutcome) => {
+    const told = softened(outcome, softens(agent, request));
+    const fields = replyFields(agent, request, recipient, told);
+    if (told.owner === undefined || told.result !== "bounced") return exchange.reply("recipient", fields);
+    exchange.reply("ownedRecipient", { ...fields, owner: told.owner });
+  };
   const finish = () => exchange.reply("finished", { siteStatus: "", site: "" });
   let source: MessageSource;
   try {

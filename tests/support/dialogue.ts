@@ -43,3 +43,21 @@ export class Dialogue implements Disposable {
     this.#connection.close();
   }
 }
+
+/** Sends one message in a session of its own; the reply to it, or to the first command that is refused. */
+export async function sendLines(
+  port: number,
+  sender: string,
+  recipient: string,
+  lines: readonly string[],
+): Promise<string> {
+  using dialogue = await Dialogue.open(port);
+  await dialogue.reply();
+  for (const command of ["EHLO client.test", `MAIL FROM:<${sender}>`, `RCPT TO:<${recipient}>`, "DATA"]) {
+    const reply = await dialogue.say(command);
+    if (!/^[23]/.test(reply)) return reply;
+  }
+  const reply = await dialogue.say([...lines, "."].join("\r\n"));
+  await dialogue.say("QUIT");
+  return reply;
+}

@@ -1,7 +1,7 @@
 /** Debian's Dovecot as an LMTP server of a test's own. It needs root. Not a test itself. @module */
-import { until } from "../commands/mail_system.ts";
 import { filesBelow } from "./postern.ts";
 import { freePort } from "./ports.ts";
+import { ServerProgram } from "./server_program.ts";
 
 /** The program; its LMTP server is a package of its own. */
 export const DOVECOT = "/usr/sbin/dovecot";
@@ -14,7 +14,7 @@ export class DovecotLmtp implements AsyncDisposable {
   readonly port: number = freePort();
   readonly root: string = Deno.makeTempDirSync({ prefix: "dovecot-" });
   readonly socket: string = `${this.root}/run/lmtp`;
-  #process: Deno.ChildProcess | undefined;
+  #server: ServerProgram | undefined;
 
   /**
    * Starts it.
@@ -44,14 +44,8 @@ export class DovecotLmtp implements AsyncDisposable {
     );
     Deno.writeTextFileSync(`${root}/users`, `${lines.join("\n")}\n`);
     Deno.writeTextFileSync(`${root}/dovecot.conf`, configuration(root, this.port));
-    this.#process = new Deno.Command(DOVECOT, {
-      args: ["-F", "-c", `${root}/dovecot.conf`],
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    if (!await until(() => exists(this.socket))) {
-      throw new Error(`Cannot start Dovecot:\n${this.log()}`);
-    }
+    const args = ["-F", "-c", `${root}/dovecot.conf`];
+    this.#server = await ServerProgram.start(DOVECOT, args, this.socket, { output: `${root}/log` });
   }
 
   log(): string {
@@ -70,21 +64,8 @@ export class DovecotLmtp implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process?.kill("SIGTERM");
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it has ended by itself
-    }
-    await this.#process?.status;
+    await this.#server?.[Symbol.asyncDispose]();
     Deno.removeSync(this.root, { recursive: true });
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isSocket === true;
-  } catch {
-    return false;
   }
 }
 

@@ -3,22 +3,14 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
-import dgram from "node:dgram";
-import packet from "dns-packet";
-import { until } from "../commands/mail_system.ts";
 import { freePort } from "./ports.ts";
-
-/** What a program may take to listen, milliseconds: rspamd compiles its patterns first. */
-const START_LIMIT = 90_000;
-/** Where programs that can be told of no other port find their resolver. */
-const RESOLVER = "127.77.0.1";
+import { ScriptedDns } from "./scripted_dns.ts";
+import { ServerProgram } from "./server_program.ts";
 
 /** Programs in a folder of their own; `await using` ends and removes them. */
 export class MilterPrograms implements AsyncDisposable {
   readonly root: string = Deno.makeTempDirSync({ prefix: "filters-" });
-  readonly #children: Deno.ChildProcess[] = [];
-  readonly #sockets: dgram.Socket[] = [];
+  readonly #parts = new AsyncDisposableStack();
 
   constructor() {
     Deno.chmodSync(this.root, 0o755); // some run as others
@@ -56,7 +48,9 @@ export class MilterPrograms implements AsyncDisposable {
 
   /** opendmarc, which believes the verifier above, with a resolver that knows only these TXT records. */
   async dmarc(authority: string, records: Readonly<Record<string, string>>): Promise<string> {
-    await this.#resolver(records);
+    const zone = Object.entries(records).map(([name, text]) => [`${name} TXT`, [text]]);
+    const resolver = this.#parts.use(await ScriptedDns.start(Object.fromEntries(zone)));
+    Deno.writeTextFileSync(`${this.root}/resolv.conf`, `nameserver ${resolver.address}\n`);
     Deno.writeTextFileSync(`${this.root}/ignored`, "192.0.2.1\n");
     const inside = 'mount --make-rprivate / && mount --bind "$0" /etc/resolv.conf && exec "$@"';
     const program = ["-m", "sh", "-c", inside, `${this.root}/resolv.conf`, "opendmarc", "-f", "-c"];
@@ -67,22 +61,6 @@ export class MilterPrograms implements AsyncDisposable {
       `IgnoreHosts ${this.root}/ignored`, // default: 127.0.0.1
       "Syslog false",
     ]);
-  }
-
-  async #resolver(records: Readonly<Record<string, string>>): Promise<void> {
-    const socket = dgram.createSocket("udp4");
-    await new Promise<void>((resolve) => socket.bind(53, RESOLVER, resolve));
-    this.#sockets.push(socket);
-    socket.on("message", (bytes: Uint8Array, from: { port: number; address: string }) => {
-      const { id, questions = [] } = packet.decode(Buffer.from(bytes));
-      const name = questions[0]?.name ?? "";
-      const data = questions[0]?.type === "TXT" ? records[name] : undefined;
-      const answers: packet.Answer[] = data === undefined ? [] : [{ type: "TXT", name, data }];
-      const flags = packet.RECURSION_DESIRED | packet.RECURSION_AVAILABLE | (data === undefined ? 3 : 0);
-      const reply = packet.encode({ type: "response", id, flags, questions, answers });
-      socket.send(reply, from.port, from.address);
-    });
-    Deno.writeTextFileSync(`${this.root}/resolv.conf`, `nameserver ${RESOLVER}\n`);
   }
 
   async #start(program: string, options: readonly string[], lines: readonly string[]): Promise<string> {
@@ -164,44 +142,13 @@ export class MilterPrograms implements AsyncDisposable {
 
   /** Starts a program and waits until it listens on a port or socket. */
   async #spawn(program: string, args: readonly string[], where: number | string): Promise<void> {
-    const output = await Deno.open(`${this.root}/output`, { create: true, append: true });
-    output.close();
-    const child = new Deno.Command("sh", {
-      args: ["-c", 'exec "$@" >>"$0" 2>&1', `${this.root}/output`, program, ...args],
-      stdin: "null",
-    }).spawn();
-    this.#children.push(child);
-    let ended = false;
-    child.status.then(() => ended = true);
-    if (await until(() => ended || listens(where), START_LIMIT) && !ended) return;
-    throw new Error(`${program} does not run:\n${Deno.readTextFileSync(`${this.root}/output`)}`);
+    this.#parts.use(await ServerProgram.start(program, args, where, { output: `${this.root}/output` }));
   }
 
+  /** Ends them, the last one first. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children.reverse()) {
-      try {
-        child.kill("SIGTERM");
-      } catch {
-        continue; // it has ended
-      }
-      const late = setTimeout(() => child.kill("SIGKILL"), 5000);
-      await child.status;
-      clearTimeout(late);
-    }
-    for (const socket of this.#sockets) await new Promise<void>((resolve) => socket.close(() => resolve()));
+    await this.#parts.disposeAsync();
     Deno.removeSync(this.root, { recursive: true });
-  }
-}
-
-function listens(where: number | string): boolean {
-  try {
-    if (typeof where === "string") return Deno.statSync(where).isSocket === true;
-    const port = where.toString(16).toUpperCase().padStart(4, "0");
-    return Deno.readTextFileSync("/proc/net/tcp").split("\n").some((line) =>
-      line.includes(`:${port} 00000000:0000 0A`)
-    );
-  } catch {
-    return false;
   }
 }
 

@@ -60,13 +60,19 @@ export class ScriptedDns implements AsyncDisposable {
     const address = `127.${part()}.${part()}.${part()}`;
     const socket = dgram.createSocket("udp4");
     socket.on("message", (message, from) => {
-      socket.send(reply(zone, packet.decode(message)), from.port, from.address);
+      // A client that has gone, and a server that was closed meanwhile, are nobody's trouble.
+      socket.send(reply(zone, packet.decode(message)), from.port, from.address, () => {});
     });
-    await new Promise<void>((resolve) => socket.bind(53, address, resolve));
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind(53, address, resolve);
+    });
     return new ScriptedDns(address, socket);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // A question that comes meanwhile finds nobody, and no closed socket.
+    this.#socket.removeAllListeners("message");
     await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
   }
 }

@@ -41,7 +41,11 @@ export async function runDeno(
   const news: string[] = [];
   const timer = setTimeout(() => {
     news.push(`Stopped: not over after ${limit / 60_000} minutes`);
-    child.kill("SIGKILL");
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It ended in this very moment.
+    }
   }, limit);
   const [status] = await Promise.all([
     child.status,

@@ -5,16 +5,21 @@
  * @module
  */
 
+import { AMAVIS } from "./amavis.ts";
+import { CYRUS } from "./cyrus.ts";
+import { MAILMAN } from "./mailman.ts";
 import { postgresBin } from "./databases.ts";
 import { DOVECOT, DOVECOT_LMTP } from "./dovecot_lmtp.ts";
 import { EXIM } from "./exim.ts";
 
 /** What a test may need, and how to see whether it is there. */
 const NEEDS = {
+  amavis: () => isFile(AMAVIS),
   clock: () => inPath("tcc") && inPath("patchelf"),
   root: () => Deno.uid() === 0,
   postfix: () => isFile("/usr/sbin/postfix"),
   swaks: () => inPath("swaks"),
+  cyrus: () => isFile(CYRUS),
   dovecot: () => isFile(DOVECOT),
   "dovecot-lmtp": () => isFile(DOVECOT) && isFile(DOVECOT_LMTP),
   exim: () => isFile(EXIM),
@@ -27,6 +32,7 @@ const NEEDS = {
   saslauthd: () => isFile("/usr/sbin/saslauthd"),
   haproxy: () => isFile("/usr/sbin/haproxy"),
   clamav: () => isFile("/usr/sbin/clamd") && isFile("/usr/sbin/clamav-milter"),
+  mailman: () => isFile(MAILMAN),
   mariadb: () => isFile("/usr/sbin/mariadbd"),
   memcached: () => inPath("memcached"),
   opendkim: () => inPath("opendkim"),

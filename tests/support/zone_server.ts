@@ -42,7 +42,8 @@ export class ZoneServer implements AsyncDisposable {
     this.#listener = listener;
     socket.on("message", (bytes: Uint8Array, from: { port: number; address: string }) => {
       const reply = this.#answer(bytes, UDP_LIMIT);
-      if (reply !== undefined) socket.send(reply, from.port, from.address);
+      // A client that has gone is nobody's trouble.
+      if (reply !== undefined) socket.send(reply, from.port, from.address, () => {});
     });
     this.#serving = this.#serve();
   }
@@ -131,6 +132,8 @@ export class ZoneServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // A question that comes meanwhile finds nobody, and no closed socket.
+    this.#socket.removeAllListeners("message");
     await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
     this.#listener.close();
     await this.#serving;

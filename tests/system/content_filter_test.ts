@@ -4,8 +4,12 @@ import { MAIN, until } from "../commands/mail_system.ts";
 import { utf8 } from "../support/bytes.ts";
 import { CaptureSink } from "../support/capture_sink.ts";
 import { decode, Postern } from "../support/postern.ts";
+import { AGAIN, filterServices, SCAN } from "../support/filter_services.ts";
+import { freePort } from "../support/ports.ts";
 import { Postfix } from "../support/postfix.ts";
+import { ServerProgram } from "../support/server_program.ts";
 import { sendWithPython } from "../support/smtplib.ts";
+import { TemporaryDirectory } from "../support/temporary.ts";
 import { testNeeding } from "../support/tools.ts";
 
 /** A filter as people write them: passes each command on to the second server, and puts a header in front of messages. */
@@ -49,60 +53,12 @@ with Server(("127.0.0.1", int(sys.argv[1])), Handler) as server:
     print("ready", flush=True)
     server.serve_forever()
 `;
-import { freePort } from "../support/ports.ts";
 
-/** A filter that runs. */
-class Filter implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-
-  private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-  }
-
-  static async start(
-    program: string,
-    args: readonly string[],
-    ready: () => Promise<boolean>,
-  ): Promise<Filter> {
-    const child = new Deno.Command(program, {
-      args: [...args],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    for (let attempt = 0; attempt < 600; attempt++) {
-      if (await ready()) return new Filter(child);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    child.kill("SIGKILL");
-    throw new Error(`${program} did not start`);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGTERM");
-    await this.#child.status;
-  }
+/** Runs the filter, which hands on from one port to the other. */
+function startFilter(front: number, again: number, directory: string): Promise<ServerProgram> {
+  const args = ["-c", FILTER, String(front), String(again)];
+  return ServerProgram.start("python3", args, front, { output: `${directory}/output` });
 }
-
-async function listens(port: number): Promise<boolean> {
-  try {
-    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** The second server of the documentation: it takes what the filter gives back, and does nothing twice. */
-const AGAIN = {
-  content_filter: "",
-  receive_override_options:
-    "no_unknown_recipient_checks,no_header_body_checks,no_milters,no_address_mappings",
-  local_header_rewrite_clients: "",
-  mynetworks: "127.0.0.0/8",
-  smtpd_authorized_xforward_hosts: "127.0.0.0/8",
-};
-const SCAN = { smtp_send_xforward_command: "yes", disable_mime_output_conversion: "yes" };
 
 const head = (subject: string) =>
   `From: a@ext.test\r\nTo: b@far.test\r\nSubject: ${subject}\r\nDate: Sat, 28 Nov 2026 12:00:00 +0000\r\n` +
@@ -162,17 +118,6 @@ function tables(directory: string): { readonly checks: string; readonly aliases:
   return { checks, aliases };
 }
 
-const toml = (values: Readonly<Record<string, string>>) =>
-  Object.entries(values).map(([name, value]) =>
-    `${name} = ${
-      /^(yes|no)$/.test(value)
-        ? value === "yes"
-        : value.includes(",") || name === "mynetworks" || name.endsWith("clients") || name.endsWith("hosts")
-        ? JSON.stringify(value === "" ? [] : value.split(","))
-        : JSON.stringify(value)
-    }`
-  ).join(", ");
-
 for (const way of ["content_filter", "FILTER"] as const) {
   testNeeding(
     ["postfix", "python3"],
@@ -205,12 +150,7 @@ for (const way of ["content_filter", "FILTER"] as const) {
           services: `scan unix - - n - 10 smtp\n` +
             Object.entries(SCAN).map(([name, value]) => `  -o ${name}=${value}\n`).join(""),
         });
-        await using _filter = await Filter.start("python3", [
-          "-c",
-          FILTER,
-          String(front),
-          String(postfix.ports[0]),
-        ], () => listens(front));
+        await using _filter = await startFilter(front, postfix.ports[0]!, directory);
         results.push(await pass(postfix, postfix.port, sink, MESSAGES));
         logs.push(clients(postfix.log()));
       }
@@ -230,18 +170,9 @@ for (const way of ["content_filter", "FILTER"] as const) {
             virtual_alias_maps: `["texthash:${aliases}"]`,
             smtputf8_enable: "false",
           },
-          services: (text) =>
-            `${text}\n[[service]]\nname = "127.0.0.1:${again}"\ntype = "inet"\nprivate = false\ncommand = "smtpd"\n` +
-            `parameters = { ${
-              toml(AGAIN)
-            } }\n\n[[service]]\nname = "scan"\ntype = "unix"\ncommand = "smtp"\n` +
-            `parameters = { ${toml(SCAN)} }\n`,
+          services: (text) => text + filterServices(again),
         });
-        await using _filter = await Filter.start(
-          "python3",
-          ["-c", FILTER, String(front), String(again)],
-          () => listens(front),
-        );
+        await using _filter = await startFilter(front, again, directory);
         results.push(await pass(postern, postern.port, sink, MESSAGES));
         logs.push(clients(postern.log()));
         await postern.untilEmpty();
@@ -261,7 +192,8 @@ testNeeding(
   "the simple filter of Postfix's documentation: SpamAssassin by pipe, mail of sendmail too",
   async () => {
     const port = freePort();
-    await using _spamd = await Filter.start(
+    using directory = new TemporaryDirectory();
+    await using _spamd = await ServerProgram.start(
       "spamd",
       [
         "--local",
@@ -272,7 +204,8 @@ testNeeding(
         `--port=${port}`,
         "--listen=127.0.0.1",
       ],
-      () => listens(port),
+      port,
+      { output: directory.at("output") },
     );
     const postern = await Postern.make({
       settings: { notify_classes: "[]", content_filter: '"filter:dummy"' },

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { Dialogue } from "../support/dialogue.ts";
+import { sendLines } from "../support/dialogue.ts";
 import { MilterPrograms } from "../support/milter_programs.ts";
 import { decode, Postern } from "../support/postern.ts";
 import { testNeeding } from "../support/tools.ts";
@@ -22,24 +22,6 @@ function system(settings: Readonly<Record<string, string>>): Promise<Postern> {
       ...settings,
     },
   });
-}
-
-/** Sends one message and gives the reply to it. */
-async function send(
-  port: number,
-  sender: string,
-  recipient: string,
-  lines: readonly string[],
-): Promise<string> {
-  using dialogue = await Dialogue.open(port);
-  await dialogue.reply();
-  for (const command of ["EHLO client.test", `MAIL FROM:<${sender}>`, `RCPT TO:<${recipient}>`, "DATA"]) {
-    const reply = await dialogue.say(command);
-    if (!/^[23]/.test(reply)) return reply;
-  }
-  const reply = await dialogue.say([...lines, "."].join("\r\n"));
-  await dialogue.say("QUIT");
-  return reply;
 }
 
 const LINES = [
@@ -62,7 +44,7 @@ testNeeding(
     const signer = await programs.dkimSigner("example.test");
     const verifier = await programs.dkimVerifier("mx.test");
     await using postern = await system({ smtpd_milters: JSON.stringify([signer, verifier]) });
-    assert.match(await send(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
+    assert.match(await sendLines(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
     const [message] = await postern.mail("bob");
     const text = decode(message!);
     assert.match(text, /^DKIM-Signature: v=1; a=rsa-sha256; c=simple\/simple; d=example\.test;/m);
@@ -73,10 +55,10 @@ testNeeding(
       -1,
     );
     await using other = await system({ smtpd_milters: JSON.stringify([verifier]) });
-    assert.match(await send(other.port, "alice@example.test", "bob@example.test", content), /^250/);
+    assert.match(await sendLines(other.port, "alice@example.test", "bob@example.test", content), /^250/);
     assert.match(decode((await other.mail("bob"))[0]!), /dkim=pass /);
     const broken = content.map((line) => line.replace("a few lines", "other lines"));
-    assert.match(await send(other.port, "alice@example.test", "carol@example.test", broken), /^250/);
+    assert.match(await sendLines(other.port, "alice@example.test", "carol@example.test", broken), /^250/);
     assert.match(decode((await other.mail("carol"))[0]!), /dkim=fail /);
   },
 );
@@ -109,11 +91,11 @@ testNeeding(
     ];
     await using postern = await system({ smtpd_milters: JSON.stringify(checks) });
     assert.match(
-      await send(postern.port, "alice@example.test", "bob@example.test", LINES),
+      await sendLines(postern.port, "alice@example.test", "bob@example.test", LINES),
       /^550 5\.7\.1 rejected by DMARC policy for example\.test/,
     );
     await using other = await system({ smtpd_milters: JSON.stringify([signer, ...checks]) });
-    assert.match(await send(other.port, "alice@example.test", "bob@example.test", LINES), /^250/);
+    assert.match(await sendLines(other.port, "alice@example.test", "bob@example.test", LINES), /^250/);
     assert.match(
       decode((await other.mail("bob"))[0]!),
       /^Authentication-Results: mx\.test;\s+dmarc=pass .*header\.from=example\.test/m,
@@ -125,10 +107,10 @@ testNeeding(["rspamd"], "rspamd refuses spam and lets other mail through", async
   await using programs = new MilterPrograms();
   const filter = await programs.rspamd();
   await using postern = await system({ smtpd_milters: JSON.stringify([filter]) });
-  assert.match(await send(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
+  assert.match(await sendLines(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
   await postern.mail("bob");
   assert.match(
-    await send(postern.port, "alice@example.test", "bob@example.test", [...LINES, GTUBE]),
+    await sendLines(postern.port, "alice@example.test", "bob@example.test", [...LINES, GTUBE]),
     /^554 5\.7\.1 /,
   );
   await postern.untilLogged(
@@ -143,10 +125,10 @@ testNeeding(
     await using programs = new MilterPrograms();
     const filter = await programs.spamAssassin();
     await using postern = await system({ smtpd_milters: JSON.stringify([filter]) });
-    assert.match(await send(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
+    assert.match(await sendLines(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
     assert.match(decode((await postern.mail("bob"))[0]!), /^X-Spam-Checker-Version: SpamAssassin /m);
     assert.match(
-      await send(postern.port, "alice@example.test", "bob@example.test", [...LINES, GTUBE]),
+      await sendLines(postern.port, "alice@example.test", "bob@example.test", [...LINES, GTUBE]),
       /^550 5\.7\.1 Blocked by SpamAssassin/,
     );
   },
@@ -159,11 +141,11 @@ testNeeding(
     await using programs = new MilterPrograms();
     const filter = await programs.clamAv("Postern-Virus-Test");
     await using postern = await system({ smtpd_milters: JSON.stringify([filter]) });
-    assert.match(await send(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
+    assert.match(await sendLines(postern.port, "alice@example.test", "bob@example.test", LINES), /^250/);
     assert.match(decode((await postern.mail("bob"))[0]!), /^X-Virus-Status: Clean$/m);
     const infected = [...LINES, "Postern-Virus-Test"];
     assert.match(
-      await send(postern.port, "alice@example.test", "bob@example.test", infected),
+      await sendLines(postern.port, "alice@example.test", "bob@example.test", infected),
       /^550 5\.7\.1 infected with Test\.Postern/,
     );
   },

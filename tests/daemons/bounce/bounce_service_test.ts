@@ -262,6 +262,30 @@ Deno.test("with notify_classes bounce the postmaster gets the headers too; when 
   assert.ok(second!.lines.includes("Auto-Submitted: auto-generated"));
 });
 
+Deno.test("one failure is reported to the owner of a list at once, beside the log of the others", async () => {
+  await using bench = await BounceBench.start();
+  bench.message({ lines: ORIGINAL, sender: "sender@box.test" });
+  await bench.append({ recipient: "other@bounce.test" });
+  assert.equal(await bench.returnOne("owner-list@box.test", { recipient: "list@box.test" }), "");
+  assert.equal(bench.sent.sender, "");
+  assert.deepEqual(bench.sent.recipients, ["owner-list@box.test"]);
+  assert.deepEqual(bench.sent.lines.filter((line) => line.startsWith("Final-Recipient")), [
+    "Final-Recipient: rfc822; list@box.test",
+  ]);
+  assert.ok(bench.sent.lines.includes("Hello"));
+  assert.equal(bench.exists(`bounce/${ID}`), true);
+  // As any other failure, one of which nobody wants to hear is reported to nobody.
+  assert.equal(await bench.returnOne("owner-list@box.test", { notify: 1 }), "");
+  assert.equal(bench.cleanup.messages.length, 1);
+});
+
+Deno.test("a failure whose report cannot be queued is answered as failed", async () => {
+  await using bench = await BounceBench.start();
+  bench.message();
+  bench.cleanup.status = CLEANUP_STATUS.WRITE;
+  assert.match(await bench.returnOne("owner-list@box.test"), /^Cannot queue non-delivery notification/);
+});
+
 Deno.test("a delay report leaves the log where it is and returns headers only", async () => {
   await using bench = await BounceBench.start("defer");
   bench.message({ lines: ORIGINAL, time: ARRIVAL });

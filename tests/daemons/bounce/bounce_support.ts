@@ -14,6 +14,22 @@ export const ID = "4352820C1AA";
 type Append = RequestValues<typeof BOUNCE, "append">;
 type Flush = RequestValues<typeof BOUNCE, "flush">;
 
+const OUTCOME: Append = {
+  queueId: ID,
+  offset: 100,
+  recipient: "x@bounce.test",
+  originalRecipient: "",
+  dsnOriginalRecipient: "",
+  notify: 0,
+  result: "bounced",
+  status: "5.1.1",
+  action: "failed",
+  reason: "unknown user",
+  diagnosticType: "",
+  diagnosticText: "",
+  remoteMta: "",
+};
+
 /** Values of the names in the built-in texts. */
 function templateValue(name: string): string {
   return name === "myhostname" ? "oracle.example.test" : name === "delay_warning_time_hours" ? "0" : "5";
@@ -114,20 +130,17 @@ export class BounceBench implements AsyncDisposable {
 
   /** Appends an outcome; the reason why it failed, or an empty string. */
   async append(changes: Partial<Append> = {}): Promise<string> {
-    const reply = await this.#service.client.call("append", {
-      queueId: ID,
-      offset: 100,
-      recipient: "x@bounce.test",
-      originalRecipient: "",
-      dsnOriginalRecipient: "",
-      notify: 0,
-      result: "bounced",
-      status: "5.1.1",
-      action: "failed",
-      reason: "unknown user",
-      diagnosticType: "",
-      diagnosticText: "",
-      remoteMta: "",
+    const reply = await this.#service.client.call("append", { ...OUTCOME, ...changes });
+    return reply.is === "failed" ? reply.reason : "";
+  }
+
+  /** Has one failure reported to an address; the reason why that failed, or an empty string. */
+  async returnOne(sender: string, changes: Partial<Append> = {}): Promise<string> {
+    const message = { queueName: "active", encoding: "", smtputf8: false, envelopeId: "", ret: 0 } as const;
+    const reply = await this.#service.client.call("returnOne", {
+      ...message,
+      sender,
+      ...OUTCOME,
       ...changes,
     });
     return reply.is === "failed" ? reply.reason : "";

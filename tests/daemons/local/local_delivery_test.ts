@@ -96,7 +96,7 @@ class World {
             ? type
             : `${fields["offset"]} ${fields["result"]} ${fields["status"]} ${fields["action"]} ${
               fields["reason"]
-            }`,
+            }${type === "ownedRecipient" ? ` -> ${fields["owner"]}` : ""}`,
         ),
     } as unknown as ServerExchange<typeof DELIVERY>;
     await serveDelivery(this.#agent(settings), exchange, request, (job, recipient) => {
@@ -322,6 +322,107 @@ Deno.test("A list's new message has an envelope of its own", async () => {
       record.startsWith("Aenvelope_id") || record.startsWith("Anotify") || record.startsWith("O")
     ),
   );
+});
+
+const OWNED_FAILURES: readonly {
+  readonly name: string;
+  readonly aliases: Readonly<Record<string, string>>;
+  readonly settings?: Partial<LocalSettings>;
+  readonly request?: Partial<DeliveryRequest>;
+  readonly to?: string;
+  readonly code?: number;
+  readonly reply: RegExp;
+}[] = [
+  {
+    name: "of its command is told to the owner",
+    aliases: { list: '"|cmd"', "owner-list": "bob" },
+    reply: /^1 bounced 5\.1\.1 failed .* -> owner-list@example\.com$/,
+  },
+  {
+    name: "of its file is told to the owner, with an extension, too",
+    aliases: { list: "/file", "owner-list": "bob" },
+    settings: { recipient_delimiter: "+" },
+    to: "List+x@example.com",
+    reply: /^1 bounced 5\.2\.0 failed .* -> owner-list@example\.com$/,
+  },
+  {
+    name: "is told to whom the owner expands to",
+    aliases: { list: '"|cmd"', "owner-list": "bob@z.org" },
+    settings: { expand_owner_alias: true },
+    reply: /-> bob@z\.org$/,
+  },
+  {
+    name: "of mail that comes back is told to the owner",
+    aliases: { looped: "alice", "owner-looped": "bob" },
+    to: "looped@example.com",
+    reply: /^1 bounced 5\.4\.6 failed mail forwarding loop .* -> owner-looped@example\.com$/,
+  },
+  {
+    name: "of a list in it is told to the owner of that list alone",
+    aliases: { list: "inner", inner: '"|cmd"', "owner-list": "bob" },
+    reply: /^1 bounced 5\.1\.1 failed .*user unknown$/,
+  },
+  {
+    name: "without an owner is told to the sender",
+    aliases: { list: '"|cmd"' },
+    reply: /^1 bounced 5\.1\.1 failed .*user unknown$/,
+  },
+  {
+    name: "is told to the sender where owners are not asked for",
+    aliases: { list: '"|cmd"', "owner-list": "bob" },
+    settings: { owner_request_special: false },
+    reply: /^1 bounced 5\.1\.1 failed .*user unknown$/,
+  },
+  {
+    name: "that may pass is told to nobody",
+    aliases: { list: '"|cmd"', "owner-list": "bob" },
+    code: 75,
+    reply: /^1 deferred 4\.3\.0 delayed .*temporary failure$/,
+  },
+  {
+    name: "of a report is told to no owner",
+    aliases: { list: '"|cmd"', "owner-list": "list" },
+    request: { sender: "" },
+    reply: /^1 bounced 5\.1\.1 failed .*user unknown$/,
+  },
+  {
+    name: "that soft_bounce puts off is told to nobody",
+    aliases: { list: '"|cmd"', "owner-list": "bob" },
+    settings: { soft_bounce: true },
+    reply: /^1 deferred 4\.1\.1 delayed .*user unknown$/,
+  },
+];
+
+for (
+  const { name, aliases, settings, request, to = "list@example.com", code = 67, reply } of OWNED_FAILURES
+) {
+  Deno.test(`A failure of a list ${name}`, async () => {
+    using world = new World();
+    world.aliases = aliases;
+    world.settings = settings ?? {};
+    world.end = { how: "exit", code, output: new Uint8Array(0) };
+    world.outcomes["/file"] = outcomeOf("5.2.0", "cannot append message to file /file");
+    await world.deliver([to], request);
+    assert.match(world.replies[0]!, reply);
+  });
+}
+
+Deno.test("What a list with an owner delivers has the owner for its sender, and nothing of the one who wrote to it", async () => {
+  for (const owner of [false, true]) {
+    using world = new World();
+    world.aliases = { list: '"|cmd", /file', ...(owner ? { "owner-list": "bob" } : {}) };
+    await world.deliver(["list@example.com"]);
+    const sender = owner ? "owner-list@example.com" : "s@a";
+    const { text, message } = world.runs[0]!;
+    for (const copy of [text, world.mailboxes["/file"]!]) {
+      assert.ok(copy.includes(`Return-Path: <${sender}>\n`), copy);
+      assert.equal(copy.includes("X-Original-To:"), !owner, copy);
+    }
+    const names = message.environment.map((one) => one.name);
+    assert.equal(message.environment.find((one) => one.name === "SENDER")?.value, sender);
+    assert.equal(names.includes("ORIGINAL_RECIPIENT"), !owner);
+    assert.equal(names.includes("ENVID"), !owner);
+  }
 });
 
 Deno.test("RFC 3461 section 5.2.7.1: an alias's members keep NOTIFY without SUCCESS, a list's start anew", async () => {

@@ -14,6 +14,14 @@ function alias(name: string, value: string, more: Partial<PeerCase> = {}): PeerC
   return { name: `alias: ${name}`, ...more, aliases: { "": value, ...more.aliases } };
 }
 
+/** A list whose owner has a mailbox. */
+function ownedList(name: string, value: string, more: Partial<PeerCase> = {}): PeerCase {
+  return alias(`a list with an owner: ${name}`, value, {
+    ...more,
+    aliases: { "owner-$id": "o$id@sender.test", ...more.aliases },
+  });
+}
+
 function forward(name: string, text: string, more: Partial<PeerCase> = {}): PeerCase {
   return { name: `forward: ${name}`, ...more, forwards: { alice: text, ...more.forwards } };
 }
@@ -173,6 +181,28 @@ const OWNERS: readonly PeerCase[] = [
     aliases: { "owner-$id": "y$id@remote.test" },
     to: ["$id@lists.test"],
   }),
+  ownedList("a command that fails", quoted("|exit 67")),
+  ownedList("a command that fails, and an extension", quoted("|exit 67"), { to: ["$id+ext@local.test"] }),
+  ownedList("a command that fails, reported to whom the owner expands to", quoted("|exit 67"), {
+    to: ["$id@lists.test"],
+  }),
+  ownedList("a command that is to be tried again", quoted("|exit 75")),
+  ownedList("a file that cannot be written", "$out/$id.file", {
+    shell: "mkdir $OUT/$ID.file",
+    otherText: true,
+  }),
+  ownedList("a loop", "alice", { headers: ["Delivered-To: $id@local.test"] }),
+  ownedList("a loop of a member", "alice, bob", { headers: ["Delivered-To: alice@local.test"] }),
+  ownedList("a list that is missing", ":include:/nonexistent"),
+  ownedList("a command that fails beside a file and a member", `${quoted("|exit 67")}, alice, $out/$id.f`),
+  ownedList("a command of a list in it", "n$id", { aliases: { "n$id": quoted("|exit 67") } }),
+  alias("a command of a list with an owner in one without", "n$id", {
+    aliases: { "n$id": quoted("|exit 67"), "owner-n$id": "p$id@sender.test" },
+  }),
+  ownedList(
+    "what a command is told",
+    quoted("|env | grep -e SENDER -e ORIGINAL_RECIPIENT >$out/$id.env; head -4 >$out/$id.head"),
+  ),
 ];
 
 const LISTS: readonly PeerCase[] = [

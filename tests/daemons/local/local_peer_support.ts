@@ -13,6 +13,7 @@ import { utf8 } from "../../support/bytes.ts";
 import { filesBelow } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
 import { sendWithPython } from "../../support/smtplib.ts";
+import { RIGHTS, spawnLines, spawnServices } from "../spawn/spawn_peer_support.ts";
 
 /** One delivery. In all texts `$id` is the case's name, `$out` where outputs go, `$inc` where lists are. */
 export interface PeerCase {
@@ -42,7 +43,7 @@ export interface PeerResult {
   readonly lines: readonly string[];
   /** Mailboxes and outputs, by name: owner, mode, content. */
   readonly files: Readonly<Record<string, string>>;
-  /** What the reports to the sender say of each recipient. */
+  /** What reports say of each recipient, with whom they are to where that is not the sender. */
   readonly bounces: readonly string[];
 }
 
@@ -108,7 +109,7 @@ export const PIPES: Readonly<Record<string, readonly string[]>> = {
   pipe7: ["flags=O", "user=$alice", "argv=/nonexistent/program ${user}"],
 };
 
-/** Three users with homes; `using` removes them. */
+/** Three users with homes and one group too many; `using` removes them. */
 export class PeerUsers implements AsyncDisposable {
   /** Login names by the names of the cases. */
   readonly logins: ReadonlyMap<string, string>;
@@ -121,7 +122,14 @@ export class PeerUsers implements AsyncDisposable {
     const mark = crypto.randomUUID().slice(0, 6);
     const logins = new Map(PEER_USERS.map((user) => [user, `pt${user[0]}${mark}`] as const));
     for (const login of logins.values()) {
-      const made = await runTool("useradd", ["--create-home", "--shell", "/bin/sh", login]);
+      const made = await runTool("useradd", [
+        "--create-home",
+        "--shell",
+        "/bin/sh",
+        "--groups",
+        "nogroup",
+        login,
+      ]);
       assert.equal(made.status, 0, made.errors);
     }
     return new PeerUsers(logins);
@@ -216,6 +224,7 @@ class Places {
     }
     this.#write(`${root}/inc/show`, SHOW.replaceAll("$out", `${root}/out`), "root");
     this.#write(`${root}/inc/fail`, FAIL, "root");
+    this.#write(`${root}/inc/rights`, RIGHTS, "root");
   }
 
   aliases(cases: readonly PeerCase[]): string {
@@ -346,11 +355,13 @@ function resultOf({ log, root }: Bench, places: Places, id: string): PeerResult 
     if (messages.length > 0) files[name] = messages.map(normal).join("----\n");
   }
   const bounces = filesBelow(`${root}/mail`).map((path) => Deno.readTextFileSync(path))
-    .filter((message) => message.includes(`\nTo: ${id}@sender.test\n`))
-    .flatMap((
-      message,
-    ) => [...message.matchAll(/^Final-Recipient: [^;]*; *(.*)\n(?:.*\n)*?Action: (.*)\nStatus: (.*)$/gm)])
-    .map(([, , action, status]) => `${action} ${status}`);
+    .flatMap((message) => {
+      const to = /^To: (.*)$/m.exec(message)?.[1] ?? "";
+      if (!to.includes(id)) return [];
+      const told = to === `${id}@sender.test` ? "" : `${to}: `;
+      return [...message.matchAll(/^Final-Recipient: [^;]*; *.*\n(?:.*\n)*?Action: (.*)\nStatus: (.*)$/gm)]
+        .map(([, action, status]) => `${told}${action} ${status}`);
+    });
   return { lines: lines.sort(), files, bounces: [...new Set(bounces)].sort() };
 }
 
@@ -392,8 +403,16 @@ function normalised(places: Places, text: string): string {
     .replaceAll(/localhost \[127/g, "localhost [127");
 }
 
-/** Runs the cases on Debian's Postfix. */
-export async function runOnPostfix(users: PeerUsers, cases: readonly PeerCase[]): Promise<PeerResult[]> {
+/**
+ * Runs the cases on Debian's Postfix.
+ *
+ * @param look before the system is stopped; takes its queue directory
+ */
+export async function runOnPostfix(
+  users: PeerUsers,
+  cases: readonly PeerCase[],
+  look: (queue: string) => void | Promise<void> = () => {},
+): Promise<PeerResult[]> {
   const variants = Object.entries(LOCAL_VARIANTS);
   const names = [
     ...variants.map(([name]) => `${name}.test=${name}:`),
@@ -418,7 +437,8 @@ export async function runOnPostfix(users: PeerUsers, cases: readonly PeerCase[])
       Object.entries(PIPES).map(([name, attributes]) =>
         `${name} unix - n n - - pipe\n  ${attributes.join(" ")}\n`.replaceAll("$inc", "$root/inc")
           .replaceAll("$alice", users.logins.get("alice")!).replaceAll("$bob", users.logins.get("bob")!)
-      ).join(""),
+      ).join("") +
+      spawnLines(users),
   });
   const places = new Places(postfix.root, users);
   try {
@@ -428,7 +448,9 @@ export async function runOnPostfix(users: PeerUsers, cases: readonly PeerCase[])
     assert.equal(made.status, 0, made.errors);
     await postfix.start();
     const bench = { root: postfix.root, port: postfix.port, log: () => postfix.log() };
-    return await runCases(bench, places, cases);
+    const results = await runCases(bench, places, cases);
+    await look(postfix.queue);
+    return results;
   } finally {
     places.clean();
   }
@@ -560,5 +582,5 @@ function posternMaster({ port, directory }: Installation, users: PeerUsers): str
     );
     return service(name, "pipe", `arguments = ${JSON.stringify(filled)}`);
   });
-  return masterToml(port) + locals.join("") + pipes.join("");
+  return [masterToml(port), ...locals, ...pipes, spawnServices(users, `${directory}/inc`)].join("");
 }

@@ -494,6 +494,47 @@ Deno.test("with the bounce service away a failed recipient is deferred, unmarked
   }
 });
 
+Deno.test("a failure that the owner of a list is to hear of is reported to the owner at once, and the sender hears of the others", async () => {
+  for (const others of ["sent", "bounced"] as const) {
+    using bench = new QmgrBench();
+    bench.agent().act = (delivery) => {
+      delivery.tellOwned("list@x.test", "owner-list@x.test");
+      delivery.tell("other@x.test", others);
+      delivery.finish();
+    };
+    const id = bench.start({ recipients: ["list@x.test", "other@x.test"] });
+    await bench.settle();
+    assert.deepEqual(bench.where(id), []);
+    assert.deepEqual(
+      bench.bounce.returned.map(({ sender, recipient, ret, envelopeId, notify, reason }) => [
+        sender,
+        recipient,
+        ret,
+        envelopeId,
+        notify,
+        reason,
+      ]),
+      [["owner-list@x.test", "list@x.test", 0, "", 0, "it is bounced"]],
+    );
+    const told = others === "bounced" ? ["other@x.test"] : [];
+    assert.deepEqual(bench.bounce.appended.map(({ recipient }) => recipient), told);
+    assert.equal(bench.bounce.flushed.length, told.length);
+  }
+});
+
+Deno.test("an owner who cannot be told now is told at the next attempt", async () => {
+  using bench = new QmgrBench();
+  bench.agent().act = (delivery) => {
+    delivery.tellOwned("list@x.test", "owner-list@x.test");
+    delivery.finish();
+  };
+  bench.bounce.trouble = "failed";
+  const id = bench.start({ recipients: ["list@x.test"] });
+  await bench.settle();
+  assert.deepEqual(bench.marks(id, "deferred"), ["R list@x.test"]);
+  assert.deepEqual(bench.bounce.returned, []);
+});
+
 Deno.test("with the defer service away a deferred recipient stays in the file", async () => {
   using bench = new QmgrBench();
   bench.agent().act = byName;

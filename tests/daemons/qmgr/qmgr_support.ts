@@ -24,7 +24,9 @@ import { TemporaryDirectory } from "../../support/temporary.ts";
 
 export type Delivery = RequestValues<typeof DELIVERY, "deliver">;
 type Append = RequestValues<typeof BOUNCE, "append">;
+type ReturnOne = RequestValues<typeof BOUNCE, "returnOne">;
 type Flush = RequestValues<typeof BOUNCE, "flush">;
+type BounceRequest = keyof (typeof BOUNCE)["requests"];
 type Noted = RequestValues<typeof FLUSH, "add">;
 
 /** What a queue file of the tests is made from. */
@@ -92,6 +94,8 @@ export interface InHand {
   readonly request: Delivery;
   /** Tells one recipient's outcome. */
   tell(address: string, result: "sent" | "bounced" | "deferred", action?: string): void;
+  /** Tells a failure that the owner of a list is to hear of. */
+  tellOwned(address: string, owner: string): void;
   finish(site?: string, siteStatus?: string): void;
   die(error: IpcError): void;
   /** True when qmgr broke it off. */
@@ -126,6 +130,10 @@ export class FakeAgent implements Pick<IpcClient<typeof DELIVERY>, "open"> {
               ...(action === undefined ? {} : { action }),
             });
           },
+          tellOwned: (address, owner) => {
+            const { offset } = request.recipients.find((one) => one.address === address)!;
+            onReply({ is: "ownedRecipient", offset, owner, ...outcome("bounced") });
+          },
           finish: (site = "", siteStatus = "") => onReply({ is: "finished", site, siteStatus }),
           die: onError,
           cancelled: false,
@@ -157,12 +165,13 @@ function outcome(result: "sent" | "bounced" | "deferred") {
 /** bounce, defer or trace: keeps what it is asked, and has a log on disk where qmgr looks for one. */
 export class FakeLog {
   readonly appended: Append[] = [];
+  readonly returned: ReturnOne[] = [];
   readonly flushed: Flush[] = [];
   readonly dropped: string[] = [];
   /** What it answers with: nothing is well, a reason, or that it is away. */
   trouble: "" | "failed" | "away" = "";
   /** The one request that it has trouble with; default: all. */
-  troubledBy: "append" | "flush" | "drop" | undefined;
+  troubledBy: BounceRequest | undefined;
   readonly #path: (id: QueueId) => string;
 
   constructor(path: (id: QueueId) => string) {
@@ -173,7 +182,7 @@ export class FakeLog {
     return { call: this.#call } as unknown as IpcClient<typeof BOUNCE>;
   }
 
-  readonly #call = (type: "append" | "flush" | "drop", fields: Append | Flush | { queueId: string }) => {
+  readonly #call = (type: BounceRequest, fields: Append | ReturnOne | Flush | { queueId: string }) => {
     encodeFields(new ByteBuilder(1 << 20), BOUNCE.requests[type].fields, { ...fields });
     const troubled = this.troubledBy === undefined || this.troubledBy === type;
     if (troubled && this.trouble === "away") {
@@ -186,7 +195,8 @@ export class FakeLog {
     if (type === "append") {
       this.appended.push(fields as Append);
       Deno.writeTextFileSync(path, "log\n", { append: true });
-    } else if (type === "flush") {
+    } else if (type === "returnOne") this.returned.push(fields as ReturnOne);
+    else if (type === "flush") {
       this.flushed.push(fields as Flush);
       if ((fields as Flush).report !== "delay") remove(path);
     } else {

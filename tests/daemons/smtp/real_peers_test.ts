@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { until } from "../../commands/mail_system.ts";
 import { utf8 } from "../../support/bytes.ts";
+import { begins, relay } from "../../support/delivery_lines.ts";
 import { DovecotLmtp } from "../../support/dovecot_lmtp.ts";
 import { Exim } from "../../support/exim.ts";
 import { Postern } from "../../support/postern.ts";
 import { Postfix } from "../../support/postfix.ts";
-import { type Post, sendWithPython } from "../../support/smtplib.ts";
+import type { Post } from "../../support/smtplib.ts";
 import { TemporaryDirectory } from "../../support/temporary.ts";
 import { testNeeding } from "../../support/tools.ts";
 
@@ -20,31 +21,6 @@ const SETTINGS = {
 
 function post(to: readonly string[], lines: readonly string[] = ["Subject: a test", "", "text"]): Post {
   return { from: "from@sender.test", to, content: utf8([...lines, ""].join("\r\n")) };
-}
-
-/** Sends, and waits until each recipient has a line in the log; "dsn status (text" by recipient. */
-async function relay(postern: Postern, posts: readonly Post[]): Promise<Map<string, string>> {
-  for (const { code, text } of await sendWithPython(postern.port, posts)) assert.equal(code, 250, text);
-  const wanted = new Set(posts.flatMap(({ to }) => to));
-  const found = new Map<string, string>();
-  const look = () => {
-    for (
-      const [, to, dsn, status, text] of postern.log().matchAll(
-        /to=<([^>]*)>, .*dsn=([^,]*), status=(\w+) (.*)/g,
-      )
-    ) {
-      if (wanted.has(to!)) found.set(to!, `${dsn} ${status} ${text}`);
-    }
-    return found.size === wanted.size;
-  };
-  if (!await until(look)) throw postern.failure(`${found.size} of ${wanted.size} recipients`);
-  return found;
-}
-
-function begins(found: ReadonlyMap<string, string>, expected: Readonly<Record<string, string>>): void {
-  for (const [to, text] of Object.entries(expected)) {
-    assert.ok(found.get(to)?.startsWith(text), `${to}: ${found.get(to)}`);
-  }
 }
 
 const DOTS = ["Subject: dots", "", ".", "..", ".x", "", "x".repeat(3000), "end"];

@@ -6,7 +6,17 @@ import { formatProblem } from "../../../lib/config/problem.ts";
 
 export const FACTS: SystemFacts = { hostName: "mail.example.com", addresses: [] };
 
-export const COMMANDS = ["smtpd", "qmgr", "smtp", "local", "pipe", "virtual", "trivial-rewrite", "cleanup"];
+export const COMMANDS = [
+  "smtpd",
+  "spawn",
+  "qmgr",
+  "smtp",
+  "local",
+  "pipe",
+  "virtual",
+  "trivial-rewrite",
+  "cleanup",
+];
 
 export const MASTER = `
 [[service]]

@@ -4,12 +4,18 @@ import { findProgramProblems } from "../../../lib/server/check_programs.ts";
 import { testNeeding } from "../../support/tools.ts";
 import { loadGood, MASTER } from "../config/fixture.ts";
 
-/** A configuration with a pipe service. */
-function problemsOf(main: string, ...items: readonly string[]): string[] {
-  const pipe = items.length === 0
+/** A configuration with a service that runs a program. */
+function problemsWith(command: "pipe" | "spawn", main: string, items: readonly string[]): string[] {
+  const service = items.length === 0
     ? ""
-    : `\n[[service]]\nname = "prog"\ntype = "unix"\ncommand = "pipe"\narguments = ${JSON.stringify(items)}\n`;
-  return findProgramProblems(loadGood(main, MASTER + pipe)).map(formatProblem);
+    : `\n[[service]]\nname = "prog"\ntype = "unix"\ncommand = "${command}"\narguments = ${
+      JSON.stringify(items)
+    }\n`;
+  return findProgramProblems(loadGood(main, MASTER + service)).map(formatProblem);
+}
+
+function problemsOf(main: string, ...items: readonly string[]): string[] {
+  return problemsWith("pipe", main, items);
 }
 
 Deno.test("a program that is there has no problem, one that is missing a warning", () => {
@@ -35,11 +41,13 @@ for (
     ["nobody:daemon", /with the rights of the mail system/],
   ] as const
 ) {
-  testNeeding(["root"], `a pipe service with user=${user} is an error`, () => {
-    const [problem = ""] = problemsOf(OWNERS, `user=${user}`, "argv=/bin/cat");
-    assert.match(problem, /^error: /);
-    assert.match(problem, why);
-  });
+  for (const command of ["pipe", "spawn"] as const) {
+    testNeeding(["root"], `a ${command} service with user=${user} is an error`, () => {
+      const [problem = ""] = problemsWith(command, OWNERS, [`user=${user}`, "argv=/bin/cat"]);
+      assert.match(problem, /^error: /);
+      assert.match(problem, why);
+    });
+  }
 }
 
 testNeeding(["root"], "default_privs must be a user, and not root, where commands or files may stand", () => {
