@@ -171,7 +171,7 @@ export const CASES: readonly Case[] = [
   {
     letter: "k",
     title: "relay to smtp-sink, one session in front",
-    load: (messages) => ({ ...LOAD, messages: part(messages, 0.2), sessions: 1 }),
+    load: (messages) => ({ ...LOAD, messages: part(messages, 0.5), sessions: 1 }),
     route: sink,
   },
   {

@@ -8,6 +8,7 @@ import type { SystemError } from "../../lib/safe/error.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { CR, LF } from "../../lib/vstring/ascii.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
+import { findEither } from "../../lib/vstring/byte_search.ts";
 // Mail
 import { appendAttribute, QMGR_READ_ALL } from "../../lib/mail/queue_file.ts";
 import { appendRecord, BadRecordError, RECORD, RecordCursor } from "../../lib/mail/record.ts";
@@ -161,8 +162,8 @@ export class CleanupMessage {
   /** Takes a chunk of whole records. Throws a `BadRecordError` when it is none. */
   take(records: Uint8Array): Promise<void> | undefined {
     const cursor = new RecordCursor(records);
-    // One native search tells whether any line may hold a stray CR or LF; lengths can look like one, text rarely.
-    const stray = records.indexOf(CR) >= 0 || records.indexOf(LF) >= 0;
+    // One search tells whether any line may hold a stray CR or LF; lengths can look like one, text rarely.
+    const stray = findEither(records, CR, LF, 0, records.length) >= 0;
     return this.#run(cursor, stray);
   }
 

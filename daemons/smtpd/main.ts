@@ -80,6 +80,8 @@ import { SERVICE } from "./service.ts";
 
 /** Bytes that a client may send before it is greeted; it is refused anyway. */
 const EARLY_LIMIT = 4096;
+/** What all sessions without TLS read into: each is done with its bytes before the next one reads. */
+const INPUT = new Uint8Array(64 * 1024);
 /** Connections above smtpd_session_limit that are told so instead of being left waiting. */
 const REFUSED_SESSIONS = 100;
 
@@ -167,6 +169,7 @@ function welcome(
       if (listens) {
         channel.start({
           data: (bytes) => session.data(bytes),
+          room: () => INPUT,
           ended: () => session.ended(),
           closed: () => session.closed(),
         });

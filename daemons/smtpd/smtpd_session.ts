@@ -252,15 +252,16 @@ export class Session {
     else this.#resume();
   }
 
-  /** Takes bytes from the client. */
+  /** Takes bytes from the client. Text is passed on before this is done; of all else a part may be held beyond it. */
   data(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
     this.#deadline.progress(bytes.length);
-    this.#input.push(bytes);
+    const passes = this.#phase === "data" && this.#input.length === 0;
+    this.#input.push(passes ? bytes : bytes.slice());
     this.#run();
-    if (this.#input.length > INPUT_LIMIT && (this.#phase === "busy" || this.#phase === "connecting")) {
-      this.#pause();
-    }
+    if (passes) this.#input.keep();
+    const waits = this.#phase === "busy" || this.#phase === "connecting";
+    if (waits && this.#input.length > INPUT_LIMIT) this.#pause();
   }
 
   /** The client sends no more, and may still read: what it has sent is answered. */

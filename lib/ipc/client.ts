@@ -6,7 +6,7 @@
  */
 import { type Channel, connectUnixChannel } from "../safe/channel.ts";
 import { isSandboxRefusal } from "../safe/error.ts";
-import { CodecError, decodeFields } from "./codec.ts";
+import { CodecError } from "./codec.ts";
 import {
   decodeCredit,
   decodeHello,
@@ -269,6 +269,7 @@ class Connection {
           this.#fail(new IpcError("protocol", `Service ${this.#protocol.name}: ${error.message}`));
         }
       },
+      room: () => this.#reader.room,
       closed: (why) =>
         this.#fail(
           new IpcError(
@@ -351,7 +352,7 @@ class Connection {
     const name = this.#replies.nameOf(kind);
     if (name === undefined) throw new CodecError(`unknown reply ${kind}`);
     const message = this.#replies.messages[name]!;
-    const reply = decodeFields(bytes, start, end, message.fields);
+    const reply = this.#replies.decode(message, bytes, start, end);
     if (exchange === undefined) return; // cancelled, or timed out
     reply["is"] = name;
     if (message.last) this.#exchanges.delete(id);

@@ -5,8 +5,8 @@
  */
 import { ByteBuilder, decodeText, encodeText } from "../vstring/byte_builder.ts";
 import type { Channel } from "../safe/channel.ts";
-import { CodecError, encodeFields } from "./codec.ts";
-import type { Field, Fields, Messages, Protocol } from "./protocol.ts";
+import { CodecError, decodeFields, encodeFields } from "./codec.ts";
+import type { Field, Fields, Message, Messages, Protocol } from "./protocol.ts";
 
 /** Kinds that carry no message of the protocol. Messages are numbered from `FIRST_MESSAGE`. */
 export const FRAME = {
@@ -23,15 +23,20 @@ export const HEAD_LENGTH = 5;
 export const FRAME_LIMIT = 8 * 1024 * 1024;
 /** So many bytes of hints are sent without waiting for more. */
 const HINTS_MOST = 32 * 1024;
-/** A write buffer that has grown beyond this is not kept for the next write, bytes. */
-const SPARE_SIZE = 65536;
+/** Memory that a reader begins with, and what it grows to where much comes at once; a longer frame has more, bytes. */
+const FIRST_MEMORY = 8192;
+const MOST_MEMORY = 128 * 1024;
 /** Bytes of one exchange that may be under way before the server has taken them. */
 export const WINDOW = 256 * 1024;
+/** A write buffer that has grown beyond this is not kept for the next write, bytes. */
+const SPARE_SIZE = WINDOW;
 
 /** The message names of one direction, by number and back. */
 export class MessageIndex {
   readonly #names: readonly string[];
   readonly #numbers = new Map<string, number>();
+  /** Messages with bytes that their handler may keep; of those with `flow` it has them until it is done. */
+  readonly #owned = new Set<Message>();
   readonly messages: Messages;
   /** Longest payload of any of them, bytes. */
   readonly most: number;
@@ -40,6 +45,9 @@ export class MessageIndex {
     this.messages = messages;
     this.#names = Object.keys(messages);
     this.#names.forEach((name, index) => this.#numbers.set(name, index + FRAME.FIRST_MESSAGE));
+    for (const message of Object.values(messages)) {
+      if (message.flow !== true && hasBytes(message.fields)) this.#owned.add(message);
+    }
     this.most = Math.min(
       FRAME_LIMIT,
       Math.max(64, ...this.#names.map((name) => mostBytes(messages[name]!.fields))),
@@ -53,6 +61,18 @@ export class MessageIndex {
   numberOf(name: string): number {
     return this.#numbers.get(name)!;
   }
+
+  /** The fields of a message that came. Bytes among them are the reader's memory where the message has `flow`. */
+  decode(message: Message, bytes: Uint8Array, start: number, end: number): Record<string, unknown> {
+    if (!this.#owned.has(message)) return decodeFields(bytes, start, end, message.fields);
+    return decodeFields(bytes.slice(start, end), 0, end - start, message.fields);
+  }
+}
+
+function hasBytes(fields: Fields): boolean {
+  return Object.values(fields).some((field) =>
+    field.kind === "bytes" || (field.kind === "list" && hasBytes(field.of))
+  );
 }
 
 function mostBytes(fields: Fields): number {
@@ -196,13 +216,20 @@ function putHead(out: ByteBuilder, start: number, kind: number, exchange: number
   raw[start + 8] = exchange;
 }
 
-/** Cuts what arrives into frames. */
+/** Cuts what arrives into frames. A channel may read straight into its memory, `room`. */
 export class FrameReader {
   readonly #most: number;
   readonly #frame: (kind: number, exchange: number, bytes: Uint8Array, start: number, end: number) => void;
-  #rest: Uint8Array = NOTHING;
+  #memory = new Uint8Array(FIRST_MEMORY);
+  #filled = 0;
+  #kept = false;
+  /** Where the next bytes are best read into: the rest of the memory. */
+  room: Uint8Array = this.#memory;
 
-  /** @param most longest payload, bytes */
+  /**
+   * @param most longest payload, bytes
+   * @param frame gets each frame: its bytes are valid during the call only, unless `keep` is called in it
+   */
   constructor(
     most: number,
     frame: (kind: number, exchange: number, bytes: Uint8Array, start: number, end: number) => void,
@@ -211,32 +238,64 @@ export class FrameReader {
     this.#frame = frame;
   }
 
+  /** The bytes of the frame in hand, and of those that came with it, stay valid for whoever has them. */
+  keep(): void {
+    this.#kept = true;
+  }
+
   /** Takes bytes and calls `frame` for each frame that they complete; throws `CodecError` on a bad length. */
   push(chunk: Uint8Array): void {
-    let bytes = chunk;
-    if (this.#rest.length > 0) {
-      bytes = new Uint8Array(this.#rest.length + chunk.length);
-      bytes.set(this.#rest);
-      bytes.set(chunk, this.#rest.length);
-      this.#rest = NOTHING;
-    }
+    const isFull = chunk.length === this.room.length;
+    if (chunk.buffer !== this.#memory.buffer) this.#append(chunk);
+    this.#filled += chunk.length;
+    const bytes = this.#memory;
     let at = 0;
-    while (bytes.length - at >= 4) {
-      const length =
-        ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+    let missing = 0;
+    while (this.#filled - at >= 4) {
+      const length = readInteger(bytes, at);
       if (length < HEAD_LENGTH || length > this.#most) {
         throw new CodecError(`Cannot read frame: length ${length}`);
       }
-      if (bytes.length - at - 4 < length) break;
+      missing = 4 + length;
+      if (this.#filled - at < missing) break;
       const head = at + 4;
-      const exchange =
-        ((bytes[head + 1]! << 24) | (bytes[head + 2]! << 16) | (bytes[head + 3]! << 8) | bytes[head + 4]!) >>>
-        0;
-      at = head + length;
-      this.#frame(bytes[head]!, exchange, bytes, head + HEAD_LENGTH, at);
+      at += missing;
+      missing = 0;
+      this.#frame(bytes[head]!, readInteger(bytes, head + 1), bytes, head + HEAD_LENGTH, at);
     }
-    if (at < bytes.length) this.#rest = bytes.slice(at);
+    this.#settle(at, Math.max(missing, isFull ? Math.min(bytes.length * 2, MOST_MEMORY) : 0));
   }
+
+  /** Takes bytes that were not read into the memory. */
+  #append(chunk: Uint8Array): void {
+    const needed = this.#filled + chunk.length;
+    if (needed > this.#memory.length) this.#replace(0, needed);
+    this.#memory.set(chunk, this.#filled);
+  }
+
+  /** Makes room behind what is left from `at` on, for `wanted` bytes with it. */
+  #settle(at: number, wanted: number): void {
+    const left = this.#filled - at;
+    const { length } = this.#memory;
+    const size = Math.max(wanted, left, Math.min(length, MOST_MEMORY));
+    if (this.#kept || size !== length) this.#replace(at, size);
+    else if (at > 0 && left > 0) this.#memory.copyWithin(0, at, this.#filled);
+    this.#filled = left;
+    this.#kept = false;
+    if (this.room.buffer !== this.#memory.buffer || this.room.byteOffset !== left) {
+      this.room = this.#memory.subarray(left);
+    }
+  }
+
+  #replace(from: number, size: number): void {
+    const memory = new Uint8Array(size);
+    memory.set(this.#memory.subarray(from, this.#filled));
+    this.#memory = memory;
+  }
+}
+
+function readInteger(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
 /** Payload of a CREDIT frame. */

@@ -5,7 +5,7 @@
  */
 import type { Channel } from "../safe/channel.ts";
 import { flowSize } from "./client.ts";
-import { CodecError, decodeFields } from "./codec.ts";
+import { CodecError } from "./codec.ts";
 import { encodeCredit, encodeHello, FRAME, FrameReader, FrameWriter, MessageIndex, WINDOW } from "./frame.ts";
 import { CHUNK_ALLOWANCE } from "./limits.ts";
 import type { Protocol, ReplyValues, Request } from "./protocol.ts";
@@ -22,7 +22,10 @@ export interface ServerExchange<P extends Protocol, S = unknown> {
   readonly cancelled: boolean;
 }
 
-/** Handles one message. Messages of one exchange come one after the other, also when this returns a promise. */
+/**
+ * Handles one message. Messages of one exchange come one after the other, also when this returns a promise. The bytes of
+ * one with `flow` are its own until it is done; those of others may be kept.
+ */
 export type Handler<P extends Protocol> = (
   exchange: ServerExchange<P>,
   message: Request<P>,
@@ -135,6 +138,7 @@ class ServerConnection<P extends Protocol> {
   readonly #handler: Handler<P>;
   readonly #events: ConnectionEvents;
   readonly #writer: FrameWriter;
+  readonly #reader: FrameReader;
   readonly #exchanges = new Map<number, OpenExchange<P>>();
   #over = false;
 
@@ -152,7 +156,7 @@ class ServerConnection<P extends Protocol> {
     this.#handler = handler;
     this.#events = events;
     this.#writer = new FrameWriter(channel);
-    const reader = new FrameReader(
+    const reader = this.#reader = new FrameReader(
       requests.most,
       (kind, id, bytes, start, end) => this.#take(kind, id, bytes, start, end),
     );
@@ -165,6 +169,7 @@ class ServerConnection<P extends Protocol> {
           this.#fail(error);
         }
       },
+      room: () => reader.room,
       closed: () => this.#close(),
     });
   }
@@ -203,7 +208,7 @@ class ServerConnection<P extends Protocol> {
     const name = this.#requests.nameOf(kind);
     if (name === undefined) throw new CodecError(`Cannot read frame: unknown request ${kind}`);
     const message = this.#requests.messages[name]!;
-    const request = decodeFields(bytes, start, end, message.fields);
+    const request = this.#requests.decode(message, bytes, start, end);
     request["is"] = name;
     let exchange = this.#exchanges.get(id);
     if (exchange === undefined) {
@@ -216,7 +221,8 @@ class ServerConnection<P extends Protocol> {
         this.#exchanges.set(id, exchange);
       }
     }
-    exchange.push(request as unknown as Request<P>, message.flow ? flowSize(request) : 0);
+    const isDone = exchange.push(request as unknown as Request<P>, message.flow ? flowSize(request) : 0);
+    if (!isDone && message.flow) this.#reader.keep();
   }
 
   #fail(error: unknown): void {
@@ -264,7 +270,8 @@ class OpenExchange<P extends Protocol> implements ServerExchange<P> {
     this.onCancel?.();
   }
 
-  push(message: Request<P>, flow: number): void {
+  /** Takes a message; false when its handler is not done with it yet. */
+  push(message: Request<P>, flow: number): boolean {
     if (this.#running) {
       this.#queue ??= [];
       this.#queued += flow;
@@ -272,10 +279,11 @@ class OpenExchange<P extends Protocol> implements ServerExchange<P> {
         throw new CodecError("Cannot take message: the client does not heed the window");
       }
       this.#queue.push([message, flow]);
-      return;
+      return false;
     }
     const pending = this.#handle(message, flow);
     if (pending !== undefined) this.#wait(pending);
+    return pending === undefined;
   }
 
   #handle(message: Request<P>, flow: number): Promise<void> | undefined {

@@ -52,7 +52,7 @@ export class Maildir implements Mailbox {
   async begin(_sender: string): Promise<MailboxDelivery> {
     await this.#ensureFolders();
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
-      const made = safeCreate(`${this.#place.path}/tmp/${this.#temporaryName()}`, FILE_MODE);
+      const made = safeCreate(`${this.#place.path}/tmp/${this.#temporaryName()}`, FILE_MODE, "write");
       if (made.kind === "created") {
         return new MaildirDelivery(made.file, this.#place, this.#host, this.#syncs, this.#newSync);
       }
@@ -165,7 +165,10 @@ class MaildirDelivery implements MailboxDelivery {
 
   /** Gives the file its name in `new` and returns it. */
   #publish(): string {
-    const { device, inode } = this.#file.stat();
+    // By name: a look at an open file costs the runtime a walk over the whole path.
+    const found = lookAt(this.#file.path);
+    if (found === undefined) throw this.#gone();
+    const { device, inode } = found;
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
       const time = microseconds();
       const seconds = Math.floor(time / 1_000_000);
@@ -187,10 +190,12 @@ class MaildirDelivery implements MailboxDelivery {
     }
     // A rename replaces what is there. The name holds our inode, so only somebody who means harm has made it.
     if (lookAt(path) !== undefined) return false;
-    if (!renameFile(this.#file.path, path)) {
-      throw new MailboxError("4.3.0", `Cannot publish "${this.#file.path}": file is gone`);
-    }
+    if (!renameFile(this.#file.path, path)) throw this.#gone();
     return true;
+  }
+
+  #gone(): MailboxError {
+    return new MailboxError("4.3.0", `Cannot publish "${this.#file.path}": file is gone`);
   }
 }
 

@@ -6,7 +6,7 @@
  * @module
  */
 import { asciiLower, startsWithIgnoreCase } from "../vstring/ascii.ts";
-import { type SafeFile, safeOpen } from "../safe/file.ts";
+import { openOwn, type SafeFile } from "../safe/file.ts";
 import { unquoteAddress } from "./address.ts";
 import { headerNameLength, isContinuation, unfoldText } from "./header.ts";
 import { type DeliveryHeaders, MailboxText, type TextForm } from "./mailbox_text.ts";
@@ -34,7 +34,7 @@ export class MessageSource implements Disposable {
    * @throws Error when it is missing or no plain file of one link, or has no content where it should be
    */
   constructor(path: string, dataOffset: number, dataSize: number = LARGEST_WINDOW) {
-    const opened = safeOpen(path, { access: "read" });
+    const opened = openOwn(path, "read");
     if (opened.kind !== "opened") {
       throw new Error(
         `Cannot open queue file "${path}": ${opened.kind === "missing" ? "no such file" : opened.why}`,

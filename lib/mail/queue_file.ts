@@ -343,6 +343,16 @@ export class ContentReader {
     return this.#reader.end;
   }
 
+  /** Up to where `bytes` has been read: whole records follow the current piece, and perhaps the beginning of one. */
+  get filled(): number {
+    return this.#reader.filled;
+  }
+
+  /** Passes over records of text that stand in `bytes` behind the current piece: the next one begins at `offset` there. */
+  pass(offset: number): void {
+    this.#reader.pass(offset);
+  }
+
   /** Goes to the next piece of text; false at the end of the content. */
   next(): boolean {
     for (;;) {

@@ -207,9 +207,22 @@ export class RecordReader {
     return this.#buffer;
   }
 
+  /** Bytes of `bytes` that have been read. */
+  get filled(): number {
+    return this.#filled;
+  }
+
   /** The current record's data: a view, valid until the next call. */
   get data(): Uint8Array {
     return this.#buffer.subarray(this.start, this.end);
+  }
+
+  /** Passes over records that stand whole in `bytes`, up to the one that begins at `offset` there. */
+  pass(offset: number): void {
+    if (offset < this.#position || offset > this.#filled) {
+      throw new RangeError(`Cannot pass over records up to ${offset}: ${this.#position} to ${this.#filled}`);
+    }
+    this.#position = offset;
   }
 
   /** Goes on at a file offset; free of cost when it is already in the window. */

@@ -12,6 +12,11 @@ import { describe } from "./error.ts";
 export interface ChannelEvents {
   /** Bytes that arrived, valid during the call only. */
   data(bytes: Uint8Array): void;
+  /**
+   * Memory for what comes next, asked for again after each call of `data`: where the runtime can, it reads into it, and
+   * else into memory of its own, 64 KiB for each read, which pile up until the collector comes.
+   */
+  room?(): Uint8Array;
   /** The peer will send no more, or the channel failed (`why`). Called once. */
   closed(why: string | undefined): void;
   /** What `write` held back has gone out. */
@@ -34,6 +39,8 @@ const BACKLOG = 511;
 export class Channel {
   readonly #socket: net.Socket;
   readonly #below: net.Socket | undefined;
+  /** Undefined under TLS, which has memory of its own. */
+  readonly #input: SocketInput | undefined;
   #events: ChannelEvents | undefined;
   #over = false;
   #linger: ReturnType<typeof setTimeout> | undefined;
@@ -46,6 +53,7 @@ export class Channel {
   constructor(socket: net.Socket, below?: net.Socket) {
     this.#socket = socket;
     this.#below = below;
+    this.#input = below === undefined ? new SocketInput(socket) : undefined;
     socket.setNoDelay(true);
     socket.on("error", (error) => this.#end(describe(error)));
     socket.on("close", () => {
@@ -63,12 +71,21 @@ export class Channel {
   start(events: ChannelEvents): void {
     const first = this.#events === undefined;
     this.#events = events;
+    this.#input?.into(events.room?.(), this.#took);
     if (!first) return;
     this.#socket.on("data", ({ buffer, byteOffset, length }: Uint8Array) => {
       // Not as the Buffer that it is: each view of one would be made by a constructor in JavaScript.
       this.#events?.data(new Uint8Array(buffer, byteOffset, length));
     });
   }
+
+  /** Bytes were read into the room that there was for them. */
+  readonly #took = (count: number, room: Uint8Array): boolean => {
+    if (this.#over) return true;
+    this.#events?.data(room.subarray(0, count));
+    if (!this.#over) this.#input?.into(this.#events?.room?.(), this.#took);
+    return true;
+  };
 
   /** Sends bytes, which the channel keeps: false when so much waits that the caller should pause until `drained`. */
   write(bytes: Uint8Array): boolean {
@@ -143,6 +160,7 @@ export class Channel {
   release(): net.Socket {
     this.#over = true;
     for (const name of ["data", "error", "close", "end", "drain"]) this.#socket.removeAllListeners(name);
+    this.#input?.into(undefined, this.#took);
     // What comes from here on stays in the system until the new owner reads.
     this.#socket.pause();
     return this.#socket;
@@ -170,6 +188,52 @@ export class Channel {
  */
 function readingOf(socket: net.Socket): { readStop(): void; readStart(): void } | null {
   return (socket as unknown as { _handle: { readStop(): void; readStart(): void } | null })._handle;
+}
+
+/** Takes the number of bytes that were read and the memory that they were read into; false to stop reading. */
+type Took = (count: number, room: Uint8Array) => boolean;
+
+/** What the runtime keeps of `onread` in a socket, and what reads for it. */
+interface ReadingSocket {
+  readonly _handle: { useUserBuffer?(room: Uint8Array): void } | null;
+  [field: symbol]: unknown;
+}
+
+/** Sets back what reads for a socket. */
+const NO_ROOM = new Uint8Array(0);
+
+/**
+ * Where a socket reads to: `onread` of `node:net`. That can be asked for only where a socket is made, and those that a
+ * server accepts are made by the runtime: so this sets what `onread` sets, under the names that the runtime has for it
+ * (a test holds them). Where they are not found nothing is set, and all comes by "data" as before.
+ */
+class SocketInput {
+  readonly #socket: ReadingSocket;
+  #fields: { readonly buffer: symbol; readonly callback: symbol } | undefined;
+  #room: Uint8Array | undefined;
+
+  constructor(socket: net.Socket) {
+    this.#socket = socket as unknown as ReadingSocket;
+  }
+
+  /** From now on what comes is read into this, and told to `took`; undefined: it comes by "data". */
+  into(room: Uint8Array | undefined, took: Took): void {
+    if (room === this.#room) return;
+    const socket = this.#socket;
+    const fields = this.#fields ??= fieldsOf(socket);
+    if (fields === undefined || socket._handle?.useUserBuffer === undefined) return;
+    socket[fields.callback] = took;
+    socket[fields.buffer] = room ?? null;
+    socket._handle.useUserBuffer(room ?? NO_ROOM);
+    this.#room = room;
+  }
+}
+
+function fieldsOf(socket: ReadingSocket): { readonly buffer: symbol; readonly callback: symbol } | undefined {
+  const fields = Object.getOwnPropertySymbols(socket);
+  const buffer = fields.find(({ description }) => description === "kBuffer");
+  const callback = fields.find(({ description }) => description === "kBufferCb");
+  return buffer === undefined || callback === undefined ? undefined : { buffer, callback };
 }
 
 /** A listener that was inherited, accepting until it is closed. */

@@ -256,21 +256,25 @@ export function safeOpen(
 }
 
 /**
- * Opens an existing file in a directory where nobody but this process's own user may make names: what the name
- * stands for need not be asked twice. Still a regular file with one link, or it is refused.
+ * Opens an existing file in a directory where nobody but this process's own user may make names: what is looked at is
+ * what is opened. A regular file with one link, or it is refused.
  */
 export function openOwn(path: string, access: "read" | "write"): Opened {
-  let file: DiskFile;
   try {
-    file = disk.openSync(path, { read: true, write: access === "write" });
+    // By name: a look at an open file costs the runtime a walk over the whole path, and this one none.
+    const stat = disk.lstatSync(path);
+    if (!stat.isFile) {
+      return { kind: "refused", why: stat.isSymlink ? "is a symbolic link" : "is not a regular file" };
+    }
+    if (stat.nlink !== 1) return { kind: "refused", why: `has ${stat.nlink} hard links` };
+    return {
+      kind: "opened",
+      file: new SafeFile(path, disk.openSync(path, { read: true, write: access === "write" })),
+    };
   } catch (error) {
     if (isMissing(error)) return { kind: "missing" };
     throw new SystemError("open", path, error);
   }
-  const stat = file.statSync();
-  if (stat.isFile && stat.nlink === 1) return { kind: "opened", file: new SafeFile(path, file) };
-  file.close();
-  return { kind: "refused", why: stat.isFile ? `has ${stat.nlink} hard links` : "is not a regular file" };
 }
 
 function objection(open: Deno.FileInfo, named: Deno.FileInfo, owner: number | undefined): string | undefined {

@@ -36,6 +36,12 @@ const v8Flags = (heapLimit: number): string[] => [
   `--heap-growing-percent=${HEAP_GROWTH}`,
 ];
 
+/**
+ * A helper is one of a hundred, each at work for a moment now and then: the threads on which the collector and the
+ * compiler work beside the program cost it a quarter of a delivery in wake-ups, and there is nothing to do beside it.
+ */
+const HELPER_FLAGS = ["--single-threaded"];
+
 /** How a daemon's code is found. */
 export interface CodeLocation {
   /** The runtime, absolute path. */
@@ -53,8 +59,14 @@ export interface CodeLocation {
  *
  * @param npm the program uses npm packages
  * @param heapLimit most memory of the heap, MiB
+ * @param helper the program is a helper: many of them run
  */
-export function hardeningFlags(code: CodeLocation, npm: boolean, heapLimit: number = HEAP_LIMIT): string[] {
+export function hardeningFlags(
+  code: CodeLocation,
+  npm: boolean,
+  heapLimit: number = HEAP_LIMIT,
+  helper?: "helper",
+): string[] {
   return [
     "--quiet",
     "--no-prompt",
@@ -68,7 +80,7 @@ export function hardeningFlags(code: CodeLocation, npm: boolean, heapLimit: numb
     "--cached-only",
     "--allow-import=deny.invalid",
     ...(npm && code.packages !== undefined ? [] : ["--no-npm"]),
-    `--v8-flags=${v8Flags(heapLimit).join(",")}`,
+    `--v8-flags=${[...v8Flags(heapLimit), ...helper === undefined ? [] : HELPER_FLAGS].join(",")}`,
   ];
 }
 

@@ -219,7 +219,12 @@ export class Planner {
     if (refused.length > 0) flags.push(`--deny-net=${refused.join(",")}`);
     return [
       "run",
-      ...hardeningFlags(this.#code, service.npm === true, this.#heapLimit(entry)),
+      ...hardeningFlags(
+        this.#code,
+        service.npm === true,
+        this.#heapLimit(entry),
+        service.skeleton === "helper" ? "helper" : undefined,
+      ),
       // The packages that speak with databases ask for variables, which are not there for them; they need no grant.
       ...(service.inet === "tables" ? ["--ignore-env"] : []),
       ...flags,

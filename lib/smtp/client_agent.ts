@@ -4,7 +4,7 @@
  * @module
  */
 import type { ReplyValues, Request } from "../ipc/protocol.ts";
-import { safeOpen } from "../safe/file.ts";
+import { openOwn } from "../safe/file.ts";
 import type { QueueDirectory } from "../mail/queue_directory.ts";
 import { toQueueId } from "../mail/queue_id.ts";
 import type { DELIVERY } from "../proto/protocols.ts";
@@ -59,7 +59,7 @@ export class ClientAgent {
     if (id === undefined || request.queueName !== "active") {
       return this.#deferAll(exchange, request, "bad queue id");
     }
-    const opened = safeOpen(this.#queue.path("active", id), { access: "read" });
+    const opened = openOwn(this.#queue.path("active", id), "read");
     if (opened.kind !== "opened") {
       return this.#deferAll(exchange, request, opened.kind === "missing" ? "file is missing" : opened.why);
     }

@@ -18,7 +18,8 @@ const BACK_TO_BACK = 1000;
 interface Idle {
   readonly session: ClientSession;
   readonly keys: readonly string[];
-  readonly timer: ReturnType<typeof setTimeout>;
+  /** When it has waited long enough, by performance.now(). */
+  readonly until: number;
 }
 
 /** Keeps sessions by key. */
@@ -31,6 +32,8 @@ export class SessionCache {
   /** When the last delivery to a destination ended, by performance.now(); the oldest first. */
   readonly #recent = new Map<string, number>();
   #count = 0;
+  /** One for all that wait, as one for each delivery would cost more than the look at them. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param trouble gets errors of closing a connection that are no network errors */
   constructor(policy: ClientPolicy, trouble: (error: unknown) => void) {
@@ -90,25 +93,41 @@ export class SessionCache {
     if (!session.sound || usedUp || !this.#isYoung(session) || this.#count >= IDLE_LIMIT) {
       return this.#dismiss(session);
     }
-    const drop = () => {
-      if (this.#forget(idle)) this.#dismiss(session);
-    };
-    const idle: Idle = { session, keys, timer: setTimeout(drop, this.#policy.reuse.idleMs) };
+    const { idleMs } = this.#policy.reuse;
+    const idle: Idle = { session, keys, until: performance.now() + idleMs };
+    this.#timer ??= setTimeout(() => this.#expire(), idleMs);
     for (const key of keys) {
       const list = this.#idle.get(key);
       if (list === undefined) this.#idle.set(key, [idle]);
       else list.push(idle);
     }
     this.#count++;
-    session.watch(drop);
+    session.watch(() => this.#drop(idle));
+  }
+
+  /** Says goodbye to those that have waited long enough, and looks again when the next one has. */
+  #expire(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    let next = Infinity;
+    for (const idle of this.#waiting()) {
+      if (idle.until <= now) this.#drop(idle);
+      else next = Math.min(next, idle.until);
+    }
+    if (next < Infinity) this.#timer = setTimeout(() => this.#expire(), next - now);
+  }
+
+  #waiting(): Set<Idle> {
+    return new Set([...this.#idle.values()].flat());
+  }
+
+  #drop(idle: Idle): void {
+    if (this.#forget(idle)) this.#dismiss(idle.session);
   }
 
   /** Says goodbye to all that wait. */
   clear(): void {
-    for (const idle of new Set([...this.#idle.values()].flat())) {
-      this.#forget(idle);
-      this.#dismiss(idle.session);
-    }
+    for (const idle of this.#waiting()) this.#drop(idle);
   }
 
   #isYoung(session: ClientSession): boolean {
@@ -127,7 +146,6 @@ export class SessionCache {
       if (list.length === 0) this.#idle.delete(key);
     }
     if (!found) return false;
-    clearTimeout(idle.timer);
     this.#count--;
     return true;
   }

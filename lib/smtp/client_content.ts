@@ -70,7 +70,10 @@ export async function writeContent(
       text.piece(reader.data, reader.endsLine);
       if (text.isFull) await text.flush();
     } else if (converter !== undefined) converter.piece(reader.data, reader.endsLine);
-    else stuffer.slice(reader.bytes, reader.start, reader.end, reader.endsLine);
+    else {
+      stuffer.slice(reader.bytes, reader.start, reader.end, reader.endsLine);
+      reader.pass(stuffer.records(reader.bytes, reader.end, reader.filled));
+    }
     if (session.out.length >= PIECE_SIZE) await flush();
   }
   text?.finish();

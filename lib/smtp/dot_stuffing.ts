@@ -7,11 +7,17 @@
  */
 import { CR, DOT, LF, SPACE } from "../vstring/ascii.ts";
 import type { ByteBuilder } from "../vstring/byte_builder.ts";
+import { findEither } from "../vstring/byte_search.ts";
+import { RECORD } from "../mail/record.ts";
 
 /** Shortest line limit: below it there is no room for a space, a character and progress. */
 const LEAST_LINE_LIMIT = 16;
 /** Bytes that one piece may take beyond its own length, folding aside: a dot and CR LF. */
 const OVERHEAD = 3;
+/** Longest line whose record has a length of one digit, bytes. */
+const SIMPLE_MOST = 0x7f;
+/** Most lines that are taken one by one before many are tried at once again. */
+const SINGLE_MOST = 1024;
 
 /** Turns pieces of lines into what goes over the wire. */
 export class DotStuffer {
@@ -20,6 +26,9 @@ export class DotStuffer {
   #atStart = true;
   #column = 0;
   #folded = false;
+  /** Lines that are taken one by one first, now and when the next attempt is in vain. */
+  #single = 0;
+  #nextSingle = 1;
 
   /**
    * @param out gets the bytes; the caller empties it between pieces and gives it room for `room(length)` more
@@ -68,6 +77,59 @@ export class DotStuffer {
     if (endsLine) this.#endLine();
   }
 
+  /**
+   * Writes simple lines as their records stand one behind the other in a queue file: short, whole, without a dot in
+   * front, CR or LF. Such a line and its record have the same length, with two bytes of type and length in front of the
+   * text or two bytes of line end behind it: so all of them are copied at once, and the line ends written over the heads.
+   *
+   * @param start where a record begins
+   * @returns where the record begins that was not taken any more
+   */
+  records(source: Uint8Array, start: number, end: number): number {
+    if (!this.#atStart) return start;
+    if (this.#single > 0) {
+      this.#single--;
+      return start;
+    }
+    const stop = this.#simpleRecords(source, start, Math.min(end, start + this.#out.room));
+    if (stop === start) return start;
+    const to = this.#out.claim(stop - start);
+    const raw = this.#out.raw();
+    raw.set(source.subarray(start + 2, stop), to);
+    const shift = to - start - 2;
+    // A length can look like CR or LF, and then the search goes on behind it.
+    let stray = findEither(source, CR, LF, start, stop);
+    let at = start;
+    while (at < stop) {
+      const next = at + 2 + source[at + 1]!;
+      if (stray === at + 1) stray = findEither(source, CR, LF, at + 2, stop);
+      if (stray >= 0 && stray < next) break;
+      raw[next + shift] = CR;
+      raw[next + shift + 1] = LF;
+      at = next;
+    }
+    this.#out.truncate(to + at - start);
+    // Where there are stray bytes much is copied in vain, and again for each line: a text of them would cost its square.
+    const inVain = at - start < stop - at;
+    this.#single = inVain ? this.#nextSingle : 0;
+    this.#nextSingle = inVain ? Math.min(SINGLE_MOST, 2 * this.#nextSingle) : 1;
+    return at;
+  }
+
+  /** Where the records end that are simple by what their heads and first bytes say. */
+  #simpleRecords(source: Uint8Array, start: number, end: number): number {
+    const longest = this.#lineLimit === 0 ? SIMPLE_MOST : Math.min(SIMPLE_MOST, this.#lineLimit);
+    let at = start;
+    while (at + 1 < end) {
+      const length = source[at + 1]!;
+      const next = at + 2 + length;
+      if (source[at] !== RECORD.NORMAL || length > longest || next > end) break;
+      if (length > 0 && source[at + 2] === DOT) break;
+      at = next;
+    }
+    return at;
+  }
+
   /** Ends the last line if it is open. */
   endText(): void {
     if (!this.#atStart) this.#endLine();
@@ -108,11 +170,13 @@ export class DotStuffer {
   }
 
   #put(source: Uint8Array, start: number, end: number): void {
-    let to = this.#out.claim(end - start);
+    const shift = this.#out.length - start;
+    this.#out.slice(source, start, end);
+    const stray = findEither(source, CR, LF, start, end);
+    if (stray < 0) return;
     const raw = this.#out.raw();
-    for (let i = start; i < end; i++) {
-      const byte = source[i]!;
-      raw[to++] = byte === CR || byte === LF ? SPACE : byte;
+    for (let i = stray; i < end; i++) {
+      if (source[i] === CR || source[i] === LF) raw[i + shift] = SPACE;
     }
   }
 }

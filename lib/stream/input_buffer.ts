@@ -56,6 +56,11 @@ export class InputBuffer {
     return bytes;
   }
 
+  /** Copies what waits: who gave it uses its memory again. */
+  keep(): void {
+    if (this.#bytes.length > 0) this.#bytes = this.#bytes.slice();
+  }
+
   /** Uses up the first `count` bytes. */
   consume(count: number): void {
     this.#bytes = this.#bytes.subarray(count);

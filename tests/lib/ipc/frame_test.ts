@@ -77,6 +77,66 @@ Deno.test("what was handed over as a chunk may be used again by its owner", () =
   assert.deepEqual(seen, FRAMES);
 });
 
+/** Gives a stream to a reader as a channel does that reads into the reader's memory. */
+function readInPlace(reader: FrameReader, wire: Uint8Array, most: () => number): void {
+  for (let at = 0; at < wire.length;) {
+    const { room } = reader;
+    assert.ok(room.length > 0, "there is always room");
+    const piece = wire.subarray(at, at + Math.min(room.length, most()));
+    room.set(piece);
+    reader.push(room.subarray(0, piece.length));
+    at += piece.length;
+  }
+}
+
+Deno.test("frames that are read in place are the same, long and short ones, however the stream is cut", () => {
+  const random = new Random(11);
+  for (let round = 0; round < 60; round++) {
+    const lengths = Array.from(
+      { length: 1 + random.below(30) },
+      () => random.below(10) === 0 ? random.below(300_000) : random.below(200),
+    );
+    const wire = concat(
+      ...lengths.map((length, i) => frame(16, i, new Uint8Array(length).fill(i))),
+    );
+    let seen = 0;
+    const reader = new FrameReader(300_000, (_, exchange, bytes, start, end) => {
+      assert.equal(exchange, seen);
+      assert.equal(end - start, lengths[seen]);
+      assert.ok(bytes.subarray(start, end).every((byte) => byte === seen));
+      seen++;
+    });
+    readInPlace(reader, wire, () => 1 + random.below(round % 2 === 0 ? 50 : 100_000));
+    assert.equal(seen, lengths.length);
+  }
+});
+
+Deno.test("what a frame's taker keeps is not overwritten, and else memory is used again", () => {
+  for (const keeps of [true, false]) {
+    const kept: Uint8Array[] = [];
+    const memories = new Set<ArrayBufferLike>();
+    const reader = new FrameReader(100, (_kind, _exchange, bytes, start, end) => {
+      kept.push(bytes.subarray(start, end));
+      memories.add(bytes.buffer);
+      if (keeps) reader.keep();
+    });
+    const wire = concat(...Array.from({ length: 50 }, (_, i) => frame(16, i, new Uint8Array(40).fill(i))));
+    readInPlace(reader, wire, () => 30);
+    assert.equal(kept.length, 50);
+    if (keeps) {
+      for (const [i, bytes] of kept.entries()) assert.ok(bytes.every((byte) => byte === i), `${i}`);
+    } else assert.equal(memories.size, 1);
+  }
+});
+
+Deno.test("a reader's memory grows with what comes at once and with a long frame, and shrinks behind it", () => {
+  const reader = new FrameReader(FRAME_LIMIT, () => {});
+  const first = reader.room.length;
+  readInPlace(reader, frame(16, 1, new Uint8Array(1 << 20)), () => Infinity);
+  const grown = reader.room.length;
+  assert.ok(grown > first && grown <= 128 * 1024, `${first} to ${grown}`);
+});
+
 Deno.test("the length of a frame has a limit at n and n+1, and a least value", () => {
   const most = 50;
   assert.equal(read(most, frame(16, 1, new Uint8Array(most))).length, 1);

@@ -6,6 +6,7 @@ import {
   lookAt,
   makeDirectory,
   type Opened,
+  openOwn,
   readBytesFile,
   readTextFile,
   removeFile,
@@ -73,6 +74,14 @@ for (const [name, make, expected] of NAMES) {
     make((name) => directory.at(name));
     for (const access of ["read", "write", "append"] as const) {
       assert.equal(outcome(safeOpen(directory.at("x"), { access })), expected, access);
+    }
+  });
+
+  Deno.test(`openOwn on ${name}: ${expected}`, () => {
+    using directory = new TemporaryDirectory();
+    make((name) => directory.at(name));
+    for (const access of ["read", "write"] as const) {
+      assert.equal(outcome(openOwn(directory.at("x"), access)), expected, access);
     }
   });
 }

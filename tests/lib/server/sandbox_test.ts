@@ -347,6 +347,15 @@ Deno.test("a helper's plan: the one mailbox of its task, and for mbox its lock",
   assert.equal(mbox.boot.helper?.kind === "mailbox" && mbox.boot.helper.path, "/var/mail/joe");
 });
 
+Deno.test("a helper works on one thread; a daemon's collector and compiler have theirs beside it", () => {
+  const made = planner();
+  const task = { kind: "mailbox", user: "joe", uid: 1000, gid: 1000, path: "/m", format: "maildir" } as const;
+  const helper = made.helperPlan("mailbox", plan("smtp", made).entry, task);
+  const common = granted(plan("smtp", made).args, "--v8-flags");
+  assert.ok(!common.includes("--single-threaded"));
+  assert.deepEqual(granted(helper.args, "--v8-flags"), [...common, "--single-threaded"]);
+});
+
 Deno.test("the plan of a shared helper: the directory of the mailboxes, and the parameter that says so", () => {
   const made = planner();
   const shared = { kind: "mailboxes", path: "/srv/mail", uid: 1000, gid: 1000 } as const;

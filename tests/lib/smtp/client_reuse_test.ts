@@ -45,6 +45,32 @@ Deno.test("a kept connection is given up after its idle time, with QUIT", async 
   }
 });
 
+Deno.test("each kept connection waits its own idle time", async () => {
+  const servers = [fakeServer(), fakeServer()];
+  const nexthops = servers.map(({ port }) => `[127.0.0.1]:${port}`);
+  try {
+    await using bench = makeBench({
+      trusted: new Set(nexthops),
+      reuse: { enabled: true, idleMs: 400, ageMs: 300_000, count: 0 },
+    });
+    const kept: number[] = [];
+    for (const [i, nexthop] of nexthops.entries()) {
+      await bench.deliver({ nexthop });
+      await bench.deliver({ nexthop });
+      kept[i] = performance.now();
+      if (i === 0) await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    for (const [i, server] of servers.entries()) {
+      await server.idle();
+      assert.ok(performance.now() - kept[i]! >= 390, `connection ${i} was given up too early`);
+      assert.equal(server.commands.at(-1), "QUIT");
+    }
+    assert.equal(bench.cache.size, 0);
+  } finally {
+    for (const server of servers) await server.stop();
+  }
+});
+
 Deno.test("a kept connection that the server closed, or spoke on unasked, is not used", async () => {
   const server = fakeServer({
     answers: { MAIL: ["250 ok", "250 ok", { close: true, say: "421 4.4.2 idle" }, "250 ok"] },

@@ -1,5 +1,6 @@
 /** Text on its way into DATA. @module */
 import assert from "node:assert/strict";
+import { appendRecord, RECORD, RecordCursor } from "../../../lib/mail/record.ts";
 import { DotStuffer } from "../../../lib/smtp/dot_stuffing.ts";
 import { ByteBuilder } from "../../../lib/vstring/byte_builder.ts";
 
@@ -81,4 +82,54 @@ Deno.test("lines fold at the limit, not before it, and never inside a UTF-8 char
 
 Deno.test("a dot that folding brings to the front of a line has a space before it", () => {
   assert.equal(stuff([`${"x".repeat(16)}.`], 16), `${"x".repeat(16)}\r\n .\r\n.\r\n`);
+});
+
+/** What stands in records of text, a record at a time or as many at once as are taken. */
+function stuffRecords(records: Uint8Array, limit: number, atOnce: boolean): string {
+  const out = new ByteBuilder(1 << 20);
+  const stuffer = new DotStuffer(out, limit);
+  for (let from = 0; from < records.length;) {
+    if (atOnce) from = stuffer.records(records, from, records.length);
+    const next = new RecordCursor(records, from);
+    if (!next.next()) break;
+    stuffer.slice(records, next.start, next.end, next.type === RECORD.NORMAL);
+    from = next.position;
+  }
+  stuffer.finish();
+  return decoder.decode(out.view());
+}
+
+Deno.test("records taken at once become what they become one by one", () => {
+  let seed = 7;
+  const next = () => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) >> 8;
+  const bytes = [0x2e, 13, 10, 0x4e, 0x4c, 0x61, 0x62, 0x63];
+  // Lengths that look like CR and LF, those around one digit, and those beyond a limit.
+  const lengths = [0, 1, 2, 9, 10, 11, 12, 13, 14, 60, 78, 126, 127, 128, 129, 300];
+  let taken = 0;
+  for (let round = 0; round < 2000; round++) {
+    const out = new ByteBuilder(1 << 20);
+    // In every other round text has no dots and stray bytes: then many are taken at once.
+    const kinds = round % 2 === 0 ? bytes : bytes.slice(3);
+    for (let i = next() % 40; i > 0; i--) {
+      const length = lengths[next() % lengths.length]!;
+      const data = Uint8Array.from({ length }, () => kinds[next() % kinds.length]!);
+      appendRecord(out, next() % 8 === 0 ? RECORD.CONTINUED : RECORD.NORMAL, data);
+    }
+    const records = out.copy();
+    const limit = [0, 40, 998][round % 3]!;
+    const expected = stuffRecords(records, limit, false);
+    assert.equal(stuffRecords(records, limit, true), expected);
+    taken += new DotStuffer(new ByteBuilder(1 << 20), limit).records(records, 0, records.length);
+  }
+  assert.ok(taken > 2000, "some are taken at once");
+});
+
+Deno.test("a record that is cut off, and those that the buffer has no room for, are not taken", () => {
+  const out = new ByteBuilder(1 << 10);
+  for (let i = 0; i < 3; i++) appendRecord(out, RECORD.NORMAL, "abcdef");
+  const records = out.copy();
+  assert.equal(new DotStuffer(new ByteBuilder(100)).records(records, 0, records.length), 24);
+  assert.equal(new DotStuffer(new ByteBuilder(100)).records(records, 0, 23), 16);
+  assert.equal(new DotStuffer(new ByteBuilder(100)).records(records, 0, 9), 8);
+  assert.equal(new DotStuffer(new ByteBuilder(15)).records(records, 0, records.length), 8);
 });
