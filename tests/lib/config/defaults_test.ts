@@ -158,6 +158,9 @@ const DIFFERENT: ReadonlySet<string> = new Set([
   "postscreen_dnsbl_allowlist_threshold",
   "postscreen_dnsbl_max_ttl",
   "postscreen_cache_map",
+  "postscreen_watchdog_timeout", // these three are $daemon_watchdog_timeout: one process serves all clients
+  "qmgr_daemon_timeout",
+  "tlsproxy_watchdog_timeout",
   "proxy_read_maps",
   "queue_directory",
   "relay_domains",
