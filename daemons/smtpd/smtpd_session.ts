@@ -139,13 +139,9 @@ export class Session {
     const admission = this.server.admit(this);
     if (!(admission instanceof Promise)) return this.#admitted(admission, early);
     this.#input.push(early);
-    admission.then(
-      (refusal) => {
-        if (this.#phase !== "connecting") return;
-        this.#admitted(refusal, this.#input.take());
-      },
-      (error) => this.server.failed(this, error),
-    );
+    admission.then((refusal) => {
+      if (this.#phase === "connecting") this.#admitted(refusal, this.#input.take());
+    }).catch((error) => this.server.failed(this, error));
   }
 
   #admitted(refusal: ReplyText | undefined, early: Uint8Array): void {
