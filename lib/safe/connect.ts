@@ -43,6 +43,8 @@ export class Connection {
   /** When the current wait ends, by `performance.now()`; infinite while nobody waits. */
   #expires = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer rings. */
+  #rings = Infinity;
   #timedOut = false;
   #closed = false;
 
@@ -56,8 +58,8 @@ export class Connection {
   /** From now on, whatever is under way must end within so many milliseconds, or the connection is closed. */
   deadline(milliseconds: number): void {
     this.#expires = performance.now() + milliseconds;
-    // One timer for the life of the connection: it looks again when it rings early.
-    if (this.#timer === undefined) this.#arm(milliseconds);
+    // Most waits are as long as the one before: a timer that rings too early looks again.
+    if (this.#expires < this.#rings) this.#arm(milliseconds);
   }
 
   /** Nothing is due any more. */
@@ -118,11 +120,13 @@ export class Connection {
   }
 
   #arm(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#rings = performance.now() + milliseconds;
     this.#timer = setTimeout(() => this.#ring(), Math.max(1, Math.min(milliseconds, 0x7fffffff)));
   }
 
   #ring(): void {
-    this.#timer = undefined;
+    this.#rings = Infinity;
     if (this.#expires === Infinity) return;
     const left = this.#expires - performance.now();
     if (left > 0) return this.#arm(left);

@@ -61,6 +61,21 @@ Deno.test("a deadline ends a read, and a later one replaces an earlier one", asy
   });
 });
 
+Deno.test("a shorter wait after a longer one ends in its own time", async () => {
+  let stop: () => void = () => undefined;
+  const stopped = new Promise<void>((resolve) => stop = resolve);
+  await withServer(() => stopped, async (port) => {
+    using connection = await connectTcp("127.0.0.1", port, 1000);
+    connection.deadline(60_000);
+    connection.noDeadline();
+    const started = performance.now();
+    connection.deadline(50);
+    await assert.rejects(connection.read(new Uint8Array(10)), isKind("timeout"));
+    assert.ok(performance.now() - started < 30_000);
+    stop();
+  });
+});
+
 Deno.test("a deadline ends a write to a peer that does not read", async () => {
   let stop: () => void = () => undefined;
   const stopped = new Promise<void>((resolve) => stop = resolve);
