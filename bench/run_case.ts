@@ -20,8 +20,13 @@ export interface Extent {
   readonly postfix: Settings;
 }
 
-/** The part of a load that is sent before the first pair. */
-const WARM_UP = 0.25;
+/**
+ * Messages that are sent before the first pair, by --messages, where the load has many: a mail system runs for weeks, and
+ * the runtime has compiled what is hot after some thousands.
+ */
+const WARM_UP = 2;
+/** Loads of so few messages take long for each: one of them must do. */
+const FEW = 10;
 /** How long a system is left alone before its idle memory is read, milliseconds. */
 const IDLE = 1000;
 
@@ -99,7 +104,9 @@ async function prepare(
     await writeDeferred(system.queue, row.deferred(messages), signal);
     await system.scanDeferred();
   }
-  const warmUp = Math.max(Math.min(load.messages, load.sessions), Math.ceil(load.messages * WARM_UP));
+  // A numbered load has an address for each of its messages and no more.
+  const many = load.numbered ? load.messages : messages * WARM_UP;
+  const warmUp = load.messages < FEW ? 1 : many;
   await measure(system, { ...load, messages: warmUp }, [], signal);
   return idle;
 }
