@@ -6,7 +6,8 @@
  * rule and the file and line that decided, and its reply to RCPT; how sender and recipient are rewritten; what the
  * recipient stands for; and for each address that is left its class, transport and next hop, and where it would end: the
  * hosts that would be tried, a mailbox, or why the mail comes back or waits. What is asked at DATA and at the end of the
- * message follows the reply to RCPT. Where a content filter gets the mail first (content_filter, FILTER), its transport and
+ * message follows the reply to RCPT, then the mail filters that have a say (milters, filters of one's own with what they may
+ * touch, smtpd_proxy_filter). Where a content filter gets the mail first (content_filter, FILTER), its transport and
  * next hop are shown: what the filter gives back is new mail, to be asked about by itself.
  *
  * Of a client that is given without a name, the name is looked up as smtpd does it. What is not said is a stranger's: the
@@ -26,8 +27,8 @@
  * refused, come back or wait; 64 for a command line that makes no sense, an address that is none among it. What follows a
  * refusal is what would become of the mail if it were accepted.
  *
- * **Known limits**: the content is not known, so header and body checks, mail filters (milters, smtpd_proxy_filter) and
- * what depends on the size of the message are not explained.
+ * **Known limits**: the content is not known, so header and body checks, what mail filters say (`postern filter` tries one of
+ * one's own on a message) and what depends on the size of the message are not explained.
  *
  * @module
  */

@@ -4,6 +4,8 @@
  *
  * @module
  */
+// Filters
+import type { FilterMay } from "../lib/filter/filter.ts";
 // Access
 import type { Refusal, Step } from "../lib/access/policy.ts";
 // Server skeleton
@@ -43,6 +45,19 @@ export interface SmtpFacts {
   readonly endSteps: readonly Step[];
   /** What refuses the message then. */
   readonly later?: LaterRefusal;
+}
+
+/** A mail filter that has a say: a milter, one of the administrator's own, or the one that smtpd_proxy_filter names. */
+export interface MailFilterFacts {
+  /** As the configuration names it. */
+  readonly name: string;
+  /** The parameter that names it, and where that is set. */
+  readonly rule: string;
+  readonly place: string;
+  /** What is done with the message when the filter fails: a milter's default action. */
+  readonly whenItFails?: string;
+  /** What a filter of the administrator's own may touch, as its file says. */
+  readonly may?: FilterMay;
 }
 
 /** The content filter that mail goes to in the place of where it leads. */
@@ -191,6 +206,8 @@ export interface Explanation {
   readonly asked: AskedMail;
   /** Undefined where master.toml has no SMTP server. */
   readonly smtp?: SmtpFacts;
+  /** The mail filters that have a say, in their order. */
+  readonly filters: readonly MailFilterFacts[];
   readonly sender: AddressStory;
   readonly recipients: readonly RecipientFacts[];
   /** The reply accepts it, and no end is a bounce or a deferral. */

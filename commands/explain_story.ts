@@ -28,6 +28,7 @@ import { Decisions, type DecisionWatch, type Ground } from "../lib/server/decisi
 import type { Service } from "../lib/server/service.ts";
 // This program
 import { deliveryOf } from "./explain_end.ts";
+import { localFilters, smtpFilters } from "./explain_filters.ts";
 import type {
   AddressStep,
   AddressStory,
@@ -37,6 +38,7 @@ import type {
   EndFacts,
   Explanation,
   FilterFacts,
+  MailFilterFacts,
   RecipientFacts,
   SmtpFacts,
 } from "./explain_facts.ts";
@@ -120,13 +122,23 @@ export class Explainer {
   /** Everything that is decided, in order. */
   async run(): Promise<Explanation> {
     const smtp = this.#entry === undefined ? undefined : await this.#smtp(this.#entry);
+    const filters = await this.#filters();
     const sender = await this.#rewritten("envelope_sender", this.#asked.sender);
     const recipients = await this.#forwarded(await this.#recipients(sender.canonical));
     const ends = recipients.flatMap((each) => each.ends);
     const good = smtp?.accepted !== false && smtp?.later === undefined &&
       recipients.every((each) => each.trouble === undefined) &&
       ends.every(({ delivery }) => isDelivered(delivery));
-    return { asked: this.#asked, ...(smtp === undefined ? {} : { smtp }), sender, recipients, good };
+    return { asked: this.#asked, ...(smtp === undefined ? {} : { smtp }), filters, sender, recipients, good };
+  }
+
+  async #filters(): Promise<readonly MailFilterFacts[]> {
+    const entry = this.#entry;
+    if (entry === undefined) return localFilters(this.#tools);
+    const maps = this.#decisions.mapsAt(entry);
+    const found = await smtpFilters({ ...this.#tools, maps }, entry, this.#asked.client);
+    this.#notes.takeGrounds();
+    return found;
   }
 
   /** smtpd's answer. It remembers nothing for what follows, so that each stage shows its own steps. */

@@ -21,6 +21,7 @@ import type {
   EndFacts,
   Explanation,
   LocalStep,
+  MailFilterFacts,
   RecipientFacts,
   SmtpFacts,
   TlsFacts,
@@ -48,10 +49,14 @@ class Page {
 /** The explanation as text. */
 export function explanationText(explanation: Explanation): string {
   const page = new Page();
-  const { asked, smtp, sender, recipients } = explanation;
+  const { asked, smtp, filters, sender, recipients } = explanation;
   page.add(0, `from <${show(asked.sender)}> to <${show(asked.recipient)}>`);
   if (smtp === undefined) page.add(0, "no SMTP server: mail comes from this host's programs only");
   else addSmtp(page, explanation, smtp);
+  for (const filter of filters) addMailFilter(page, filter);
+  if (smtp !== undefined && (!smtp.accepted || smtp.later !== undefined)) {
+    page.add(0, "what follows is what would become of the mail if it were accepted");
+  }
   page.add(0, "sender");
   addStory(page, 1, sender);
   for (const recipient of recipients) addRecipient(page, recipient);
@@ -80,9 +85,20 @@ function addSmtp(page: Page, { asked }: Explanation, smtp: SmtpFacts): void {
     page.add(1, `reply to ${when}: ${printable(smtp.later.reply)}`);
   }
   if (smtp.relayed) page.add(1, "this is relaying: the mail does not end here");
-  if (!smtp.accepted || smtp.later !== undefined) {
-    page.add(0, "what follows is what would become of the mail if it were accepted");
-  }
+}
+
+/** What a filter says depends on the content; who it is and what it may touch does not. */
+function addMailFilter(page: Page, { name, rule, place, whenItFails, may }: MailFilterFacts): void {
+  const failed = whenItFails === undefined ? "" : `, ${whenItFails} when it fails`;
+  page.add(1, `${rule}: ${printable(name)} has a say${failed}`, place);
+  if (may === undefined) return;
+  const reads = may.reads.length === 0
+    ? "reads no file"
+    : `reads ${may.reads.map((path) => printable(path)).join(", ")}`;
+  const net = may.net.length === 0
+    ? "connects nowhere"
+    : `connects to ${may.net.map((target) => printable(target)).join(", ")}`;
+  page.add(2, `${reads}, ${net}, has ${may.time} s and ${may.memory} MiB for a message`);
 }
 
 /** @param more stands behind the name of each list */

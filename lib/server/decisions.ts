@@ -197,8 +197,15 @@ export class Decisions {
   /** The tables as the first service with a daemon asks for them. */
   mapsOf(command: string): MapLookup {
     const entry = this.#entryOf(command);
-    const scope = entry === undefined ? this.#configuration.scope : this.#configuration.scopeOf(entry);
-    return this.#mapsFor(this.settingsOf(command), scope);
+    return entry === undefined
+      ? this.#mapsFor(this.#configuration.settings, this.#configuration.scope)
+      : this.mapsAt(entry);
+  }
+
+  /** The tables as a service asks for them. */
+  mapsAt(entry: ServiceEntry): MapLookup {
+    const settings = settingsFor(this.#configuration, entry, PARAMETER_NAMES);
+    return this.#mapsFor(settings, this.#configuration.scopeOf(entry));
   }
 
   #entryOf(command: string): ServiceEntry | undefined {

@@ -442,3 +442,33 @@ Deno.test("what is asked at DATA and at the end of the message stands behind the
     ]);
   }, lists);
 });
+
+Deno.test("mail filters that have a say are shown, with what those of one's own may touch", async () => {
+  const filters = 'smtpd_milters = ["inet:127.0.0.1:8891", "{ filter:footer, default_action=accept }"]\n' +
+    'smtpd_milter_maps = ["inline:{192.0.2.9=DISABLE, 192.0.2.8={filter:footer}}"]\n' +
+    'smtpd_proxy_filter = "127.0.0.1:10025"\n';
+  await withConfiguration(async (directory) => {
+    Deno.writeTextFileSync(
+      `${directory}/footer.ts`,
+      'export const may: FilterMay = { reads: ["/etc/blocked"], net: ["127.0.0.1:53"], time: 10, memory: 64 };\n',
+      { mode: 0o644 },
+    );
+    const service = `[[service]]\nname = "footer"\ntype = "unix"\ncommand = "filter"\n` +
+      `parameters = { filter_file = "${directory}/footer.ts" }\n`;
+    Deno.writeTextFileSync(`${directory}/master.toml`, service, { append: true });
+    const { lines } = await page(directory, "--from", "", "a@box.test");
+    const at = lines.findIndex((line) => line.startsWith("  smtpd_milters:"));
+    assert.deepEqual(lines.slice(at, at + 4), [
+      "  smtpd_milters: inet:127.0.0.1:8891 has a say, shutdown when it fails  DIR/main.toml:17",
+      "  smtpd_milters: filter:footer has a say, accept when it fails  DIR/main.toml:17",
+      "    reads /etc/blocked, connects to 127.0.0.1:53, has 10 s and 64 MiB for a message",
+      "  smtpd_proxy_filter: 127.0.0.1:10025 has a say  DIR/main.toml:19",
+    ]);
+    const named = async (client: string) =>
+      (await facts(directory, "--client", client, "--client-name", "x.test", "--from", "", "a@box.test"))
+        .filters.map(({ name, rule }) => `${rule} ${name}`);
+    const proxy = "smtpd_proxy_filter 127.0.0.1:10025";
+    assert.deepEqual(await named("192.0.2.9"), [proxy]);
+    assert.deepEqual(await named("192.0.2.8"), ["smtpd_milter_maps filter:footer", proxy]);
+  }, filters);
+});
