@@ -213,7 +213,10 @@ export class Postern implements AsyncDisposable {
   /** Waits until no message is in the queue any more, and the lines of the last are in the log. */
   async untilEmpty(milliseconds = 60_000): Promise<void> {
     const empty = () => QUEUES.every((queue) => this.queued(queue).length === 0);
-    if (!await until(empty, milliseconds)) throw this.failure("the queue is not empty");
+    if (!await until(empty, milliseconds)) {
+      const left = QUEUES.flatMap((queue) => this.queued(queue));
+      throw this.failure(`the queue is not empty: ${left.join(" ")}`);
+    }
     // A daemon gathers its lines for 10 ms, and a busy machine makes it late with them.
     for (let size = -1; size !== this.log().length;) {
       size = this.log().length;
