@@ -7,18 +7,16 @@
 // Utility
 import { type Configuration, type ServiceEntry, settingsFor } from "../lib/config/configuration.ts";
 import type { ParameterName, Settings } from "../lib/config/parameters.ts";
-import { formatPlace } from "../lib/config/problem.ts";
-import { equalsIgnoreCase } from "../lib/vstring/ascii.ts";
 // Internal protocols
 import type { MapLookup } from "../lib/proto/proxymap_client.ts";
 // Wire protocols
 import {
-  MILTER_OFF,
+  clientMilters,
   MILTER_SETTINGS,
   type MilterRule,
   MilterRuleError,
+  type MilterSettings,
   parseMilters,
-  parseMilterText,
 } from "../lib/milter/milter_rule.ts";
 // Server skeleton
 import { filterMay } from "../lib/server/filter_reach.ts";
@@ -46,7 +44,7 @@ export async function smtpFilters(
   const { parameter, rules } = await milterRules(tools, entry, client, settings);
   const milters = rules.map((rule) => factsOf(tools, entry, parameter, rule));
   if (settings.smtpd_proxy_filter === "") return milters;
-  const place = placeOf(tools.configuration, entry, "smtpd_proxy_filter");
+  const place = tools.configuration.scopeOf(entry).origin("smtpd_proxy_filter");
   return [...milters, { name: settings.smtpd_proxy_filter, rule: "smtpd_proxy_filter", place }];
 }
 
@@ -57,7 +55,7 @@ export function localFilters(tools: FilterTools): MailFilterFacts[] {
   const pickup = configuration.services.find(({ command }) => command === "pickup");
   if (entry === undefined || pickup === undefined || !hasMilters(configuration, pickup)) return [];
   const settings = settingsFor(configuration, entry, LOCAL);
-  const rules = parsed(() => parseMilters(settings.non_smtpd_milters, settings)) ?? [];
+  const rules = parsed(settings.non_smtpd_milters, settings);
   return rules.map((rule) => factsOf(tools, entry, "non_smtpd_milters", rule));
 }
 
@@ -75,24 +73,20 @@ async function milterRules(
   client: string,
   settings: Settings<typeof SMTPD[number]>,
 ): Promise<{ parameter: ParameterName; rules: readonly MilterRule[] }> {
-  const rules = parsed(() => parseMilters(settings.smtpd_milters, settings)) ?? [];
-  const usual = { parameter: "smtpd_milters", rules } as const;
-  if (!hasMilters(configuration, entry)) return { ...usual, rules: [] };
+  if (!hasMilters(configuration, entry)) return { parameter: "smtpd_milters", rules: [] };
+  const usual = parsed(settings.smtpd_milters, settings);
   const found = await maps.find("smtpd_milter_maps", "key", client);
-  if (found.kind !== "found") return usual;
-  const parameter = "smtpd_milter_maps";
-  if (equalsIgnoreCase(found.value, MILTER_OFF)) return { parameter, rules: [] };
-  const own = parsed(() => parseMilterText(found.value, settings));
-  return own === undefined ? usual : { parameter, rules: own };
+  const rules = clientMilters(found, usual, settings, () => {});
+  return { parameter: rules === usual ? "smtpd_milters" : "smtpd_milter_maps", rules };
 }
 
-/** Undefined for a list that names no filters: `check` says what is wrong with it. */
-function parsed(read: () => MilterRule[]): MilterRule[] | undefined {
+/** No filters of a list that names none: `check` says what is wrong with it. */
+function parsed(items: readonly string[], settings: MilterSettings): readonly MilterRule[] {
   try {
-    return read();
+    return parseMilters(items, settings);
   } catch (error) {
     if (!(error instanceof MilterRuleError)) throw error;
-    return undefined;
+    return [];
   }
 }
 
@@ -102,16 +96,11 @@ function factsOf(
   rule: ParameterName,
   { name, target, defaultAction }: MilterRule,
 ): MailFilterFacts {
-  const facts = { name, rule, place: placeOf(configuration, entry, rule), whenItFails: defaultAction };
+  const facts = { name, rule, place: configuration.scopeOf(entry).origin(rule), whenItFails: defaultAction };
   const own = target.kind === "service"
     ? configuration.services.find((one) => one.name === target.name)
     : undefined;
   const service = own && services.get(own.command);
   const may = own && service && filterMay(configuration, own, service);
   return may === undefined ? facts : { ...facts, may };
-}
-
-function placeOf(configuration: Configuration, entry: ServiceEntry, name: ParameterName): string {
-  const place = configuration.scopeOf(entry).setting(name);
-  return place === undefined ? "default" : formatPlace(place);
 }

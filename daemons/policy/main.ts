@@ -31,12 +31,13 @@
  *
  * @module
  */
+// Tables
+import { StateJournal } from "../../lib/table/state_journal.ts";
 // Internal protocols
 import { DnsClient } from "../../lib/proto/dns_client.ts";
 import { DNS } from "../../lib/proto/protocols.ts";
 // Server skeleton
 import { runStreamDaemon } from "../../lib/server/daemon.ts";
-import { StateJournal } from "../../lib/table/state_journal.ts";
 // This program
 import { formatSeen, Greylist, parseSeen, type Seen } from "./policy_greylist.ts";
 import { PolicyRules } from "./policy_rules.ts";

@@ -7,7 +7,6 @@ import { asciiLower } from "../../lib/vstring/ascii.ts";
 import { formatIpAddress } from "../../lib/vstring/ip_address.ts";
 // Tables
 import { maskAddress, parseIpAddress } from "../../lib/table/ip_network.ts";
-// Server skeleton
 import { formatLine, isWhole, parseLine } from "../../lib/table/state_journal.ts";
 
 /** How long and for whom; times in milliseconds. */

@@ -10,6 +10,7 @@ import { InputBuffer } from "../../lib/stream/input_buffer.ts";
 // Mail
 import { headerNameLength } from "../../lib/mail/header.ts";
 import { parsePathArgument } from "../../lib/mail/path.ts";
+import { replyLines } from "../../lib/mail/reply_lines.ts";
 // This program
 import type { ScreenedClient } from "./postscreen_client.ts";
 import { escapeBytes } from "./postscreen_text.ts";
@@ -280,8 +281,7 @@ function greet(dialogue: Dialogue, argument: Uint8Array, verb: "HELO" | "EHLO"):
     "8BITMIME",
     "DSN",
   ].filter((keyword) => !hidden.has(keyword.split(" ")[0]!));
-  const lines = [settings.myhostname, ...keywords];
-  return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
+  return replyLines("250", [settings.myhostname, ...keywords]);
 }
 
 function mail(dialogue: Dialogue, argument: Uint8Array): string {

@@ -1,6 +1,8 @@
 /**
  * The reply to EHLO: what this client is offered.
  */
+// Mail
+import { replyLines } from "../../lib/mail/reply_lines.ts";
 // Access
 import type { ReplyText } from "../../lib/access/reply.ts";
 // This program
@@ -70,5 +72,5 @@ function replyText(session: Session, offers: Offers): ReplyText {
     ...(settings.smtpd_limits_enable ? [`LIMITS RCPTMAX=${settings.smtpd_recipient_limit}`] : []),
   ];
   const lines = [settings.myhostname, ...keywords.filter((keyword) => !hidden.has(keyword.split(" ")[0]!))];
-  return lines.map((line, i) => `250${i < lines.length - 1 ? "-" : " "}${line}`).join("\r\n");
+  return replyLines("250", lines);
 }

@@ -4,7 +4,7 @@
  */
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
-import { COLON, equalsIgnoreCase, isBlank } from "../../lib/vstring/ascii.ts";
+import { COLON, isBlank } from "../../lib/vstring/ascii.ts";
 import { decodeText } from "../../lib/vstring/byte_builder.ts";
 import { printable } from "../../lib/vstring/printable.ts";
 // Mail
@@ -15,13 +15,7 @@ import { milterConnector } from "../../lib/milter/milter_connect.ts";
 import { MilterList } from "../../lib/milter/milter_list.ts";
 import { macroDefaults, macroLists } from "../../lib/milter/milter_macro.ts";
 import { type MilterVerdict, SHUTDOWN_REPLY } from "../../lib/milter/milter_reply.ts";
-import {
-  MILTER_OFF,
-  type MilterRule,
-  MilterRuleError,
-  parseMilters,
-  parseMilterText,
-} from "../../lib/milter/milter_rule.ts";
+import { clientMilters, type MilterRule, parseMilters } from "../../lib/milter/milter_rule.ts";
 // Server skeleton
 import { CLEANUP_FLAG } from "../../lib/proto/protocols.ts";
 // Access
@@ -83,16 +77,12 @@ export class SmtpdMilters {
   async #rulesFor({ peer, log }: Session): Promise<readonly MilterRule[]> {
     const { maps, settings } = this.#services;
     const found = await maps.find("smtpd_milter_maps", "key", peer.address);
-    if (found.kind === "missing") return this.#rules;
-    if (found.kind === "found" && equalsIgnoreCase(found.value, MILTER_OFF)) return [];
-    try {
-      if (found.kind === "found") return parseMilterText(found.value, settings);
-      log.warning(`smtpd_milter_maps: ${printable(found.why)}`);
-    } catch (error) {
-      if (!(error instanceof MilterRuleError)) throw error;
-      log.warning(`smtpd_milter_maps: ${printable(error.message)}`);
-    }
-    return this.#rules;
+    return clientMilters(
+      found,
+      this.#rules,
+      settings,
+      (text) => log.warning(`smtpd_milter_maps: ${printable(text)}`),
+    );
   }
 }
 

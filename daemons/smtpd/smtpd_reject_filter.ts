@@ -5,6 +5,8 @@
 import type { Logger } from "../../lib/log/log.ts";
 import { parseDecimal } from "../../lib/vstring/ascii.ts";
 import { printable } from "../../lib/vstring/printable.ts";
+// Mail
+import { replyLines } from "../../lib/mail/reply_lines.ts";
 // Internal protocols
 import type { MapLookup } from "../../lib/proto/proxymap_client.ts";
 // Access
@@ -52,7 +54,7 @@ export class RejectFilter {
       }
       lines.push(found.kind === "found" ? this.#replacement(line, found.value, id) : line);
     }
-    return joinLines(lines);
+    return replyLines(lines.at(-1)!.slice(0, 3), lines.map((line) => line.slice(4)));
   }
 
   /** A refusal may become another one, and nothing else. */
@@ -68,10 +70,4 @@ export class RejectFilter {
     this.#log.info(`${id}: reject filter out: ${text}`);
     return text;
   }
-}
-
-/** RFC 5321 section 4.2.1: the lines of a reply have one code, and a hyphen behind it on all but the last. */
-function joinLines(lines: readonly string[]): ReplyText {
-  const code = lines[lines.length - 1]!.slice(0, 3);
-  return lines.map((line, i) => `${code}${i < lines.length - 1 ? "-" : " "}${line.slice(4)}`).join("\r\n");
 }

@@ -4,7 +4,7 @@
  */
 // Utility
 import type { Logger } from "../../lib/log/log.ts";
-// Server skeleton
+// Tables
 import { formatLine, isWhole, parseLine, StateJournal } from "../../lib/table/state_journal.ts";
 // This program
 import type { Known } from "./verify_cache.ts";

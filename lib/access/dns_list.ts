@@ -11,6 +11,7 @@ import { domainOf, splitAddress } from "../mail/address.ts";
 import { splitStatus } from "../mail/status_code.ts";
 // Access
 import { censor } from "./expansion_filter.ts";
+import { isAnswered } from "./host_lookup.ts";
 import type { ListContext, Row } from "./list_context.ts";
 import { reverseLabels } from "./peer.ts";
 import { DUNNO, fault, OK, type Question, reject, type Verdict } from "./policy.ts";
@@ -83,8 +84,7 @@ async function findListing(context: ListContext, list: DnsList, front: string): 
   if (query.length > NAME_LIMIT) return { kind: "free" };
   const answer = await context.services.dns.query(query, "A");
   if (answer.records.some(({ value }) => counts(list, value))) return { kind: "listed", query };
-  if (answer.rcode === "ok" || answer.rcode === "nxdomain") return { kind: "free" };
-  if (answer.rcode === "policy") return { kind: "free" };
+  if (isAnswered(answer) || answer.rcode === "policy") return { kind: "free" };
   context.services.warning?.(`${query}: RBL lookup error: ${answer.rcode}`);
   return { kind: "retry" };
 }

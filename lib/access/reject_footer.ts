@@ -9,6 +9,8 @@ import { expand, ExpandError } from "../config/expand.ts";
 import type { Logger } from "../log/log.ts";
 import { printable } from "../vstring/printable.ts";
 // Mail
+import { formatShortDate } from "../mail/date.ts";
+import { replyLines } from "../mail/reply_lines.ts";
 import { statusLength } from "../mail/status_code.ts";
 // Internal protocols
 import type { MapLookup } from "../proto/proxymap_client.ts";
@@ -18,8 +20,6 @@ import { isErrorReply, type ReplyText } from "./reply.ts";
 
 /** Longest footer, UTF-16 units: replies are lines of at most 512 bytes, and few of them. */
 const FOOTER_LIMIT = 2000;
-
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** The parameters of a program. */
 export interface FooterSettings {
@@ -83,9 +83,7 @@ export class RejectFooter {
       ...joined ? [last + lines.shift()!] : [last],
       ...lines.map((line) => front(last) + line),
     ];
-    return all.map((line, i) => line.slice(0, 3) + (i < all.length - 1 ? "-" : " ") + line.slice(4)).join(
-      "\r\n",
-    );
+    return replyLines(last.slice(0, 3), all.map((line) => line.slice(4)));
   }
 
   #expand(client: RefusedClient, template: string): string | undefined {
@@ -93,7 +91,7 @@ export class RejectFooter {
     const values = new Map([
       ["client_address", client.address],
       ["client_port", String(client.port)],
-      ["localtime", localTime(new Date())],
+      ["localtime", formatShortDate(Date.now())],
       ["server_name", serverName],
     ]);
     try {
@@ -110,10 +108,4 @@ export class RejectFooter {
 function front(reply: ReplyText): string {
   const status = statusLength(reply.slice(4));
   return status === 0 ? reply.slice(0, 4) : `${reply.slice(0, 4 + status)} `;
-}
-
-function localTime(date: Date): string {
-  const two = (number: number) => String(number).padStart(2, "0");
-  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
-  return `${MONTHS[date.getMonth()]} ${two(date.getDate())} ${time}`;
 }

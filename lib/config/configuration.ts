@@ -11,7 +11,7 @@ import { readMasterFile, type ServiceEntry } from "./master_file.ts";
 import { checkRestrictionList, checkRewriteClients, RESTRICTION_PARAMETERS } from "./check_restrictions.ts";
 import { didYouMean } from "./nearest.ts";
 import { findParameter, PARAMETER_NAMES, type ParameterName, type Settings } from "./parameters.ts";
-import { errorAt, formatPlace, formatProblem, type Place, type Problem, warningAt } from "./problem.ts";
+import { errorAt, formatProblem, type Place, type Problem, warningAt } from "./problem.ts";
 import { ParameterError, Scope, type ScopeSource, type Setting } from "./scope.ts";
 import { readTomlFile } from "./toml_file.ts";
 import { splitClasses } from "./restriction_classes.ts";
@@ -61,8 +61,7 @@ export class Configuration {
 
   /** Where a parameter's value comes from: "FILE:LINE" or "default". */
   origin(name: string): string {
-    const place = this.place(name);
-    return place === undefined ? "default" : formatPlace(place);
+    return this.scope.origin(name);
   }
 
   /** The text of a parameter or variable before expansion, as main.cf would have it. */

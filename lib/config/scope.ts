@@ -16,7 +16,7 @@ import { expand, ExpandError } from "./expand.ts";
 import { ListFileError, type ListFiles } from "./list_files.ts";
 import { didYouMean } from "./nearest.ts";
 import { findParameter, type Parameter, PARAMETER_NAMES } from "./parameters.ts";
-import type { Place } from "./problem.ts";
+import { formatPlace, type Place } from "./problem.ts";
 import { joinClasses } from "./restriction_classes.ts";
 import { splitTransportParameter, TRANSPORT_PARAMETERS } from "./transport.ts";
 import { type AnyValue, parseValue } from "./values.ts";
@@ -75,6 +75,12 @@ export class Scope {
 
   constructor(source: ScopeSource) {
     this.#source = source;
+  }
+
+  /** Where a parameter's value comes from: "FILE:LINE" or "default". */
+  origin(name: string): string {
+    const place = this.setting(name);
+    return place === undefined ? "default" : formatPlace(place);
   }
 
   /** What the name was set to, or undefined. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { ByteBuilder, decodeText, encodeText } from "../vstring/byte_builder.ts";
+import { readUint32, writeUint32 } from "../vstring/uint32.ts";
 import type { Channel } from "../safe/channel.ts";
 import { CodecError, decodeFields, encodeFields } from "./codec.ts";
 import type { Field, Fields, Message, Messages, Protocol } from "./protocol.ts";
@@ -205,15 +206,9 @@ const NOTHING = new Uint8Array(0);
 function putHead(out: ByteBuilder, start: number, kind: number, exchange: number): void {
   const raw = out.raw();
   const length = out.length - start - 4;
-  raw[start] = length >>> 24;
-  raw[start + 1] = length >>> 16;
-  raw[start + 2] = length >>> 8;
-  raw[start + 3] = length;
+  writeUint32(raw, start, length);
   raw[start + 4] = kind;
-  raw[start + 5] = exchange >>> 24;
-  raw[start + 6] = exchange >>> 16;
-  raw[start + 7] = exchange >>> 8;
-  raw[start + 8] = exchange;
+  writeUint32(raw, start + 5, exchange);
 }
 
 /** Cuts what arrives into frames. A channel may read straight into its memory, `room`. */
@@ -252,7 +247,7 @@ export class FrameReader {
     let at = 0;
     let missing = 0;
     while (this.#filled - at >= 4) {
-      const length = readInteger(bytes, at);
+      const length = readUint32(bytes, at);
       if (length < HEAD_LENGTH || length > this.#most) {
         throw new CodecError(`Cannot read frame: length ${length}`);
       }
@@ -261,7 +256,7 @@ export class FrameReader {
       const head = at + 4;
       at += missing;
       missing = 0;
-      this.#frame(bytes[head]!, readInteger(bytes, head + 1), bytes, head + HEAD_LENGTH, at);
+      this.#frame(bytes[head]!, readUint32(bytes, head + 1), bytes, head + HEAD_LENGTH, at);
     }
     this.#settle(at, Math.max(missing, isFull ? Math.min(bytes.length * 2, MOST_MEMORY) : 0));
   }
@@ -294,20 +289,17 @@ export class FrameReader {
   }
 }
 
-function readInteger(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
-}
-
 /** Payload of a CREDIT frame. */
 export function encodeCredit(count: number): Uint8Array {
-  return new Uint8Array([count >>> 24, count >>> 16, count >>> 8, count]);
+  const payload = new Uint8Array(4);
+  writeUint32(payload, 0, count);
+  return payload;
 }
 
 /** Reads the payload of a CREDIT frame. */
 export function decodeCredit(bytes: Uint8Array, start: number, end: number): number {
   if (end - start !== 4) throw new CodecError("Cannot read frame: bad credit");
-  return ((bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) |
-    bytes[start + 3]!) >>> 0;
+  return readUint32(bytes, start);
 }
 
 /** Payload of a HELLO frame. */

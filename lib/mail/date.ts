@@ -40,6 +40,12 @@ export class DateClock {
   }
 }
 
+/** A date without the year, as `Nov 03 05:06:02`. */
+export function formatShortDate(time: number): string {
+  const date = new Date(time);
+  return `${MONTHS[date.getMonth()]} ${two(date.getDate())} ${clock(date)}`;
+}
+
 /** The date of a queue listing, as `Mon Nov 23 05:06:02`. */
 export function formatQueueDate(time: number): string {
   const date = new Date(time);

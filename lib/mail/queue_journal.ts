@@ -21,6 +21,7 @@ import { safeCreate, SafeDirectory, type SafeFile } from "../safe/file.ts";
 import { processId } from "../safe/stdio.ts";
 import { SyncGauge } from "../safe/sync.ts";
 import { ByteBuilder, decodeText, encodeText } from "../vstring/byte_builder.ts";
+import { readUint32, writeUint32 } from "../vstring/uint32.ts";
 import { QUEUE_ID_MOST, type QueueId, toQueueId } from "./queue_id.ts";
 import type { ReadAt } from "./record.ts";
 
@@ -177,19 +178,8 @@ function appendEntry(out: ByteBuilder, id: QueueId, content: Uint8Array): void {
   const start = out.claim(HEAD - 1);
   out.byte(name.length).bytes(name).bytes(content);
   const raw = out.raw();
-  putNumber(raw, start, length);
-  putNumber(raw, start + 4, checksum(raw.subarray(start + 8, start + 8 + length)));
-}
-
-function putNumber(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
-}
-
-function number(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  writeUint32(raw, start, length);
+  writeUint32(raw, start + 4, checksum(raw.subarray(start + 8, start + 8 + length)));
 }
 
 /** True when another system than the one with this boot id wrote a segment, which then may have gone down with it. */
@@ -221,11 +211,11 @@ export class JournalReader {
   /** Goes to the next entry; false at the end, or at what is no whole entry. */
   next(): boolean {
     if (!this.#have(HEAD)) return false;
-    const length = number(this.#buffer, this.#at);
+    const length = readUint32(this.#buffer, this.#at);
     if (length > JOURNAL_ENTRY_LIMIT + QUEUE_ID_MOST + 1 || !this.#have(8 + length)) return false;
     const start = this.#at + 8;
     const end = start + length;
-    const told = number(this.#buffer, this.#at + 4);
+    const told = readUint32(this.#buffer, this.#at + 4);
     if (checksum(this.#buffer.subarray(start, end)) !== told) return false;
     const content = start + 1 + this.#buffer[start]!;
     const id = toQueueId(decodeText(this.#buffer.subarray(start + 1, content)));

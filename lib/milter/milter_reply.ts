@@ -7,6 +7,8 @@
 import { CR, isDigit, LF } from "../vstring/ascii.ts";
 import { decodeText } from "../vstring/byte_builder.ts";
 import { printable } from "../vstring/printable.ts";
+// Mail
+import { replyLines } from "../mail/reply_lines.ts";
 // This protocol
 import { FieldReader, MilterFormatError, type Packet } from "./milter_codec.ts";
 import type { DefaultAction } from "./milter_rule.ts";
@@ -62,10 +64,7 @@ export function readReplyCode(packet: Packet): string {
   if (lines.length === 0 || lines.length > LINES_LIMIT || lines.some((line) => !isRefusal(line, code))) {
     throw new MilterFormatError(`malformed reply: ${printable(bytes, 100)}`);
   }
-  return lines.map((line, index) => {
-    const text = printable(line, LINE_LIMIT).replaceAll("%%", "%");
-    return `${code}${index < lines.length - 1 ? "-" : " "}${text.slice(4)}`;
-  }).join("\r\n");
+  return replyLines(code, lines.map((line) => printable(line, LINE_LIMIT).replaceAll("%%", "%").slice(4)));
 }
 
 /** "4" or "5", two digits, a blank or minus, and a status code of the same class. */

@@ -5,8 +5,10 @@
  * @module
  */
 // Utility
-import { parseDecimal, splitBlanks, trimBlanks } from "../vstring/ascii.ts";
+import { equalsIgnoreCase, parseDecimal, splitBlanks, trimBlanks } from "../vstring/ascii.ts";
 import { parseDuration } from "../config/values.ts";
+// Internal protocols
+import type { MapOutcome } from "../proto/proxymap_client.ts";
 // Tables
 import { BraceError, splitBraced } from "../table/braces.ts";
 import { parseTarget, type ServerTarget } from "../table/server_target.ts";
@@ -88,6 +90,31 @@ export function parseMilters(items: readonly string[], settings: MilterSettings)
 /** The filters in a text, as a table of smtpd_milter_maps has it. Throws a MilterRuleError. */
 export function parseMilterText(text: string, settings: MilterSettings): MilterRule[] {
   return parseMilters(split(text).map(({ text, braced }) => braced ? `{${text}}` : text), settings);
+}
+
+/**
+ * The filters of an SMTP client.
+ *
+ * @param found what smtpd_milter_maps has for its address
+ * @param usual those of smtpd_milters: for a client that the table does not have, and where what it has cannot be used
+ * @param warn is told why it cannot
+ */
+export function clientMilters(
+  found: MapOutcome,
+  usual: readonly MilterRule[],
+  settings: MilterSettings,
+  warn: (text: string) => void,
+): readonly MilterRule[] {
+  if (found.kind === "missing") return usual;
+  if (found.kind === "found" && equalsIgnoreCase(found.value, MILTER_OFF)) return [];
+  try {
+    if (found.kind === "found") return parseMilterText(found.value, settings);
+    warn(found.why);
+  } catch (error) {
+    if (!(error instanceof MilterRuleError)) throw error;
+    warn(error.message);
+  }
+  return usual;
 }
 
 /** The endpoints of a list, for the grants of who connects to them. Throws a MilterRuleError. */

@@ -13,7 +13,6 @@ import { PARAMETER_NAMES, type ParameterName, type Settings } from "../config/pa
 import type { Scope } from "../config/scope.ts";
 import { localClient } from "../ipc/local.ts";
 import { SILENT } from "../log/log.ts";
-import { formatPlace } from "../config/problem.ts";
 // Tables
 import type { TableServers } from "../table/servers.ts";
 // Mail
@@ -220,7 +219,7 @@ export class Decisions {
         if (outcome.kind === "retry" && this.#options.ignoreTrouble === true) return { kind: "missing" };
         if (outcome.kind === "found") {
           const entry = this.#entries.get(requestId(parameter, search, key, table));
-          const place = originIn(scope, parameter);
+          const place = scope.origin(parameter);
           this.#options.watch?.found({ parameter, place, key, ...(entry === undefined ? {} : { entry }) });
         }
         return outcome;
@@ -238,7 +237,7 @@ export class Decisions {
     const settings = settingsFor(this.#configuration, entry, PARAMETER_NAMES);
     const services: Services = {
       settings,
-      origin: (parameter) => originIn(scope, parameter),
+      origin: (parameter) => scope.origin(parameter),
       maps: this.#mapsFor(settings, scope),
       dns: this.#options.dns ?? KIND_DNS,
       rewrite: this.rewrite,
@@ -314,12 +313,6 @@ async function refusedLater(
     if (refused !== undefined) return { stage, reply: refused.reply };
   }
   return undefined;
-}
-
-/** Where a service's settings have a parameter from, "FILE:LINE", or "default". */
-function originIn(scope: Scope, parameter: string): string {
-  const place = scope.setting(parameter);
-  return place === undefined ? "default" : formatPlace(place);
 }
 
 function requestId(...request: readonly string[]): string {

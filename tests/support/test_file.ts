@@ -100,7 +100,7 @@ function isNews(line: string): boolean {
 }
 
 /** The tests of a JUnit report as Deno writes it; none where nothing was written. */
-export function readReport(xml: string): TestCase[] {
+function readReport(xml: string): TestCase[] {
   return xml.split("<testcase ").slice(1).map((part) => {
     const end = part.indexOf(">\n");
     const head = part.slice(0, end);

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import type { ClientPolicy } from "../../../lib/smtp/client_policy.ts";
-import { makeBench, POLICY, waits } from "../../lib/smtp/delivery_bench.ts";
+import { type Delivered, makeBench, POLICY, waits } from "../../lib/smtp/delivery_bench.ts";
 import { fakeServer, type Script } from "../../lib/smtp/fake_server.ts";
 
 /** What each wait for the server may take, milliseconds; honest servers of a loaded machine need some of it. */
@@ -89,4 +89,10 @@ export async function playAll<A extends Attack>(
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+/** What became of a delivery's one recipient: "sent", or result, status and reason. */
+export function onlyOutcome({ recipients }: Delivered): string {
+  const [{ result, status, reason }] = recipients as [(typeof recipients)[number]];
+  return result === "sent" ? "sent" : `${result} ${status} ${reason}`;
 }
