@@ -4,7 +4,7 @@
  */
 // Safe primitives
 import { SystemError } from "../../lib/safe/error.ts";
-import { removeFile, safeCreate, type SafeFile } from "../../lib/safe/file.ts";
+import { lookAt, removeFile, safeCreate, type SafeFile } from "../../lib/safe/file.ts";
 import { dirname } from "../../lib/safe/path.ts";
 import { processId } from "../../lib/safe/stdio.ts";
 import { SyncGate } from "../../lib/safe/sync.ts";
@@ -74,7 +74,10 @@ export class QueueFileMaker implements Disposable {
 
   #identified(file: SafeFile, time: number): QueueFileOutput {
     try {
-      const id = makeQueueId(time, file.stat().inode, this.#longIds);
+      // By name, which is nobody else's: a look at an open file costs the runtime a walk over the whole path.
+      const stat = lookAt(file.path);
+      if (stat === undefined) throw new SystemError("find", file.path, new Error("it is gone"));
+      const id = makeQueueId(time, stat.inode, this.#longIds);
       return new QueueFileOutput(id, file, this, Math.floor(time / 1000), this.buffer());
     } catch (error) {
       file.close();

@@ -2,6 +2,7 @@
  * One entry of master.toml at work: its listening socket, its processes, when to start one and when to wait.
  */
 import type { Logger } from "../../lib/log/log.ts";
+import { listDirectory } from "../../lib/safe/file.ts";
 import type { BoundListener } from "../../lib/safe/process.ts";
 import type { Plan } from "../../lib/server/sandbox.ts";
 import type { ChildOptions, MasterChild } from "./master_child.ts";
@@ -36,6 +37,8 @@ export class MasterService {
   #resumeAt = 0;
   #noticing = false;
   #closed = false;
+  /** A process was started. */
+  #begun = false;
   #warnedFull = -Infinity;
 
   constructor(
@@ -58,9 +61,16 @@ export class MasterService {
     return this.#children;
   }
 
-  /** Network services and those that may not end when idle run from the start; others wait for a client. */
+  /**
+   * Network services and those that may not end when idle run from the start, or from their first client on where that is
+   * enough for them; others wait for a client.
+   */
   get resident(): boolean {
-    return this.plan.entry.type === "inet" || !this.plan.service.endsWhenIdle;
+    const { entry, service, kept } = this.plan;
+    if (entry.type === "inet") return true;
+    return !service.endsWhenIdle &&
+      (!service.startsWhenAsked || this.#begun ||
+        kept.some((directory) => listDirectory(directory).length > 0));
   }
 
   /** Most processes at once. */
@@ -118,7 +128,7 @@ export class MasterService {
     this.#pause = 0;
     this.#resumeAt = 0;
     // What was throttled is tried again: the new configuration may be its cure.
-    if (!changed) return this.#again();
+    if (!changed || this.#children.size === 0) return this.#again();
     for (const child of this.#children) child.retire();
     this.ensure();
   }
@@ -141,6 +151,7 @@ export class MasterService {
   }
 
   #start(): void {
+    this.#begun = true;
     this.#starting++;
     const descriptors = this.listeners.map((listener) => listener.descriptor);
     if (this.helperListener !== undefined) descriptors.push(this.helperListener.descriptor);

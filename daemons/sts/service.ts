@@ -18,6 +18,7 @@ export const SERVICE = {
   runAs: "postern",
   processLimit: 1,
   endsWhenIdle: false,
+  startsWhenAsked: true,
   opensTls: true,
   parameters: ["https_port", "https_trusted_addresses", "queue_directory"],
 } as const satisfies Service;

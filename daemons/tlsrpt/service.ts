@@ -18,6 +18,7 @@ export const SERVICE = {
   runAs: "postern",
   processLimit: 1,
   endsWhenIdle: false,
+  startsWhenAsked: true,
   opensTls: true,
   parameters: [
     "https_port",

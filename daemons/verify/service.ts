@@ -13,6 +13,7 @@ export const SERVICE = {
   runAs: "postern",
   processLimit: 1,
   endsWhenIdle: false,
+  startsWhenAsked: true,
   parameters: [
     "address_verify_cache_cleanup_interval",
     "address_verify_map",

@@ -109,7 +109,7 @@ function digest(text: string): string {
 }
 
 /** Hints that follow one another this closely are sent together, milliseconds. */
-const GATHERING = 5;
+const GATHERING = 20;
 
 /**
  * Gathers frames and hands them to the channel once per turn of the event loop; hints, for which nobody waits, less often

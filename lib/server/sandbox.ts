@@ -49,6 +49,8 @@ export interface Plan {
   readonly args: readonly string[];
   /** Path of the socket that it serves, or address and port. */
   readonly endpoint: Endpoint;
+  /** Directories of a service that starts when it is asked, or when one of them has something; absolute paths. */
+  readonly kept: readonly string[];
   readonly boot: Boot;
 }
 
@@ -136,6 +138,9 @@ export class Planner {
       denials: reach.denials,
       args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
+      kept: service.startsWhenAsked
+        ? service.writes.map((item) => this.#paths(item, entry, service)[0]![0])
+        : [],
       boot: {
         ...this.#boot(entry, service, settings, sockets),
         ...(helper === undefined ? {} : { helper }),
@@ -156,6 +161,7 @@ export class Planner {
       denials: [],
       args: this.args(helperEntry, service, grants, []),
       endpoint: this.endpoint(entry),
+      kept: [],
       boot: { ...boot, helper: task },
     };
   }

@@ -73,6 +73,11 @@ export interface Service {
   readonly watchdog?: ParameterName;
   /** Ends after `max_idle` without work. False for those that hold state or must be there at once. */
   readonly endsWhenIdle: boolean;
+  /**
+   * It holds state, and nobody needs it before the first who asks: it starts with its first client and stays. Where a
+   * directory that it writes has something it is there from the start, as then it has work of its own.
+   */
+  readonly startsWhenAsked?: true;
   /** It is told the key by which qmgr knows cleanup. */
   readonly knowsQueueKey?: true;
   /** It asks the SASL backend that smtpd_sasl_path names, where smtpd_sasl_auth_enable is set: that socket and no other. */

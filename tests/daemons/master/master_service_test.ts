@@ -5,6 +5,7 @@ import type { Child } from "../../../lib/safe/process.ts";
 import type { Service } from "../../../lib/server/service.ts";
 import type { Plan } from "../../../lib/server/sandbox.ts";
 import { until } from "../../commands/mail_system.ts";
+import { TemporaryDirectory } from "../../support/temporary.ts";
 
 /** A process of the test: it says and does what the test wants. */
 class FakeProcess {
@@ -49,6 +50,8 @@ class Bench {
   constructor(
     options: {
       resident?: boolean;
+      /** The directory of a service that starts when it is asked. */
+      kept?: string;
       limit?: number;
       throttleTime?: number;
       begin?: (process: FakeProcess) => void;
@@ -76,8 +79,14 @@ class Bench {
     };
     const plan = {
       entry: { name: "test", type: "unix", processLimit: options.limit ?? 1 },
-      service: { command: "smtpd", endsWhenIdle: options.resident !== true, processLimit: 1 },
+      service: {
+        command: "smtpd",
+        endsWhenIdle: options.resident !== true,
+        processLimit: 1,
+        ...options.kept === undefined ? {} : { startsWhenAsked: true },
+      },
       args: [],
+      kept: options.kept === undefined ? [] : [options.kept],
       boot: {},
     } as unknown as Plan;
     const listener = {
@@ -127,6 +136,29 @@ Deno.test("a resident service is started at once, and replaced when it ends", as
   await pause(5);
   process.end({ status: 0, signal: "" });
   await bench.started(2);
+});
+
+Deno.test("a service that starts when it is asked stays from its first client on", async () => {
+  using directory = new TemporaryDirectory();
+  const bench = new Bench({ resident: true, kept: directory.path });
+  bench.service.begin();
+  assert.ok(await until(() => bench.clients.length === 1));
+  assert.equal(bench.processes.length, 0);
+  bench.clients[0]!();
+  const process = await bench.started(1);
+  process.say({ word: "ready" });
+  await pause(5);
+  process.end({ status: 0, signal: "" });
+  await bench.started(2);
+  assert.equal(bench.clients.length, 1);
+});
+
+Deno.test("a service that starts when it is asked is there from the start where it has kept something", async () => {
+  using directory = new TemporaryDirectory();
+  Deno.writeTextFileSync(directory.at("policy"), "");
+  const bench = new Bench({ resident: true, kept: directory.path });
+  bench.service.begin();
+  await bench.started(1);
 });
 
 Deno.test("a process that dies young is started again after a pause that doubles", async () => {
