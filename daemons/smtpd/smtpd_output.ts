@@ -61,10 +61,12 @@ export class Output {
     this.#worded = { plain, reply: footer === undefined ? worded : footer.add(peer, worded, found) };
   }
 
-  /** Sends what was gathered. */
-  flush(): void {
+  /** Sends what was gathered. @param late with what other clients are told in this turn of the event loop */
+  flush(late: boolean): void {
     if (this.#text === "") return;
-    this.#channel.write(replyBytes(this.#text));
+    const bytes = replyBytes(this.#text);
+    if (late) this.#channel.writeLate(bytes);
+    else this.#channel.write(bytes);
     this.#text = "";
   }
 }

@@ -39,6 +39,8 @@ import { type CleanupService, Transaction } from "./smtpd_transaction.ts";
 
 /** How long stress is remembered, milliseconds (Postfix: 1000 seconds). */
 const STRESS_TIME = 1_000_000;
+/** From so many sessions on replies are sent together, at the end of a turn: with fewer the wait for it costs more. */
+const CROWD = 4;
 
 /** Lists of clients that may have tables in them. */
 type ClientList =
@@ -294,6 +296,11 @@ export class Server {
       },
       (error) => this.#trouble(`postmaster notice for ${client}`, error),
     );
+  }
+
+  /** So many clients that several of them are told something in one turn of the event loop. */
+  get crowded(): boolean {
+    return this.#sessions.size >= CROWD;
   }
 
   /** A session takes the place of another on the same connection. */

@@ -574,7 +574,7 @@ export class Session {
 
   /** Sends the replies that were gathered, and closes when the session is over. */
   #flush(): void {
-    this.#output.flush();
+    this.#output.flush(this.server.crowded);
     if (this.#phase === "closed") this.#end();
   }
 

@@ -7,6 +7,7 @@
  */
 import net from "node:net";
 import { describe } from "./error.ts";
+import { atTurnEnd } from "./turn.ts";
 
 /** What a channel tells its user. Each runs on the event loop and must not block. */
 export interface ChannelEvents {
@@ -44,6 +45,8 @@ export class Channel {
   #events: ChannelEvents | undefined;
   #over = false;
   #linger: ReturnType<typeof setTimeout> | undefined;
+  /** What waits for the end of this turn. */
+  #late: Uint8Array[] = [];
 
   /**
    * Only lib/safe makes one.
@@ -89,12 +92,31 @@ export class Channel {
 
   /** Sends bytes, which the channel keeps: false when so much waits that the caller should pause until `drained`. */
   write(bytes: Uint8Array): boolean {
-    return this.#over ? true : this.#socket.write(bytes);
+    if (this.#over) return true;
+    this.#sendLate();
+    return this.#socket.write(bytes);
+  }
+
+  /**
+   * Sends bytes, which the channel keeps, at the end of this turn of the event loop: for many channels that have something
+   * in the same turn. What else the channel is told to send, and its end, come behind them.
+   */
+  writeLate(bytes: Uint8Array): void {
+    if (this.#over) return;
+    if (this.#late.length === 0) atTurnEnd(() => this.#sendLate());
+    this.#late.push(bytes);
+  }
+
+  #sendLate(): void {
+    if (this.#late.length === 0) return;
+    const late = this.#late;
+    this.#late = [];
+    for (const bytes of late) this.#socket.write(bytes);
   }
 
   /** Bytes that wait to be sent. */
   get pending(): number {
-    return this.#socket.writableLength;
+    return this.#late.reduce((sum, { length }) => sum + length, this.#socket.writableLength);
   }
 
   /** Stops reading, so that the peer is slowed down. */
@@ -127,6 +149,7 @@ export class Channel {
 
   /** Sends what waits and then no more; what the peer sends still comes. */
   endOutput(): void {
+    this.#sendLate();
     this.#socket.end();
   }
 
@@ -136,6 +159,7 @@ export class Channel {
    */
   finish(): void {
     if (this.#socket.destroyed) return;
+    this.#sendLate();
     this.#socket.end();
     // What still comes in is thrown away: closing with unread input would reset the connection, and the peer might
     // never see the last reply.
@@ -148,6 +172,7 @@ export class Channel {
    * less than `finish`, and a peer that has gone already makes no error.
    */
   close(): void {
+    this.#sendLate();
     if (this.#socket.writableLength > 0) return this.finish();
     // The system goes on sending what it has taken.
     this.destroy();
@@ -158,6 +183,7 @@ export class Channel {
    * lib/safe alone.
    */
   release(): net.Socket {
+    this.#sendLate();
     this.#over = true;
     for (const name of ["data", "error", "close", "end", "drain"]) this.#socket.removeAllListeners(name);
     this.#input?.into(undefined, this.#took);
@@ -168,12 +194,14 @@ export class Channel {
 
   /** Closes at once. */
   destroy(): void {
+    this.#late = [];
     this.#socket.destroy();
     this.#end(undefined);
   }
 
   #end(why: string | undefined): void {
     if (this.#over) return;
+    this.#sendLate();
     this.#over = true;
     const events = this.#events;
     events?.closed(why);

@@ -82,6 +82,8 @@ const READ_SIZE = 65_536;
 /** A client of one session. */
 export class TestClient {
   readonly channel: MemoryChannel;
+  /** The server's end. */
+  readonly server: MemoryChannel;
   readonly session: Session;
   /** All that the server sent. */
   output = "";
@@ -95,6 +97,7 @@ export class TestClient {
   constructor(host: MailHost, peer: Peer, standing: ClientStanding) {
     const [client, server] = MemoryChannel.pair();
     this.channel = client;
+    this.server = server;
     const decoder = new TextDecoder();
     client.start({
       data: (bytes) => {

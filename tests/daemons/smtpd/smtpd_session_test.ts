@@ -846,6 +846,21 @@ Deno.test("session: connections of one client are counted, those of mynetworks a
   );
 });
 
+Deno.test("session: replies to many clients wait for the end of the turn, those to few do not", async () => {
+  await using host = new MailHost();
+  const clients = [host.connect(), host.connect(), host.connect()];
+  for (const client of clients) assert.equal(await client.reply(), "220 mx.test ESMTP Postern");
+  assert.deepEqual(clients.map(({ server }) => server.lateWrites), [0, 0, 0]);
+  clients.push(host.connect());
+  await clients[3]!.reply();
+  for (const client of clients) assert.equal(await client.say("NOOP"), OK);
+  assert.deepEqual(clients.map(({ server }) => server.lateWrites), [1, 1, 1, 2]);
+  clients[0]!.leave();
+  await settled();
+  assert.equal(await clients[1]!.say("NOOP"), OK);
+  assert.equal(clients[1]!.server.lateWrites, 1);
+});
+
 Deno.test("session: beyond the sessions of one process a client is told to come back", async () => {
   await using host = new MailHost({ settings: { smtpd_session_limit: "2" } });
   const clients = [host.connect("198.51.100.1"), host.connect("198.51.100.2"), host.connect("198.51.100.3")];

@@ -136,3 +136,71 @@ Deno.test("channels that read into the same room have their bytes while they are
   for (const [i, pair] of pairs.entries()) pair.made.write(new Uint8Array(CHUNK).fill(i));
   assert.ok(await until(() => counts.every((count) => count === CHUNK)), String(counts));
 });
+
+Deno.test("what is written late goes out behind everything that the same turn brought, and once for each channel", async () => {
+  await using stack = new AsyncDisposableStack();
+  const events: string[] = [];
+  const pairs = await Promise.all(Array.from({ length: 5 }, () => ends()));
+  const { write } = net.Socket.prototype;
+  stack.defer(() => void (net.Socket.prototype.write = write));
+  for (const [i, pair] of pairs.entries()) {
+    stack.use(pair);
+    pair.made.start({ data: () => {}, closed: () => {} });
+    pair.accepted.start({
+      data: () => {
+        events.push("came");
+        pair.accepted.writeLate(bytes(`answer ${i}`));
+      },
+      closed: () => {},
+    });
+  }
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const pair of pairs) pair.made.write(bytes("question"));
+  net.Socket.prototype.write = function (...parts: unknown[]) {
+    events.push("sent");
+    return Reflect.apply(write, this, parts);
+  };
+  // All of them are there before the loop looks.
+  const end = performance.now() + 20;
+  while (performance.now() < end);
+  assert.ok(await until(() => events.length === 10), events.join(" "));
+  assert.deepEqual(events, [...Array(5).fill("came"), ...Array(5).fill("sent")]);
+});
+
+for (
+  const [how, act] of [
+    ["something is written at once", (channel: Channel) => channel.write(bytes(" and at once"))],
+    ["the output ends", (channel: Channel) => channel.endOutput()],
+    ["the channel finishes", (channel: Channel) => channel.finish()],
+    ["the channel closes", (channel: Channel) => channel.close()],
+    ["the socket is given away", (channel: Channel) => channel.release().end()],
+  ] as const
+) {
+  Deno.test(`what is written late is not overtaken when ${how}`, async () => {
+    await using pair = await ends();
+    const taker = new Taker();
+    taker.current = new Uint8Array(100);
+    pair.made.start(taker);
+    pair.accepted.start({ data: () => {}, closed: () => {} });
+    pair.accepted.writeLate(bytes("late"));
+    assert.equal(pair.accepted.pending, 4);
+    act(pair.accepted);
+    const expected = how.includes("at once") ? "late and at once" : "late";
+    assert.ok(
+      await until(() => taker.text === expected && (how.includes("at once") || taker.isClosed)),
+      taker.text,
+    );
+  });
+}
+
+Deno.test("what is written late to a channel that is destroyed is dropped", async () => {
+  await using pair = await ends();
+  const taker = new Taker();
+  taker.current = new Uint8Array(100);
+  pair.made.start(taker);
+  pair.accepted.start({ data: () => {}, closed: () => {} });
+  pair.accepted.writeLate(bytes("late"));
+  pair.accepted.destroy();
+  assert.ok(await until(() => taker.isClosed));
+  assert.equal(taker.text, "");
+});
