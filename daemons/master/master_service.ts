@@ -69,8 +69,7 @@ export class MasterService {
     const { entry, service, kept } = this.plan;
     if (entry.type === "inet") return true;
     return !service.endsWhenIdle &&
-      (!service.startsWhenAsked || this.#begun ||
-        kept.some((directory) => listDirectory(directory).length > 0));
+      (kept === undefined || this.#begun || kept.some((directory) => listDirectory(directory).length > 0));
   }
 
   /** Most processes at once. */

@@ -49,8 +49,11 @@ export interface Plan {
   readonly args: readonly string[];
   /** Path of the socket that it serves, or address and port. */
   readonly endpoint: Endpoint;
-  /** Directories of a service that starts when it is asked, or when one of them has something; absolute paths. */
-  readonly kept: readonly string[];
+  /**
+   * Of a service that starts when it is asked: the directories that it writes, absolute paths; it does not wait where one
+   * of them has something. Undefined: it is there from the start, or as its `endsWhenIdle` says.
+   */
+  readonly kept?: readonly string[] | undefined;
   readonly boot: Boot;
 }
 
@@ -138,9 +141,9 @@ export class Planner {
       denials: reach.denials,
       args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
-      kept: service.startsWhenAsked
+      kept: service.startsWhenAsked && !this.#isWanted(entry)
         ? service.writes.map((item) => this.#paths(item, entry, service)[0]![0])
-        : [],
+        : undefined,
       boot: {
         ...this.#boot(entry, service, settings, sockets),
         ...(helper === undefined ? {} : { helper }),
@@ -161,7 +164,6 @@ export class Planner {
       denials: [],
       args: this.args(helperEntry, service, grants, []),
       endpoint: this.endpoint(entry),
-      kept: [],
       boot: { ...boot, helper: task },
     };
   }
@@ -309,6 +311,14 @@ export class Planner {
       }
     }
     return sockets;
+  }
+
+  /** True where some service connects to this one because a parameter is set. */
+  #isWanted(entry: ServiceEntry): boolean {
+    return this.#configuration.services.some((other) => {
+      const conditions = this.#services.get(other.command)!.connectsFor?.[entry.name] ?? [];
+      return conditions.some((one) => this.#isSet(one, other));
+    });
   }
 
   /** The service that a declaration names; `$parameter` stands for the transport that the parameter names. */

@@ -74,8 +74,9 @@ export interface Service {
   /** Ends after `max_idle` without work. False for those that hold state or must be there at once. */
   readonly endsWhenIdle: boolean;
   /**
-   * It holds state, and nobody needs it before the first who asks: it starts with its first client and stays. Where a
-   * directory that it writes has something it is there from the start, as then it has work of its own.
+   * It holds state, and nobody needs it before the first who asks: it starts with its first client and stays. It is there
+   * from the start where a parameter makes another service ask it (`connectsFor`), and where a directory that it writes has
+   * something, as then it has work of its own.
    */
   readonly startsWhenAsked?: true;
   /** It is told the key by which qmgr knows cleanup. */

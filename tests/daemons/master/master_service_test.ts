@@ -83,10 +83,9 @@ class Bench {
         command: "smtpd",
         endsWhenIdle: options.resident !== true,
         processLimit: 1,
-        ...options.kept === undefined ? {} : { startsWhenAsked: true },
       },
       args: [],
-      kept: options.kept === undefined ? [] : [options.kept],
+      kept: options.kept === undefined ? undefined : [options.kept],
       boot: {},
     } as unknown as Plan;
     const listener = {

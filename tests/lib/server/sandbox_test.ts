@@ -65,8 +65,8 @@ myhostname = "mx.test"
 virtual_alias_maps = ["texthash:/etc/postern/virtual", "inline:{a=b}"]
 `;
 
-function planner(main = MAIN, code = CODE, facts = FACTS): Planner {
-  const texts = new Map([["/c/main.toml", main], ["/c/master.toml", MASTER]]);
+function planner(main = MAIN, code = CODE, facts = FACTS, master = MASTER): Planner {
+  const texts = new Map([["/c/main.toml", main], ["/c/master.toml", master]]);
   const { configuration, problems } = loadConfiguration("/c", { hostName: "mx.test", addresses: [] }, {
     commands: [...SERVICES.keys()],
     readText: (path) => texts.get(path) ?? "",
@@ -370,6 +370,18 @@ Deno.test("every grant says which line or declaration caused it", () => {
   for (const { grants, denials } of planner().plans()) {
     for (const { because } of [...grants, ...denials]) assert.match(because, /\S/);
   }
+});
+
+Deno.test("sts and tlsrpt wait for their first client unless a parameter makes smtp ask them; verify waits", () => {
+  const names = ["sts", "tlsrpt", "verify"];
+  const services = names.map((name) => `[[service]]\nname = "${name}"\ntype = "unix"\ncommand = "${name}"\n`);
+  const made = (main: string) => planner(`${MAIN}${main}`, CODE, FACTS, `${MASTER}${services.join("")}`);
+  const waits = (main: string) =>
+    [...names, "qmgr"].filter((name) => plan(name, made(main)).kept !== undefined);
+  assert.deepEqual(waits(""), ["sts", "tlsrpt", "verify"]);
+  assert.deepEqual(waits("smtp_tls_sts = true\n"), ["tlsrpt", "verify"]);
+  assert.deepEqual(waits("smtp_tlsrpt_enable = true\n"), ["sts", "verify"]);
+  assert.deepEqual(plan("verify", made("")).kept, ["/q/verify"]);
 });
 
 Deno.test("a declaration grants nothing that it does not write down", () => {
