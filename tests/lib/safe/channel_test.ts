@@ -137,6 +137,16 @@ Deno.test("channels that read into the same room have their bytes while they are
   assert.ok(await until(() => counts.every((count) => count === CHUNK)), String(counts));
 });
 
+/** Writes "late" at one end; who takes it at the other. */
+function writeLate({ accepted, made }: Awaited<ReturnType<typeof ends>>): Taker {
+  const taker = new Taker();
+  taker.current = new Uint8Array(100);
+  made.start(taker);
+  accepted.start({ data: () => {}, closed: () => {} });
+  accepted.writeLate(bytes("late"));
+  return taker;
+}
+
 Deno.test("what is written late goes out behind everything that the same turn brought, and once for each channel", async () => {
   await using stack = new AsyncDisposableStack();
   const events: string[] = [];
@@ -178,11 +188,7 @@ for (
 ) {
   Deno.test(`what is written late is not overtaken when ${how}`, async () => {
     await using pair = await ends();
-    const taker = new Taker();
-    taker.current = new Uint8Array(100);
-    pair.made.start(taker);
-    pair.accepted.start({ data: () => {}, closed: () => {} });
-    pair.accepted.writeLate(bytes("late"));
+    const taker = writeLate(pair);
     assert.equal(pair.accepted.pending, 4);
     act(pair.accepted);
     const expected = how.includes("at once") ? "late and at once" : "late";
@@ -195,11 +201,7 @@ for (
 
 Deno.test("what is written late to a channel that is destroyed is dropped", async () => {
   await using pair = await ends();
-  const taker = new Taker();
-  taker.current = new Uint8Array(100);
-  pair.made.start(taker);
-  pair.accepted.start({ data: () => {}, closed: () => {} });
-  pair.accepted.writeLate(bytes("late"));
+  const taker = writeLate(pair);
   pair.accepted.destroy();
   assert.ok(await until(() => taker.isClosed));
   assert.equal(taker.text, "");
