@@ -160,6 +160,17 @@ Deno.test("a service that starts when it is asked is there from the start where 
   await bench.started(1);
 });
 
+Deno.test("a new plan starts no service that waits for its first client", async () => {
+  const bench = new Bench();
+  bench.service.begin();
+  assert.ok(await until(() => bench.clients.length === 1));
+  bench.service.replan({ ...bench.service.plan, args: ["changed"] });
+  await pause(20);
+  assert.equal(bench.processes.length, 0);
+  bench.clients[0]!();
+  await bench.started(1);
+});
+
 Deno.test("a process that dies young is started again after a pause that doubles", async () => {
   const starts: number[] = [];
   const bench = new Bench({
