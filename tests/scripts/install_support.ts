@@ -50,9 +50,9 @@ export function runInstaller(
   return runTool(Deno.execPath(), ["run", "-A", SCRIPT, ...args], { environment });
 }
 
-/** Waits until something holds; fails when it does not in time. */
-export async function waitFor(holds: () => boolean, milliseconds: number): Promise<void> {
-  assert.ok(await until(holds, milliseconds), `not within ${milliseconds} ms: ${holds}`);
+/** Waits until something holds; fails when it does not in a minute. */
+export async function waitFor(holds: () => boolean): Promise<void> {
+  assert.ok(await until(holds), `not within a minute: ${holds}`);
 }
 
 /** A user of /etc/passwd. */
@@ -202,7 +202,7 @@ maillog_file_prefixes = ["${this.directory}"]
     ]);
     assert.equal(sent.status, 0, `${sent.output}${sent.errors}${this.readLog().slice(-3000)}`);
     const fresh = () => places.flatMap(filesIn).filter((path) => !before.has(path));
-    await waitFor(() => fresh().length === places.length, 20_000);
+    await waitFor(() => fresh().length === places.length);
     for (const path of fresh()) assert.ok(Deno.readTextFileSync(path).includes(body), path);
     return fresh();
   }
@@ -216,7 +216,7 @@ maillog_file_prefixes = ["${this.directory}"]
         continue; // it ended meanwhile
       }
     }
-    await waitFor(() => this.processes().length === 0, 5000);
+    await waitFor(() => this.processes().length === 0);
   }
 
   /** Ends what is left and removes the directory. */

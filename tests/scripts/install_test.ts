@@ -136,7 +136,7 @@ function checkSockets(installation: Installation): void {
 async function stop(installation: Installation): Promise<void> {
   const done = await installation.program("sbin/postern", ["stop"]);
   assert.equal(done.status, 0, done.errors);
-  await waitFor(() => installation.processes().length === 0, 5000);
+  await waitFor(() => installation.processes().length === 0);
 }
 
 /** Runs the installed system, and what is true of it while it runs. */
@@ -174,9 +174,9 @@ async function runSystem(t: Deno.TestContext, installation: Installation, user: 
     const posted = await installation.program("sbin/sendmail", [user.name], { user, input: text });
     assert.equal(posted.status, 0, posted.errors);
     const line = new RegExp(`postfix/pickup\\[[0-9]+\\]: [0-9A-Za-z]+: uid=${user.uid} from=<${user.name}>`);
-    await waitFor(() => line.test(installation.readLog().slice(before)), 20_000);
+    await waitFor(() => line.test(installation.readLog().slice(before)));
     const sent = new RegExp(`to=<${user.name}@installed.test>.* status=sent`);
-    await waitFor(() => sent.test(installation.readLog().slice(before)), 20_000);
+    await waitFor(() => sent.test(installation.readLog().slice(before)));
   });
 
   await t.step("nothing that the sandbox refused is in the log", () => {
@@ -246,7 +246,7 @@ async function testActivation(installation: Installation, user: TestUser): Promi
     ...addresses.flatMap((one) => ["-l", one]),
   ]);
   try {
-    await waitFor(() => installation.readLog().includes(`Listening on ${addresses[2]}`), 10_000);
+    await waitFor(() => installation.readLog().includes(`Listening on ${addresses[2]}`));
     await installation.deliver(user, "127.0.0.1");
     await installation.deliver(user, "127.0.0.2");
     const line = `warning: inherited socket on 127.0.0.3 port ${installation.port}: no service`;
@@ -304,7 +304,7 @@ async function testUnit(installation: Installation, user: TestUser): Promise<voi
     ...["strace", "-f", "-c", "-o", calls],
   ]);
   try {
-    await waitFor(() => installation.readLog().includes("daemon started"), 20_000);
+    await waitFor(() => installation.readLog().includes("daemon started"));
     await installation.deliver(user);
     const [master] = installation.processes().filter(({ daemon }) => daemon === "master");
     assert.equal(processStatus(master!.pid).get("NoNewPrivs"), "1");
