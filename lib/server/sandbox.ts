@@ -111,9 +111,10 @@ export class Planner {
     const service = this.#services.get(entry.command)!;
     const settings = this.#settings(entry, service);
     const sockets = this.#sockets(service, entry);
+    const writes = this.#pathGrants("write", service.writes, entry, service);
     const grants = [
       ...this.#pathGrants("read", service.reads, entry, service),
-      ...this.#pathGrants("write", service.writes, entry, service),
+      ...writes,
       ...socketGrants(sockets, service),
       ...service.runs.map((program): Grant => ({
         kind: "run",
@@ -142,7 +143,7 @@ export class Planner {
       args: this.args(entry, service, grants, reach.denials),
       endpoint: this.endpoint(entry),
       kept: service.startsWhenAsked && !this.#isWanted(entry)
-        ? service.writes.map((item) => this.#paths(item, entry, service)[0]![0])
+        ? writes.map(({ object }) => object)
         : undefined,
       boot: {
         ...this.#boot(entry, service, settings, sockets),
@@ -301,9 +302,7 @@ export class Planner {
     const asked = service.reads.some((item) => this.#tables(item, own)?.items.some(asksServer));
     const connects = asked ? [...service.connects, service.serverTablesBy ?? ""] : [...service.connects];
     connects.push(...filterNames(this.#configuration, own, service.milters ?? []));
-    for (const [name, parameters] of Object.entries(service.connectsFor ?? {})) {
-      if (parameters.some((one) => this.#isSet(one, own))) connects.push(this.#serviceName(name, own));
-    }
+    connects.push(...this.#connectsFor(service, own));
     for (const entry of this.#configuration.services) {
       const endpoint = this.endpoint(entry);
       if (this.#connectsTo(connects, entry) && endpoint.kind === "unix") {
@@ -315,10 +314,16 @@ export class Planner {
 
   /** True where some service connects to this one because a parameter is set. */
   #isWanted(entry: ServiceEntry): boolean {
-    return this.#configuration.services.some((other) => {
-      const conditions = this.#services.get(other.command)!.connectsFor?.[entry.name] ?? [];
-      return conditions.some((one) => this.#isSet(one, other));
-    });
+    return this.#configuration.services.some((other) =>
+      this.#connectsFor(this.#services.get(other.command)!, other).includes(entry.name)
+    );
+  }
+
+  /** The services that one connects to because a parameter is set. */
+  #connectsFor(service: Service, own: ServiceEntry): string[] {
+    return Object.entries(service.connectsFor ?? {})
+      .filter(([, parameters]) => parameters.some((one) => this.#isSet(one, own)))
+      .map(([name]) => this.#serviceName(name, own));
   }
 
   /** The service that a declaration names; `$parameter` stands for the transport that the parameter names. */

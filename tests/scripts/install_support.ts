@@ -50,9 +50,9 @@ export function runInstaller(
   return runTool(Deno.execPath(), ["run", "-A", SCRIPT, ...args], { environment });
 }
 
-/** Waits until something holds; fails when it does not in a minute. */
-export async function waitFor(holds: () => boolean): Promise<void> {
-  assert.ok(await until(holds), `not within a minute: ${holds}`);
+/** Waits until something holds; fails when it does not in time. */
+export async function waitFor(holds: () => boolean, milliseconds = 60_000): Promise<void> {
+  assert.ok(await until(holds, milliseconds), `not within ${milliseconds} ms: ${holds}`);
 }
 
 /** A user of /etc/passwd. */
@@ -216,7 +216,7 @@ maillog_file_prefixes = ["${this.directory}"]
         continue; // it ended meanwhile
       }
     }
-    await waitFor(() => this.processes().length === 0);
+    await waitFor(() => this.processes().length === 0, 5000);
   }
 
   /** Ends what is left and removes the directory. */

@@ -136,7 +136,7 @@ function checkSockets(installation: Installation): void {
 async function stop(installation: Installation): Promise<void> {
   const done = await installation.program("sbin/postern", ["stop"]);
   assert.equal(done.status, 0, done.errors);
-  await waitFor(() => installation.processes().length === 0);
+  await waitFor(() => installation.processes().length === 0, 5000);
 }
 
 /** Runs the installed system, and what is true of it while it runs. */

@@ -79,11 +79,7 @@ class Bench {
     };
     const plan = {
       entry: { name: "test", type: "unix", processLimit: options.limit ?? 1 },
-      service: {
-        command: "smtpd",
-        endsWhenIdle: options.resident !== true,
-        processLimit: 1,
-      },
+      service: { command: "smtpd", endsWhenIdle: options.resident !== true, processLimit: 1 },
       args: [],
       kept: options.kept === undefined ? undefined : [options.kept],
       boot: {},
@@ -94,6 +90,15 @@ class Bench {
       close: () => void this.closed++,
     };
     this.service = new MasterService(plan, [listener], undefined, host);
+  }
+
+  /** Begins, without a process, and has the first client come. */
+  async startedByClient(): Promise<FakeProcess> {
+    this.service.begin();
+    assert.ok(await until(() => this.clients.length === 1));
+    assert.equal(this.processes.length, 0);
+    this.clients[0]!();
+    return await this.started(1);
   }
 
   async started(count: number): Promise<FakeProcess> {
@@ -110,11 +115,7 @@ const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(reso
 
 Deno.test("a service on demand starts with its first client, and again with the next after its end", async () => {
   const bench = new Bench();
-  bench.service.begin();
-  assert.ok(await until(() => bench.clients.length === 1));
-  assert.equal(bench.processes.length, 0);
-  bench.clients[0]!();
-  const process = await bench.started(1);
+  const process = await bench.startedByClient();
   process.say({ word: "ready" });
   process.say({ word: "retiring" });
   assert.ok(
@@ -140,11 +141,7 @@ Deno.test("a resident service is started at once, and replaced when it ends", as
 Deno.test("a service that starts when it is asked stays from its first client on", async () => {
   using directory = new TemporaryDirectory();
   const bench = new Bench({ resident: true, kept: directory.path });
-  bench.service.begin();
-  assert.ok(await until(() => bench.clients.length === 1));
-  assert.equal(bench.processes.length, 0);
-  bench.clients[0]!();
-  const process = await bench.started(1);
+  const process = await bench.startedByClient();
   process.say({ word: "ready" });
   await pause(5);
   process.end({ status: 0, signal: "" });
